@@ -1,0 +1,207 @@
+/* The system calls that Python has no wrapper for, one function each, with nothing decided here.
+ *
+ * Raw syscall(2) throughout: glibc gained wrappers for the mount calls only in 2.36, Ubuntu 22.04 has 2.35,
+ * and <sys/mount.h> cannot be included together with <linux/mount.h>.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/keyctl.h>
+#include <linux/magic.h>
+#include <linux/mount.h>
+#include <linux/openat2.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#ifndef MNT_DETACH
+#define MNT_DETACH 2
+#endif
+#ifndef AT_RECURSIVE
+#define AT_RECURSIVE 0x8000
+#endif
+#ifndef CLONE_INTO_CGROUP
+#define CLONE_INTO_CGROUP 0x200000000ULL
+#endif
+#ifndef CLOSE_RANGE_CLOEXEC
+#define CLOSE_RANGE_CLOEXEC (1U << 2)
+#endif
+
+/* clone3(2). The child returns 0 into the Python that called: like fork, but Python's fork handlers do not
+ * run, so the caller must be single-threaded (a second thread could hold a lock that the child never sees
+ * released). cgroup_fd < 0 leaves the child in its parent's cgroup. */
+static int sys_clone3(unsigned long long flags, int *pidfd, int cgroup_fd)
+{
+    struct clone_args args;
+    memset(&args, 0, sizeof args);
+    args.flags = flags | CLONE_PIDFD;
+    args.pidfd = (uintptr_t)pidfd;
+    args.exit_signal = SIGCHLD;
+    if (cgroup_fd >= 0) {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = (unsigned)cgroup_fd;
+    }
+    return syscall(SYS_clone3, &args, sizeof args);
+}
+
+static int sys_unshare(int flags) { return syscall(SYS_unshare, flags); }
+static int sys_setns(int fd, int nstype) { return syscall(SYS_setns, fd, nstype); }
+
+static int sys_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)
+{
+    return syscall(SYS_mount, source, target, type, flags, data);
+}
+
+static int sys_umount2(const char *target, int flags) { return syscall(SYS_umount2, target, flags); }
+
+static int sys_pivot_root(const char *new_root, const char *put_old)
+{
+    return syscall(SYS_pivot_root, new_root, put_old);
+}
+
+static int sys_fsopen(const char *type, unsigned int flags) { return syscall(SYS_fsopen, type, flags | FSOPEN_CLOEXEC); }
+
+static int sys_fsconfig(int fd, unsigned int cmd, const char *key, const char *value, int aux)
+{
+    return syscall(SYS_fsconfig, fd, cmd, key, value, aux);
+}
+
+static int sys_fsmount(int fd, unsigned int flags, unsigned int attributes)
+{
+    return syscall(SYS_fsmount, fd, flags | FSMOUNT_CLOEXEC, attributes);
+}
+
+static int sys_open_tree(int dirfd, const char *path, unsigned int flags)
+{
+    return syscall(SYS_open_tree, dirfd, path, flags | OPEN_TREE_CLOEXEC);
+}
+
+static int sys_move_mount(int from_fd, const char *from_path, int to_fd, const char *to_path, unsigned int flags)
+{
+    return syscall(SYS_move_mount, from_fd, from_path, to_fd, to_path, flags);
+}
+
+static int sys_mount_setattr(int dirfd, const char *path, unsigned int flags,
+                             unsigned long long set, unsigned long long clear)
+{
+    struct mount_attr attr;
+    memset(&attr, 0, sizeof attr);
+    attr.attr_set = set;
+    attr.attr_clr = clear;
+    return syscall(SYS_mount_setattr, dirfd, path, flags, &attr, sizeof attr);
+}
+
+static int sys_openat2(int dirfd, const char *path, unsigned long long flags,
+                       unsigned long long mode, unsigned long long resolve)
+{
+    struct open_how how;
+    memset(&how, 0, sizeof how);
+    how.flags = flags;
+    how.mode = mode;
+    how.resolve = resolve;
+    return syscall(SYS_openat2, dirfd, path, &how, sizeof how);
+}
+
+static int sys_close_range(unsigned int first, unsigned int last, unsigned int flags)
+{
+    return syscall(SYS_close_range, first, last, flags);
+}
+
+static int sys_execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags)
+{
+    return syscall(SYS_execveat, fd, path, argv, envp, flags);
+}
+
+/* An anonymous session keyring, so the container does not share the caller's keys (keyctl(2)). */
+static int sys_join_session_keyring(void)
+{
+    return syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 ? -1 : 0;
+}
+
+/* A socket that only holds its port: every packet that would reach it is dropped (socket(7), SO_ATTACH_FILTER). */
+static int sys_drop_all_packets(int fd)
+{
+    struct sock_filter code[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+    struct sock_fprog program = {.len = 1, .filter = code};
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+/* All dispositions to default and nothing blocked: what a program expects to be started with (signal(7)). */
+static int sys_clear_signals(void)
+{
+    sigset_t none;
+    int number;
+    for (number = 1; number < NSIG; number++)
+        signal(number, SIG_DFL); /* fails for KILL and STOP, which have no other disposition */
+    sigemptyset(&none);
+    return sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static int sys_filesystem_magic(int fd, unsigned long *magic)
+{
+    struct statfs fs;
+    if (fstatfs(fd, &fs) < 0)
+        return -1;
+    *magic = (unsigned long)fs.f_type;
+    return 0;
+}
+
+/* libnftables by dlopen: `none`, `host` and `container:` never pay for it, and building needs no headers. */
+static struct {
+    void *(*ctx_new)(unsigned int);
+    void (*ctx_free)(void *);
+    int (*buffer_output)(void *);
+    int (*buffer_error)(void *);
+    const char *(*get_output)(void *);
+    const char *(*get_error)(void *);
+    int (*run)(void *, const char *);
+} nft;
+
+static const char *nft_load(void)
+{
+    static const struct { const char *name; void **slot; } symbols[] = {
+        {"nft_ctx_new", (void **)&nft.ctx_new},
+        {"nft_ctx_free", (void **)&nft.ctx_free},
+        {"nft_ctx_buffer_output", (void **)&nft.buffer_output},
+        {"nft_ctx_buffer_error", (void **)&nft.buffer_error},
+        {"nft_ctx_get_output_buffer", (void **)&nft.get_output},
+        {"nft_ctx_get_error_buffer", (void **)&nft.get_error},
+        {"nft_run_cmd_from_buffer", (void **)&nft.run},
+    };
+    void *library;
+    unsigned i;
+    if (nft.run)
+        return NULL;
+    library = dlopen("libnftables.so.1", RTLD_NOW | RTLD_LOCAL);
+    if (!library)
+        return dlerror();
+    for (i = 0; i < sizeof symbols / sizeof *symbols; i++) {
+        *symbols[i].slot = dlsym(library, symbols[i].name);
+        if (!*symbols[i].slot)
+            return "libnftables.so.1 lacks a function that minirun needs";
+    }
+    return NULL;
+}
+
+/* The context belongs to the network namespace of the calling thread. */
+static void *nft_open(void)
+{
+    void *ctx = nft.ctx_new(0);
+    if (ctx && (nft.buffer_output(ctx) || nft.buffer_error(ctx))) {
+        nft.ctx_free(ctx);
+        ctx = NULL;
+    }
+    return ctx;
+}
+
+static void nft_close(void *ctx) { nft.ctx_free(ctx); }
+static int nft_run(void *ctx, const char *commands) { return nft.run(ctx, commands); }
+static const char *nft_output(void *ctx) { return nft.get_output(ctx); }
+static const char *nft_error(void *ctx) { return nft.get_error(ctx); }

@@ -1,0 +1,144 @@
+"""minirun exec."""
+
+import os
+import select
+import signal
+from contextlib import nullcontext
+from typing import Annotated
+
+import typer
+
+from minirun import attach, parse
+from minirun.cli.app import exit_with, warn
+from minirun.cli.opening import open_instance
+from minirun.errors import MinirunError
+from minirun.init.program import StartError
+from minirun.joining import Joined, Request, join
+from minirun.kernel import cgroups, processes, terminal
+from minirun.lookup import find_container
+from minirun.wire import CHUNK, HIGH_WATER, Outbox
+
+SETTINGS = {"allow_interspersed_args": False}
+
+
+def command(
+    container: Annotated[str, typer.Argument(metavar="CONTAINER")],
+    argv: Annotated[list[str], typer.Argument(metavar="COMMAND [ARG...]")],
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Run command in the background")] = False,
+    interactive: Annotated[bool, typer.Option("--interactive", "-i", help="Keep STDIN open")] = False,
+    tty: Annotated[bool, typer.Option("--tty", "-t", help="Allocate a pseudo-TTY")] = False,
+    env: Annotated[list[str] | None, typer.Option("--env", "-e", help="Set environment variables")] = None,
+    workdir: Annotated[str | None, typer.Option("--workdir", "-w", help="Working directory")] = None,
+    user: Annotated[str, typer.Option("--user", "-u", help="Username or UID")] = "",
+) -> None:
+    if tty and interactive and not detach and not os.isatty(0):
+        raise MinirunError("the input device is not a TTY", "leave out -t when input comes from a pipe or file")
+    instance = open_instance()
+    found = find_container(instance.store, container)
+    request = Request(
+        argv=tuple(argv),
+        env=parse.parse_env(env or []),
+        workdir=workdir or found.spec.workdir,
+        user=user,
+        tty=tty and not detach,
+        interactive=interactive and not detach,
+        detach=detach,
+        size=attach.size_of_terminal(),
+    )
+    try:
+        joined = join(found, request, cgroups.container_cgroup(instance.cgroup, found.id))
+    except StartError as error:
+        warn(f"minirun: {error.text}")
+        exit_with(error.code)
+    if detach:
+        exit_with(0)
+    exit_with(Relay(joined, request).run())
+
+
+class Relay:
+    """Streams between the caller and the process until the process has ended and all it wrote is out."""
+
+    def __init__(self, joined: Joined, request: Request) -> None:
+        self.joined = joined
+        self.request = request
+        self.to_program = Outbox()
+        self.stdin_open = request.interactive
+        if joined.stdin >= 0:
+            os.set_blocking(joined.stdin, False)
+
+    def run(self) -> int:
+        signals = attach.SignalPipe([*attach.PROXIED, signal.SIGWINCH])
+        raw = self.request.tty and self.request.interactive and os.isatty(0)
+        with terminal.raw_mode(0) if raw else nullcontext():
+            while not processes.wait_gone(self.joined.pidfd, 0):
+                for fd, _ in self._interests(signals).poll():
+                    self._handle(fd, signals)
+            self._drain()
+        status = os.waitstatus_to_exitcode(os.waitpid(self.joined.pid, 0)[1])
+        return 128 - status if status < 0 else status
+
+    def _interests(self, signals: attach.SignalPipe) -> select.poll:
+        poll = select.poll()
+        poll.register(self.joined.pidfd, select.POLLIN)
+        poll.register(signals.fd, select.POLLIN)
+        for fd in self.joined.outputs:
+            poll.register(fd, select.POLLIN)
+        if self.stdin_open and len(self.to_program) < HIGH_WATER:
+            poll.register(0, select.POLLIN)
+        if self.to_program and self.joined.stdin >= 0:
+            mask = select.POLLIN if self.joined.stdin in self.joined.outputs else 0
+            poll.register(self.joined.stdin, select.POLLOUT | mask)
+        return poll
+
+    def _handle(self, fd: int, signals: attach.SignalPipe) -> None:
+        if fd == signals.fd:
+            for number in signals.read():
+                self._signal(number)
+        elif fd == 0 and self.stdin_open:
+            self._read_stdin()
+        else:
+            if fd in self.joined.outputs:
+                self._read_output(fd)
+            if fd == self.joined.stdin:
+                self._feed()
+
+    def _signal(self, number: int) -> None:
+        if number == signal.SIGWINCH:
+            if self.joined.terminal >= 0:
+                terminal.set_window_size(self.joined.terminal, *attach.size_of_terminal())
+        else:
+            processes.signal_send(self.joined.pidfd, number, self.joined.pid)
+
+    def _read_stdin(self) -> None:
+        data = os.read(0, CHUNK)
+        self.stdin_open = bool(data)
+        self.to_program.add(data)
+        self._feed()
+
+    def _feed(self) -> None:
+        if self.joined.stdin < 0:
+            return
+        alive = self.to_program.flush(self.joined.stdin)
+        ended = not self.stdin_open and not self.to_program
+        if self.joined.terminal < 0 and (not alive or ended):
+            os.close(self.joined.stdin)
+            self.joined.stdin = -1
+            self.to_program.clear()
+
+    def _read_output(self, fd: int) -> None:
+        try:
+            data = os.read(fd, CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:  # EIO: nobody holds the terminal any more
+            data = b""
+        if data:
+            attach.write_all(self.joined.outputs[fd], data)
+        else:
+            del self.joined.outputs[fd]
+
+    def _drain(self) -> None:
+        """What the process wrote is in the pipes already; what its own children may write later is not waited for."""
+        for fd in list(self.joined.outputs):
+            while fd in self.joined.outputs and select.select([fd], [], [], 0)[0]:
+                self._read_output(fd)

@@ -1,0 +1,34 @@
+"""minirun inspect."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from minirun.cli.app import exit_with, warn
+from minirun.cli.opening import open_instance
+from minirun.describe import describe_container, describe_network
+from minirun.instance import Instance
+from minirun.lookup import find_container
+
+
+def command(names: Annotated[list[str], typer.Argument(metavar="NAME|ID...")]) -> None:
+    instance = open_instance()
+    found, missing = [], []
+    for name in names:
+        described = _find(instance, name)
+        if described is None:
+            missing.append(name)
+        else:
+            found.append(described)
+    print(json.dumps(found, indent=4))
+    for name in missing:
+        warn(f"minirun: No such object: {name}")
+    exit_with(1 if missing else 0)
+
+
+def _find(instance: Instance, name: str) -> dict[str, Any] | None:
+    if instance.store.find_containers(name.removeprefix("/")):
+        return describe_container(instance, find_container(instance.store, name))
+    network = instance.store.find_network(name)
+    return network and describe_network(instance, network)

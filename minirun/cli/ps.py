@@ -1,0 +1,57 @@
+"""minirun ps."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from minirun.cli.opening import open_instance
+from minirun.cli.table import ago, print_table, span
+from minirun.model import ACTIVE, Container, Publication, Status
+
+_HEADERS = ("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES")
+
+
+def command(
+    everything: Annotated[bool, typer.Option("--all", "-a", help="Show all containers (default: just running)")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only display container IDs")] = False,
+    no_trunc: Annotated[bool, typer.Option("--no-trunc", help="Don't truncate output")] = False,
+) -> None:
+    instance = open_instance()
+    shown = [item for item in instance.store.containers() if everything or item.status in ACTIVE]
+    if quiet:
+        for item in shown:
+            print(item.id if no_trunc else item.short_id)
+        return
+    rows = []
+    for item in shown:
+        rows.append(
+            (
+                item.id if no_trunc else item.short_id,
+                item.spec.image,
+                command_of(item, no_trunc),
+                ago(item.created),
+                status_of(item),
+                ", ".join(port_text(port) for port in instance.store.ports(container=item.id)),
+                item.name,
+            )
+        )
+    print_table(_HEADERS, rows)
+
+
+def command_of(container: Container, whole: bool) -> str:
+    text = " ".join(container.spec.argv)
+    return f'"{text}"' if whole or len(text) <= 20 else f'"{text[:19]}…"'
+
+
+def status_of(container: Container) -> str:
+    if container.status is Status.RUNNING:
+        return f"Up {span(time.time() - container.started_at)}"
+    if container.status is Status.EXITED:
+        return f"Exited ({container.exit_code}) {ago(container.finished_at)}"
+    return container.status.capitalize()
+
+
+def port_text(port: Publication) -> str:
+    mapping = port.mapping
+    return f"{mapping.host_address}:{mapping.host_port}->{mapping.container_port}/{mapping.protocol}"

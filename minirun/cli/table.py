@@ -1,0 +1,51 @@
+"""Columns as docker prints them: three spaces apart, headers in capitals; and its words for spans of time."""
+
+import time
+from collections.abc import Sequence
+
+from minirun.parse import printable
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    cells = [list(headers), *([printable(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
+    for row in cells:
+        print("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def ago(then: float) -> str:
+    return f"{span(time.time() - then)} ago"
+
+
+def span(seconds: float) -> str:
+    """As go-units' HumanDuration words it."""
+    whole = int(seconds)
+    if whole < 1:
+        return "Less than a second"
+    if whole == 1:
+        return "1 second"
+    for limit, size, unit in (
+        (60, 1, "second"),
+        (3600, 60, "minute"),
+        (48 * 3600, 3600, "hour"),
+        (14 * 86400, 86400, "day"),
+        (60 * 86400, 7 * 86400, "week"),
+        (2 * 365 * 86400, 30 * 86400, "month"),
+    ):
+        if whole < limit:
+            return _some(whole // size, unit)
+    return _some(whole // (365 * 86400), "year")
+
+
+def _some(count: int, unit: str) -> str:
+    if count == 1 and unit in ("minute", "hour"):
+        return f"About {'an' if unit == 'hour' else 'a'} {unit}"
+    return f"{count} {unit}{'' if count == 1 else 's'}"
+
+
+def size(number: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.3g}{unit}"
+        number /= 1000
+    return f"{number:.3g}TB"

@@ -1,0 +1,103 @@
+"""Finding the program as a shell would, and the last steps of a process before it becomes it."""
+
+import os
+import stat
+
+from minirun.errors import CANNOT_INVOKE, FAILED, NOT_FOUND, describe
+from minirun.init.user import UserError, resolve
+from minirun.kernel import credentials, processes
+
+_PTS_MAJOR = 136
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class StartError(Exception):
+    """The program cannot be started; `code` is Docker's exit code for that."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+def enter_workdir(path: str) -> None:
+    """Change to the working directory, made if missing, and be sure to be inside the root (CVE-2024-21626)."""
+    try:
+        os.makedirs(path, exist_ok=True)
+        os.chdir(path)
+        inside = os.getcwd()
+    except OSError as error:
+        raise StartError(CANNOT_INVOKE, f"chdir to the working directory {path!r}: {error.strerror}") from None
+    if not inside.startswith("/"):
+        raise StartError(CANNOT_INVOKE, f"the working directory {path!r} is outside the container's root")
+
+
+def take_user(wanted: str, capabilities: list[str], env: dict[str, str], stdio: tuple[int, ...]) -> None:
+    """Give up what the program shall not have: capabilities, then ids. HOME follows from the user."""
+    user = resolve(wanted)
+    env.setdefault("HOME", user.home)
+    for fd in stdio:
+        _give(fd, user.uid)
+    credentials.drop_capabilities(capabilities)
+    credentials.become(user.uid, user.gid, list(user.groups))
+
+
+def _give(fd: int, uid: int) -> None:
+    """/dev/stdout must open for an unprivileged user, too. Pipes and terminals only: /dev/null is the host's."""
+    found = os.fstat(fd)
+    is_terminal = stat.S_ISCHR(found.st_mode) and os.major(found.st_rdev) == _PTS_MAJOR
+    if uid and (stat.S_ISFIFO(found.st_mode) or is_terminal):
+        os.fchown(fd, uid, -1)
+
+
+def find_program(name: str, env: dict[str, str]) -> str:
+    """The file to execute. Raises StartError with the words, and the exit code, that Docker gives."""
+    if "/" in name:
+        _check_executable(name, name)
+        return name
+    for directory in env.get("PATH", DEFAULT_PATH).split(":"):
+        path = os.path.join(directory or ".", name)
+        try:
+            _check_executable(path, name)
+        except StartError:
+            continue
+        return path if path.startswith("/") else os.path.abspath(path)
+    raise StartError(NOT_FOUND, f'exec: "{name}": executable file not found in $PATH')
+
+
+def _check_executable(path: str, name: str) -> None:
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise StartError(NOT_FOUND, f'exec: "{name}": stat {path}: no such file or directory') from None
+    except OSError as error:
+        raise StartError(CANNOT_INVOKE, f'exec: "{name}": {error.strerror}') from None
+    if stat.S_ISDIR(mode):
+        raise StartError(CANNOT_INVOKE, f'exec: "{name}": is a directory')
+    if not os.access(path, os.X_OK):
+        raise StartError(CANNOT_INVOKE, f'exec: "{name}": permission denied')
+
+
+def execve_failed(number: int, name: str) -> StartError:
+    """What the stub reported: errno of the last execve."""
+    text = os.strerror(number).lower()
+    code = NOT_FOUND if number == 2 else CANNOT_INVOKE
+    if number == 2:  # the file is there (find_program saw it): its interpreter or loader is not
+        return StartError(code, f'exec: "{name}": no such file or directory (its interpreter or loader is missing)')
+    return StartError(code, f'exec: "{name}": {text}')
+
+
+def last_words() -> None:
+    """Right before the exec: nothing of ours is passed on."""
+    os.umask(0o022)
+    processes.clear_signals()
+    processes.cloexec_from(3)
+
+
+def report(error: BaseException) -> bytes:
+    """A failure before the exec, as one message to whoever waits: exit code, then text."""
+    if isinstance(error, StartError):
+        return bytes([error.code]) + error.text.encode("utf-8", "replace")
+    if isinstance(error, UserError):
+        return bytes([CANNOT_INVOKE]) + str(error).encode("utf-8", "replace")
+    return bytes([FAILED]) + describe(error).encode("utf-8", "replace")

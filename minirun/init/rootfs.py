@@ -1,0 +1,134 @@
+"""The container's mounts, in order: its own tree, the kernel's file systems, devices, files, volumes, covers."""
+
+import os
+import socket
+import stat
+
+from minirun.kernel.mounts import (
+    NODEV,
+    NOEXEC,
+    NOSUID,
+    RDONLY,
+    Root,
+    bind_mount,
+    filesystem_magic,
+    filesystem_mount,
+    make_read_only,
+    mask,
+    mounts_private,
+    overlay_mount,
+    pivot_root,
+)
+from minirun.plan import Plan
+
+_PROC_SUPER_MAGIC = 0x9FA0
+_DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
+_MASKED = (
+    "asound acpi cmdline config.gz iomem kcore keys latency_stats timer_list timer_stats sched_debug scsi"
+    " interrupts slabinfo vmallocinfo"
+).split()
+_READ_ONLY = "bus fs irq sys sysrq-trigger".split()
+_LOCKED = NOSUID | NODEV | NOEXEC
+
+
+def build(plan: Plan) -> None:
+    """From the host's mounts to the container's: on return, / is the container's own."""
+    os.chdir(plan.root)
+    here = f"containers/{plan.container}"
+    mounts_private()
+    overlay_mount(plan.lower, f"{here}/upper", f"{here}/work", f"{here}/rootfs")
+    root = Root(f"{here}/rootfs")
+    null = _real_null()
+    _kernel_filesystems(root)
+    _devices(root)
+    for name in ("hosts", "hostname", "resolv.conf"):
+        bind_mount(root, f"{here}/{name}", f"etc/{name}", root.file(f"etc/{name}"), NODEV)
+    os.close(root.file(".dockerenv", 0o755))
+    for source, target, read_only in plan.volumes:
+        _volume(root, source, target, read_only)
+    _covers(root, null)
+    pivot_root(f"{here}/rootfs")
+
+
+def console(slave: int) -> None:
+    """/dev/console is the container's terminal. Called after pivot_root, with the slave it was given."""
+    root = Root("/")
+    bind_mount(root, f"/proc/self/fd/{slave}", "dev/console", root.file("dev/console", 0o600), 0)
+    os.close(root.fd)
+
+
+def _kernel_filesystems(root: Root) -> None:
+    proc = root.real_directory("proc")
+    filesystem_mount(root, "proc", proc, "proc", "", _LOCKED)
+    check = root.open("proc", os.O_RDONLY | os.O_DIRECTORY, follow=False)
+    if filesystem_magic(check) != _PROC_SUPER_MAGIC:
+        raise OSError("/proc of the container is not a proc file system")
+    os.close(check)
+    filesystem_mount(root, "sys", root.real_directory("sys"), "sysfs", "", _LOCKED | RDONLY)
+    if os.path.isdir("/sys/fs/cgroup"):
+        _cgroup(root)
+    filesystem_mount(root, "dev", root.real_directory("dev"), "tmpfs", "mode=755,size=65536k", NOSUID | NOEXEC | NODEV)
+    os.close(root.real_directory("etc"))
+    # devpts alone must not be nodev: its nodes are the terminals, and nobody can make others in it.
+    options = "newinstance,ptmxmode=0666,mode=0620,gid=5"
+    filesystem_mount(root, "dev/pts", root.directory("dev/pts"), "devpts", options, NOSUID | NOEXEC)
+    filesystem_mount(root, "dev/shm", root.directory("dev/shm"), "tmpfs", "mode=1777,size=65536k", _LOCKED)
+    filesystem_mount(root, "dev/mqueue", root.directory("dev/mqueue"), "mqueue", "", _LOCKED)
+
+
+def _cgroup(root: Root) -> None:
+    try:
+        target = root.open("sys/fs/cgroup", os.O_PATH | os.O_DIRECTORY, follow=False)
+    except OSError:
+        return
+    try:
+        filesystem_mount(root, "sys/fs/cgroup", target, "cgroup2", "", _LOCKED | RDONLY)
+    except OSError:
+        pass  # a kernel without cgroup v2: the container then sees none
+
+
+def _devices(root: Root) -> None:
+    """The six harmless devices, bound from the host's; /dev itself is nodev, so a node made in it opens nothing."""
+    for name, number in _DEVICES.items():
+        source = f"/dev/{name}"
+        found = os.stat(source, follow_symlinks=False)
+        if not stat.S_ISCHR(found.st_mode) or (os.major(found.st_rdev), os.minor(found.st_rdev)) != number:
+            raise OSError(f"{source} on the host is not the device {number[0]}:{number[1]}")
+        bind_mount(root, source, f"dev/{name}", root.file(f"dev/{name}", 0o666), NOSUID | NOEXEC)
+    directory = root.open("dev", os.O_PATH | os.O_DIRECTORY, follow=False)
+    for name, target in (
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("ptmx", "pts/ptmx"),
+    ):
+        os.symlink(target, name, dir_fd=directory)
+    os.close(directory)
+
+
+def _volume(root: Root, source: str, target: str, read_only: bool) -> None:
+    fd = root.directory(target) if os.path.isdir(source) else root.file(target)
+    attributes = NODEV | (RDONLY if read_only else 0)
+    bind_mount(root, source, target.lstrip("/"), fd, attributes, "ro" if read_only else "rw")
+
+
+def _covers(root: Root, null: int) -> None:
+    for name in _MASKED:
+        mask(root, f"proc/{name}", null)
+    for path in ("sys/firmware", "sys/devices/virtual/powercap"):
+        mask(root, path, null)
+    for name in _READ_ONLY:
+        make_read_only(root, f"proc/{name}")
+
+
+def _real_null() -> int:
+    fd = os.open("/dev/null", os.O_PATH | os.O_CLOEXEC)
+    found = os.fstat(fd)
+    if not stat.S_ISCHR(found.st_mode) or found.st_rdev != os.makedev(1, 3):
+        raise OSError("/dev/null on the host is not the null device")
+    return fd
+
+
+def set_hostname(name: str) -> None:
+    socket.sethostname(name)

@@ -1,0 +1,41 @@
+"""One installation of minirun on a host: its state root, and every name that follows from it.
+
+Two state roots can live in one network namespace: whatever is global to the host (nft table, bridge, cgroup)
+carries a tag made from the root's path, but for the default root, whose names are the plain ones.
+"""
+
+import os
+import zlib
+from pathlib import Path
+
+from minirun.store import Store
+
+DEFAULT_ROOT = Path("/var/lib/minirun")
+ROOT_VARIABLE = "MINIRUN_ROOT"
+
+
+class Instance:
+    def __init__(self, root: Path | None = None) -> None:
+        chosen = root or Path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
+        self.root = Path(os.path.realpath(chosen))
+        self.tag = "" if self.root == DEFAULT_ROOT else f"{zlib.crc32(os.fsencode(self.root)):08x}"
+        self.store = Store(self.root)
+
+    @property
+    def table(self) -> str:
+        """The name of the nft table."""
+        return f"minirun_{self.tag}" if self.tag else "minirun"
+
+    @property
+    def cgroup(self) -> str:
+        return f"minirun-{self.tag}" if self.tag else "minirun"
+
+    @property
+    def default_bridge(self) -> str:
+        return f"mr{self.tag}0" if self.tag else "minirun0"
+
+    def container_dir(self, container_id: str) -> Path:
+        return self.root / "containers" / container_id
+
+    def image_dir(self, image: str) -> Path:
+        return self.root / "images" / image

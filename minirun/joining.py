@@ -1,0 +1,159 @@
+"""exec: one more process in a running container, with the same rights as its first.
+
+It is made by the command itself: no monitor is needed, the command is the one who waits.
+
+    command                                      the new process
+    joins the pid namespace (for children)
+    fork                                  -->    joins the cgroup and the other namespaces
+    waits, carries streams                       terminal, user, program
+"""
+
+import os
+import socket
+from dataclasses import dataclass, field
+
+from minirun.errors import FAILED, MinirunError
+from minirun.init import program
+from minirun.init.program import StartError
+from minirun.kernel import cgroups, credentials, processes, terminal
+from minirun.kernel.sockets import receive_with_fds, send_with_fds
+from minirun.model import Container, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What exec was asked for."""
+
+    argv: tuple[str, ...]
+    env: tuple[tuple[str, str], ...] = ()
+    workdir: str = "/"
+    user: str = ""
+    tty: bool = False
+    interactive: bool = False
+    detach: bool = False
+    size: tuple[int, int] = (0, 0)
+
+
+@dataclass(slots=True)
+class Joined:
+    """The process, and the command's ends of its streams."""
+
+    pid: int
+    pidfd: int
+    stdin: int = -1
+    outputs: dict[int, int] = field(default_factory=dict)  # from descriptor, to descriptor
+    terminal: int = -1
+
+
+def join(container: Container, request: Request, cgroup: "cgroups.Path | None") -> Joined:
+    """Start the process; on return it has become the program. StartError when it could not."""
+    if container.status is not Status.RUNNING or container.init is None:
+        raise MinirunError(f"container {container.name} is not running")
+    target = processes.open_process(container.init.pid, container.init.started)
+    if target is None:
+        raise MinirunError(f"container {container.name} is not running")
+    line, theirs = socket.socketpair()
+    error, error_fd = os.pipe()
+    stub = processes.sealed_stub()
+    ours, stdio = ((-1, -1, -1), ()) if request.tty else _pipes(request)
+    processes.join_pid_namespace(container.init.pid, target)
+    pid = processes.fork(
+        lambda: _become(container, request, target, cgroup, theirs, stdio, error_fd, stub),
+        lambda failure: theirs.sendall(b"E" + program.report(failure)),
+    )
+    processes.leave_pid_namespace()
+    theirs.close()
+    for fd in (error_fd, stub, target, *stdio):
+        os.close(fd)
+    joined = Joined(pid, os.pidfd_open(pid))
+    if request.tty:
+        joined.terminal = joined.stdin = _receive_terminal(line)
+        joined.outputs = {joined.terminal: 1}
+    else:
+        joined.stdin, joined.outputs = ours[0], {} if request.detach else {ours[1]: 1, ours[2]: 2}
+    _check_exec(line, error, request)
+    return joined
+
+
+def _pipes(request: Request) -> tuple[tuple[int, int, int], tuple[int, ...]]:
+    null = [os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)]
+    if request.detach:
+        return (-1, -1, -1), (null[0], os.dup(null[0]), os.dup(null[0]))
+    stdin, our_stdin = os.pipe() if request.interactive else (null.pop(), -1)
+    for fd in null:
+        os.close(fd)
+    (our_stdout, stdout), (our_stderr, stderr) = os.pipe(), os.pipe()
+    return (our_stdin, our_stdout, our_stderr), (stdin, stdout, stderr)
+
+
+def _become(
+    container: Container,
+    request: Request,
+    target: int,
+    cgroup: "cgroups.Path | None",
+    line: socket.socket,
+    stdio: tuple[int, ...],
+    error_fd: int,
+    stub: int,
+) -> int:
+    """The new process, up to execve. Before it can be seen in the container it is hidden from its ptrace."""
+    assert container.init is not None
+    credentials.hide_from_ptrace()
+    processes.close_from(3, (target, line.fileno(), error_fd, stub, *stdio))
+    if cgroup is not None and cgroup.exists():
+        cgroups.cgroup_enter(cgroup)
+    processes.join_namespaces(container.init.pid, target)
+    os.close(target)
+    if request.tty:
+        _open_terminal(request, line)
+    else:
+        os.setsid()
+        for number, fd in enumerate(stdio):
+            os.dup2(fd, number)
+    processes.join_session_keyring()
+    env = {
+        "PATH": program.DEFAULT_PATH,
+        "HOSTNAME": socket.gethostname(),
+        **({"TERM": "xterm"} if request.tty else {}),
+        **dict(container.spec.env),
+        **dict(request.env),
+    }
+    program.enter_workdir(request.workdir)
+    program.take_user(request.user or container.spec.user, credentials.DEFAULT_CAPABILITIES, env, (0, 1, 2))
+    if not request.detach:
+        credentials.die_with_parent(0)
+    path = program.find_program(request.argv[0], env)
+    program.last_words()
+    processes.exec_payload(stub, path, list(request.argv), env, error_fd, False)
+
+
+def _open_terminal(request: Request, line: socket.socket) -> None:
+    master, slave = terminal.open_pty()
+    terminal.set_window_size(slave, *request.size)
+    terminal.take_terminal(slave)
+    for number in range(3):
+        os.dup2(slave, number)
+    send_with_fds(line, b"R", [master])
+    os.close(master)
+    os.close(slave)
+
+
+def _receive_terminal(line: socket.socket) -> int:
+    data, fds = receive_with_fds(line, 65536, 1)
+    if data[:1] == b"E":
+        raise StartError(data[1], data[2:].decode("utf-8", "replace"))
+    if not fds:
+        raise MinirunError("the process ended before it had a terminal", code=FAILED)
+    return fds[0]
+
+
+def _check_exec(line: socket.socket, error: int, request: Request) -> None:
+    """End of file on the error pipe means that the exec worked; four bytes, or a message on the line, mean not."""
+    failed = os.read(error, 4)
+    os.close(error)
+    if failed:
+        raise program.execve_failed(int.from_bytes(failed, "little"), request.argv[0])
+    data = line.recv(65536)
+    line.close()
+    if data[:1] == b"E":
+        raise StartError(data[1], data[2:].decode("utf-8", "replace"))

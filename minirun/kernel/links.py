@@ -1,0 +1,163 @@
+"""Links, addresses and routes, in the words of ip-link(8), ip-address(8) and ip-route(8).
+
+Each function works in the network namespace that `netlink` was opened in. Adding fails with FileExistsError when
+the object is there; deleting what is gone already is fine.
+"""
+
+import errno
+import socket
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+from minirun.kernel.netlink import (
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    RTM_DELLINK,
+    RTM_GETADDR,
+    RTM_GETROUTE,
+    RTM_NEWADDR,
+    RTM_NEWLINK,
+    RTM_NEWROUTE,
+    Netlink,
+    ifaddrmsg,
+    ifinfmsg,
+    rtmsg,
+)
+from minirun.kernel.seam import shell
+
+IFF_UP = 0x1
+_NEW = NLM_F_CREATE | NLM_F_EXCL
+
+
+@shell("ip link add {name} address {mac} mtu {mtu} type bridge && ip link set {name} alias {alias}")
+def bridge_add(netlink: Netlink, name: str, mac: str, alias: str, mtu: int) -> None:
+    message = ifinfmsg()
+    message["attrs"] = [
+        ["IFLA_IFNAME", name],
+        ["IFLA_ADDRESS", mac],
+        ["IFLA_MTU", mtu],
+        ["IFLA_LINKINFO", {"attrs": [["IFLA_INFO_KIND", "bridge"]]}],
+    ]
+    netlink.request(message, RTM_NEWLINK, _NEW)
+    _set_alias(netlink, name, alias)
+
+
+@shell(
+    "ip link add {name} master {bridge} up type veth peer name {peer} address {mac} mtu {mtu} netns {netns}"
+    " && ip link set {name} alias {alias} mtu {mtu}"
+)
+def veth_add(
+    netlink: Netlink, name: str, bridge: str, peer: str, mac: str, mtu: int, netns: str, netns_fd: int, alias: str
+) -> None:
+    """A veth pair in one request: the host's end is on the bridge and up, the peer is *born* in the namespace.
+
+    Moving an end afterwards costs about 55 ms (an RCU grace period); this costs about one.
+    """
+    inside = [["IFLA_IFNAME", peer], ["IFLA_ADDRESS", mac], ["IFLA_MTU", mtu], ["IFLA_NET_NS_FD", netns_fd]]
+    message = ifinfmsg()
+    message["flags"] = message["change"] = IFF_UP
+    message["attrs"] = [
+        ["IFLA_IFNAME", name],
+        ["IFLA_MASTER", socket.if_nametoindex(bridge)],
+        ["IFLA_MTU", mtu],
+        [
+            "IFLA_LINKINFO",
+            {
+                "attrs": [
+                    ["IFLA_INFO_KIND", "veth"],
+                    ["IFLA_INFO_DATA", {"attrs": [["VETH_INFO_PEER", {"attrs": inside}]]}],
+                ]
+            },
+        ],
+    ]
+    netlink.request(message, RTM_NEWLINK, _NEW)
+    _set_alias(netlink, name, alias)
+
+
+@shell("bridge link set dev {name} hairpin on")
+def hairpin_on(netlink: Netlink, name: str) -> None:
+    """Let a frame leave by the port it came in: a container that reaches itself by the host's published port.
+
+    Needed where br_netfilter is loaded: it then translates on the bridge, and never hands the packet to routing.
+    """
+    message = ifinfmsg()
+    message["family"] = socket.AF_BRIDGE
+    message["index"] = socket.if_nametoindex(name)
+    message["attrs"] = [["IFLA_PROTINFO", {"attrs": [["IFLA_BRPORT_MODE", 1]]}]]
+    netlink.request(message, RTM_NEWLINK)
+
+
+@shell("ip link set {name} up")
+def link_up(netlink: Netlink, name: str) -> None:
+    message = ifinfmsg()
+    message["index"] = socket.if_nametoindex(name)
+    message["flags"] = message["change"] = IFF_UP
+    netlink.request(message, RTM_NEWLINK)
+
+
+@shell("ip link del {name}")
+def link_del(netlink: Netlink, name: str) -> None:
+    message = ifinfmsg()
+    message["attrs"] = [["IFLA_IFNAME", name]]
+    try:
+        netlink.request(message, RTM_DELLINK)
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
+
+
+@shell("ip address add {address} dev {name}")
+def address_add(netlink: Netlink, name: str, address: IPv4Interface) -> None:
+    message = ifaddrmsg()
+    message["family"] = socket.AF_INET
+    message["prefixlen"] = address.network.prefixlen
+    message["index"] = socket.if_nametoindex(name)
+    message["attrs"] = [
+        ["IFA_LOCAL", str(address.ip)],
+        ["IFA_ADDRESS", str(address.ip)],
+        ["IFA_BROADCAST", str(address.network.broadcast_address)],
+    ]
+    netlink.request(message, RTM_NEWADDR, _NEW)
+
+
+@shell("ip route add default via {gateway} dev {name}")
+def default_route_add(netlink: Netlink, name: str, gateway: IPv4Address) -> None:
+    message = rtmsg()
+    message["family"] = socket.AF_INET
+    message["table"], message["proto"], message["scope"], message["type"] = 254, 4, 0, 1
+    message["attrs"] = [["RTA_GATEWAY", str(gateway)], ["RTA_OIF", socket.if_nametoindex(name)]]
+    netlink.request(message, RTM_NEWROUTE, _NEW)
+
+
+def _set_alias(netlink: Netlink, name: str, alias: str) -> None:
+    """In a request of its own: the kernel passes over IFLA_IFALIAS in one that creates a link."""
+    message = ifinfmsg()
+    message["index"] = socket.if_nametoindex(name)
+    message["attrs"] = [["IFLA_IFALIAS", alias]]
+    netlink.request(message, RTM_NEWLINK)
+
+
+def link_exists(name: str) -> bool:
+    try:
+        return socket.if_nametoindex(name) > 0
+    except OSError:
+        return False
+
+
+def networks_in_use(netlink: Netlink) -> Iterator[tuple[IPv4Network, str]]:
+    """Every IPv4 network that this host routes to or has an address in, with the interface's name."""
+    for item in netlink.dump(ifaddrmsg(), RTM_GETADDR):
+        local = item.get_attr("IFA_LOCAL") or item.get_attr("IFA_ADDRESS")
+        if item["family"] == socket.AF_INET and local:
+            yield IPv4Interface(f"{local}/{item['prefixlen']}").network, _name(item["index"])
+    for item in netlink.dump(rtmsg(), RTM_GETROUTE):
+        target = item.get_attr("RTA_DST")
+        if item["family"] == socket.AF_INET and target and item["dst_len"]:
+            yield IPv4Network(f"{target}/{item['dst_len']}", strict=False), _name(item.get_attr("RTA_OIF") or 0)
+
+
+def _name(index: int) -> str:
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return f"interface {index}"

@@ -1,0 +1,222 @@
+"""Mounts by file descriptor (fsopen(2), open_tree(2), move_mount(2), openat2(2)).
+
+A container's tree is hostile: every path in it may be a symlink, and may become one. So targets are walked one
+component at a time below a descriptor of the root with RESOLVE_IN_ROOT, and a mount is moved onto the descriptor
+that the walk ended at, never onto a path. `Root` is that descriptor.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from minirun.kernel._sys import ffi, lib
+from minirun.kernel.errno import NULL, check
+from minirun.kernel.seam import shell
+
+NOSUID, NODEV, NOEXEC, RDONLY = (
+    lib.MOUNT_ATTR_NOSUID,
+    lib.MOUNT_ATTR_NODEV,
+    lib.MOUNT_ATTR_NOEXEC,
+    lib.MOUNT_ATTR_RDONLY,
+)
+
+
+class Root:
+    """The root of a container's tree: a directory descriptor, and the only way that this module reaches in."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def __str__(self) -> str:
+        return "/" if self.path == "." else self.path
+
+    def open(self, path: str, flags: int = os.O_PATH, follow: bool = True) -> int:
+        """Open below the root. Symlinks lead nowhere else: an absolute one starts at the root again."""
+        resolve = lib.RESOLVE_IN_ROOT | lib.RESOLVE_NO_MAGICLINKS
+        if not follow:
+            resolve |= lib.RESOLVE_NO_SYMLINKS
+        return _openat2(self.fd, path, flags, resolve)
+
+    def directory(self, path: str, mode: int = 0o755) -> int:
+        """A descriptor of a directory below the root, made component by component where it is missing."""
+        fd = os.dup(self.fd)
+        walked = ""
+        for part in _parts(path):
+            walked = f"{walked}/{part}"
+            try:
+                deeper = self.open(walked, os.O_PATH | os.O_DIRECTORY)
+            except FileNotFoundError:
+                os.mkdir(part, mode, dir_fd=fd)
+                deeper = _openat2(fd, part, os.O_PATH | os.O_DIRECTORY, lib.RESOLVE_BENEATH | lib.RESOLVE_NO_SYMLINKS)
+            os.close(fd)
+            fd = deeper
+        return fd
+
+    def file(self, path: str, mode: int = 0o644) -> int:
+        """A descriptor of a regular file below the root, made empty where it is missing."""
+        parent, name = os.path.split("/" + path.lstrip("/"))
+        try:
+            return self.open(path)
+        except FileNotFoundError:
+            pass
+        directory = self.directory(parent)
+        try:
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=directory))
+            return _openat2(directory, name, os.O_PATH, lib.RESOLVE_BENEATH | lib.RESOLVE_NO_SYMLINKS)
+        finally:
+            os.close(directory)
+
+    def real_directory(self, name: str) -> int:
+        """A top-level directory that the runtime mounts on: what stands there instead is replaced.
+
+        An image (or an earlier run of the container) may have put a symlink at /proc. The replacement lands in the
+        container's own writable layer, as Docker's init layer hides such a link.
+        """
+        try:
+            if not stat.S_ISDIR(os.stat(name, dir_fd=self.fd, follow_symlinks=False).st_mode):
+                os.unlink(name, dir_fd=self.fd)
+                os.mkdir(name, 0o755, dir_fd=self.fd)
+        except FileNotFoundError:
+            os.mkdir(name, 0o755, dir_fd=self.fd)
+        return self.open(name, os.O_PATH | os.O_DIRECTORY, follow=False)
+
+
+@shell("mount --make-rprivate /")
+def mounts_private() -> None:
+    """Nothing that is mounted from here on is seen outside, and nothing outside comes in (mount_namespaces(7))."""
+    check(lib.sys_mount(NULL, b"/", NULL, lib.MS_REC | lib.MS_PRIVATE, NULL), "/")
+
+
+@shell("mount -t overlay overlay -o nodev,lowerdir={lower},upperdir={upper},workdir={work} {target}")
+def overlay_mount(lower: str, upper: str, work: str, target: str) -> None:
+    """Paths are relative to the working directory, so the container's mountinfo tells nothing of the host's.
+
+    nodev: a device node that the container makes (it has CAP_MKNOD, as under Docker) can never be opened.
+    """
+    mount = _filesystem("overlay", {"lowerdir": lower, "upperdir": upper, "workdir": work}, NODEV)
+    _move(mount, lib.AT_FDCWD, target)
+
+
+@shell("mount -t {kind} -o {options} {kind} {root}/{target}")
+def filesystem_mount(root: Root, target: str, target_fd: int, kind: str, options: str, attributes: int) -> None:
+    """A new file system of `kind` on the directory that `target_fd` is; the descriptor is closed."""
+    pairs = dict(option.split("=", 1) if "=" in option else (option, "") for option in options.split(",") if option)
+    try:
+        _move_onto(_filesystem(kind, pairs, attributes), target_fd, target)
+    finally:
+        os.close(target_fd)
+
+
+@shell("mount --bind -o {shown} {source} {root}/{target}")
+def bind_mount(root: Root, source: str, target: str, target_fd: int, attributes: int, shown: str = "rw") -> None:
+    """The tree at `source` (a host path) on `target_fd`, which is closed. Read-only holds for what is below, too."""
+    tree = check(lib.sys_open_tree(lib.AT_FDCWD, os.fsencode(source), lib.OPEN_TREE_CLONE | lib.AT_RECURSIVE), source)
+    try:
+        _set_attributes(tree, attributes, source)
+        _move_onto(tree, target_fd, target)
+    finally:
+        os.close(target_fd)
+
+
+@shell("mount --bind -o ro {root}/{path} {root}/{path}")
+def make_read_only(root: Root, path: str) -> None:
+    """Bind a path of the container onto itself, read-only; a path that this kernel lacks needs no cover."""
+    with _cover(root, path) as target:
+        if target is not None:
+            flags = lib.OPEN_TREE_CLONE | lib.AT_RECURSIVE | lib.AT_EMPTY_PATH
+            tree = check(lib.sys_open_tree(target, b"", flags), path)
+            _set_attributes(tree, RDONLY, path)
+            _move_onto(tree, target, path)
+
+
+@shell("mount --bind /dev/null {root}/{path}  # or an empty read-only tmpfs over a directory")
+def mask(root: Root, path: str, null_fd: int) -> None:
+    """Hide a path: /dev/null over a file, an empty read-only tmpfs over a directory.
+
+    `null_fd` was checked by the caller to be the real null device: a fake one would let a container choose what is
+    bound (CVE-2025-31133).
+    """
+    with _cover(root, path) as target:
+        if target is None:
+            return
+        if stat.S_ISDIR(os.fstat(target).st_mode):
+            cover = _filesystem("tmpfs", {"size": "0"}, RDONLY | NOSUID | NODEV | NOEXEC)
+        else:
+            cover = check(lib.sys_open_tree(null_fd, b"", lib.OPEN_TREE_CLONE | lib.AT_EMPTY_PATH), "/dev/null")
+        _move_onto(cover, target, path)
+
+
+@shell("cd {path} && pivot_root . . && umount -l .")
+def pivot_root(path: str) -> None:
+    """Make `path` the root and let go of the old one (pivot_root(2), NOTES: `pivot_root(".", ".")`)."""
+    os.chdir(path)
+    check(lib.sys_pivot_root(b".", b"."), path)
+    check(lib.sys_umount2(b".", lib.MNT_DETACH), "/")
+    os.chdir("/")
+
+
+def filesystem_magic(fd: int) -> int:
+    """f_type of the file system that a descriptor is on (statfs(2))."""
+    magic = ffi.new("unsigned long *")
+    check(lib.sys_filesystem_magic(fd, magic))
+    return int(magic[0])
+
+
+@contextmanager
+def _cover(root: Root, path: str) -> Iterator[int | None]:
+    try:
+        fd = root.open(path, follow=False)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
+        yield None
+        return
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _filesystem(kind: str, options: dict[str, str], attributes: int) -> int:
+    context = check(lib.sys_fsopen(kind.encode(), 0), kind)
+    try:
+        for key, value in {"source": kind, **options}.items():
+            command = lib.FSCONFIG_SET_STRING if value else lib.FSCONFIG_SET_FLAG
+            text = os.fsencode(value) if value else NULL
+            check(lib.sys_fsconfig(context, command, key.encode(), text, 0), f"{kind}: {key}={value}")
+        check(lib.sys_fsconfig(context, lib.FSCONFIG_CMD_CREATE, NULL, NULL, 0), kind)
+        return check(lib.sys_fsmount(context, 0, attributes), kind)
+    finally:
+        os.close(context)
+
+
+def _set_attributes(tree: int, attributes: int, path: str) -> None:
+    if attributes:
+        check(lib.sys_mount_setattr(tree, b"", lib.AT_EMPTY_PATH | lib.AT_RECURSIVE, attributes, 0), path)
+
+
+def _move(mount: int, to_fd: int, to_path: str) -> None:
+    flags = lib.MOVE_MOUNT_F_EMPTY_PATH | (0 if to_path else lib.MOVE_MOUNT_T_EMPTY_PATH)
+    try:
+        check(lib.sys_move_mount(mount, b"", to_fd, os.fsencode(to_path), flags), to_path)
+    finally:
+        os.close(mount)
+
+
+def _move_onto(mount: int, target_fd: int, path: str) -> None:
+    try:
+        _move(mount, target_fd, "")
+    except OSError as error:
+        error.filename = path
+        raise
+
+
+def _openat2(fd: int, path: str, flags: int, resolve: int) -> int:
+    return check(lib.sys_openat2(fd, os.fsencode(path), flags | os.O_CLOEXEC, 0, resolve), path)
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".")]

@@ -1,0 +1,70 @@
+"""nftables through libnftables: one call is one transaction, and a failing one leaves nothing behind (nft(8))."""
+
+import errno
+
+from minirun.kernel._sys import ffi, lib
+from minirun.kernel.seam import Raw, shell
+
+
+class NftError(OSError):
+    """The kernel or the parser refused; `str()` is nft's own text, first line first."""
+
+
+def nft_apply(commands: str) -> None:
+    """Run `commands` as one transaction in the caller's network namespace. NftError says what was refused."""
+    if "\n" in commands.strip():
+        _apply_text(Raw(commands))
+    else:
+        _apply_line(commands.strip())
+
+
+@shell("nft {line}")
+def _apply_line(line: str) -> None:
+    _run(line)
+
+
+@shell("nft -f - <<'EOF'\n{text}EOF")
+def _apply_text(text: Raw) -> None:
+    _run(text)
+
+
+@shell("nft list table inet {table}")
+def nft_list_table(table: str) -> str:
+    """What stands in the kernel, for showing; nothing is ever decided by reading it. '' when there is no such table."""
+    try:
+        return _run(f"list table inet {table}")
+    except NftError as error:
+        if error.errno == errno.ENOENT:
+            return ""
+        raise
+
+
+def _run(commands: str) -> str:
+    problem = lib.nft_load()
+    if problem != ffi.NULL:
+        text = ffi.string(problem).decode()
+        raise OSError(errno.ENOSYS, f"{text}; it is in the package libnftables1")
+    # A context reads the ruleset generation of the namespace it was made in, so each transaction has its own.
+    context = lib.nft_open()
+    if context == ffi.NULL:
+        raise MemoryError("nft_ctx_new")
+    try:
+        if lib.nft_run(context, commands.encode()) != 0:
+            message = ffi.string(lib.nft_error(context)).decode(errors="replace").strip()
+            raise NftError(_errno(message), message or "nft: refused without a word")
+        return str(ffi.string(lib.nft_output(context)).decode(errors="replace"))
+    finally:
+        lib.nft_close(context)
+
+
+def _errno(message: str) -> int:
+    """libnftables returns no errno, only strerror's text in the first line."""
+    first = message.splitlines()[0] if message else ""
+    for text, number in (
+        ("No such file or directory", errno.ENOENT),
+        ("File exists", errno.EEXIST),
+        ("Operation not supported", errno.EOPNOTSUPP),
+    ):
+        if text in first:
+            return number
+    return errno.EINVAL

@@ -1,0 +1,172 @@
+"""Making, naming, signalling and replacing processes (clone(2), pidfd_open(2), execveat(2), fcntl_locking(2))."""
+
+import fcntl
+import os
+import select
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from minirun.kernel._sys import ffi, lib
+from minirun.kernel.errno import check
+from minirun.kernel.seam import shell
+
+STUB = Path(__file__).with_name("payload-stub")
+NEW_NAMESPACES = lib.CLONE_NEWNS | lib.CLONE_NEWPID | lib.CLONE_NEWUTS | lib.CLONE_NEWIPC
+_F_ADD_SEALS, _ALL_SEALS = 1033, 0x1 | 0x2 | 0x4 | 0x8
+
+
+@shell("unshare --mount --pid --uts --ipc --fork  # in cgroup {cgroup}")
+def clone_container(cgroup: Path | None) -> tuple[int, int]:
+    """Fork into new mount, pid, uts and ipc namespaces, born in `cgroup`: (pid, pidfd), and (0, -1) in the child.
+
+    The caller must be single-threaded (see csrc/sys.c).
+    """
+    pidfd = ffi.new("int *")
+    cgroup_fd = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if cgroup else -1
+    try:
+        pid = check(lib.sys_clone3(NEW_NAMESPACES, pidfd, cgroup_fd))
+    finally:
+        if cgroup_fd >= 0:
+            os.close(cgroup_fd)
+    return (pid, pidfd[0]) if pid else (0, -1)
+
+
+@shell("unshare --cgroup")
+def unshare_cgroup() -> None:
+    """From here on the own cgroup is the root of what /proc/self/cgroup shows (cgroup_namespaces(7))."""
+    check(lib.sys_unshare(lib.CLONE_NEWCGROUP))
+
+
+@shell("nsenter --net=/run/netns/{name}")
+def join_netns(name: str) -> None:
+    fd = os.open(f"/run/netns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        check(lib.sys_setns(fd, lib.CLONE_NEWNET), name)
+    finally:
+        os.close(fd)
+
+
+@shell("nsenter --target {pid} --pid")
+def join_pid_namespace(pid: int, pidfd: int) -> None:
+    """Children made from now on are in the pid namespace of `pid`; the caller itself stays."""
+    check(lib.sys_setns(pidfd, lib.CLONE_NEWPID))
+
+
+def leave_pid_namespace() -> None:
+    """Back to one's own, for children made later: else they would land in the container's."""
+    fd = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        check(lib.sys_setns(fd, lib.CLONE_NEWPID))
+    finally:
+        os.close(fd)
+
+
+@shell("nsenter --target {pid} --mount --uts --ipc --net --cgroup")
+def join_namespaces(pid: int, pidfd: int) -> None:
+    everything = lib.CLONE_NEWNS | lib.CLONE_NEWUTS | lib.CLONE_NEWIPC | lib.CLONE_NEWNET | lib.CLONE_NEWCGROUP
+    check(lib.sys_setns(pidfd, everything))
+
+
+def fork(child: Callable[[], int], rescue: Callable[[BaseException], None]) -> int:
+    """Fork; the child runs `child` and leaves with its result, never returning into the caller's stack."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 125
+    try:
+        code = child()
+    except BaseException as error:  # noqa: BLE001 - a child that unwinds into its parent's code does the work twice
+        rescue(error)
+    finally:
+        os._exit(code)
+
+
+@shell("kill -{number} {pid}")
+def signal_send(pidfd: int, number: int, pid: int) -> None:
+    """By descriptor: the number cannot have been given to another process meanwhile. Gone already is fine."""
+    try:
+        signal.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        pass
+
+
+def start_time(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot: with the pid it names the process (proc_pid_stat(5))."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def open_process(pid: int, started: int) -> int | None:
+    """A pidfd for the process that has this pid *and* this start time, or None when it is gone."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+    if start_time(pid) == started:
+        return pidfd
+    os.close(pidfd)
+    return None
+
+
+def wait_gone(pidfd: int, seconds: float | None) -> bool:
+    """Wait until the process of a pidfd has ended; False when it still lives after `seconds`."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(None if seconds is None else max(0, int(seconds * 1000))))
+
+
+def boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def sealed_stub() -> int:
+    """The payload stub in a memfd that can no longer be written (memfd_create(2), F_SEAL_WRITE)."""
+    memfd = os.memfd_create("minirun-stub", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    with open(STUB, "rb") as source:
+        size = os.fstat(source.fileno()).st_size
+        while size > 0:
+            size -= os.sendfile(memfd, source.fileno(), None, size)  # type: ignore[arg-type]
+    fcntl.fcntl(memfd, _F_ADD_SEALS, _ALL_SEALS)
+    return memfd
+
+
+@shell("exec {argv}")
+def exec_payload(stub: int, program: str, argv: list[str], env: dict[str, str], error_fd: int, init: bool) -> NoReturn:
+    """Become the payload by way of the stub. Bytes on `error_fd` are the errno of a failed execve."""
+    os.set_inheritable(error_fd, True)
+    words = ["minirun-init", str(error_fd), "1" if init else "0", program, *argv]
+    # The buffers must outlive the call; execveat keeps nothing of ours afterwards.
+    argv_buffers = [ffi.new("char[]", os.fsencode(word)) for word in words]
+    env_buffers = [ffi.new("char[]", os.fsencode(f"{key}={value}")) for key, value in env.items()]
+    argv_array = ffi.new("char *[]", [*argv_buffers, ffi.NULL])
+    env_array = ffi.new("char *[]", [*env_buffers, ffi.NULL])
+    check(lib.sys_execveat(stub, b"", argv_array, env_array, lib.AT_EMPTY_PATH))
+    raise AssertionError("execveat returned")
+
+
+def close_from(first: int, keep: tuple[int, ...] = ()) -> None:
+    """Close every descriptor from `first` up, but for those in `keep` (close_range(2))."""
+    low = first
+    for fd in sorted(fd for fd in keep if fd >= first):
+        if fd > low:
+            lib.sys_close_range(low, fd - 1, 0)
+        low = fd + 1
+    check(lib.sys_close_range(low, 0xFFFFFFFF, 0))
+
+
+def cloexec_from(first: int) -> None:
+    check(lib.sys_close_range(first, 0xFFFFFFFF, lib.CLOSE_RANGE_CLOEXEC))
+
+
+def clear_signals() -> None:
+    check(lib.sys_clear_signals())
+
+
+def join_session_keyring() -> None:
+    """A keyring of its own; a kernel without keys (ENOSYS) or a sandbox that forbids them (EPERM) has none to share."""
+    lib.sys_join_session_keyring()

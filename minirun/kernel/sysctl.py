@@ -1,0 +1,34 @@
+"""Kernel settings under /proc/sys. Those below net/ are the ones of the caller's network namespace (sysctl(8))."""
+
+from pathlib import Path
+
+from minirun.kernel.seam import shell
+
+_ROOT = Path("/proc/sys")
+
+
+def sysctl_read(key: str) -> str | None:
+    """The value, or None when this kernel has no such key (IPv6 switched off, for one)."""
+    try:
+        return _path(key).read_text().strip()
+    except FileNotFoundError:
+        return None
+
+
+@shell("sysctl -w {key}={value}")
+def sysctl_write(key: str, value: str) -> None:
+    _path(key).write_text(value)
+
+
+def sysctl_ensure(key: str, value: str) -> bool:
+    """Write only what differs; True when it was changed. A key that the kernel lacks has nothing to be switched."""
+    present = sysctl_read(key)
+    if present is None or present.split() == value.split():
+        return False
+    sysctl_write(key, value)
+    return True
+
+
+def _path(key: str) -> Path:
+    # An interface name may hold dots ("eth0.5"), so keys are given with slashes where a name stands.
+    return _ROOT / (key if "/" in key else key.replace(".", "/"))

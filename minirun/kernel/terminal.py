@@ -1,0 +1,48 @@
+"""Pseudo-terminals: a container's own from its own devpts, and the caller's in raw mode (pty(7), termios(3))."""
+
+import fcntl
+import os
+import struct
+import termios
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_TIOCGPTPEER, _TIOCSPTLCK = 0x5441, 0x40045431
+
+
+def open_pty() -> tuple[int, int]:
+    """(master, slave) from the devpts at /dev/pts of the current root.
+
+    The slave comes by TIOCGPTPEER, from the master itself: a path could be anything by now (CVE-2025-52565).
+    """
+    master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    fcntl.ioctl(master, _TIOCSPTLCK, struct.pack("i", 0))
+    return master, fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+
+
+def take_terminal(slave: int) -> None:
+    """Make it the controlling terminal of a new session."""
+    os.setsid()
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+
+
+def window_size(fd: int) -> tuple[int, int]:
+    """(rows, columns)."""
+    rows, columns, _, _ = struct.unpack("HHHH", fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8)))
+    return rows, columns
+
+
+def set_window_size(fd: int, rows: int, columns: int) -> None:
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+@contextmanager
+def raw_mode(fd: int) -> Iterator[None]:
+    """Within: every key goes to the container, Ctrl-C included. The terminal is given back as it was."""
+    before = termios.tcgetattr(fd)
+    try:
+        tty.setraw(fd)
+        yield
+    finally:
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)

@@ -1,0 +1,90 @@
+"""How a container ends, for whoever ends it: its monitor, the command that failed to start it, or the next command.
+
+Everything here works from the record alone, may run twice, and may run at once in two processes.
+"""
+
+import errno
+import time
+from pathlib import Path
+
+from minirun.files import remove_tree
+from minirun.instance import Instance
+from minirun.kernel import cgroups, processes
+from minirun.model import ACTIVE, Container, Process, Status
+from minirun.network import sandbox
+
+KILLED = 137
+_MONITOR_LOST = "the monitor of this container was killed, and the container with it"
+
+
+def finish(instance: Instance, container_id: str, code: int, error: str = "", remove: bool = False) -> None:
+    """Record the end and give back what the container held. `remove` (or --rm) takes the record and files, too."""
+    store = instance.store
+    store.set_exited(container_id, code, time.time(), error)
+    container = store.container(container_id)
+    if container is None:
+        return
+    _end_processes(instance, container)
+    sandbox.leave(instance, container)
+    if remove or container.spec.auto_remove:
+        delete(instance, container)
+    else:
+        store.forget_processes(container_id)
+
+
+def delete(instance: Instance, container: Container) -> None:
+    """Files, then record: a crash in between leaves the record, from which the files are removed again."""
+    instance.store.move_status(container.id, (Status.CREATED, Status.EXITED), Status.REMOVING)
+    remove_tree(instance.container_dir(container.id))
+    instance.store.delete_container(container.id)
+
+
+def is_alive(process: Process | None) -> bool:
+    return process is not None and processes.start_time(process.pid) == process.started
+
+
+def reconcile(instance: Instance) -> None:
+    """Mend what a killed minirun, a killed monitor or a reboot left behind: the record is made true again."""
+    boot = processes.boot_id()
+    for container in instance.store.containers():
+        if not _is_unfinished(container):
+            continue
+        if instance.store.boot_of(container.id) == boot and is_alive(container.monitor):
+            continue  # whoever is responsible for it is at it
+        finish(instance, container.id, KILLED, _MONITOR_LOST, remove=container.status is Status.REMOVING)
+
+
+def _is_unfinished(container: Container) -> bool:
+    ended = container.status is Status.EXITED
+    return (
+        container.status in (*ACTIVE, Status.REMOVING)
+        or bool(container.sandbox)
+        or container.monitor is not None
+        or (ended and container.spec.auto_remove)
+    )
+
+
+def _end_processes(instance: Instance, container: Container) -> None:
+    """pid 1 dies with its monitor already; this is for what a lost monitor may have left in the cgroup."""
+    if container.init is not None:
+        pidfd = processes.open_process(container.init.pid, container.init.started)
+        if pidfd is not None:
+            processes.signal_send(pidfd, 9, container.init.pid)
+    path = cgroups.container_cgroup(instance.cgroup, container.id)
+    if path is None or not path.exists():
+        return
+    if cgroups.cgroup_pids(path):
+        cgroups.cgroup_kill(path)
+    _remove_cgroup(path)
+
+
+def _remove_cgroup(path: Path) -> None:
+    """A killed member leaves its cgroup a moment after it stops running."""
+    for _ in range(200):
+        try:
+            return cgroups.cgroup_del(path)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            time.sleep(0.005)
+    return cgroups.cgroup_del(path)

@@ -1,0 +1,69 @@
+"""Published ports: holding them on the host, and saying who has one that is wanted."""
+
+import errno
+import socket
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import replace
+
+from minirun.errors import FAILED, ConflictError, MinirunError
+from minirun.kernel.sockets import port_hold, port_owner
+from minirun.model import PortMapping, Publication
+from minirun.store import Store
+
+
+def hold(store: Store, mappings: Iterable[PortMapping]) -> tuple[tuple[PortMapping, ...], list[socket.socket]]:
+    """Take every port on the host, before anything else is changed; all or none.
+
+    Returns the mappings with random ports filled in, and the sockets that hold them: they live as long as the
+    container's monitor keeps them, so no other process can take a published port meanwhile.
+    """
+    filled: list[PortMapping] = []
+    sockets: list[socket.socket] = []
+    try:
+        for mapping in mappings:
+            sockets.append(_hold(store, mapping))
+            filled.append(replace(mapping, host_port=sockets[-1].getsockname()[1]))
+    except BaseException:
+        for holder in sockets:
+            holder.close()
+        raise
+    return tuple(filled), sockets
+
+
+def record(store: Store, publication: Publication) -> None:
+    """Write a port down; the schema refuses what overlaps."""
+    try:
+        store.add_port(publication)
+    except sqlite3.IntegrityError as error:
+        raise _taken(store, publication.mapping) from error
+
+
+def _hold(store: Store, mapping: PortMapping) -> socket.socket:
+    try:
+        return port_hold(mapping.protocol, str(mapping.host_address), mapping.host_port)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise _taken(store, mapping) from error
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise MinirunError(
+                f"cannot publish on {mapping.host_address}: this host has no such address",
+                "`ip address` shows those it has",
+                FAILED,
+            ) from error
+        raise
+
+
+def _taken(store: Store, mapping: PortMapping) -> ConflictError:
+    holder = store.port_holder(mapping)
+    if holder is not None:
+        container = store.container(holder.container)
+        owner = f"container {container.name}" if container else f"container {holder.container[:12]}"
+    else:
+        owner = port_owner(mapping.protocol, mapping.host_port) or "another process"
+    return ConflictError(
+        f"Bind for {mapping.host_address}:{mapping.host_port} failed: port is already allocated"
+        f" ({mapping.protocol}, by {owner})",
+        "choose another host port, or stop its owner",
+        FAILED,
+    )

@@ -1,0 +1,157 @@
+"""From the words of a command line to the model: ports, volumes, networks, names. Each error is one clear line."""
+
+import os
+import re
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
+
+from minirun.errors import FAILED, MinirunError
+from minirun.model import ANY_ADDRESS, DEFAULT_NETWORK, Mode, NetworkRequest, PortMapping, Volume
+
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
+_HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,61}[a-zA-Z0-9])?\Z")
+_LONGEST_NAME = 128
+_PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?\Z")
+_MODES = {"host": Mode.HOST, "none": Mode.NONE}
+
+
+def _bad(message: str, hint: str = "") -> MinirunError:
+    return MinirunError(message, hint, FAILED)
+
+
+def check_name(name: str, what: str = "container") -> str:
+    if not NAME.match(name) or len(name) > _LONGEST_NAME or len(name) < 2:
+        raise _bad(
+            f"Invalid {what} name ({printable(name)}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+            f"2 to {_LONGEST_NAME} characters, the first a letter or digit",
+        )
+    return name
+
+
+def printable(text: str) -> str:
+    """For messages: control characters shown, never sent to a terminal."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def check_hostname(name: str) -> str:
+    if not _HOSTNAME.match(name):
+        raise _bad(f"invalid hostname format: {printable(name)}", "letters, digits, - and ., 63 at most")
+    return name
+
+
+def parse_ports(texts: list[str]) -> tuple[PortMapping, ...]:
+    return tuple(mapping for text in texts for mapping in parse_port(text))
+
+
+def parse_port(text: str) -> list[PortMapping]:
+    """`[[ADDRESS:][HOST[-HOST]]:]CONTAINER[-CONTAINER][/PROTOCOL]`, as docker run -p takes it."""
+    shown = printable(text)
+    body, slash, protocol = text.partition("/")
+    protocol = protocol.lower() if slash else "tcp"
+    if protocol not in ("tcp", "udp"):
+        raise _bad(f"Invalid proto: {printable(protocol)} in -p {shown}", "tcp or udp")
+    if body.startswith("["):
+        raise _bad(f"-p {shown}: publishing on an IPv6 address is not supported yet")
+    address, host, container = _split(body, shown)
+    inside = _range(container, shown, "containerPort")
+    outside = _range(host, shown, "hostPort") if host else [0] * len(inside)
+    if len(outside) != len(inside):
+        raise _bad(
+            f"Invalid ranges specified for container and host Ports: {printable(container)} and {printable(host)}",
+            "both must have the same length",
+        )
+    return [PortMapping(port, at, protocol, address) for port, at in zip(inside, outside, strict=True)]
+
+
+def _split(body: str, shown: str) -> tuple[IPv4Address, str, str]:
+    parts = body.split(":")
+    if len(parts) > 3 or not parts[-1]:
+        raise _bad(f"No port specified: {shown}<empty>" if not parts[-1] else f"invalid publish opts format: {shown}")
+    container = parts[-1]
+    host = parts[-2] if len(parts) > 1 else ""
+    address = ANY_ADDRESS
+    if len(parts) == 3 and parts[0]:
+        try:
+            address = IPv4Address(parts[0])
+        except AddressValueError:
+            raise _bad(f"Invalid ip address: {printable(parts[0])} in -p {shown}") from None
+    return address, host, container
+
+
+def _range(text: str, shown: str, what: str) -> list[int]:
+    match = _PORTS.match(text)
+    first = int(match[1]) if match else 0
+    last = int(match[2]) if match and match[2] else first
+    if not match or not 1 <= first <= last <= 65535:
+        raise _bad(f"Invalid {what}: {printable(text)} in -p {shown}", "a port is 1 to 65535, a range LOW-HIGH")
+    return list(range(first, last + 1))
+
+
+def parse_volume(text: str) -> Volume:
+    """`SOURCE:TARGET[:ro|rw]` with an absolute source and target. A colon in a path cannot be said this way."""
+    parts = text.split(":")
+    shown = printable(text)
+    if len(parts) not in (2, 3) or not parts[0] or not parts[1] or "\0" in text:
+        raise _bad(f"invalid volume specification: '{shown}'", "SOURCE:TARGET or SOURCE:TARGET:ro")
+    source, target = os.path.expanduser(parts[0]), parts[1]
+    if source.startswith("./") or source in (".", ".."):
+        source = os.path.abspath(source)
+    if not source.startswith("/"):
+        raise _bad(
+            f"invalid volume specification: '{shown}': named volumes are not supported yet", "give an absolute path"
+        )
+    if not target.startswith("/") or os.path.normpath(target) in ("/", "//"):
+        raise _bad(f"invalid volume specification: '{shown}': the target must be an absolute path, and not /")
+    mode = parts[2] if len(parts) == 3 else "rw"
+    if mode not in ("ro", "rw"):
+        raise _bad(f"invalid mode: {printable(mode)} in -v {shown}", "ro or rw")
+    return Volume(source, os.path.normpath(target), mode == "ro")
+
+
+def parse_network(texts: list[str], ip: str | None) -> NetworkRequest:
+    """--net: host, none, container:X, bridge, or names of networks."""
+    names = [DEFAULT_NETWORK if text in ("bridge", "default") else text for text in texts] or [DEFAULT_NETWORK]
+    special = [name for name in names if name in _MODES or name.startswith("container:")]
+    if special and len(names) > 1:
+        raise _bad(f"conflicting options: cannot attach to {special[0]} and to other networks")
+    address = parse_address(ip) if ip is not None else None
+    if special and address:
+        raise _bad(
+            f"invalid config for network {printable(names[0])}: --ip needs a network that gives addresses",
+            "use --ip with a bridge network",
+        )
+    if not special:
+        return NetworkRequest(Mode.BRIDGE, tuple(names), address)
+    if names[0] in _MODES:
+        return NetworkRequest(_MODES[names[0]], ())
+    target = names[0].partition(":")[2]
+    if not target:
+        raise _bad("invalid container format container:<name|id>")
+    return NetworkRequest(Mode.CONTAINER, (target,))
+
+
+def parse_address(text: str) -> IPv4Address:
+    try:
+        return IPv4Address(text)
+    except AddressValueError:
+        raise _bad(f"invalid IPv4 address: {printable(text)}") from None
+
+
+def parse_subnet(text: str) -> IPv4Network:
+    try:
+        return IPv4Network(text)
+    except (AddressValueError, NetmaskValueError, ValueError) as error:
+        raise _bad(f"invalid subnet {printable(text)}: {error}") from None
+
+
+def parse_env(texts: list[str]) -> tuple[tuple[str, str], ...]:
+    """KEY=VALUE, or KEY alone for the caller's own value (left out when the caller has none)."""
+    found: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key:
+            raise _bad(f"invalid environment variable: {printable(text)}")
+        if equals:
+            found[key] = value
+        elif key in os.environ:
+            found[key] = os.environ[key]
+    return tuple(found.items())

@@ -1,0 +1,37 @@
+"""What the monitor and the container's first process need to know, all of it, as one plain value.
+
+It crosses from the command to the monitor by marshal: both are the same interpreter, one forked from the other,
+and marshal is in it already, where json and pickle would have to be imported.
+"""
+
+import marshal
+from dataclasses import astuple, dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    root: str  # the state root
+    container: str  # the id
+    lower: str  # the image's tree, relative to the state root
+    netns: str  # the pinned namespace to join, "" for the host's
+    cgroup: str  # "" where there is no v2 hierarchy
+    argv: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    workdir: str
+    user: str
+    hostname: str
+    tty: bool
+    interactive: bool
+    init: bool
+    detach: bool
+    volumes: tuple[tuple[str, str, bool], ...]  # source, target, read-only
+    rows: int = 0
+    columns: int = 0
+    explain: bool = False
+
+    def dump(self) -> bytes:
+        return marshal.dumps(astuple(self))
+
+    @classmethod
+    def load(cls, data: bytes) -> "Plan":
+        return cls(*marshal.loads(data))

@@ -1,0 +1,328 @@
+"""The record of what should exist: one SQLite database below the state root.
+
+The schema forbids mistakes: a name among containers, an address in its network, a port on its host address are
+unique because the tables say so. Every allocation is one transaction.
+"""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from minirun.errors import ConflictError, MinirunError
+from minirun.model import (
+    Container,
+    Endpoint,
+    Network,
+    PortMapping,
+    Process,
+    Publication,
+    Spec,
+    Status,
+)
+
+VERSION = 1
+BUSY_SECONDS = 10
+_SCHEMA = """
+create table networks (
+    id text primary key, name text not null unique, subnet text not null unique, gateway text not null,
+    bridge text not null unique, mtu integer not null, created real not null, last_address integer not null default 0
+) strict;
+create table containers (
+    id text primary key, name text not null unique, spec text not null, created real not null,
+    status text not null default 'created', sandbox text not null default '',
+    monitor_pid integer, monitor_started integer, init_pid integer, init_started integer,
+    boot text not null default '', started_at real not null default 0, finished_at real not null default 0,
+    exit_code integer not null default 0, error text not null default ''
+) strict;
+create table endpoints (
+    sandbox text not null, position integer not null, network text not null references networks (id),
+    address integer not null,
+    primary key (sandbox, position), unique (network, address)
+) strict;
+create table ports (
+    sandbox text not null, container text not null, protocol text not null, host_address text not null,
+    host_port integer not null check (host_port between 1 and 65535), container_port integer not null,
+    target text not null, unique (host_address, protocol, host_port)
+) strict;
+-- 0.0.0.0 overlaps every address: a unique key alone cannot say that.
+create trigger ports_overlap before insert on ports
+when exists (
+    select 1 from ports where protocol = new.protocol and host_port = new.host_port
+    and (host_address = '0.0.0.0' or new.host_address = '0.0.0.0')
+) begin select raise(abort, 'UNIQUE constraint failed: ports overlap'); end;
+"""
+
+
+class Store:
+    """An open database. Use `write` around anything that must happen whole."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        make_private(root)
+        path = root / "state.db"
+        try:
+            self.db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+            self.db.row_factory = sqlite3.Row
+            self._prepare()
+        except sqlite3.Error as error:
+            raise MinirunError(f"the state database {path} cannot be used: {error}") from error
+
+    def close(self) -> None:
+        self.db.close()
+
+    @contextmanager
+    def write(self) -> Iterator[None]:
+        """One transaction that excludes other writers from its start, so that what it reads stays true."""
+        self.db.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            self.db.execute("rollback")
+            raise
+        self.db.execute("commit")
+
+    def _prepare(self) -> None:
+        version = self.db.execute("pragma user_version").fetchone()[0]
+        if version == 0:
+            self.db.execute("pragma journal_mode=wal")
+            with self.write():
+                if self.db.execute("pragma user_version").fetchone()[0] == 0:
+                    # executescript would commit first; statement by statement stays within the transaction.
+                    for statement in _statements(_SCHEMA):
+                        self.db.execute(statement)
+                    self.db.execute(f"pragma user_version={VERSION}")
+        elif version != VERSION:
+            raise MinirunError(
+                f"the state in {self.root} was written by another version of minirun (format {version}, this one"
+                f" reads {VERSION})",
+                "use the newer minirun, or another --root; nothing was touched",
+            )
+        self.db.execute("pragma synchronous=normal")
+
+    # --- containers
+
+    def containers(self) -> list[Container]:
+        return [_container(row) for row in self.db.execute("select * from containers order by created desc")]
+
+    def container(self, container_id: str) -> Container | None:
+        row = self.db.execute("select * from containers where id = ?", (container_id,)).fetchone()
+        return row and _container(row)
+
+    def find_containers(self, reference: str) -> list[Container]:
+        """By exact name or id, otherwise every one whose id starts with `reference`."""
+        exact = self.db.execute("select * from containers where name = ?1 or id = ?1", (reference,)).fetchall()
+        if exact or not reference:
+            return [_container(row) for row in exact]
+        pattern = reference.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        rows = self.db.execute("select * from containers where id like ? escape '\\'", (pattern,))
+        return [_container(row) for row in rows]
+
+    def add_container(self, container: Container) -> None:
+        try:
+            self.db.execute(
+                "insert into containers (id, name, spec, created) values (?, ?, ?, ?)",
+                (container.id, container.name, json.dumps(container.spec.to_dict()), container.created),
+            )
+        except sqlite3.IntegrityError as error:
+            held = self.find_containers(container.name)
+            raise ConflictError(
+                f'Conflict. The container name "/{container.name}" is already in use by container'
+                f' "{held[0].id if held else "?"}".',
+                "You have to remove (or rename) that container to be able to reuse that name.",
+            ) from error
+
+    def move_status(self, container_id: str, sources: tuple[Status, ...], to: Status) -> bool:
+        """Change the status only from one of `sources`; False when somebody else was there first."""
+        marks = ",".join("?" * len(sources))
+        changed = self.db.execute(
+            f"update containers set status = ? where id = ? and status in ({marks})", (to, container_id, *sources)
+        )
+        return changed.rowcount == 1
+
+    def set_starting(self, container_id: str, monitor: Process, sandbox: str, boot: str) -> None:
+        self.db.execute(
+            "update containers set status = 'starting', monitor_pid = ?, monitor_started = ?, sandbox = ?, boot = ?,"
+            " init_pid = null, init_started = null, exit_code = 0, error = '' where id = ?",
+            (monitor.pid, monitor.started, sandbox, boot, container_id),
+        )
+
+    def set_running(self, container_id: str, init: Process, now: float) -> None:
+        self.db.execute(
+            "update containers set status = 'running', init_pid = ?, init_started = ?, started_at = ? where id = ?",
+            (init.pid, init.started, now, container_id),
+        )
+
+    def set_exited(self, container_id: str, code: int, now: float, error: str) -> None:
+        """The first to say how it ended is right; who cleans up later only finds it said."""
+        self.db.execute(
+            "update containers set status = 'exited', exit_code = ?, finished_at = ?, error = ?"
+            " where id = ? and status in ('starting', 'running', 'created')",
+            (code, now, error, container_id),
+        )
+
+    def forget_processes(self, container_id: str) -> None:
+        self.db.execute(
+            "update containers set monitor_pid = null, init_pid = null, sandbox = '' where id = ?", (container_id,)
+        )
+
+    def delete_container(self, container_id: str) -> None:
+        self.db.execute("delete from containers where id = ?", (container_id,))
+
+    def boot_of(self, container_id: str) -> str:
+        row = self.db.execute("select boot from containers where id = ?", (container_id,)).fetchone()
+        return row[0] if row else ""
+
+    def members(self, sandbox: str) -> list[Container]:
+        """The containers whose processes are, or are about to be, in a sandbox."""
+        rows = self.db.execute(
+            "select * from containers where sandbox = ? and status in ('starting', 'running')", (sandbox,)
+        )
+        return [_container(row) for row in rows]
+
+    # --- networks, endpoints, ports
+
+    def networks(self) -> list[Network]:
+        return [_network(row) for row in self.db.execute("select * from networks order by created")]
+
+    def find_network(self, reference: str) -> Network | None:
+        row = self.db.execute("select * from networks where name = ?1 or id = ?1", (reference,)).fetchone()
+        if row is None and len(reference) >= 4 and reference.isalnum():
+            rows = self.db.execute("select * from networks where id like ?", (reference + "%",)).fetchall()
+            row = rows[0] if len(rows) == 1 else None
+        return row and _network(row)
+
+    def add_network(self, network: Network) -> None:
+        self.db.execute(
+            "insert into networks (id, name, subnet, gateway, bridge, mtu, created) values (?, ?, ?, ?, ?, ?, ?)",
+            (
+                network.id,
+                network.name,
+                str(network.subnet),
+                str(network.gateway),
+                network.bridge,
+                network.mtu,
+                network.created,
+            ),
+        )
+
+    def delete_network(self, network_id: str) -> None:
+        self.db.execute("delete from networks where id = ?", (network_id,))
+
+    def used_addresses(self, network_id: str) -> tuple[set[int], int]:
+        """(addresses held, the last one given out), as integers."""
+        rows = self.db.execute("select address from endpoints where network = ?", (network_id,))
+        last = self.db.execute("select last_address from networks where id = ?", (network_id,)).fetchone()
+        return {row[0] for row in rows}, last[0] if last else 0
+
+    def add_endpoint(self, endpoint: Endpoint) -> None:
+        address = int(endpoint.address)
+        self.db.execute(
+            "insert into endpoints values (?, ?, ?, ?)", (endpoint.sandbox, endpoint.position, endpoint.network, address)
+        )
+        self.db.execute("update networks set last_address = ? where id = ?", (address, endpoint.network))
+
+    def endpoints(self, sandbox: str | None = None, network: str | None = None) -> list[Endpoint]:
+        rows = self.db.execute(
+            "select * from endpoints where (?1 is null or sandbox = ?1) and (?2 is null or network = ?2)"
+            " order by sandbox, position",
+            (sandbox, network),
+        )
+        return [Endpoint(row["sandbox"], row["position"], row["network"], IPv4Address(row["address"])) for row in rows]
+
+    def delete_endpoints(self, sandbox: str) -> None:
+        self.db.execute("delete from endpoints where sandbox = ?", (sandbox,))
+
+    def add_port(self, publication: Publication) -> None:
+        mapping = publication.mapping
+        self.db.execute(
+            "insert into ports values (?, ?, ?, ?, ?, ?, ?)",
+            (
+                publication.sandbox,
+                publication.container,
+                mapping.protocol,
+                str(mapping.host_address),
+                mapping.host_port,
+                mapping.container_port,
+                str(publication.target),
+            ),
+        )
+
+    def ports(self, container: str | None = None, sandbox: str | None = None) -> list[Publication]:
+        rows = self.db.execute(
+            "select * from ports where (?1 is null or container = ?1) and (?2 is null or sandbox = ?2)"
+            " order by protocol, host_port",
+            (container, sandbox),
+        )
+        return [_publication(row) for row in rows]
+
+    def port_holder(self, mapping: PortMapping) -> Publication | None:
+        """Whose published port stands in the way of `mapping`."""
+        row = self.db.execute(
+            "select * from ports where protocol = ?1 and host_port = ?2"
+            " and (host_address = ?3 or host_address = '0.0.0.0' or ?3 = '0.0.0.0')",
+            (mapping.protocol, mapping.host_port, str(mapping.host_address)),
+        ).fetchone()
+        return row and _publication(row)
+
+    def delete_ports(self, sandbox: str) -> None:
+        self.db.execute("delete from ports where sandbox = ?", (sandbox,))
+
+
+def make_private(root: Path) -> None:
+    """The state root is root's alone: container trees hold setuid programs (CVE-2021-41091)."""
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if root.stat().st_mode & 0o077:
+        os.chmod(root, 0o700)
+
+
+def _statements(script: str) -> Iterator[str]:
+    pending = ""
+    for line in script.splitlines():
+        pending += line + "\n"
+        if sqlite3.complete_statement(pending):
+            yield pending
+            pending = ""
+
+
+def _process(pid: int | None, started: int | None) -> Process | None:
+    return None if pid is None or started is None else Process(pid, started)
+
+
+def _container(row: sqlite3.Row) -> Container:
+    return Container(
+        id=row["id"],
+        name=row["name"],
+        spec=Spec.from_dict(json.loads(row["spec"])),
+        created=row["created"],
+        status=Status(row["status"]),
+        sandbox=row["sandbox"],
+        monitor=_process(row["monitor_pid"], row["monitor_started"]),
+        init=_process(row["init_pid"], row["init_started"]),
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        exit_code=row["exit_code"],
+        error=row["error"],
+    )
+
+
+def _network(row: sqlite3.Row) -> Network:
+    return Network(
+        id=row["id"],
+        name=row["name"],
+        subnet=IPv4Network(row["subnet"]),
+        gateway=IPv4Address(row["gateway"]),
+        bridge=row["bridge"],
+        created=row["created"],
+        mtu=row["mtu"],
+    )
+
+
+def _publication(row: sqlite3.Row) -> Publication:
+    mapping = PortMapping(
+        row["container_port"], row["host_port"], row["protocol"], IPv4Address(row["host_address"])
+    )
+    return Publication(row["sandbox"], row["container"], mapping, IPv4Address(row["target"]))
