@@ -1,5 +1,7 @@
 """`minirun`: fork the monitor before anything heavy is imported, then hand over to the command line."""
 
+import gc
+import os
 import sys
 
 _STARTS = ("run",)
@@ -7,13 +9,11 @@ _STARTS = ("run",)
 
 def main() -> None:
     launch = None
-    if _verb(sys.argv[1:]) in _STARTS:
-        from minirun.kernel.root import is_root
+    if _verb(sys.argv[1:]) in _STARTS and os.geteuid() == 0:
+        from minirun.kernel.early import fork_monitor
 
-        if is_root():
-            from minirun.monitor import fork_monitor
-
-            launch = fork_monitor()
+        launch = fork_monitor()
+    gc.disable()  # a command is short: what it imports is not worth collecting
     from minirun.cli.app import call
 
     sys.exit(call(sys.argv[1:], launch))

@@ -26,9 +26,9 @@ from minirun.wire import MOST_FDS, Kind, frame
 class Launch:
     """A monitor in waiting, and what it is told."""
 
-    def __init__(self, pid: int, channel: socket.socket) -> None:
+    def __init__(self, pid: int, fd: int) -> None:
         self.process = Process(pid, processes.start_time(pid) or 0)
-        self.channel = channel
+        self.channel = socket.socket(fileno=fd)
 
     def send(self, plan: Plan, held: list[socket.socket]) -> None:
         fds = [holder.fileno() for holder in held]

@@ -22,13 +22,16 @@ import os
 import select
 import socket
 import struct
-import sys
-import traceback
+import time
+from pathlib import Path
 
 from minirun.errors import FAILED, describe
+from minirun.init.program import execve_failed
+from minirun.init.start import first_process
 from minirun.instance import Instance
 from minirun.kernel import cgroups, processes, terminal
 from minirun.kernel.sockets import receive_with_fds
+from minirun.lifecycle import finish
 from minirun.log import LogWriter
 from minirun.model import Process
 from minirun.plan import Plan
@@ -55,16 +58,14 @@ class Monitor:
 
     def spawn(self) -> None:
         """Everything that the first process will need is imported and opened before it is made."""
-        from minirun.init.start import first_process
-
         plan = self.plan
         if plan.cgroup:
-            cgroups.cgroup_add(cgroups.Path(plan.cgroup))
+            cgroups.cgroup_add(Path(plan.cgroup))
         stub = processes.sealed_stub()
         self.line, theirs = socket.socketpair()
         self.error, error_fd = os.pipe()
         ours, stdio = ([], ()) if plan.tty else self._pipes()
-        self.pid, self.pidfd = processes.clone_container(cgroups.Path(plan.cgroup) if plan.cgroup else None)
+        self.pid, self.pidfd = processes.clone_container(Path(plan.cgroup) if plan.cgroup else None)
         if self.pid == 0:
             first_process(plan, theirs, stdio, error_fd, stub)
         theirs.close()
@@ -154,8 +155,6 @@ class Monitor:
         os.close(self.error)
         self.error = -1
         if data:
-            from minirun.init.program import execve_failed
-
             reason = execve_failed(_ERRNO.unpack(data)[0], self.plan.argv[0])
             self.failure = (reason.code, reason.text)
             return
@@ -174,8 +173,6 @@ class Monitor:
             self.failure = (data[1], data[2:].decode("utf-8", "replace"))
 
     def _record_started(self) -> None:
-        import time
-
         self.started = True
         started = processes.start_time(self.pid)
         # None: it has ended already. The end is recorded soon, and a start without a process would be a lie.
@@ -288,13 +285,11 @@ class Monitor:
     # --- the end
 
     @property
-    def root(self) -> "cgroups.Path":
-        return cgroups.Path(self.plan.root)
+    def root(self) -> Path:
+        return Path(self.plan.root)
 
     def end(self) -> None:
         """Record how it ended, take everything back, then tell the command: when it returns, all is done."""
-        from minirun.lifecycle import finish
-
         _, status = os.waitpid(self.pid, 0)
         code = os.waitstatus_to_exitcode(status)
         code = 128 - code if code < 0 else code
@@ -323,8 +318,9 @@ class Monitor:
             self.failure = (FAILED, f"the container's first process ended with {code} before the program began")
 
 
-def serve(channel: socket.socket) -> None:
+def serve(fd: int) -> None:
     """The life of a monitor: wait for a plan, carry it out. End of file first: the command needed none."""
+    channel = socket.socket(fileno=fd)
     parser = Parser()
     held: list[int] = []
     while True:
@@ -361,23 +357,3 @@ def _leave_terminal(plan: Plan) -> None:
         os.dup2(null, fd)
     if not plan.explain:
         os.dup2(os.open(f"{plan.root}/containers/{plan.container}/monitor.log", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), 2)
-
-
-def fork_monitor() -> tuple[int, socket.socket]:
-    """Fork a monitor in waiting: (pid, channel). Closing the channel unused sends it away."""
-    ours, theirs = socket.socketpair()
-
-    def child() -> int:
-        ours.close()
-        os.setsid()
-        processes.close_from(3, (theirs.fileno(),))
-        serve(theirs)
-        return 0
-
-    pid = processes.fork(child, _write_traceback)
-    theirs.close()
-    return pid, ours
-
-
-def _write_traceback(error: BaseException) -> None:
-    traceback.print_exception(error, file=sys.stderr)

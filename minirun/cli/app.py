@@ -42,7 +42,7 @@ class Session:
     """What a verb gets: the state root that was asked for, and for `run` the monitor in waiting."""
 
     root: Path | None = None
-    launch: "tuple[int, object] | None" = None
+    launch: tuple[int, int] | None = None
     failure: int = 1
 
     def fail_with(self, code: int) -> None:
@@ -56,7 +56,7 @@ def session() -> Session:
     return _SESSION
 
 
-def call(words: list[str], launch: "tuple[int, object] | None" = None) -> int:
+def call(words: list[str], launch: tuple[int, int] | None = None) -> int:
     """Run one command line; the result is the exit code."""
     _SESSION.launch = launch
     try:

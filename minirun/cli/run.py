@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -67,7 +67,9 @@ def command(
         raise MinirunError("the input device is not a TTY", "leave out -t when input comes from a pipe or file")
     require_root()
     instance = open_instance()
-    launch = Launch(*cast("tuple[int, object]", session().launch))  # type: ignore[arg-type]
+    early = session().launch
+    assert early is not None, "__main__ forks a monitor for every run by root"
+    launch = Launch(*early)
     container = _start(instance, name, spec, launch)
     exit_with(_follow(instance, container, launch))
 
@@ -88,7 +90,7 @@ def _free_name(instance: Instance) -> str:
 
 def _follow(instance: Instance, container: Container, launch: Launch) -> int:
     spec = container.spec
-    attachment = attach.Attachment(launch.channel, spec.interactive and not spec.detach, spec.tty)  # type: ignore[arg-type]
+    attachment = attach.Attachment(launch.channel, spec.interactive and not spec.detach, spec.tty) 
     if spec.detach:
         outcome = attachment.until_started()
         if outcome is None:

@@ -74,16 +74,16 @@ def veth_add(
     _set_alias(netlink, name, alias)
 
 
-@shell("bridge link set dev {name} hairpin on")
+@shell("ip link set {name} type bridge_slave hairpin on")
 def hairpin_on(netlink: Netlink, name: str) -> None:
     """Let a frame leave by the port it came in: a container that reaches itself by the host's published port.
 
     Needed where br_netfilter is loaded: it then translates on the bridge, and never hands the packet to routing.
     """
     message = ifinfmsg()
-    message["family"] = socket.AF_BRIDGE
     message["index"] = socket.if_nametoindex(name)
-    message["attrs"] = [["IFLA_PROTINFO", {"attrs": [["IFLA_BRPORT_MODE", 1]]}]]
+    slave = [["IFLA_INFO_SLAVE_KIND", "bridge"], ["IFLA_INFO_SLAVE_DATA", {"attrs": [["IFLA_BRPORT_MODE", 1]]}]]
+    message["attrs"] = [["IFLA_LINKINFO", {"attrs": slave}]]
     netlink.request(message, RTM_NEWLINK)
 
 
