@@ -18,7 +18,10 @@ class BuildWithStub(build_ext):
         out.mkdir(parents=True, exist_ok=True)
         objects = self.compiler.compile(["csrc/stub.c"], output_dir=self.build_temp, extra_postargs=["-Os", "-Wall"])
         self.compiler.link_executable(
-            objects, "payload-stub", output_dir=str(out), extra_postargs=["-static", "-Wl,--gc-sections", "-s"]
+            objects,
+            "payload-stub",
+            output_dir=str(out),
+            extra_postargs=["-static", "-Wl,--gc-sections", "-s"],
         )
 
 

@@ -184,5 +184,3 @@ def write_all(fd: int, data: bytes) -> None:
             select.select([], [fd], [])
         except BrokenPipeError:
             return
-
-

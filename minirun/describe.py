@@ -68,7 +68,10 @@ def describe_network(instance: Instance, network: Network) -> dict[str, Any]:
         "Created": _time(network.created),
         "Scope": "local",
         "Driver": "bridge",
-        "IPAM": {"Driver": "default", "Config": [{"Subnet": str(network.subnet), "Gateway": str(network.gateway)}]},
+        "IPAM": {
+            "Driver": "default",
+            "Config": [{"Subnet": str(network.subnet), "Gateway": str(network.gateway)}],
+        },
         "Containers": {
             endpoint.sandbox: {
                 "Name": (owner := instance.store.container(endpoint.sandbox)) and owner.name,

@@ -11,6 +11,7 @@ It is made by the command itself: no monitor is needed, the command is the one w
 import os
 import socket
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from minirun.errors import FAILED, MinirunError
 from minirun.init import program
@@ -45,7 +46,7 @@ class Joined:
     terminal: int = -1
 
 
-def join(container: Container, request: Request, cgroup: "cgroups.Path | None") -> Joined:
+def join(container: Container, request: Request, cgroup: Path | None) -> Joined:
     """Start the process; on return it has become the program. StartError when it could not."""
     if container.status is not Status.RUNNING or container.init is None:
         raise MinirunError(f"container {container.name} is not running")
@@ -90,7 +91,7 @@ def _become(
     container: Container,
     request: Request,
     target: int,
-    cgroup: "cgroups.Path | None",
+    cgroup: Path | None,
     line: socket.socket,
     stdio: tuple[int, ...],
     error_fd: int,

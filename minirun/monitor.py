@@ -298,7 +298,13 @@ class Monitor:
         if self.failure is not None:
             code = self.failure[0]
         instance = Instance(self.root)
-        finish(instance, self.plan.container, code, self.failure[1] if self.failure else "", remove=not self.started)
+        finish(
+            instance,
+            self.plan.container,
+            code,
+            self.failure[1] if self.failure else "",
+            remove=not self.started,
+        )
         instance.store.close()
         for fd in self.held:
             os.close(fd)
@@ -315,7 +321,10 @@ class Monitor:
         if self.failure is None and self.error >= 0 and self.go:
             self._read_exec_result()
         if self.failure is None and not self.started:
-            self.failure = (FAILED, f"the container's first process ended with {code} before the program began")
+            self.failure = (
+                FAILED,
+                f"the container's first process ended with {code} before the program began",
+            )
 
 
 def serve(fd: int) -> None:
@@ -327,7 +336,7 @@ def serve(fd: int) -> None:
         data, fds = receive_with_fds(channel, CHUNK, MOST_FDS)
         held += fds
         if not data:
-            return
+            return None
         for kind, body in parser.feed(data):
             if kind is Kind.PLAN:
                 plan = Plan.load(body)
@@ -342,7 +351,7 @@ def _carry_out(monitor: Monitor) -> None:
         # GO may have come in the same read as the plan.
         for kind, body in monitor.parser.feed(b""):
             monitor._obey(kind, body)
-    except BaseException as error:  # noqa: BLE001 - whatever it was, the command must hear of it
+    except BaseException as error:
         monitor._tell(Kind.FAILED, bytes([FAILED]) + describe(error).encode())
         monitor._flush_fully(0)
         raise
@@ -356,4 +365,11 @@ def _leave_terminal(plan: Plan) -> None:
     for fd in (0, 1):
         os.dup2(null, fd)
     if not plan.explain:
-        os.dup2(os.open(f"{plan.root}/containers/{plan.container}/monitor.log", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), 2)
+        os.dup2(
+            os.open(
+                f"{plan.root}/containers/{plan.container}/monitor.log",
+                os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC,
+                0o600,
+            ),
+            2,
+        )

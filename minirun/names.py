@@ -2,14 +2,78 @@
 
 import os
 
-_MOODS = (
-    "amber brave brisk calm clever cosy eager fair fond gentle glad grand happy keen kind lively lucky merry mild"
-    " neat nimble plucky proud quick quiet sharp sunny swift tidy warm wise witty"
-).split()
-_CITIES = (
-    "accra athens bergen bogota boston cairo cusco dakar delhi dublin fez geneva hanoi havana kyiv kyoto lima lisbon"
-    " lyon malaga nairobi nyc oslo perth porto quito riga rome sfo seoul sofia tunis turin venice vienna zurich"
-).split()
+_MOODS = [
+    "amber",
+    "brave",
+    "brisk",
+    "calm",
+    "clever",
+    "cosy",
+    "eager",
+    "fair",
+    "fond",
+    "gentle",
+    "glad",
+    "grand",
+    "happy",
+    "keen",
+    "kind",
+    "lively",
+    "lucky",
+    "merry",
+    "mild",
+    "neat",
+    "nimble",
+    "plucky",
+    "proud",
+    "quick",
+    "quiet",
+    "sharp",
+    "sunny",
+    "swift",
+    "tidy",
+    "warm",
+    "wise",
+    "witty",
+]
+_CITIES = [
+    "accra",
+    "athens",
+    "bergen",
+    "bogota",
+    "boston",
+    "cairo",
+    "cusco",
+    "dakar",
+    "delhi",
+    "dublin",
+    "fez",
+    "geneva",
+    "hanoi",
+    "havana",
+    "kyiv",
+    "kyoto",
+    "lima",
+    "lisbon",
+    "lyon",
+    "malaga",
+    "nairobi",
+    "nyc",
+    "oslo",
+    "perth",
+    "porto",
+    "quito",
+    "riga",
+    "rome",
+    "sfo",
+    "seoul",
+    "sofia",
+    "tunis",
+    "turin",
+    "venice",
+    "vienna",
+    "zurich",
+]
 
 
 def random_name() -> str:

@@ -97,7 +97,8 @@ def parse_volume(text: str) -> Volume:
         source = os.path.abspath(source)
     if not source.startswith("/"):
         raise _bad(
-            f"invalid volume specification: '{shown}': named volumes are not supported yet", "give an absolute path"
+            f"invalid volume specification: '{shown}': named volumes are not supported yet",
+            "give an absolute path",
         )
     if not target.startswith("/") or os.path.normpath(target) in ("/", "//"):
         raise _bad(f"invalid volume specification: '{shown}': the target must be an absolute path, and not /")

@@ -68,5 +68,3 @@ def _wait(process: Process, seconds: float | None) -> bool:
         return processes.wait_gone(pidfd, seconds)
     finally:
         os.close(pidfd)
-
-

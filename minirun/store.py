@@ -139,7 +139,8 @@ class Store:
         """Change the status only from one of `sources`; False when somebody else was there first."""
         marks = ",".join("?" * len(sources))
         changed = self.db.execute(
-            f"update containers set status = ? where id = ? and status in ({marks})", (to, container_id, *sources)
+            f"update containers set status = ? where id = ? and status in ({marks})",
+            (to, container_id, *sources),
         )
         return changed.rowcount == 1
 
@@ -166,7 +167,8 @@ class Store:
 
     def forget_processes(self, container_id: str) -> None:
         self.db.execute(
-            "update containers set monitor_pid = null, init_pid = null, sandbox = '' where id = ?", (container_id,)
+            "update containers set monitor_pid = null, init_pid = null, sandbox = '' where id = ?",
+            (container_id,),
         )
 
     def delete_container(self, container_id: str) -> None:
@@ -221,7 +223,8 @@ class Store:
     def add_endpoint(self, endpoint: Endpoint) -> None:
         address = int(endpoint.address)
         self.db.execute(
-            "insert into endpoints values (?, ?, ?, ?)", (endpoint.sandbox, endpoint.position, endpoint.network, address)
+            "insert into endpoints values (?, ?, ?, ?)",
+            (endpoint.sandbox, endpoint.position, endpoint.network, address),
         )
         self.db.execute("update networks set last_address = ? where id = ?", (address, endpoint.network))
 
@@ -322,7 +325,5 @@ def _network(row: sqlite3.Row) -> Network:
 
 
 def _publication(row: sqlite3.Row) -> Publication:
-    mapping = PortMapping(
-        row["container_port"], row["host_port"], row["protocol"], IPv4Address(row["host_address"])
-    )
+    mapping = PortMapping(row["container_port"], row["host_port"], row["protocol"], IPv4Address(row["host_address"]))
     return Publication(row["sandbox"], row["container"], mapping, IPv4Address(row["target"]))

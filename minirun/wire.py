@@ -1,7 +1,7 @@
 """The words between a command and a monitor, on a stream socket: kind (1 byte), length (4 bytes), body.
 
-    command -> monitor      PLAN (with the sockets that hold ports), GO, STDIN, STDIN_END, RESIZE, SIGNAL
-    monitor -> command      STARTED, OUT, ERR, FAILED (code, text), EXITED (code)
+command -> monitor      PLAN (with the sockets that hold ports), GO, STDIN, STDIN_END, RESIZE, SIGNAL
+monitor -> command      STARTED, OUT, ERR, FAILED (code, text), EXITED (code)
 """
 
 import os

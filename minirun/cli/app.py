@@ -18,7 +18,7 @@ from typer._click.exceptions import NoSuchOption, UsageError
 from minirun.errors import FAILED, MinirunError, describe
 
 if TYPE_CHECKING:
-    from minirun.engine import Launch
+    pass
 
 VERBS = {
     "run": "Create and run a new container from an image",

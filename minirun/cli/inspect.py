@@ -31,4 +31,4 @@ def _find(instance: Instance, name: str) -> dict[str, Any] | None:
     if instance.store.find_containers(name.removeprefix("/")):
         return describe_container(instance, find_container(instance.store, name))
     network = instance.store.find_network(name)
-    return network and describe_network(instance, network)
+    return describe_network(instance, network) if network else None

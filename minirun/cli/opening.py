@@ -16,4 +16,8 @@ def open_instance() -> Instance:
 
 def require_root() -> None:
     if not is_root():
-        raise MinirunError("minirun must be run as root: it makes namespaces, mounts and nftables rules", "try sudo", session().failure)
+        raise MinirunError(
+            "minirun must be run as root: it makes namespaces, mounts and nftables rules",
+            "try sudo",
+            session().failure,
+        )

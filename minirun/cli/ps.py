@@ -13,7 +13,9 @@ _HEADERS = ("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "N
 
 
 def command(
-    everything: Annotated[bool, typer.Option("--all", "-a", help="Show all containers (default: just running)")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", "-a", help="Show all containers (default: just running)")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only display container IDs")] = False,
     no_trunc: Annotated[bool, typer.Option("--no-trunc", help="Don't truncate output")] = False,
 ) -> None:

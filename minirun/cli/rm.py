@@ -12,7 +12,9 @@ from minirun.stopping import remove
 
 def command(
     containers: Annotated[list[str], typer.Argument(metavar="CONTAINER...")],
-    force: Annotated[bool, typer.Option("--force", "-f", help="Kill a running container; a missing one is fine")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", "-f", help="Kill a running container; a missing one is fine")
+    ] = False,
 ) -> None:
     instance = open_instance()
     if force:

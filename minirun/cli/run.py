@@ -35,7 +35,8 @@ def command(
     hostname: Annotated[str | None, typer.Option("--hostname", help="Container host name")] = None,
     entrypoint: Annotated[str | None, typer.Option("--entrypoint", help="Program that COMMAND is given to")] = None,
     publish: Annotated[
-        list[str] | None, typer.Option("--publish", "-p", help="Publish ports: [[ADDRESS:][HOST]:]CONTAINER[/PROTO]")
+        list[str] | None,
+        typer.Option("--publish", "-p", help="Publish ports: [[ADDRESS:][HOST]:]CONTAINER[/PROTO]"),
     ] = None,
     network: Annotated[
         list[str] | None,
@@ -90,7 +91,7 @@ def _free_name(instance: Instance) -> str:
 
 def _follow(instance: Instance, container: Container, launch: Launch) -> int:
     spec = container.spec
-    attachment = attach.Attachment(launch.channel, spec.interactive and not spec.detach, spec.tty) 
+    attachment = attach.Attachment(launch.channel, spec.interactive and not spec.detach, spec.tty)
     if spec.detach:
         outcome = attachment.until_started()
         if outcome is None:

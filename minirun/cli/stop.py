@@ -12,7 +12,9 @@ from minirun.stopping import stop
 
 def command(
     containers: Annotated[list[str], typer.Argument(metavar="CONTAINER...")],
-    patience: Annotated[int, typer.Option("--timeout", "--time", "-t", help="Seconds to wait before SIGKILL, -1: for ever")] = 10,
+    patience: Annotated[
+        int, typer.Option("--timeout", "--time", "-t", help="Seconds to wait before SIGKILL, -1: for ever")
+    ] = 10,
     name: Annotated[str, typer.Option("--signal", "-s", help="Signal to send to the container")] = "SIGTERM",
 ) -> None:
     instance = open_instance()

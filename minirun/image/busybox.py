@@ -11,10 +11,26 @@ from pathlib import Path
 RECIPE = Path(__file__).parent / "rootfs"
 PACKAGE = "busybox-static"
 
-_DIRECTORIES = (
-    "bin dev etc home lib proc root sbin sys tmp usr/bin usr/sbin var/spool/mail var/www "
-    "etc/network/if-down.d etc/network/if-post-down.d etc/network/if-pre-up.d etc/network/if-up.d"
-).split()
+_DIRECTORIES = [
+    "bin",
+    "dev",
+    "etc",
+    "home",
+    "lib",
+    "proc",
+    "root",
+    "sbin",
+    "sys",
+    "tmp",
+    "usr/bin",
+    "usr/sbin",
+    "var/spool/mail",
+    "var/www",
+    "etc/network/if-down.d",
+    "etc/network/if-post-down.d",
+    "etc/network/if-pre-up.d",
+    "etc/network/if-up.d",
+]
 _SYMLINKS = {"lib64": "lib", "usr/bin/env": "../../bin/env"}
 _NOBODY, _MAIL = 65534, 8
 _OWNERS = {"home": _NOBODY, "var/spool/mail": _MAIL}

@@ -22,12 +22,32 @@ from minirun.kernel.mounts import (
 from minirun.plan import Plan
 
 _PROC_SUPER_MAGIC = 0x9FA0
-_DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
-_MASKED = (
-    "asound acpi cmdline config.gz iomem kcore keys latency_stats timer_list timer_stats sched_debug scsi"
-    " interrupts slabinfo vmallocinfo"
-).split()
-_READ_ONLY = "bus fs irq sys sysrq-trigger".split()
+_DEVICES = {
+    "null": (1, 3),
+    "zero": (1, 5),
+    "full": (1, 7),
+    "random": (1, 8),
+    "urandom": (1, 9),
+    "tty": (5, 0),
+}
+_MASKED = [
+    "asound",
+    "acpi",
+    "cmdline",
+    "config.gz",
+    "iomem",
+    "kcore",
+    "keys",
+    "latency_stats",
+    "timer_list",
+    "timer_stats",
+    "sched_debug",
+    "scsi",
+    "interrupts",
+    "slabinfo",
+    "vmallocinfo",
+]
+_READ_ONLY = ["bus", "fs", "irq", "sys", "sysrq-trigger"]
 _LOCKED = NOSUID | NODEV | NOEXEC
 
 

@@ -42,7 +42,11 @@ def _start(plan: Plan, line: socket.socket, stdio: tuple[int, ...], error_fd: in
     processes.join_session_keyring()
     if line.recv(1) == b"":
         os._exit(FAILED)
-    env = {"PATH": program.DEFAULT_PATH, "HOSTNAME": socket.gethostname(), **({"TERM": "xterm"} if plan.tty else {})}
+    env = {
+        "PATH": program.DEFAULT_PATH,
+        "HOSTNAME": socket.gethostname(),
+        **({"TERM": "xterm"} if plan.tty else {}),
+    }
     env |= dict(plan.env)
     program.enter_workdir(plan.workdir)
     program.take_user(plan.user, credentials.DEFAULT_CAPABILITIES, env, (0, 1, 2))

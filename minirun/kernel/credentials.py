@@ -10,10 +10,22 @@ import prctl
 from minirun.kernel.seam import shell
 
 # What Docker leaves to a container's root, a80425fb. CAP_MKNOD is harmless here: every mount is nodev.
-DEFAULT_CAPABILITIES = (
-    "chown dac_override fsetid fowner mknod net_raw setgid setuid setfcap setpcap net_bind_service"
-    " sys_chroot kill audit_write"
-).split()
+DEFAULT_CAPABILITIES = [
+    "chown",
+    "dac_override",
+    "fsetid",
+    "fowner",
+    "mknod",
+    "net_raw",
+    "setgid",
+    "setuid",
+    "setfcap",
+    "setpcap",
+    "net_bind_service",
+    "sys_chroot",
+    "kill",
+    "audit_write",
+]
 _DEFAULT = frozenset(getattr(prctl, f"CAP_{name.upper()}") for name in DEFAULT_CAPABILITIES)
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 

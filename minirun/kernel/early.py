@@ -4,9 +4,8 @@ The monitor then does its imports while the command does its own, on another cor
 it stays at a third of the memory.
 """
 
-import os
-
 import _socket
+import os
 
 
 def fork_monitor() -> tuple[int, int]:

@@ -47,7 +47,15 @@ def bridge_add(netlink: Netlink, name: str, mac: str, alias: str, mtu: int) -> N
     " && ip link set {name} alias {alias} mtu {mtu}"
 )
 def veth_add(
-    netlink: Netlink, name: str, bridge: str, peer: str, mac: str, mtu: int, netns: str, netns_fd: int, alias: str
+    netlink: Netlink,
+    name: str,
+    bridge: str,
+    peer: str,
+    mac: str,
+    mtu: int,
+    netns: str,
+    netns_fd: int,
+    alias: str,
 ) -> None:
     """A veth pair in one request: the host's end is on the bridge and up, the peer is *born* in the namespace.
 
@@ -82,7 +90,10 @@ def hairpin_on(netlink: Netlink, name: str) -> None:
     """
     message = ifinfmsg()
     message["index"] = socket.if_nametoindex(name)
-    slave = [["IFLA_INFO_SLAVE_KIND", "bridge"], ["IFLA_INFO_SLAVE_DATA", {"attrs": [["IFLA_BRPORT_MODE", 1]]}]]
+    slave = [
+        ["IFLA_INFO_SLAVE_KIND", "bridge"],
+        ["IFLA_INFO_SLAVE_DATA", {"attrs": [["IFLA_BRPORT_MODE", 1]]}],
+    ]
     message["attrs"] = [["IFLA_LINKINFO", {"attrs": slave}]]
     netlink.request(message, RTM_NEWLINK)
 
@@ -153,7 +164,10 @@ def networks_in_use(netlink: Netlink) -> Iterator[tuple[IPv4Network, str]]:
     for item in netlink.dump(rtmsg(), RTM_GETROUTE):
         target = item.get_attr("RTA_DST")
         if item["family"] == socket.AF_INET and target and item["dst_len"]:
-            yield IPv4Network(f"{target}/{item['dst_len']}", strict=False), _name(item.get_attr("RTA_OIF") or 0)
+            yield (
+                IPv4Network(f"{target}/{item['dst_len']}", strict=False),
+                _name(item.get_attr("RTA_OIF") or 0),
+            )
 
 
 def _name(index: int) -> str:

@@ -64,7 +64,14 @@ class Root:
             pass
         directory = self.directory(parent)
         try:
-            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=directory))
+            os.close(
+                os.open(
+                    name,
+                    os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC,
+                    mode,
+                    dir_fd=directory,
+                )
+            )
             return _openat2(directory, name, os.O_PATH, lib.RESOLVE_BENEATH | lib.RESOLVE_NO_SYMLINKS)
         finally:
             os.close(directory)

@@ -49,7 +49,10 @@ def netns_share(name: str, target: str) -> None:
 def netns_del(name: str) -> None:
     """Take the pin away; gone already is fine."""
     target = pin_path(name)
-    if lib.sys_umount2(os.fsencode(target), lib.MNT_DETACH) < 0 and ffi.errno not in (errno.EINVAL, errno.ENOENT):
+    if lib.sys_umount2(os.fsencode(target), lib.MNT_DETACH) < 0 and ffi.errno not in (
+        errno.EINVAL,
+        errno.ENOENT,
+    ):
         check(-1, target)
     target.unlink(missing_ok=True)
 

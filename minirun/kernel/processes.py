@@ -130,7 +130,7 @@ def sealed_stub() -> int:
     with open(STUB, "rb") as source:
         size = os.fstat(source.fileno()).st_size
         while size > 0:
-            size -= os.sendfile(memfd, source.fileno(), None, size)  # type: ignore[arg-type]
+            size -= os.sendfile(memfd, source.fileno(), None, size)
     fcntl.fcntl(memfd, _F_ADD_SEALS, _ALL_SEALS)
     return memfd
 

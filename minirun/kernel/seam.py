@@ -95,7 +95,9 @@ def shell(template: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-def _watched(operation: Operation, function: Callable[..., R], args: tuple[object, ...], kwargs: dict[str, object]) -> R:
+def _watched(
+    operation: Operation, function: Callable[..., R], args: tuple[object, ...], kwargs: dict[str, object]
+) -> R:
     started = time.perf_counter()
     failure: BaseException | None = None
     try:

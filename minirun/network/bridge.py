@@ -104,7 +104,11 @@ def ensure_bridge(netlink: "Netlink", instance: Instance, network: Network) -> N
     except FileExistsError:
         pass
     for family, key, value in (
-        ("ipv4", "route_localnet", "1"),  # replies to the host's own 127.0.0.1; guarded in network/firewall.py
+        (
+            "ipv4",
+            "route_localnet",
+            "1",
+        ),  # replies to the host's own 127.0.0.1; guarded in network/firewall.py
         ("ipv6", "disable_ipv6", "1"),
         ("ipv6", "accept_ra", "0"),
     ):

@@ -40,7 +40,7 @@ class Joined:
         if target.status is not Status.RUNNING:
             raise MinirunError(
                 f"cannot join network of a non running container: {target.name} ({target.status})",
-                f"start it first: its network namespace exists only while it runs",
+                "start it first: its network namespace exists only while it runs",
                 FAILED,
             )
         return target
