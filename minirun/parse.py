@@ -19,10 +19,11 @@ def _bad(message: str, hint: str = "") -> MinirunError:
 
 
 def check_name(name: str, what: str = "container") -> str:
-    if not NAME.match(name) or len(name) > _LONGEST_NAME or len(name) < 2:
+    shortest = 2 if what == "container" else 1  # Docker's pattern for a container's name ends in +
+    if not NAME.match(name) or not shortest <= len(name) <= _LONGEST_NAME:
         raise _bad(
             f"Invalid {what} name ({printable(name)}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
-            f"2 to {_LONGEST_NAME} characters, the first a letter or digit",
+            f"{shortest} to {_LONGEST_NAME} characters, the first a letter or digit",
         )
     return name
 

@@ -110,7 +110,8 @@ def overlay_mount(lower: str, upper: str, work: str, target: str) -> None:
 @shell("mount -t {kind} -o {options} {kind} {root}/{target}")
 def filesystem_mount(root: Root, target: str, target_fd: int, kind: str, options: str, attributes: int) -> None:
     """A new file system of `kind` on the directory that `target_fd` is; the descriptor is closed."""
-    pairs = dict(option.split("=", 1) if "=" in option else (option, "") for option in options.split(",") if option)
+    split = (option.partition("=") for option in options.split(",") if option)
+    pairs = {key: value for key, _, value in split}
     try:
         _move_onto(_filesystem(kind, pairs, attributes), target_fd, target)
     finally:

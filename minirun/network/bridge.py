@@ -71,12 +71,9 @@ class Bridge:
     ) -> IPv4Address:
         network = _network(instance, name)
         used, last = instance.store.used_addresses(network.id)
-        if wanted:
-            address = ipam.check_address(network, wanted, used)
-        else:
-            address = ipam.next_address(network, used, last)
-        instance.store.add_endpoint(Endpoint(container.id, position, network.id, address))
-        return address
+        free = ipam.check_address(network, wanted, used) if wanted else ipam.next_address(network, used, last)
+        instance.store.add_endpoint(Endpoint(container.id, position, network.id, free))
+        return free
 
 
 def ensure_bridge(netlink: "Netlink", instance: Instance, network: Network) -> None:

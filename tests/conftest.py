@@ -1,0 +1,23 @@
+"""Fixtures: a throwaway host for each test that asks for one."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness import Host
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    if os.geteuid() != 0:
+        pytest.skip("needs root: it makes namespaces")
+    with Host() as made:
+        yield made
+
+
+@pytest.fixture
+def primed(host: Host) -> Host:
+    """A host on which minirun has run once: the image is built, the default bridge and the table stand."""
+    host.minirun("run", "--rm", "busybox", "true")
+    return host

@@ -1,0 +1,156 @@
+"""A throwaway host: namespaces of its own (net, mount, pid, uts, ipc, cgroup), held by one process.
+
+Inside, /run and /var/lib/minirun are empty tmpfs, /sys shows the host's own links, cgroup2 its own subtree. When the
+holder is killed, the kernel takes all of it back; only the cgroup has to be removed.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+REPO = Path(__file__).resolve().parents[2]
+MINIRUN = os.environ.get("MINIRUN_BIN", str(Path(sys.executable).with_name("minirun")))
+_SETUP = """
+set -e
+mount --make-rprivate /
+mount -t tmpfs run /run
+mkdir -p /var/lib/minirun
+mount -t tmpfs state /var/lib/minirun
+mount -t sysfs sys /sys
+mkdir -p /sys/fs/cgroup
+mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null || true
+ip link set lo up
+set +e
+echo ready
+while :; do sleep 3600 & wait $!; done
+"""
+
+
+class Host:
+    """`with Host() as host: host.minirun("run", ...)`."""
+
+    def __init__(self) -> None:
+        self._cgroup = _own_cgroup()
+        flags = ["--net", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "--kill-child", "--mount-proc"]
+        script = f'echo $$ > "{self._cgroup}/cgroup.procs"; exec unshare {" ".join(flags)} sh -c "$0"'
+        self._holder = subprocess.Popen(
+            ["sh", "-c", script if self._cgroup else script.partition(";")[2], _SETUP],
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert self._holder.stdout is not None
+        if self._holder.stdout.readline() != b"ready\n":
+            self.close()
+            raise RuntimeError("the throwaway host did not come up")
+        self.pid = _child_of(self._holder.pid)
+
+    def __enter__(self) -> "Host":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if hasattr(self, "pid"):
+            _kill(self.pid)
+        self._holder.kill()
+        self._holder.communicate()
+        if self._cgroup:
+            _remove_cgroups(self._cgroup)
+
+    def command(self, argv: list[str]) -> list[str]:
+        wanted = ["-m", "-u", "-i", "-n", "-p", "-C"] if self._cgroup else ["-m", "-u", "-i", "-n", "-p"]
+        return ["nsenter", "-t", str(self.pid), *wanted, *argv]
+
+    def run(self, argv: list[str], *, check: bool = True, timeout: float = 30, **kwargs: Any) -> Any:
+        kwargs.setdefault("text", True)
+        kwargs.setdefault("stdout", subprocess.PIPE)
+        kwargs.setdefault("stderr", subprocess.PIPE)
+        if "input" not in kwargs:
+            kwargs.setdefault("stdin", subprocess.DEVNULL)
+        done = subprocess.run(self.command(argv), timeout=timeout, check=False, **kwargs)
+        if check and done.returncode:
+            raise AssertionError(f"{argv} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def sh(self, script: str, **kwargs: Any) -> str:
+        return str(self.run(["sh", "-c", script], **kwargs).stdout)
+
+    def popen(self, argv: list[str], **kwargs: Any) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(self.command(argv), **kwargs)
+
+    def minirun(self, *words: str, **kwargs: Any) -> Any:
+        return self.run([MINIRUN, *words], **kwargs)
+
+    def neighbour(self, index: int = 0, default_route: bool = False) -> "Neighbour":
+        return Neighbour(self, index, default_route)
+
+
+class Neighbour:
+    """Another machine, on the host's LAN: 192.0.2.1 is the host, 192.0.2.2 the neighbour (for index 0)."""
+
+    def __init__(self, host: Host, index: int, default_route: bool) -> None:
+        self.host = host
+        self.host_address, self.address = f"192.0.{2 + index}.1", f"192.0.{2 + index}.2"
+        link = f"lan{index}"
+        holder = "unshare --net sh -c 'echo $$; exec sleep 3600' & wait"
+        self._holder = host.popen(["sh", "-c", holder], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert self._holder.stdout is not None
+        self.pid = int(self._holder.stdout.readline())
+        host.sh(
+            f"ip link add {link} type veth peer name eth0 netns {self.pid} && ip address add {self.host_address}/24"
+            f" dev {link} && ip link set {link} up"
+        )
+        self.sh(f"ip link set lo up; ip address add {self.address}/24 dev eth0; ip link set eth0 up")
+        if default_route:
+            host.sh(f"ip route add default via {self.address}")
+
+    def command(self, argv: list[str]) -> list[str]:
+        return ["nsenter", "-t", str(self.pid), "-n", *argv]
+
+    def run(self, argv: list[str], **kwargs: Any) -> Any:
+        return self.host.run(self.command(argv), **kwargs)
+
+    def sh(self, script: str, **kwargs: Any) -> str:
+        return str(self.run(["sh", "-c", script], **kwargs).stdout)
+
+    def popen(self, argv: list[str], **kwargs: Any) -> "subprocess.Popen[bytes]":
+        return self.host.popen(self.command(argv), **kwargs)
+
+
+def _own_cgroup() -> Path | None:
+    for base in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")):
+        if (base / "cgroup.subtree_control").exists():
+            own = base / f"minirun-test-{uuid.uuid4().hex[:12]}"
+            own.mkdir()
+            return own
+    return None
+
+
+def _remove_cgroups(top: Path) -> None:
+    for _ in range(200):
+        for directory, _, _ in os.walk(top, topdown=False):
+            try:
+                os.rmdir(directory)
+            except OSError:
+                pass
+        if not top.exists():
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{top} cannot be removed: {(top / 'cgroup.procs').read_text()}")
+
+
+def _child_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass

@@ -1,0 +1,87 @@
+"""A fault, or a SIGKILL, at every kernel operation of a start and a stop: nothing is left after the next command."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.harness import Host, Snapshot, assert_same, eventually
+from tests.harness.host import REPO
+
+FAULTY = [sys.executable, str(Path(__file__).with_name("harness") / "faulty.py")]
+ENV = {"PYTHONPATH": str(REPO), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+STARTS = {
+    "bridge": ["run", "--rm", "-p", "8080:80", "busybox", "true"],
+    "none": ["run", "--rm", "--net=none", "busybox", "true"],
+    "container": ["run", "--rm", "--net=container:base", "busybox", "true"],
+    "host": ["run", "--rm", "--net=host", "-t", "busybox", "true"],
+}
+
+
+def _count(host: Host, words: list[str]) -> int:
+    return int(host.run([*FAULTY, "count", "0", *words], env=ENV).stderr.split()[-1])
+
+
+@pytest.mark.parametrize("how", ["fail", "kill"])
+@pytest.mark.parametrize("mode", list(STARTS))
+def test_a_start_and_its_end(primed: Host, mode: str, how: str) -> None:
+    primed.minirun("run", "-d", "--name", "base", "busybox", "sleep", "1000")
+    before = Snapshot.of(primed)
+    total = _count(primed, STARTS[mode])
+    assert total > 30
+    # Beyond the network and the clone the steps are alike: there every third is enough, each run takes another third.
+    for step in range(1, total + 1):
+        done = primed.run([*FAULTY, how, str(step), *STARTS[mode]], env=ENV, check=False)
+        primed.minirun("ps", "-a")
+        try:
+            assert_same(primed, before)
+        except AssertionError as error:
+            raise AssertionError(f"{how} at step {step} of {total}:\n{error}\n{done.stderr}") from None
+        assert "Traceback" not in done.stderr, done.stderr
+    primed.minirun("run", "--rm", "-p", "8080:80", "busybox", "true")
+
+
+@pytest.mark.parametrize("how", ["fail", "kill"])
+def test_removing_a_running_container(primed: Host, how: str) -> None:
+    before = Snapshot.of(primed)
+    for step in range(1, 6):
+        primed.minirun("run", "-d", "--name", "web", "-p", "8080:80", "busybox", "sleep", "1000")
+        primed.run([*FAULTY, how, str(step), "rm", "-f", "web"], env=ENV, check=False)
+        primed.minirun("rm", "-f", "web")
+        assert_same(primed, before)
+
+
+@pytest.mark.parametrize("how", ["fail", "kill"])
+def test_making_and_removing_a_network(primed: Host, how: str) -> None:
+    before = Snapshot.of(primed)
+    for verb in ("create", "rm"):
+        for step in range(1, 8):
+            if verb == "rm":
+                primed.minirun("network", "create", "db")
+            primed.run([*FAULTY, how, str(step), "network", verb, "db"], env=ENV, check=False)
+            primed.minirun("network", "rm", "db", check=False)
+            assert_same(primed, before)
+
+
+def test_the_monitor_is_killed(primed: Host) -> None:
+    before = Snapshot.of(primed)
+    primed.minirun("run", "-d", "--name", "web", "-p", "8080:80", "busybox", "sleep", "1000")
+    monitor = primed.sh("pgrep -o -f 'minirun run -d --name web'").strip()
+    primed.sh(f"kill -9 {monitor}")
+    eventually(lambda: not primed.sh("pgrep -f 'sleep 1000'", check=False))
+    listing = primed.minirun("ps", "-a").stdout
+    assert "Exited (137)" in listing
+    primed.minirun("run", "-d", "--name", "next", "-p", "8080:80", "busybox", "sleep", "1000")
+    primed.minirun("rm", "-f", "web", "next")
+    assert_same(primed, before)
+
+
+def test_a_reboot_is_not_survived_as_a_lie(primed: Host) -> None:
+    primed.minirun("run", "-d", "--name", "web", "busybox", "sleep", "1000")
+    primed.sh(
+        "pkill -9 -f 'sleep 1000'; while pgrep -f 'minirun run'; do sleep 0.05; done; rm -f /run/netns/*;"
+        f" {sys.executable} -c \"import sqlite3; d=sqlite3.connect('/var/lib/minirun/state.db');"
+        " d.execute(\\\"update containers set status='running', boot='another', sandbox=id, monitor_pid=1,"
+        " monitor_started=1\\\"); d.commit()\""
+    )
+    assert "Exited" in primed.minirun("ps", "-a").stdout
