@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from minirun import etc
-from minirun.errors import FAILED
+from minirun.errors import FAILED, MinirunError
 from minirun.image.store import image_layers
 from minirun.instance import Instance
 from minirun.kernel import cgroups, processes
@@ -20,7 +20,7 @@ from minirun.network.driver import Driver
 from minirun.network.modes import driver_for
 from minirun.network.none import refuse_foreign_pin
 from minirun.plan import Plan
-from minirun.wire import MOST_FDS, Kind, frame
+from minirun.wire import CHUNK, MOST_FDS, Kind, Parser, frame
 
 
 class Launch:
@@ -41,13 +41,29 @@ class Launch:
     def go(self) -> None:
         self.channel.sendall(frame(Kind.GO))
 
-    def abandon(self) -> None:
-        """Let the monitor take back its half, and wait until it has."""
+    def abandon(self) -> MinirunError | None:
+        """Let the monitor take back its half, and wait until it has. What it had to say of a failure is returned."""
+        self.channel.setblocking(True)
+        self.channel.shutdown(socket.SHUT_WR)
+        said: MinirunError | None = None
+        parser = Parser()
+        while data := _receive(self.channel):
+            for kind, body in parser.feed(data):
+                if kind is Kind.FAILED:
+                    said = MinirunError(body[1:].decode("utf-8", "replace"), code=body[0])
         self.channel.close()
         try:
             os.waitpid(self.process.pid, 0)
         except ChildProcessError:
             pass
+        return said
+
+
+def _receive(channel: socket.socket) -> bytes:
+    try:
+        return channel.recv(CHUNK)
+    except ConnectionError:
+        return b""
 
 
 def run(instance: Instance, name: str, spec: Spec, launch: Launch, size: tuple[int, int] = (0, 0)) -> Container:
@@ -64,17 +80,21 @@ def run(instance: Instance, name: str, spec: Spec, launch: Launch, size: tuple[i
     if mappings:
         spec = replace(spec, ports=mappings)
     container = Container(os.urandom(32).hex(), name, spec, time.time())
-    with ExitStack() as undo:
-        undo.callback(_take_back, instance, container, launch)
+    try:
         container = _record(instance, container, driver, launch)
         _make_files(instance, container)
         netns = driver.pin(instance, container)
         launch.send(_plan(instance, container, lower, netns, size), held)
         with ExitStack() as sockets:
             for note in driver.connect(instance, container, sockets):
-                _tell(note)
+                print(note, file=sys.stderr)
         launch.go()
-        undo.pop_all()
+    except BaseException as error:
+        said = launch.abandon()
+        finish(instance, container.id, FAILED, remove=True)
+        if said is not None and isinstance(error, OSError):
+            raise said from error  # the monitor failed first, and took away what this half was working on
+        raise
     return container
 
 
@@ -86,11 +106,6 @@ def _record(instance: Instance, container: Container, driver: Driver, launch: La
         sandbox = driver.reserve(instance, container)
         store.set_starting(container.id, launch.process, sandbox, processes.boot_id())
     return replace(container, sandbox=sandbox, monitor=launch.process)
-
-
-def _take_back(instance: Instance, container: Container, launch: Launch) -> None:
-    launch.abandon()
-    finish(instance, container.id, FAILED, remove=True)
 
 
 def _make_files(instance: Instance, container: Container) -> None:
@@ -125,7 +140,3 @@ def _plan(instance: Instance, container: Container, lower: str, netns: str, size
         rows=size[0],
         columns=size[1],
     )
-
-
-def _tell(note: str) -> None:
-    print(note, file=sys.stderr)

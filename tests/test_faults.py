@@ -29,7 +29,6 @@ def test_a_start_and_its_end(primed: Host, mode: str, how: str) -> None:
     before = Snapshot.of(primed)
     total = _count(primed, STARTS[mode])
     assert total > 30
-    # Beyond the network and the clone the steps are alike: there every third is enough, each run takes another third.
     for step in range(1, total + 1):
         done = primed.run([*FAULTY, how, str(step), *STARTS[mode]], env=ENV, check=False)
         primed.minirun("ps", "-a")
@@ -66,9 +65,9 @@ def test_making_and_removing_a_network(primed: Host, how: str) -> None:
 def test_the_monitor_is_killed(primed: Host) -> None:
     before = Snapshot.of(primed)
     primed.minirun("run", "-d", "--name", "web", "-p", "8080:80", "busybox", "sleep", "1000")
-    monitor = primed.sh("pgrep -o -f 'minirun run -d --name web'").strip()
+    monitor = primed.sh("pgrep -o -f '[m]inirun run -d --name web'").strip()
     primed.sh(f"kill -9 {monitor}")
-    eventually(lambda: not primed.sh("pgrep -f 'sleep 1000'", check=False))
+    eventually(lambda: not primed.sh("pgrep -f '[s]leep 1000'", check=False))
     listing = primed.minirun("ps", "-a").stdout
     assert "Exited (137)" in listing
     primed.minirun("run", "-d", "--name", "next", "-p", "8080:80", "busybox", "sleep", "1000")
@@ -79,9 +78,9 @@ def test_the_monitor_is_killed(primed: Host) -> None:
 def test_a_reboot_is_not_survived_as_a_lie(primed: Host) -> None:
     primed.minirun("run", "-d", "--name", "web", "busybox", "sleep", "1000")
     primed.sh(
-        "pkill -9 -f 'sleep 1000'; while pgrep -f 'minirun run'; do sleep 0.05; done; rm -f /run/netns/*;"
+        "pkill -9 -f '[s]leep 1000'; while pgrep -f '[m]inirun run'; do sleep 0.05; done; rm -f /run/netns/*;"
         f" {sys.executable} -c \"import sqlite3; d=sqlite3.connect('/var/lib/minirun/state.db');"
         " d.execute(\\\"update containers set status='running', boot='another', sandbox=id, monitor_pid=1,"
-        " monitor_started=1\\\"); d.commit()\""
+        ' monitor_started=1\\"); d.commit()"'
     )
     assert "Exited" in primed.minirun("ps", "-a").stdout

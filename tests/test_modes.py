@@ -66,7 +66,10 @@ def test_container_mode_meets_on_loopback(host: Host) -> None:
         lambda: host.minirun("run", "--rm", "--net=container:aa", "busybox", "wget", "-qO-", "http://127.0.0.1/").stdout
     )
     assert "minirun" in page
-    assert _namespace(host, "--net=container:aa") == host.minirun("exec", "aa", "readlink", "/proc/self/ns/net").stdout.strip()
+    assert (
+        _namespace(host, "--net=container:aa")
+        == host.minirun("exec", "aa", "readlink", "/proc/self/ns/net").stdout.strip()
+    )
 
 
 def test_container_mode_refuses_ports_and_the_dead(host: Host) -> None:

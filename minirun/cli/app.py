@@ -116,7 +116,7 @@ def warn(text: str) -> None:
 
 
 def _code_of(error: MinirunError) -> int:
-    return FAILED if _failure() == FAILED else error.code
+    return _failure() if error.code == 1 else error.code
 
 
 def _failure() -> int:

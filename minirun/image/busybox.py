@@ -1,4 +1,4 @@
-"""The busybox image, made on this machine: Debian's static busybox and the data files under rootfs/, no network.
+"""The busybox image, made without network from Debian's static busybox and the data files under rootfs/.
 
 The result has the layout of Docker Hub's `busybox`; rootfs/README.md says what is in it and why.
 """
@@ -11,44 +11,28 @@ from pathlib import Path
 RECIPE = Path(__file__).parent / "rootfs"
 PACKAGE = "busybox-static"
 
-_DIRECTORIES = [
-    "bin",
-    "dev",
-    "etc",
-    "home",
-    "lib",
-    "proc",
-    "root",
-    "sbin",
-    "sys",
-    "tmp",
-    "usr/bin",
-    "usr/sbin",
-    "var/spool/mail",
-    "var/www",
-    "etc/network/if-down.d",
-    "etc/network/if-post-down.d",
-    "etc/network/if-pre-up.d",
-    "etc/network/if-up.d",
-]
+_DIRECTORIES = (
+    *("bin", "dev", "etc", "home", "lib", "proc", "root", "sbin", "sys", "tmp"),
+    *("usr/bin", "usr/sbin", "var/spool/mail", "var/www"),
+    *(f"etc/network/{moment}.d" for moment in ("if-pre-up", "if-up", "if-down", "if-post-down")),
+)
 _SYMLINKS = {"lib64": "lib", "usr/bin/env": "../../bin/env"}
 _NOBODY, _MAIL = 65534, 8
 _OWNERS = {"home": _NOBODY, "var/spool/mail": _MAIL}
 _MODES = {"bin/busybox": 0o755, "etc/shadow": 0o600, "root": 0o700, "tmp": 0o1777}
+_PT_INTERP = 3
 _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644
 
 
 def build(target: Path, busybox: Path = Path("/bin/busybox")) -> None:
     """Fill the empty directory `target` with the image's root file system.
 
-    FileNotFoundError when there is no busybox, ValueError when it needs shared libraries: both name Debian's package.
+    FileNotFoundError when there is no busybox, ValueError when it needs shared libraries; both say what to install.
     The same busybox and recipe give the same tree, times included, whatever the umask and the hour.
     """
     program = _read(busybox)
-    if _needs_libraries(program):
-        raise ValueError(
-            f"{busybox} is not a static program, so it cannot run alone in an image: apt install {PACKAGE}"
-        )
+    if not _is_static(program):
+        raise ValueError(f"{busybox} is not a static program, so no image can be made of it: apt install {PACKAGE}")
     for directory in _DIRECTORIES:
         (target / directory).mkdir(parents=True, exist_ok=True)
     for name, points_to in _SYMLINKS.items():
@@ -67,16 +51,16 @@ def _read(busybox: Path) -> bytes:
         raise FileNotFoundError(errno.ENOENT, reason, str(busybox)) from error
 
 
-def _needs_libraries(program: bytes) -> bool:
-    """Whether an ELF file names an interpreter (elf(5), PT_INTERP), as all do that are linked to shared libraries."""
-    if program[:4] != b"\x7fELF":
-        raise ValueError(f"busybox is not an ELF program: apt install --reinstall {PACKAGE}")
+def _is_static(program: bytes) -> bool:
+    """Whether this is an ELF file without interpreter (elf(5), PT_INTERP): what uses shared libraries has one."""
+    if len(program) < 64 or program[:4] != b"\x7fELF":
+        return False
     wide = program[4] == 2
     order = "<" if program[5] == 1 else ">"
     (table,) = struct.unpack_from(order + ("Q" if wide else "I"), program, 32 if wide else 28)
     size, count = struct.unpack_from(order + "HH", program, 54 if wide else 42)
-    interp = 3
-    return any(struct.unpack_from(order + "I", program, table + i * size)[0] == interp for i in range(count))
+    kinds = (struct.unpack_from(order + "I", program, table + i * size)[0] for i in range(count))
+    return _PT_INTERP not in kinds
 
 
 def _applets(busybox: Path) -> list[str]:
@@ -93,14 +77,14 @@ def _recipe_files() -> list[Path]:
 
 
 def _install(program: bytes, directory: Path, applets: list[str]) -> None:
-    """A hard link for each applet, as `busybox --install` makes them: busybox acts by the name it is called by."""
+    """A hard link for each applet, as `busybox --install` makes them: it acts by the name it is called by."""
     (directory / "busybox").write_bytes(program)
     for applet in set(applets) - {"busybox"}:
         os.link(directory / "busybox", directory / applet)
 
 
 def _settle(target: Path, time: int) -> None:
-    """Give everything its owner, mode and time: bottom up, since adding an entry changes its directory's time."""
+    """Give all entries their owner, mode and time, at the end: adding one changes its directory's time."""
     for folder, directories, files, folder_fd in os.fwalk(target, topdown=False):
         for name in directories + files:
             path = os.path.relpath(os.path.join(folder, name), target)

@@ -54,7 +54,7 @@ class Bridge:
         netlink = Netlink()
         undo.callback(netlink.close)
         # The guard chain must stand before a bridge with route_localnet does.
-        firewall.ensure(store, instance.table, networks, store.ports(container=container.id))
+        firewall.ensure(store, instance.table, networks, container.id)
         for network in networks:
             ensure_bridge(netlink, instance, network)
         for endpoint, network in zip(endpoints, networks, strict=True):

@@ -33,7 +33,7 @@ def create_network(instance: Instance, name: str, subnet: IPv4Network | None, ga
     network = _record(instance, name, "", subnet, gateway)
     netlink = Netlink()
     try:
-        firewall.ensure(instance.store, instance.table, [network], [])
+        firewall.ensure(instance.store, instance.table, [network])
         ensure_bridge(netlink, instance, network)
     except BaseException:
         remove_network(instance, network)

@@ -51,16 +51,18 @@ def render(table: str, networks: Iterable[Network], publications: Iterable[Publi
     )
 
 
-def ensure(store: Store, table: str, networks: Iterable[Network], publications: Iterable[Publication]) -> None:
-    """Have these networks and ports in force, as the records (already committed) say.
+def ensure(store: Store, table: str, networks: Iterable[Network], container: str = "") -> None:
+    """Have these networks, and the ports on record for `container`, in force.
 
     One transaction of single elements. It fails when the table is gone, a network is new, or something stale is in
-    the way: then the whole table is rendered. The store's write lock keeps another process from rendering an older
+    the way: then the whole table is rendered. The ports are read under the store's write lock, which is held until
+    they are in force: a start that is being taken back meanwhile cannot leave one, and nobody renders an older
     reading of the records over ours.
     """
-    lines = [f"add element inet {table} bridges {{ {_bridge(net)} }}" for net in networks]
-    lines += [f"add element inet {table} {_map(port)} {{ {_element(port)} }}" for port in publications]
     with store.write():
+        publications = store.ports(container=container) if container else []
+        lines = [f"add element inet {table} bridges {{ {_bridge(net)} }}" for net in networks]
+        lines += [f"add element inet {table} {_map(port)} {{ {_element(port)} }}" for port in publications]
         try:
             nft_apply("\n".join(lines))
         except NftError:

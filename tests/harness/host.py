@@ -35,6 +35,7 @@ class Host:
     """`with Host() as host: host.minirun("run", ...)`."""
 
     def __init__(self) -> None:
+        self._started: list[subprocess.Popen[bytes]] = []
         self._cgroup = _own_cgroup()
         flags = ["--net", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "--kill-child", "--mount-proc"]
         script = f'echo $$ > "{self._cgroup}/cgroup.procs"; exec unshare {" ".join(flags)} sh -c "$0"'
@@ -58,6 +59,9 @@ class Host:
     def close(self) -> None:
         if hasattr(self, "pid"):
             _kill(self.pid)
+        for process in self._started:
+            process.kill()
+            process.communicate()
         self._holder.kill()
         self._holder.communicate()
         if self._cgroup:
@@ -82,7 +86,8 @@ class Host:
         return str(self.run(["sh", "-c", script], **kwargs).stdout)
 
     def popen(self, argv: list[str], **kwargs: Any) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(self.command(argv), **kwargs)
+        self._started.append(subprocess.Popen(self.command(argv), **kwargs))
+        return self._started[-1]
 
     def minirun(self, *words: str, **kwargs: Any) -> Any:
         return self.run([MINIRUN, *words], **kwargs)
