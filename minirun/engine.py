@@ -71,6 +71,7 @@ def run(instance: Instance, name: str, spec: Spec, launch: Launch, size: tuple[i
 
     When any step fails, everything is taken back: by the monitor for its half, then by the record for the rest.
     """
+    instance.store.refuse_taken_name(name)
     driver = driver_for(spec.network.mode)
     lower = image_layers(instance, spec.image)
     driver.validate(instance, spec)

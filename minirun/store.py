@@ -121,19 +121,21 @@ class Store:
         rows = self.db.execute("select * from containers where id like ? escape '\\'", (pattern,))
         return [_container(row) for row in rows]
 
-    def add_container(self, container: Container) -> None:
-        try:
-            self.db.execute(
-                "insert into containers (id, name, spec, created) values (?, ?, ?, ?)",
-                (container.id, container.name, json.dumps(container.spec.to_dict()), container.created),
-            )
-        except sqlite3.IntegrityError as error:
-            held = self.find_containers(container.name)
+    def refuse_taken_name(self, name: str) -> None:
+        """Early, for the sake of the message: what keeps names unique is the schema."""
+        held = self.db.execute("select id from containers where name = ?", (name,)).fetchone()
+        if held:
             raise ConflictError(
-                f'Conflict. The container name "/{container.name}" is already in use by container'
-                f' "{held[0].id if held else "?"}".',
+                f'Conflict. The container name "/{name}" is already in use by container "{held[0]}".',
                 "You have to remove (or rename) that container to be able to reuse that name.",
-            ) from error
+            )
+
+    def add_container(self, container: Container) -> None:
+        self.refuse_taken_name(container.name)
+        self.db.execute(
+            "insert into containers (id, name, spec, created) values (?, ?, ?, ?)",
+            (container.id, container.name, json.dumps(container.spec.to_dict()), container.created),
+        )
 
     def move_status(self, container_id: str, sources: tuple[Status, ...], to: Status) -> bool:
         """Change the status only from one of `sources`; False when somebody else was there first."""

@@ -21,3 +21,13 @@ def primed(host: Host) -> Host:
     """A host on which minirun has run once: the image is built, the default bridge and the table stand."""
     host.minirun("run", "--rm", "busybox", "true")
     return host
+
+
+@pytest.fixture(scope="module")
+def crowded() -> Iterator[Host]:
+    """One host for many harmless cases: a container named `base` runs on it."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: it makes namespaces")
+    with Host() as made:
+        made.minirun("run", "-d", "--name", "base", "busybox", "sleep", "1000")
+        yield made
