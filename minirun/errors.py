@@ -5,12 +5,17 @@ CANNOT_INVOKE = 126  # the command was found but cannot be run
 NOT_FOUND = 127  # the command was not found
 
 
+def printable(text: str) -> str:
+    """For terminals: control characters are shown, never sent."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 class MinirunError(Exception):
-    """What is wrong, whose fault it is, and (as a hint) what to do. One line each."""
+    """What is wrong, whose fault it is, and (as a hint) what to do. One line each, whatever words they quote."""
 
     def __init__(self, message: str, hint: str = "", code: int = 1) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = printable(message)
         self.hint = hint
         self.code = code
 

@@ -22,20 +22,15 @@ def check_name(name: str, what: str = "container") -> str:
     shortest = 2 if what == "container" else 1  # Docker's pattern for a container's name ends in +
     if not NAME.match(name) or not shortest <= len(name) <= _LONGEST_NAME:
         raise _bad(
-            f"Invalid {what} name ({printable(name)}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+            f"Invalid {what} name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
             f"{shortest} to {_LONGEST_NAME} characters, the first a letter or digit",
         )
     return name
 
 
-def printable(text: str) -> str:
-    """For messages: control characters shown, never sent to a terminal."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-
-
 def check_hostname(name: str) -> str:
     if not _HOSTNAME.match(name):
-        raise _bad(f"invalid hostname format: {printable(name)}", "letters, digits, - and ., 63 at most")
+        raise _bad(f"invalid hostname format: {name}", "letters, digits, - and ., 63 at most")
     return name
 
 
@@ -45,28 +40,27 @@ def parse_ports(texts: list[str]) -> tuple[PortMapping, ...]:
 
 def parse_port(text: str) -> list[PortMapping]:
     """`[[ADDRESS:][HOST[-HOST]]:]CONTAINER[-CONTAINER][/PROTOCOL]`, as docker run -p takes it."""
-    shown = printable(text)
     body, slash, protocol = text.partition("/")
     protocol = protocol.lower() if slash else "tcp"
     if protocol not in ("tcp", "udp"):
-        raise _bad(f"Invalid proto: {printable(protocol)} in -p {shown}", "tcp or udp")
+        raise _bad(f"Invalid proto: {protocol} in -p {text}", "tcp or udp")
     if body.startswith("["):
-        raise _bad(f"-p {shown}: publishing on an IPv6 address is not supported yet")
-    address, host, container = _split(body, shown)
-    inside = _range(container, shown, "containerPort")
-    outside = _range(host, shown, "hostPort") if host else [0] * len(inside)
+        raise _bad(f"-p {text}: publishing on an IPv6 address is not supported yet")
+    address, host, container = _split(body, text)
+    inside = _range(container, text, "containerPort")
+    outside = _range(host, text, "hostPort") if host else [0] * len(inside)
     if len(outside) != len(inside):
         raise _bad(
-            f"Invalid ranges specified for container and host Ports: {printable(container)} and {printable(host)}",
+            f"Invalid ranges specified for container and host Ports: {container} and {host}",
             "both must have the same length",
         )
     return [PortMapping(port, at, protocol, address) for port, at in zip(inside, outside, strict=True)]
 
 
-def _split(body: str, shown: str) -> tuple[IPv4Address, str, str]:
+def _split(body: str, whole: str) -> tuple[IPv4Address, str, str]:
     parts = body.split(":")
     if len(parts) > 3 or not parts[-1]:
-        raise _bad(f"No port specified: {shown}<empty>" if not parts[-1] else f"invalid publish opts format: {shown}")
+        raise _bad(f"No port specified: {whole}<empty>" if not parts[-1] else f"invalid publish opts format: {whole}")
     container = parts[-1]
     host = parts[-2] if len(parts) > 1 else ""
     address = ANY_ADDRESS
@@ -74,38 +68,37 @@ def _split(body: str, shown: str) -> tuple[IPv4Address, str, str]:
         try:
             address = IPv4Address(parts[0])
         except AddressValueError:
-            raise _bad(f"Invalid ip address: {printable(parts[0])} in -p {shown}") from None
+            raise _bad(f"Invalid ip address: {parts[0]} in -p {whole}") from None
     return address, host, container
 
 
-def _range(text: str, shown: str, what: str) -> list[int]:
+def _range(text: str, whole: str, what: str) -> list[int]:
     match = _PORTS.match(text)
     first = int(match[1]) if match else 0
     last = int(match[2]) if match and match[2] else first
     if not match or not 1 <= first <= last <= 65535:
-        raise _bad(f"Invalid {what}: {printable(text)} in -p {shown}", "a port is 1 to 65535, a range LOW-HIGH")
+        raise _bad(f"Invalid {what}: {text} in -p {whole}", "a port is 1 to 65535, a range LOW-HIGH")
     return list(range(first, last + 1))
 
 
 def parse_volume(text: str) -> Volume:
     """`SOURCE:TARGET[:ro|rw]` with an absolute source and target. A colon in a path cannot be said this way."""
     parts = text.split(":")
-    shown = printable(text)
     if len(parts) not in (2, 3) or not parts[0] or not parts[1] or "\0" in text:
-        raise _bad(f"invalid volume specification: '{shown}'", "SOURCE:TARGET or SOURCE:TARGET:ro")
+        raise _bad(f"invalid volume specification: '{text}'", "SOURCE:TARGET or SOURCE:TARGET:ro")
     source, target = os.path.expanduser(parts[0]), parts[1]
     if source.startswith("./") or source in (".", ".."):
         source = os.path.abspath(source)
     if not source.startswith("/"):
         raise _bad(
-            f"invalid volume specification: '{shown}': named volumes are not supported yet",
+            f"invalid volume specification: '{text}': named volumes are not supported yet",
             "give an absolute path",
         )
     if not target.startswith("/") or os.path.normpath(target) in ("/", "//"):
-        raise _bad(f"invalid volume specification: '{shown}': the target must be an absolute path, and not /")
+        raise _bad(f"invalid volume specification: '{text}': the target must be an absolute path, and not /")
     mode = parts[2] if len(parts) == 3 else "rw"
     if mode not in ("ro", "rw"):
-        raise _bad(f"invalid mode: {printable(mode)} in -v {shown}", "ro or rw")
+        raise _bad(f"invalid mode: {mode} in -v {text}", "ro or rw")
     return Volume(source, os.path.normpath(target), mode == "ro")
 
 
@@ -118,7 +111,7 @@ def parse_network(texts: list[str], ip: str | None) -> NetworkRequest:
     address = parse_address(ip) if ip is not None else None
     if special and address:
         raise _bad(
-            f"invalid config for network {printable(names[0])}: --ip needs a network that gives addresses",
+            f"invalid config for network {names[0]}: --ip needs a network that gives addresses",
             "use --ip with a bridge network",
         )
     if not special:
@@ -135,14 +128,14 @@ def parse_address(text: str) -> IPv4Address:
     try:
         return IPv4Address(text)
     except AddressValueError:
-        raise _bad(f"invalid IPv4 address: {printable(text)}") from None
+        raise _bad(f"invalid IPv4 address: {text}") from None
 
 
 def parse_subnet(text: str) -> IPv4Network:
     try:
         return IPv4Network(text)
     except (AddressValueError, NetmaskValueError, ValueError) as error:
-        raise _bad(f"invalid subnet {printable(text)}: {error}") from None
+        raise _bad(f"invalid subnet {text}: {error}") from None
 
 
 def parse_env(texts: list[str]) -> tuple[tuple[str, str], ...]:
@@ -151,7 +144,7 @@ def parse_env(texts: list[str]) -> tuple[tuple[str, str], ...]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not key:
-            raise _bad(f"invalid environment variable: {printable(text)}")
+            raise _bad(f"invalid environment variable: {text}")
         if equals:
             found[key] = value
         elif key in os.environ:

@@ -43,7 +43,7 @@ def create(
 ) -> None:
     parse.check_name(name, "network")
     if driver != "bridge":
-        raise MinirunError(f"could not find plugin {parse.printable(driver)}: the driver is bridge")
+        raise MinirunError(f"could not find plugin {driver}: the driver is bridge")
     if gateway and not subnet:
         raise MinirunError("every gateway needs a subnet: give --subnet with --gateway")
     network = custom.create_network(

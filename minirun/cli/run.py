@@ -122,7 +122,5 @@ def _argv(image: str, entrypoint: str | None, words: list[str]) -> tuple[str, ..
 
 def _workdir(path: str) -> str:
     if not path.startswith("/") or "\0" in path:
-        raise MinirunError(
-            f"the working directory '{parse.printable(path)}' is invalid, it needs to be an absolute path"
-        )
+        raise MinirunError(f"the working directory '{path}' is invalid, it needs to be an absolute path")
     return path

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from minirun.parse import printable
+from minirun.errors import printable
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -1,0 +1,154 @@
+"""Parsers: tables of cases, and hostile input, which gives one sentence and never a traceback."""
+
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minirun import parse
+from minirun.errors import MinirunError
+from minirun.etc import resolvers
+from minirun.log import parse as parse_log
+from minirun.model import ANY_ADDRESS, Mode, Network, NetworkRequest, PortMapping, Spec, Volume
+from minirun.network import ipam
+from minirun.signals import parse_signal
+from minirun.wire import Kind, Parser, frame
+
+LOCAL = IPv4Address("127.0.0.1")
+PORTS = {
+    "80": [PortMapping(80)],
+    "8080:80": [PortMapping(80, 8080)],
+    "8080:80/udp": [PortMapping(80, 8080, "udp")],
+    "8080:80/TCP": [PortMapping(80, 8080)],
+    "127.0.0.1:8080:80": [PortMapping(80, 8080, "tcp", LOCAL)],
+    "127.0.0.1::80": [PortMapping(80, 0, "tcp", LOCAL)],
+    ":8080:80": [PortMapping(80, 8080, "tcp", ANY_ADDRESS)],
+    "8000-8002:9000-9002": [PortMapping(9000, 8000), PortMapping(9001, 8001), PortMapping(9002, 8002)],
+    "1-2/udp": [PortMapping(1, 0, "udp"), PortMapping(2, 0, "udp")],
+    "65535:1": [PortMapping(1, 65535)],
+}
+
+
+@pytest.mark.parametrize("text", list(PORTS))
+def test_ports(text: str) -> None:
+    assert parse.parse_port(text) == PORTS[text]
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        ([], NetworkRequest()),
+        (["bridge"], NetworkRequest()),
+        (["default"], NetworkRequest()),
+        (["host"], NetworkRequest(Mode.HOST, ())),
+        (["none"], NetworkRequest(Mode.NONE, ())),
+        (["container:web"], NetworkRequest(Mode.CONTAINER, ("web",))),
+        (["db", "front"], NetworkRequest(Mode.BRIDGE, ("db", "front"))),
+    ],
+)
+def test_networks(texts: list[str], expected: NetworkRequest) -> None:
+    assert parse.parse_network(texts, None) == expected
+
+
+def test_volumes() -> None:
+    assert parse.parse_volume("/a:/b") == Volume("/a", "/b")
+    assert parse.parse_volume("/a b:/b/../c:ro") == Volume("/a b", "/c", True)
+
+
+@pytest.mark.parametrize(("text", "number"), [("KILL", 9), ("SIGTERM", 15), ("sigint", 2), ("1", 1)])
+def test_signals(text: str, number: int) -> None:
+    assert parse_signal(text) == number
+
+
+PARSERS = [
+    parse.parse_port,
+    parse.parse_volume,
+    parse.check_name,
+    parse.check_hostname,
+    parse.parse_address,
+    parse.parse_subnet,
+    parse_signal,
+    lambda text: parse.parse_env([text]),
+    lambda text: parse.parse_network([text], text),
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(PARSERS), st.one_of(st.text(), st.from_regex(r"[0-9.:/\-]{1,20}")))
+def test_hostile_words_give_a_sentence(parser: object, text: str) -> None:
+    message = ""
+    try:
+        parser(text)  # type: ignore[operator]
+    except MinirunError as error:
+        message = error.message
+    assert message.isprintable()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text())
+def test_a_name_that_passes_is_safe_in_paths_and_rules(name: str) -> None:
+    try:
+        parse.check_name(name)
+    except MinirunError:
+        return
+    assert not set(name) & set("/ \n\t\"'\\$;{}")
+    assert name not in (".", "..")
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(list(Kind)), st.binary(max_size=300))), st.integers(1, 50))
+def test_frames_arrive_whole_however_they_are_cut(frames: list[tuple[Kind, bytes]], size: int) -> None:
+    stream = b"".join(frame(kind, body) for kind, body in frames)
+    parser = Parser()
+    pieces = [stream[i : i + size] for i in range(0, len(stream), size)]
+    assert [one for piece in pieces for one in parser.feed(piece)] == frames
+
+
+def test_a_log_line_keeps_its_bytes() -> None:
+    entry = parse_log(b"2026-01-01T00:00:00.000000000Z stderr F \xff a b ")
+    assert (entry.stream, entry.data) == ("stderr", b"\xff a b \n")
+
+
+def test_a_spec_survives_the_record() -> None:
+    spec = Spec(
+        image="busybox",
+        argv=("a", "b"),
+        env=(("A", "1"),),
+        network=NetworkRequest(Mode.BRIDGE, ("db",), IPv4Address("10.0.0.9")),
+        ports=(PortMapping(80, 8080, "udp", LOCAL),),
+        volumes=(Volume("/a", "/b", True),),
+    )
+    assert Spec.from_dict(spec.to_dict()) == spec
+
+
+NET = Network("n", "net", IPv4Network("10.0.0.0/29"), IPv4Address("10.0.0.1"), "mr-n", 0)
+
+
+def test_addresses_go_round_and_never_twice() -> None:
+    used: set[int] = set()
+    last = 0
+    given_out = []
+    for _ in range(5):
+        address = ipam.next_address(NET, used, last)
+        last = int(address)
+        used.add(last)
+        given_out.append(str(address))
+    assert given_out == [f"10.0.0.{n}" for n in range(2, 7)]
+    with pytest.raises(MinirunError, match="no available IPv4 addresses"):
+        ipam.next_address(NET, used, last)
+    used.discard(int(IPv4Address("10.0.0.3")))
+    assert str(ipam.next_address(NET, used, last)) == "10.0.0.3"
+    assert str(ipam.next_address(NET, set(), int(IPv4Address("10.0.0.3")))) == "10.0.0.4"
+
+
+def test_a_free_subnet_is_clear_of_all_that_is_taken() -> None:
+    taken = [IPv4Network("172.16.0.0/12"), IPv4Network("192.168.0.0/18")]
+    assert ipam.free_subnet(taken) == IPv4Network("192.168.64.0/20")
+    with pytest.raises(MinirunError, match="non-overlapping"):
+        ipam.free_subnet([IPv4Network("0.0.0.0/0")])
+
+
+def test_loopback_resolvers_are_left_out() -> None:
+    assert resolvers("search a\nnameserver 127.0.0.53\nnameserver 192.0.2.53\n") == "search a\nnameserver 192.0.2.53\n"
+    assert "nameserver 8.8.8.8" in resolvers("nameserver 127.0.0.1\n")
