@@ -8,6 +8,7 @@ that the walk ended at, never onto a path. `Root` is that descriptor.
 import errno
 import os
 import stat
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,6 +22,8 @@ NOSUID, NODEV, NOEXEC, RDONLY = (
     lib.MOUNT_ATTR_NOEXEC,
     lib.MOUNT_ATTR_RDONLY,
 )
+
+_MOST_LINKS = 40  # as the kernel's own walk
 
 
 class Root:
@@ -41,40 +44,49 @@ class Root:
         return _openat2(self.fd, path, flags, resolve)
 
     def directory(self, path: str, mode: int = 0o755) -> int:
-        """A descriptor of a directory below the root, made component by component where it is missing."""
-        fd = os.dup(self.fd)
-        walked = ""
-        for part in _parts(path):
-            walked = f"{walked}/{part}"
-            try:
-                deeper = self.open(walked, os.O_PATH | os.O_DIRECTORY)
-            except FileNotFoundError:
-                os.mkdir(part, mode, dir_fd=fd)
-                deeper = _openat2(fd, part, os.O_PATH | os.O_DIRECTORY, lib.RESOLVE_BENEATH | lib.RESOLVE_NO_SYMLINKS)
-            os.close(fd)
-            fd = deeper
-        return fd
+        """A descriptor of a directory below the root, made component by component where it is missing.
+
+        A symlink is followed as the container would see it, also one that leads to nothing yet: what it names is
+        made inside the root.
+        """
+        above = [os.dup(self.fd)]
+        parts = deque(_parts(path))
+        links = 0
+        try:
+            while parts:
+                part = parts.popleft()
+                if part == "..":
+                    if len(above) > 1:
+                        os.close(above.pop())
+                    continue
+                link = _read_link(above[-1], part)
+                if link is None:
+                    above.append(_enter(above[-1], part, mode))
+                    continue
+                links += 1
+                if links > _MOST_LINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+                parts.extendleft(reversed(_parts(link)))
+                while link.startswith("/") and len(above) > 1:
+                    os.close(above.pop())
+            return os.dup(above[-1])
+        finally:
+            for fd in above:
+                os.close(fd)
 
     def file(self, path: str, mode: int = 0o644) -> int:
-        """A descriptor of a regular file below the root, made empty where it is missing."""
-        parent, name = os.path.split("/" + path.lstrip("/"))
-        try:
-            return self.open(path)
-        except FileNotFoundError:
-            pass
-        directory = self.directory(parent)
-        try:
-            os.close(
-                os.open(
-                    name,
-                    os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC,
-                    mode,
-                    dir_fd=directory,
-                )
-            )
-            return _openat2(directory, name, os.O_PATH, lib.RESOLVE_BENEATH | lib.RESOLVE_NO_SYMLINKS)
-        finally:
-            os.close(directory)
+        """A descriptor of a file below the root, made empty where it is missing; symlinks as in `directory`."""
+        for _ in range(_MOST_LINKS):
+            parent, name = os.path.split("/" + path.strip("/"))
+            directory = self.directory(parent)
+            try:
+                link = _read_link(directory, name)
+                if link is None:
+                    return _ensure_file(directory, name, mode)
+                path = os.path.join(parent, link)
+            finally:
+                os.close(directory)
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
     def real_directory(self, name: str) -> int:
         """A top-level directory that the runtime mounts on: what stands there instead is replaced.
@@ -94,7 +106,17 @@ class Root:
 @shell("mount --make-rprivate /")
 def mounts_private() -> None:
     """Nothing that is mounted from here on is seen outside, and nothing outside comes in (mount_namespaces(7))."""
+    if lib.sys_mount(NULL, b"/", NULL, lib.MS_REC | lib.MS_PRIVATE, NULL) == 0:
+        return
+    # EINVAL: we live in a chroot, whose / is no mount. Go to the namespace's own root, and come back.
+    here = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    place = os.getcwd()
+    _to_namespace_root()
     check(lib.sys_mount(NULL, b"/", NULL, lib.MS_REC | lib.MS_PRIVATE, NULL), "/")
+    os.fchdir(here)
+    os.chroot(".")
+    os.close(here)
+    os.chdir(place)
 
 
 @shell("mount -t overlay overlay -o nodev,lowerdir={lower},upperdir={upper},workdir={work} {target}")
@@ -161,9 +183,24 @@ def mask(root: Root, path: str, null_fd: int) -> None:
 def pivot_root(path: str) -> None:
     """Make `path` the root and let go of the old one (pivot_root(2), NOTES: `pivot_root(".", ".")`)."""
     os.chdir(path)
-    check(lib.sys_pivot_root(b".", b"."), path)
+    if lib.sys_pivot_root(b".", b".") < 0:
+        # EINVAL in a chroot: the current root must be a mount. The namespace's own root is one.
+        here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        _to_namespace_root()
+        os.fchdir(here)
+        os.close(here)
+        check(lib.sys_pivot_root(b".", b"."), path)
     check(lib.sys_umount2(b".", lib.MNT_DETACH), "/")
     os.chdir("/")
+
+
+def _to_namespace_root() -> None:
+    """Joining the mount namespace that one is in already resets root and working directory to its own (setns(2))."""
+    fd = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        check(lib.sys_setns(fd, lib.CLONE_NEWNS))
+    finally:
+        os.close(fd)
 
 
 def filesystem_magic(fd: int) -> int:
@@ -171,6 +208,33 @@ def filesystem_magic(fd: int) -> int:
     magic = ffi.new("unsigned long *")
     check(lib.sys_filesystem_magic(fd, magic))
     return int(magic[0])
+
+
+def _read_link(directory: int, name: str) -> str | None:
+    """What a symlink holds; None for anything else, and for what is not there."""
+    try:
+        return os.readlink(name, dir_fd=directory)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT):
+            raise
+        return None
+
+
+def _enter(directory: int, name: str, mode: int) -> int:
+    try:
+        os.mkdir(name, mode, dir_fd=directory)
+    except FileExistsError:
+        pass
+    return _openat2(directory, name, os.O_PATH | os.O_DIRECTORY, lib.RESOLVE_BENEATH | lib.RESOLVE_NO_SYMLINKS)
+
+
+def _ensure_file(directory: int, name: str, mode: int) -> int:
+    try:
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        os.close(os.open(name, flags, mode, dir_fd=directory))
+    except FileExistsError:
+        pass
+    return _openat2(directory, name, os.O_PATH, lib.RESOLVE_BENEATH | lib.RESOLVE_NO_SYMLINKS)
 
 
 @contextmanager

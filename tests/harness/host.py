@@ -15,9 +15,12 @@ from typing import Any
 
 REPO = Path(__file__).resolve().parents[2]
 MINIRUN = os.environ.get("MINIRUN_BIN", str(Path(sys.executable).with_name("minirun")))
+_PRIVATE = (
+    "import os, sys; from minirun.kernel.mounts import mounts_private; mounts_private();"
+    " os.execvp('sh', ['sh', '-c', sys.argv[1]])"
+)
 _SETUP = """
 set -e
-mount --make-rprivate /
 mount -t tmpfs run /run
 mkdir -p /var/lib/minirun
 mount -t tmpfs state /var/lib/minirun
@@ -38,7 +41,12 @@ class Host:
         self._started: list[subprocess.Popen[bytes]] = []
         self._cgroup = _own_cgroup()
         flags = ["--net", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "--kill-child", "--mount-proc"]
-        script = f'echo $$ > "{self._cgroup}/cgroup.procs"; exec unshare {" ".join(flags)} sh -c "$0"'
+        # Within a chroot / is no mount, and unshare(1) cannot make it private: then minirun's own function does.
+        inner = 'sh -c "$0"'
+        if not os.path.ismount("/"):
+            flags += ["--propagation", "unchanged"]
+            inner = f'{sys.executable} -I -c "{_PRIVATE}" "$0"'
+        script = f'echo $$ > "{self._cgroup}/cgroup.procs"; exec unshare {" ".join(flags)} {inner}'
         self._holder = subprocess.Popen(
             ["sh", "-c", script if self._cgroup else script.partition(";")[2], _SETUP],
             stdout=subprocess.PIPE,
@@ -68,7 +76,7 @@ class Host:
             _remove_cgroups(self._cgroup)
 
     def command(self, argv: list[str]) -> list[str]:
-        wanted = ["-m", "-u", "-i", "-n", "-p", "-C"] if self._cgroup else ["-m", "-u", "-i", "-n", "-p"]
+        wanted = ["-m", "-r", "-u", "-i", "-n", "-p", *(["-C"] if self._cgroup else [])]
         return ["nsenter", "-t", str(self.pid), *wanted, *argv]
 
     def run(self, argv: list[str], *, check: bool = True, timeout: float = 30, **kwargs: Any) -> Any:
