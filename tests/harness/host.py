@@ -21,6 +21,7 @@ _PRIVATE = (
 )
 _SETUP = """
 set -e
+mount -t proc proc /proc
 mount -t tmpfs run /run
 mkdir -p /var/lib/minirun
 mount -t tmpfs state /var/lib/minirun
@@ -40,7 +41,7 @@ class Host:
     def __init__(self) -> None:
         self._started: list[subprocess.Popen[bytes]] = []
         self._cgroup = _own_cgroup()
-        flags = ["--net", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "--kill-child", "--mount-proc"]
+        flags = ["--net", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "--kill-child"]
         # Within a chroot / is no mount, and unshare(1) cannot make it private: then minirun's own function does.
         inner = 'sh -c "$0"'
         if not os.path.ismount("/"):
