@@ -1,4 +1,8 @@
-"""What containers and networks are: plain frozen data, no I/O."""
+"""What containers and networks are: plain frozen data, no I/O.
+
+Without slots, and with eq only where something is compared: a class with both costs every start twice as much to make
+as one without, and there are ten here (5 ms of the 55 that `run --rm busybox true` takes).
+"""
 
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -27,7 +31,7 @@ class Mode(StrEnum):
     BRIDGE = "bridge"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PortMapping:
     """One published port; host_port 0 asks for a random one."""
 
@@ -40,14 +44,14 @@ class PortMapping:
         return f"{self.host_address}:{self.host_port}->{self.container_port}/{self.protocol}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Volume:
     source: str
     target: str
     read_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NetworkRequest:
     """What --net asks for: a mode, and the names of the networks (or of the container) that it goes with."""
 
@@ -61,7 +65,7 @@ class NetworkRequest:
         return ",".join(self.names) if self.mode is Mode.BRIDGE else self.mode
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Spec:
     """What was asked for at create; it never changes afterwards."""
 
@@ -108,7 +112,7 @@ class Spec:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Process:
     """A process that cannot be mistaken for a later one with the same number: pid and start time, one boot."""
 
@@ -116,7 +120,7 @@ class Process:
     started: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Container:
     id: str
     name: str
@@ -136,7 +140,7 @@ class Container:
         return self.id[:12]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Network:
     id: str
     name: str
@@ -151,7 +155,7 @@ class Network:
         return self.bridge.replace("-", "_").replace(".", "_")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Endpoint:
     """One leg of a sandbox in a network. The names of its two links follow from the sandbox and the position."""
 
@@ -174,7 +178,7 @@ class Endpoint:
         return "02:42:" + ":".join(f"{byte:02x}" for byte in self.address.packed)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Publication:
     """A published port in force: who answers for which host port."""
 

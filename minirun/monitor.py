@@ -18,6 +18,7 @@ If the command goes before GO, the start is taken back; afterwards the container
 goes, the kernel kills the container (PR_SET_PDEATHSIG), and the next command finds both dead and takes back the rest.
 """
 
+import gc
 import os
 import select
 import socket
@@ -41,6 +42,8 @@ _ERRNO = struct.Struct("i")
 
 
 class Monitor:
+    instance: Instance  # its own, opened after the first process was made
+
     def __init__(self, plan: Plan, channel: socket.socket, parser: Parser, held: list[int]) -> None:
         self.plan = plan
         self.channel: socket.socket | None = channel
@@ -177,9 +180,7 @@ class Monitor:
         started = processes.start_time(self.pid)
         # None: it has ended already. The end is recorded soon, and a start without a process would be a lie.
         if started is not None:
-            instance = Instance(self.root)
-            instance.store.set_running(self.plan.container, Process(self.pid, started), time.time())
-            instance.store.close()
+            self.instance.store.set_running(self.plan.container, Process(self.pid, started), time.time())
         self._tell(Kind.STARTED)
 
     # --- streams
@@ -284,10 +285,6 @@ class Monitor:
 
     # --- the end
 
-    @property
-    def root(self) -> Path:
-        return Path(self.plan.root)
-
     def end(self) -> None:
         """Record how it ended, take everything back, then tell the command: when it returns, all is done."""
         _, status = os.waitpid(self.pid, 0)
@@ -297,15 +294,13 @@ class Monitor:
             self._explain_early_end(code)
         if self.failure is not None:
             code = self.failure[0]
-        instance = Instance(self.root)
         finish(
-            instance,
+            self.instance,
             self.plan.container,
             code,
             self.failure[1] if self.failure else "",
             remove=not self.started,
         )
-        instance.store.close()
         for fd in self.held:
             os.close(fd)
         if self.failure is not None:
@@ -344,8 +339,9 @@ def serve(fd: int) -> None:
 
 
 def _carry_out(monitor: Monitor) -> None:
+    plan = monitor.plan
     monitor.channel.setblocking(False)  # type: ignore[union-attr]
-    _leave_terminal(monitor.plan)
+    _leave_terminal(plan)
     try:
         monitor.spawn()
         # GO may have come in the same read as the plan.
@@ -355,6 +351,10 @@ def _carry_out(monitor: Monitor) -> None:
         monitor._tell(Kind.FAILED, bytes([FAILED]) + describe(error).encode())
         monitor._flush_fully(0)
         raise
+    # Opened now, while the first process is building its tree, and not before it was made: SQLite must not be forked.
+    monitor.instance = Instance(Path(plan.root))
+    gc.enable()  # off since the fork; what is left alive now is all there will be for long
+    gc.freeze()
     monitor.run()
     monitor.end()
 

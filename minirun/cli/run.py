@@ -100,8 +100,8 @@ def _follow(instance: Instance, container: Container, launch: Launch) -> int:
     else:
         sys.stdout.flush()
         outcome = attachment.run()
-    launch.abandon()
     if outcome.code < 0:
+        launch.abandon()
         finish(instance, container.id, 137, "the monitor of this container was killed, and the container with it")
         warn(f"minirun: the monitor of container {container.name} was killed, and the container with it")
         return 137

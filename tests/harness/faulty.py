@@ -37,11 +37,15 @@ def main() -> None:
     seam.watch(Saboteur(how, when))
     from minirun.__main__ import main as minirun
 
-    try:
-        minirun()
-    finally:
-        if how == "count":
-            print(int.from_bytes(_COUNT[:8], "little"), file=sys.stderr)
+    leave, command = os._exit, os.getpid()
+
+    def leave_with_count(code: int) -> None:
+        if how == "count" and os.getpid() == command:
+            print(int.from_bytes(_COUNT[:8], "little"), file=sys.stderr, flush=True)
+        leave(code)
+
+    os._exit = leave_with_count  # type: ignore[assignment]
+    minirun()
 
 
 if __name__ == "__main__":
