@@ -1,0 +1,30 @@
+"""Every command printed in the README is run, in order, on a throwaway host."""
+
+import re
+from pathlib import Path
+
+from tests.harness import Host
+from tests.harness.host import MINIRUN
+
+REPO = Path(__file__).resolve().parents[1]
+
+
+def test_the_readmes_commands_run_as_printed(host: Host) -> None:
+    blocks = re.findall(r"<!-- run -->\n```\n(.*?)```", (REPO / "README.md").read_text(), re.S)
+    commands = [line for block in blocks for line in block.splitlines()]
+    assert len(commands) > 15
+    path = f"PATH={Path(MINIRUN).parent}:$PATH"
+    for command in commands:
+        host.sh(f"{path}; {command}")
+
+
+def test_every_promise_names_a_test_that_exists() -> None:
+    tests = "".join(file.read_text() for file in (REPO / "tests").glob("test_*.py"))
+    for name in re.findall(r"`(test_\w+)`", (REPO / "docs/security.md").read_text()):
+        assert f"def {name}(" in tests, name
+
+
+def test_links_in_the_docs_lead_somewhere() -> None:
+    for file in [*REPO.glob("*.md"), *REPO.glob("docs/*.md")]:
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", file.read_text()):
+            assert (file.parent / target).exists(), f"{file.name}: {target}"
