@@ -9,6 +9,7 @@ _STARTS = ("run",)
 
 def main() -> None:
     gc.disable()  # a command is short: what it imports is not worth collecting
+    _open_standard_streams()
     launch = None
     if _verb(sys.argv[1:]) in _STARTS and os.geteuid() == 0:
         from minirun.kernel.early import fork_monitor
@@ -23,6 +24,17 @@ def main() -> None:
         code = code or 141
     # Not sys.exit: taking the interpreter apart costs 5 ms and frees what the kernel frees at once.
     os._exit(code)
+
+
+def _open_standard_streams() -> None:
+    """A caller may have closed one (`<&-`): the next file opened would then be taken for it."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open("/dev/null", os.O_RDWR)
+    sys.stdout = sys.stdout or open(1, "w")
+    sys.stderr = sys.stderr or open(2, "w")
 
 
 def _verb(words: list[str]) -> str:

@@ -68,8 +68,10 @@ class SignalPipe:
 class Attachment:
     """Carries streams until the monitor says how it ended."""
 
-    def __init__(self, channel: socket.socket, interactive: bool, tty: bool) -> None:
+    def __init__(self, channel: socket.socket, interactive: bool, tty: bool, auto_remove: bool) -> None:
         self.channel = channel
+        self.auto_remove = auto_remove
+        self.reader_gone = False
         self.tty = tty
         self.parser = Parser()
         self.outbox = Outbox()
@@ -137,12 +139,25 @@ class Attachment:
             self.outcome = self.outcome or Outcome(-1)
             return
         for kind, body in self.parser.feed(data):
-            if kind is Kind.OUT:
-                write_all(1, body)
-            elif kind is Kind.ERR:
-                write_all(2, body)
+            if kind in (Kind.OUT, Kind.ERR):
+                self._write(1 if kind is Kind.OUT else 2, body)
             elif kind in (Kind.EXITED, Kind.FAILED):
                 self.outcome = _outcome(kind, body)
+
+    def _write(self, fd: int, data: bytes) -> None:
+        """A reader that leaves (`| head -1`) ends the command, as SIGPIPE would.
+
+        The container goes on, as under Docker: its log has it all. One with --rm has nobody left who could want it,
+        and is ended instead of filling the disk in secret.
+        """
+        try:
+            if not self.reader_gone:
+                write_all(fd, data)
+        except BrokenPipeError:
+            if not self.auto_remove:
+                raise
+            self.reader_gone = True
+            self.send(Kind.SIGNAL, bytes([signal.SIGKILL]))
 
     def _read_stdin(self) -> None:
         try:
@@ -175,12 +190,10 @@ def _outcome(kind: Kind, body: bytes) -> Outcome:
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """To a reader that has gone away, nothing; the container goes on (its log has it all)."""
+    """All of it, to a terminal, file or pipe that may be slow. BrokenPipeError when its reader is gone."""
     view = memoryview(data)
     while view:
         try:
             view = view[os.write(fd, view) :]
         except BlockingIOError:
             select.select([], [fd], [])
-        except BrokenPipeError:
-            return

@@ -20,28 +20,47 @@ def remove_tree(path: Path) -> None:
         return
     try:
         moved = 0
-        while names := os.listdir(top):
+        while names := _names(top):
             for name in names:
                 moved = _remove_entry(top, name, moved)
     finally:
         os.close(top)
-    os.rmdir(path)
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        pass
+
+
+def _names(directory: int) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except FileNotFoundError:  # the directory itself was removed meanwhile, by another remover
+        return []
 
 
 def _remove_entry(top: int, name: str, moved: int) -> int:
+    """Remove one entry of the top directory; what it holds is moved up. Gone meanwhile is fine."""
     try:
         os.unlink(name, dir_fd=top)
     except FileNotFoundError:
-        return moved
+        pass
     except IsADirectoryError:
-        directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top)
         try:
-            for child in os.listdir(directory):
-                moved += 1
-                _lift(directory, child, top, f".lifted-{moved}")
-        finally:
-            os.close(directory)
-        os.rmdir(name, dir_fd=top)
+            return _remove_directory(top, name, moved)
+        except FileNotFoundError:
+            pass
+    return moved
+
+
+def _remove_directory(top: int, name: str, moved: int) -> int:
+    directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top)
+    try:
+        for child in os.listdir(directory):
+            moved += 1
+            _lift(directory, child, top, f".lifted-{os.getpid()}-{moved}")
+    finally:
+        os.close(directory)
+    os.rmdir(name, dir_fd=top)
     return moved
 
 

@@ -296,3 +296,33 @@ def test_help_names_every_verb(host: Host) -> None:
     for verb in ("run", "ps", "logs", "exec", "stop", "kill", "rm", "inspect", "port", "images", "network", "version"):
         assert f"  {verb} " in text
     assert host.minirun("run", "--help").stdout.count("--") > 15
+
+
+def test_closed_standard_streams(primed: Host) -> None:
+    assert primed.sh(f"{MINIRUN} run --rm busybox echo hi <&-") == "hi\n"
+    primed.sh(f"{MINIRUN} run --rm busybox sh -c 'echo hi; echo ho >&2' <&- >&- 2>&-")
+
+
+def test_a_reader_that_leaves(primed: Host) -> None:
+    before = Snapshot.of(primed)
+    assert primed.sh(f"{MINIRUN} run --rm busybox yes | head -n 1", timeout=10) == "y\n"
+    assert_same(primed, before)
+    assert primed.sh(f"{MINIRUN} run --name on busybox sh -c 'yes | head -c 999999; sleep 9' | head -n 1") == "y\n"
+    assert "Up" in primed.minirun("ps").stdout
+
+
+def test_a_tree_deeper_than_python_recurses_is_removed(primed: Host) -> None:
+    before = Snapshot.of(primed)
+    primed.minirun("run", "--rm", "busybox", "sh", "-c", "for i in $(seq 1500); do mkdir d && cd d || exit 1; done")
+    assert_same(primed, before)
+
+
+def test_a_locked_or_foreign_database(primed: Host) -> None:
+    primed.sh("cp -a /var/lib/minirun /run/kept; echo nonsense > /run/kept/state.db; rm -f /run/kept/state.db-*")
+    done = primed.minirun("--root", "/run/kept", "ps", check=False)
+    assert (done.returncode, "cannot be used" in done.stderr) == (1, True)
+    primed.sh(
+        "python3 -c \"import sqlite3; sqlite3.connect('/var/lib/minirun/state.db').execute('pragma user_version=99')\""
+    )
+    done = primed.minirun("ps", check=False)
+    assert "another version of minirun" in done.stderr

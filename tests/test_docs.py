@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from tests.harness import Host
-from tests.harness.host import MINIRUN
+from tests.harness.host import MINIRUN, root_is_a_mount
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -15,6 +15,8 @@ def test_the_readmes_commands_run_as_printed(host: Host) -> None:
     assert len(commands) > 15
     path = f"PATH={Path(MINIRUN).parent}:$PATH"
     for command in commands:
+        if command.startswith("ip netns exec") and not root_is_a_mount():
+            continue  # ip(8) itself cannot do it in a chroot
         host.sh(f"{path}; {command}")
 
 

@@ -87,10 +87,11 @@ def test_the_hosts_loopback_is_closed_to_containers_and_neighbours(host: Host) -
     eventually(lambda: "127" in host.sh("busybox nc 127.0.0.1 9999 < /dev/null", check=False))
     # Inside the container's namespace, with the host's tools: send 127.0.0.1 out of eth0 to the gateway.
     host.sh(
-        "ip netns exec web sh -c 'ip route flush table local; ip route add table local local 172.17.0.2 dev eth0;"
+        "nsenter --net=/run/netns/web sh -c 'ip route flush table local;"
+        " ip route add table local local 172.17.0.2 dev eth0;"
         " ip route add 127.0.0.1 via 172.17.0.1 src 172.17.0.2; sysctl -qw net.ipv4.conf.eth0.route_localnet=1'"
     )
-    script = "ip netns exec web timeout 2 busybox nc 127.0.0.1 9999 < /dev/null"
+    script = "nsenter --net=/run/netns/web timeout 2 busybox nc 127.0.0.1 9999 < /dev/null"
     assert host.sh(script, check=False) == ""
     counters = host.sh("nft list chain inet minirun guard")
     assert 'packets 0 bytes 0 drop comment "the host\'s loopback is not for its neighbours"' not in counters
@@ -107,7 +108,7 @@ def test_outward_packets_carry_the_hosts_address(host: Host) -> None:
 def test_udp(host: Host) -> None:
     lan = host.neighbour()
     host.minirun("run", "-d", "--name", "dns", "-p", "5353:53/udp", "busybox", "sleep", "100")
-    host.popen(["ip", "netns", "exec", "dns", "python3", "-c", _UDP_ECHO])
+    host.popen(["nsenter", "--net=/run/netns/dns", "python3", "-c", _UDP_ECHO])
     ask = (
         "import socket; s=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1);"
         f"s.sendto(b'ping', ('{lan.host_address}', 5353)); print(s.recv(99).decode())"

@@ -34,6 +34,7 @@ VERBS = {
     "network": "Manage networks",
     "version": "Show the version information",
 }
+_DEBUG = "MINIRUN_DEBUG"
 _MISSING = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENODEV, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT)
 
 
@@ -75,6 +76,10 @@ def call(words: list[str], launch: tuple[int, int] | None = None) -> int:
         return 141
     except OSError as error:
         return _complain(describe(error), _missing_feature(error), _failure())
+    except Exception as error:  # whatever it is, the user gets a line; the traceback is for us
+        if os.environ.get(_DEBUG):
+            raise
+        return _complain(f"{type(error).__name__}: {describe(error)}", f"{_DEBUG}=1 shows where", _failure())
     return result if isinstance(result, int) else 0
 
 

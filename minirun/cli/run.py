@@ -91,7 +91,7 @@ def _free_name(instance: Instance) -> str:
 
 def _follow(instance: Instance, container: Container, launch: Launch) -> int:
     spec = container.spec
-    attachment = attach.Attachment(launch.channel, spec.interactive and not spec.detach, spec.tty)
+    attachment = attach.Attachment(launch.channel, spec.interactive and not spec.detach, spec.tty, spec.auto_remove)
     if spec.detach:
         outcome = attachment.until_started()
         if outcome is None:
@@ -105,6 +105,8 @@ def _follow(instance: Instance, container: Container, launch: Launch) -> int:
         finish(instance, container.id, 137, "the monitor of this container was killed, and the container with it")
         warn(f"minirun: the monitor of container {container.name} was killed, and the container with it")
         return 137
+    if attachment.reader_gone:
+        return 141
     if outcome.text:
         warn(f"minirun: {outcome.text}")
     return outcome.code

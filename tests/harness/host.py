@@ -44,7 +44,7 @@ class Host:
         flags = ["--net", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "--kill-child"]
         # Within a chroot / is no mount, and unshare(1) cannot make it private: then minirun's own function does.
         inner = 'sh -c "$0"'
-        if not _root_is_a_mount():
+        if not root_is_a_mount():
             flags += ["--propagation", "unchanged"]
             inner = f'{sys.executable} -I -c "{_PRIVATE}" "$0"'
         script = f'echo $$ > "{self._cgroup}/cgroup.procs"; exec unshare {" ".join(flags)} {inner}'
@@ -137,7 +137,7 @@ class Neighbour:
         return self.host.popen(self.command(argv), **kwargs)
 
 
-def _root_is_a_mount() -> bool:
+def root_is_a_mount() -> bool:
     return any(line.split()[4] == "/" for line in Path("/proc/self/mountinfo").read_text().splitlines())
 
 
