@@ -33,8 +33,8 @@ def _open_standard_streams() -> None:
             os.fstat(fd)
         except OSError:
             os.open("/dev/null", os.O_RDWR)
-    sys.stdout = sys.stdout or open(1, "w")
-    sys.stderr = sys.stderr or open(2, "w")
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 def _verb(words: list[str]) -> str:

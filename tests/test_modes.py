@@ -95,6 +95,7 @@ def test_namespace_address_and_port_outlive_their_first_container_while_another_
     assert primed.sh("ip netns").split() == ["bb", "(id:", "0)"]
     primed.minirun("rm", "-f", "bb")
     assert_same(primed, before)
+    assert json.loads(primed.minirun("network", "inspect", "bridge").stdout)[0]["Containers"] == {}
 
 
 @pytest.mark.parametrize("mode", ["host", "none", "bridge", "custom", "container:base"])
