@@ -92,7 +92,7 @@ def _podman(work: Path, archive: Path) -> Contender | None:
     if not shutil.which("podman"):
         _say("podman is not installed: left out")
         return None
-    runtime = next(name for name in ("crun", "runc") if shutil.which(name))
+    runtime = next(name for name in ("runc", "crun") if shutil.which(name))
     state = ("--root", f"{work}/podman", "--runroot", f"{work}/podman-run", "--cgroup-manager", "cgroupfs")
     podman = Contender("podman", ("podman", *state, "--runtime", runtime, "--events-backend", "file"))
     podman.run(["import", str(archive), "localhost/busybox"])

@@ -44,8 +44,9 @@ _ERRNO = struct.Struct("i")
 class Monitor:
     instance: Instance  # its own, opened after the first process was made
 
-    def __init__(self, plan: Plan, channel: socket.socket, parser: Parser, held: list[int]) -> None:
+    def __init__(self, plan: Plan, channel: socket.socket, parser: Parser, held: list[int], stub: int) -> None:
         self.plan = plan
+        self.stub = stub
         self.channel: socket.socket | None = channel
         self.parser = parser
         self.held = held  # the sockets that keep the published ports ours
@@ -64,15 +65,14 @@ class Monitor:
         plan = self.plan
         if plan.cgroup:
             cgroups.cgroup_add(Path(plan.cgroup))
-        stub = processes.sealed_stub()
         self.line, theirs = socket.socketpair()
         self.error, error_fd = os.pipe()
         ours, stdio = ([], ()) if plan.tty else self._pipes()
         self.pid, self.pidfd = processes.clone_container(Path(plan.cgroup) if plan.cgroup else None)
         if self.pid == 0:
-            first_process(plan, theirs, stdio, error_fd, stub)
+            first_process(plan, theirs, stdio, error_fd, self.stub)
         theirs.close()
-        for fd in (error_fd, stub, *stdio):
+        for fd in (error_fd, self.stub, *stdio):
             os.close(fd)
         if ours:
             self.stdin = ours[0]
@@ -327,6 +327,7 @@ def serve(fd: int) -> None:
     channel = socket.socket(fileno=fd)
     parser = Parser()
     held: list[int] = []
+    stub = processes.sealed_stub()  # made while the command is still reading its own words
     while True:
         data, fds = receive_with_fds(channel, CHUNK, MOST_FDS)
         held += fds
@@ -335,7 +336,7 @@ def serve(fd: int) -> None:
         for kind, body in parser.feed(data):
             if kind is Kind.PLAN:
                 plan = Plan.load(body)
-                return _carry_out(Monitor(plan, channel, parser, held))
+                return _carry_out(Monitor(plan, channel, parser, held, stub))
 
 
 def _carry_out(monitor: Monitor) -> None:

@@ -298,6 +298,12 @@ def test_help_names_every_verb(host: Host) -> None:
     assert host.minirun("run", "--help").stdout.count("--") > 15
 
 
+def test_a_verb_that_is_none(host: Host) -> None:
+    done = host.minirun("frobnicate", check=False)
+    assert (done.returncode, "'frobnicate' is not a minirun command" in done.stderr) == (1, True)
+    assert "Commands:" in host.minirun().stdout
+
+
 def test_closed_standard_streams(primed: Host) -> None:
     assert primed.sh(f"{MINIRUN} run --rm busybox echo hi <&-") == "hi\n"
     primed.sh(f"{MINIRUN} run --rm busybox sh -c 'echo hi; echo ho >&2' <&- >&- 2>&-")

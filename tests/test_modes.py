@@ -40,7 +40,7 @@ def test_bridge_gives_address_route_and_a_veth_that_says_whose_it_is(host: Host)
     settings = seen["NetworkSettings"]
     assert settings["IPAddress"] == "172.17.0.2"
     assert settings["SandboxKey"] == "/run/netns/web"
-    inside = host.sh("ip -n web -o -4 address show eth0")
+    inside = host.sh("nsenter --net=/run/netns/web ip -o -4 address show eth0")
     assert f"{settings['IPAddress']}/16" in inside
     assert f"{settings['IPAddress']}/16" in host.minirun("exec", "web", "ip", "address").stdout
     assert "default via 172.17.0.1" in host.minirun("exec", "web", "ip", "route").stdout

@@ -34,6 +34,7 @@ VERBS = {
     "network": "Manage networks",
     "version": "Show the version information",
 }
+_NO_COMMAND = " is not a minirun command."
 _DEBUG = "MINIRUN_DEBUG"
 _MISSING = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENODEV, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT)
 
@@ -60,6 +61,7 @@ def session() -> Session:
 def call(words: list[str], launch: tuple[int, int] | None = None) -> int:
     """Run one command line; the result is the exit code."""
     _SESSION.launch = launch
+    words = words or ["--help"]
     try:
         result = _command(words).main(words, prog_name="minirun", standalone_mode=False)
         sys.stdout.flush()
@@ -68,6 +70,10 @@ def call(words: list[str], launch: tuple[int, int] | None = None) -> int:
     except NoSuchOption as error:
         return _complain(f"unknown flag: {error.option_name}", _see_help(error), FAILED)
     except UsageError as error:
+        if error.message.startswith("No such command"):
+            return _complain(
+                error.message.replace("No such command ", "").rstrip(".") + _NO_COMMAND, _see_help(error), 1
+            )
         return _complain(error.format_message(), _see_help(error), FAILED)
     except (KeyboardInterrupt, typer.Abort):
         return 130
