@@ -1,5 +1,7 @@
 """The one error that users see, and the exit codes, which are Docker's."""
 
+import errno
+
 FAILED = 125  # minirun itself failed
 CANNOT_INVOKE = 126  # the command was found but cannot be run
 NOT_FOUND = 127  # the command was not found
@@ -8,6 +10,9 @@ NOT_FOUND = 127  # the command was not found
 def printable(text: str) -> str:
     """For terminals: control characters are shown, never sent."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+_MISSING = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENODEV, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT)
 
 
 class MinirunError(Exception):
@@ -29,9 +34,18 @@ class ConflictError(MinirunError):
 
 
 def describe(error: BaseException) -> str:
-    """One line for an unforeseen error: its text, the path it carries, and the command that it came from."""
+    """One line for an unforeseen error: its text, the path it carries, the command it came from, what that means."""
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     else:
         text = str(error) or type(error).__name__
-    return "; ".join([text.splitlines()[0] if text else text, *getattr(error, "__notes__", [])[:1]])
+    lines = [text.splitlines()[0] if text else text, *getattr(error, "__notes__", [])[:1]]
+    return "; ".join([*lines, *_meaning(error)])
+
+
+def _meaning(error: BaseException) -> list[str]:
+    if isinstance(error, OSError) and error.errno in _MISSING:
+        return ["this kernel, or the sandbox minirun runs in, lacks what that step needs"]
+    if isinstance(error, OSError) and error.errno == errno.EPERM:
+        return ["the caller lacks a capability that this step needs (CAP_SYS_ADMIN or CAP_NET_ADMIN)"]
+    return []

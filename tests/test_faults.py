@@ -62,6 +62,21 @@ def test_making_and_removing_a_network(primed: Host, how: str) -> None:
             assert_same(primed, before)
 
 
+def test_a_kernel_without_a_feature_is_told_which(primed: Host) -> None:
+    """In the command, the monitor and the first process: each says the step, as a command, and what is lacking."""
+    words = ["run", "--rm", "-p", "8080:80", "busybox", "true"]
+    total = _count(primed, words)
+    said = [primed.run([*FAULTY, "lack", str(step), *words], env=ENV, check=False) for step in range(1, total)]
+    refused = [done for done in said if done.returncode == 125]
+    assert len(refused) > total / 2  # the others: what can be done without, and what is done after the program ended
+    for done in refused:
+        assert "while doing: " in done.stderr
+        assert "this kernel, or the sandbox minirun runs in, lacks" in done.stderr
+    steps = " ".join(done.stderr for done in refused)
+    for command in ("ip netns add", "unshare --mount --pid", "mount -t overlay", "nft", "veth"):
+        assert command in steps, command
+
+
 def test_the_monitor_is_killed(primed: Host) -> None:
     before = Snapshot.of(primed)
     primed.minirun("run", "-d", "--name", "web", "-p", "8080:80", "busybox", "sleep", "1000")

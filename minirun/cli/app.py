@@ -3,7 +3,6 @@
 Only the module of the verb that was typed is imported; `--help` alone imports them all.
 """
 
-import errno
 import importlib
 import os
 import sys
@@ -36,7 +35,6 @@ VERBS = {
 }
 _NO_COMMAND = " is not a minirun command."
 _DEBUG = "MINIRUN_DEBUG"
-_MISSING = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENODEV, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT)
 
 
 @dataclass
@@ -81,7 +79,7 @@ def call(words: list[str], launch: tuple[int, int] | None = None) -> int:
         os.dup2(os.open("/dev/null", os.O_WRONLY), 1)  # so that the flush at exit does not complain again
         return 141
     except OSError as error:
-        return _complain(describe(error), _missing_feature(error), _failure())
+        return _complain(describe(error), "", _failure())
     except Exception as error:  # whatever it is, the user gets a line; the traceback is for us
         if os.environ.get(_DEBUG):
             raise
@@ -145,11 +143,3 @@ def _complain(message: str, hint: str, code: int) -> int:
 def _see_help(error: UsageError) -> str:
     path = error.ctx.command_path if error.ctx else "minirun"
     return f"See '{path} --help'."
-
-
-def _missing_feature(error: OSError) -> str:
-    if error.errno in _MISSING:
-        return "this kernel, or the sandbox minirun runs in, lacks what that step needs"
-    if error.errno in (errno.EPERM, errno.EACCES):
-        return "the caller lacks a capability that this step needs (in a container: CAP_SYS_ADMIN and CAP_NET_ADMIN)"
-    return ""

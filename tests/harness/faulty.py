@@ -1,5 +1,5 @@
-"""minirun with a fault: `python faulty.py fail|kill|count K WORDS...` runs `minirun WORDS...`, and the K-th kernel
-operation of all its processes together fails (ENOSPC), or ends the process that does it on the spot.
+"""minirun with a fault: `python faulty.py fail|lack|kill|count K WORDS...` runs `minirun WORDS...`, and the K-th kernel
+operation of all its processes together fails (ENOSPC; lack: ENOSYS), or ends the process that does it on the spot.
 
 The operations are those of the seam (minirun/kernel/seam.py): nothing in the program knows of this.
 """
@@ -24,6 +24,8 @@ class Saboteur(seam.Watcher):
         _COUNT[:8] = count.to_bytes(8, "little")
         if self.how == "count" or count != self.when:
             return
+        if self.how == "lack":
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
         if self.how == "fail":
             raise OSError(errno.ENOSPC, f"sabotaged at {operation.name}")
         if os.getpid() == 1:
