@@ -1,12 +1,15 @@
 """A fault, or a SIGKILL, at every kernel operation of a start and a stop: nothing is left after the next command."""
 
+import random
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.harness import Host, Snapshot, assert_same, eventually
-from tests.harness.host import REPO
+from tests.harness.host import MINIRUN, REPO
 
 FAULTY = [sys.executable, str(Path(__file__).with_name("harness") / "faulty.py")]
 ENV = {"PYTHONPATH": str(REPO), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -99,3 +102,33 @@ def test_a_reboot_is_not_survived_as_a_lie(primed: Host) -> None:
         ' monitor_started=1\\"); d.commit()"'
     )
     assert "Exited" in primed.minirun("ps", "-a").stdout
+
+
+def test_a_storm_of_starts_and_kills(primed: Host) -> None:
+    """Commands, monitors and first processes killed at random while fifteen starts run at once."""
+    primed.minirun("network", "create", "db")
+    before = Snapshot.of(primed)
+    chance = random.Random(5)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    networks = ([], ["-p", "80"], ["--net=db"], ["--net=none"], ["-p", "8080:80"])
+    for _ in range(2):
+        starts = [
+            primed.popen(
+                [MINIRUN, "run", *chance.choice((["--rm"], [])), *chance.choice(networks), "busybox", "sleep", "1"],
+                **quiet,
+            )
+            for _ in range(15)
+        ]
+        for _ in range(12):
+            time.sleep(chance.random() * 0.08)
+            primed.sh("p=$(pgrep -f '[m]inirun run' | shuf -n 1); [ -z \"$p\" ] || kill -9 $p", check=False)
+        for process in starts:
+            process.wait(30)
+        names = primed.minirun("ps", "-aq").stdout.split()
+        stops = [primed.popen([MINIRUN, chance.choice(("kill", "rm")), name], **quiet) for name in names]
+        if names:
+            primed.minirun("rm", "-f", *names, timeout=60)
+        for process in stops:
+            process.wait(30)
+        assert primed.minirun("ps", "-aq").stdout == ""
+    assert_same(primed, before)
