@@ -43,12 +43,13 @@ def test_a_start_and_its_end(primed: Host, mode: str, how: str) -> None:
     primed.minirun("run", "--rm", "-p", "8080:80", "busybox", "true")
 
 
+@pytest.mark.parametrize("verb", [["rm", "-f"], ["stop", "-t", "0"], ["kill"]], ids=lambda verb: verb[0])
 @pytest.mark.parametrize("how", ["fail", "kill"])
-def test_removing_a_running_container(primed: Host, how: str) -> None:
+def test_ending_a_running_container(primed: Host, how: str, verb: list[str]) -> None:
     before = Snapshot.of(primed)
     for step in range(1, 6):
         primed.minirun("run", "-d", "--name", "web", "-p", "8080:80", "busybox", "sleep", "1000")
-        primed.run([*FAULTY, how, str(step), "rm", "-f", "web"], env=ENV, check=False)
+        primed.run([*FAULTY, how, str(step), *verb, "web"], env=ENV, check=False)
         primed.minirun("rm", "-f", "web")
         assert_same(primed, before)
 

@@ -148,13 +148,6 @@ def _set_alias(netlink: Netlink, name: str, alias: str) -> None:
     netlink.request(message, RTM_NEWLINK)
 
 
-def link_exists(name: str) -> bool:
-    try:
-        return socket.if_nametoindex(name) > 0
-    except OSError:
-        return False
-
-
 def networks_in_use(netlink: Netlink) -> Iterator[tuple[IPv4Network, str]]:
     """Every IPv4 network that this host routes to or has an address in, with the interface's name."""
     for item in netlink.dump(ifaddrmsg(), RTM_GETADDR):

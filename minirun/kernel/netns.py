@@ -39,12 +39,6 @@ def netns_attach(name: str, pid: int) -> None:
     _pin(f"/proc/{pid}/ns/net", name)
 
 
-@shell("touch /run/netns/{name} && mount --bind /run/netns/{target} /run/netns/{name}")
-def netns_share(name: str, target: str) -> None:
-    """Pin the namespace that is pinned as `target` under one more name."""
-    _pin(str(pin_path(target)), name)
-
-
 @shell("ip netns del {name}")
 def netns_del(name: str) -> None:
     """Take the pin away; gone already is fine."""
@@ -59,14 +53,6 @@ def netns_del(name: str) -> None:
 
 def netns_exists(name: str) -> bool:
     return pin_path(name).exists()
-
-
-def netns_inode(name: str) -> int:
-    """The namespace's identity: two pins of one namespace have the same number. 0 when there is no such pin."""
-    try:
-        return pin_path(name).stat().st_ino
-    except FileNotFoundError:
-        return 0
 
 
 @contextmanager

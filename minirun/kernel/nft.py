@@ -28,17 +28,6 @@ def _apply_text(text: Raw) -> None:
     _run(text)
 
 
-@shell("nft list table inet {table}")
-def nft_list_table(table: str) -> str:
-    """What stands in the kernel, for showing; nothing is ever decided by reading it. '' when there is no such table."""
-    try:
-        return _run(f"list table inet {table}")
-    except NftError as error:
-        if error.errno == errno.ENOENT:
-            return ""
-        raise
-
-
 def _run(commands: str) -> str:
     problem = lib.nft_load()
     if problem != ffi.NULL:
