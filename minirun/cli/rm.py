@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from minirun.cli.app import exit_with
 from minirun.cli.each import for_each
 from minirun.cli.opening import open_instance
 from minirun.stopping import remove
@@ -17,8 +16,4 @@ def command(
     ] = False,
 ) -> None:
     instance = open_instance()
-    if force:
-        containers = [name for name in containers if len(instance.store.find_containers(name)) > 0]
-    if containers:
-        for_each(instance, containers, lambda container: remove(instance, container, force))
-    exit_with(0)
+    for_each(instance, containers, lambda container: remove(instance, container, force), missing_is_fine=force)
