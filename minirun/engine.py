@@ -28,6 +28,7 @@ class Launch:
 
     def __init__(self, pid: int, fd: int) -> None:
         self.process = Process(pid, processes.start_time(pid) or 0)
+        self.command = Process(os.getpid(), processes.start_time(os.getpid()) or 0)
         self.channel = socket.socket(fileno=fd)
 
     def send(self, plan: Plan, held: list[socket.socket]) -> None:
@@ -105,7 +106,7 @@ def _record(instance: Instance, container: Container, driver: Driver, launch: La
     with store.write():
         store.add_container(container)
         sandbox = driver.reserve(instance, container)
-        store.set_starting(container.id, launch.process, sandbox, processes.boot_id())
+        store.set_starting(container.id, launch.command, launch.process, sandbox, processes.boot_id())
     return replace(container, sandbox=sandbox, monitor=launch.process)
 
 

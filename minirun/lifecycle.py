@@ -43,13 +43,22 @@ def is_alive(process: Process | None) -> bool:
     return process is not None and processes.start_time(process.pid) == process.started
 
 
+def is_tended(container: Container) -> bool:
+    """Whether somebody alive is responsible: the monitor, and while it is starting also the command.
+
+    A start whose monitor was killed is the command's to take back: done by others meanwhile, it would still be making
+    things, which then had no record.
+    """
+    return is_alive(container.monitor) or (container.status is Status.STARTING and is_alive(container.command))
+
+
 def reconcile(instance: Instance) -> None:
     """Mend what a killed minirun, a killed monitor or a reboot left behind: the record is made true again."""
     boot = processes.boot_id()
     for container in instance.store.containers():
         if not _is_unfinished(container):
             continue
-        if instance.store.boot_of(container.id) == boot and is_alive(container.monitor):
+        if instance.store.boot_of(container.id) == boot and is_tended(container):
             continue  # whoever is responsible for it is at it
         finish(instance, container.id, KILLED, _MONITOR_LOST, remove=container.status is Status.REMOVING)
 

@@ -128,6 +128,7 @@ class Container:
     created: float  # seconds since the epoch, as all times here
     status: Status = Status.CREATED
     sandbox: str = ""  # whose network namespace it is in: its own id, another container's, or "" (the host's)
+    command: Process | None = None  # who started it; until it runs, the one to take a failed start back
     monitor: Process | None = None
     init: Process | None = None
     started_at: float = 0

@@ -5,7 +5,7 @@ import os
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel import processes
-from minirun.lifecycle import KILLED, delete, finish, is_alive
+from minirun.lifecycle import KILLED, delete, finish, is_tended
 from minirun.model import ACTIVE, Container, Process, Status
 
 _MONITOR_PATIENCE = 30.0  # seconds that a monitor may need to take everything back
@@ -32,7 +32,10 @@ def settle(instance: Instance, container: Container) -> None:
     if container.monitor is not None:
         _wait(container.monitor, _MONITOR_PATIENCE)
     current = instance.store.container(container.id)
-    if current is not None and current.status in ACTIVE and not is_alive(current.monitor):
+    if current is not None and current.status is Status.STARTING and current.command is not None:
+        _wait(current.command, _MONITOR_PATIENCE)  # its monitor is lost, and it is taking the start back
+        current = instance.store.container(container.id)
+    if current is not None and current.status in ACTIVE and not is_tended(current):
         finish(instance, container.id, KILLED, "its monitor was lost")
 
 

@@ -34,6 +34,7 @@ create table networks (
 create table containers (
     id text primary key, name text not null unique, spec text not null, created real not null,
     status text not null default 'created', sandbox text not null default '',
+    command_pid integer, command_started integer,
     monitor_pid integer, monitor_started integer, init_pid integer, init_started integer,
     boot text not null default '', started_at real not null default 0, finished_at real not null default 0,
     exit_code integer not null default 0, error text not null default ''
@@ -146,11 +147,12 @@ class Store:
         )
         return changed.rowcount == 1
 
-    def set_starting(self, container_id: str, monitor: Process, sandbox: str, boot: str) -> None:
+    def set_starting(self, container_id: str, command: Process, monitor: Process, sandbox: str, boot: str) -> None:
         self.db.execute(
-            "update containers set status = 'starting', monitor_pid = ?, monitor_started = ?, sandbox = ?, boot = ?,"
+            "update containers set status = 'starting', command_pid = ?, command_started = ?,"
+            " monitor_pid = ?, monitor_started = ?, sandbox = ?, boot = ?,"
             " init_pid = null, init_started = null, exit_code = 0, error = '' where id = ?",
-            (monitor.pid, monitor.started, sandbox, boot, container_id),
+            (command.pid, command.started, monitor.pid, monitor.started, sandbox, boot, container_id),
         )
 
     def set_running(self, container_id: str, init: Process, now: float) -> None:
@@ -305,6 +307,7 @@ def _container(row: sqlite3.Row) -> Container:
         created=row["created"],
         status=Status(row["status"]),
         sandbox=row["sandbox"],
+        command=_process(row["command_pid"], row["command_started"]),
         monitor=_process(row["monitor_pid"], row["monitor_started"]),
         init=_process(row["init_pid"], row["init_started"]),
         started_at=row["started_at"],
