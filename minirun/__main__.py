@@ -4,7 +4,7 @@ import gc
 import os
 import sys
 
-_STARTS = ("run",)
+_STARTS = ("run", "start", "restart")
 
 
 def main() -> None:
@@ -38,14 +38,14 @@ def _open_standard_streams() -> None:
 
 
 def _verb(words: list[str]) -> str:
-    """The first word that is no option of minirun's own (only --root takes a value)."""
+    """The first word that is no option of minirun's own (only --root takes a value), nor one of the long spelling."""
     skip = False
     for word in words:
         if skip:
             skip = False
         elif word == "--root":
             skip = True
-        elif not word.startswith("-"):
+        elif not word.startswith("-") and word not in ("container", "system"):
             return word
     return ""
 

@@ -1,15 +1,17 @@
 """The command's end of a running container: its streams, the terminal, the signals (Docker's sig-proxy)."""
 
 import os
-import select
 import signal
 import socket
 import struct
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+from minirun.errors import MinirunError
 from minirun.kernel import terminal
-from minirun.wire import CHUNK, HIGH_WATER, Kind, Outbox, Parser, frame
+from minirun.turn import READ, WRITE, Interest, turn, wait_writable
+from minirun.wire import CHUNK, GIVES_STDIN, HIGH_WATER, WANTS_OUTPUT, Kind, Outbox, Parser, frame
 
 # Everything but what cannot be caught, what the terminal needs, and what a bug here would raise.
 PROXIED = [
@@ -41,10 +43,15 @@ PROXIED = [
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How it ended: the program's exit code, or why it never ran (text not empty). code -1: the monitor is gone."""
+    """How it ended: the program's exit code, or why it never ran (text not empty)."""
 
     code: int
     text: str = ""
+
+
+GONE = Outcome(-1)
+DETACHED = Outcome(-2)  # the user typed the detach keys
+CUT_OFF = Outcome(-3)  # the reader of our output has left
 
 
 class SignalPipe:
@@ -65,70 +72,95 @@ class SignalPipe:
             return b""
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """What an attached command does with its own side."""
+
+    output: bool = True
+    stdin: bool = False
+    tty: bool = False
+    proxy: bool = True  # pass signals on
+    detach_keys: bytes = b"\x10\x11"
+    end_with_reader: bool = False  # nobody else could want it (--rm): end the program when our reader leaves
+
+    @property
+    def flags(self) -> int:
+        return (WANTS_OUTPUT if self.output else 0) | (GIVES_STDIN if self.stdin else 0)
+
+
 class Attachment:
     """Carries streams until the monitor says how it ended."""
 
-    def __init__(self, channel: socket.socket, interactive: bool, tty: bool, auto_remove: bool) -> None:
+    def __init__(self, channel: socket.socket, manner: Manner) -> None:
         self.channel = channel
-        self.auto_remove = auto_remove
-        self.reader_gone = False
-        self.tty = tty
+        self.manner = manner
         self.parser = Parser()
         self.outbox = Outbox()
-        self.stdin_open = interactive
+        self.keys = DetachKeys(manner.detach_keys if manner.tty else b"")
+        self.stdin_open = manner.stdin
+        self.reader_gone = False
         self.outcome: Outcome | None = None
+
+    def join(self) -> None:
+        """Say what is wanted: for a channel that was connected, not inherited. A program redraws on a resize."""
+        self.send(Kind.ATTACH, bytes([self.manner.flags]))
+        if self.manner.tty and (size := size_of_terminal()) != (0, 0):
+            self.send(Kind.RESIZE, struct.pack("HH", size[0] + 1, size[1]))
+            self.send(Kind.RESIZE, struct.pack("HH", *size))
 
     def until_started(self) -> Outcome | None:
         """For -d: None once the program runs."""
         while True:
             data = self.channel.recv(CHUNK)
             if not data:
-                return Outcome(-1)
+                return GONE
             for kind, body in self.parser.feed(data):
                 if kind is Kind.STARTED:
                     return None
-                if kind is Kind.FAILED:
+                if kind in (Kind.FAILED, Kind.EXITED):
+                    return None if kind is Kind.EXITED else _outcome(kind, body)
+
+    def until_ended(self) -> Outcome:
+        """For wait: only how it ends."""
+        while True:
+            data = self.channel.recv(CHUNK)
+            for kind, body in self.parser.feed(data):
+                if kind in (Kind.FAILED, Kind.EXITED):
                     return _outcome(kind, body)
+            if not data:
+                return GONE
 
     def run(self) -> Outcome:
-        signals = SignalPipe([*PROXIED, signal.SIGWINCH])
+        signals = SignalPipe([*PROXIED, signal.SIGWINCH] if self.manner.proxy else [signal.SIGWINCH])
         self.channel.setblocking(False)
         with self._terminal():
             while self.outcome is None:
-                for fd, _ in self._interests(signals).poll():
-                    self._handle(fd, signals)
-        return self.outcome
+                turn(self._interests(signals))
+        return CUT_OFF if self.reader_gone else self.outcome
 
     def _terminal(self) -> AbstractContextManager[None]:
-        raw = self.tty and self.stdin_open and os.isatty(0)
+        raw = self.manner.tty and self.stdin_open and os.isatty(0)
         return terminal.raw_mode(0) if raw else nullcontext()
 
-    def _interests(self, signals: SignalPipe) -> select.poll:
-        poll = select.poll()
-        poll.register(self.channel, select.POLLIN | (select.POLLOUT if self.outbox else 0))
-        poll.register(signals.fd, select.POLLIN)
+    def _interests(self, signals: SignalPipe) -> Iterator[Interest]:
+        yield self.channel.fileno(), READ, self._receive
+        yield signals.fd, READ, lambda: self._signals(signals)
+        if self.outbox:
+            yield self.channel.fileno(), WRITE, self._flush
         if self.stdin_open and len(self.outbox) < HIGH_WATER:
-            poll.register(0, select.POLLIN)
-        return poll
+            yield 0, READ, self._read_stdin
 
-    def _handle(self, fd: int, signals: SignalPipe) -> None:
-        if fd == signals.fd:
-            for number in signals.read():
-                self._signal(number)
-        elif fd == self.channel.fileno():
-            self._exchange()
-        else:
-            self._read_stdin()
-
-    def _signal(self, number: int) -> None:
-        if number == signal.SIGWINCH:
-            if self.tty:
+    def _signals(self, signals: SignalPipe) -> None:
+        for number in signals.read():
+            if number != signal.SIGWINCH:
+                self.send(Kind.SIGNAL, bytes([number]))
+            elif self.manner.tty:
                 self.send(Kind.RESIZE, struct.pack("HH", *size_of_terminal()))
-        else:
-            self.send(Kind.SIGNAL, bytes([number]))
 
-    def _exchange(self) -> None:
+    def _flush(self) -> None:
         self.outbox.flush(self.channel)
+
+    def _receive(self) -> None:
         try:
             data = self.channel.recv(CHUNK)
         except BlockingIOError:
@@ -136,11 +168,12 @@ class Attachment:
         except ConnectionError:
             data = b""
         if not data:
-            self.outcome = self.outcome or Outcome(-1)
-            return
+            self.outcome = self.outcome or GONE
         for kind, body in self.parser.feed(data):
             if kind in (Kind.OUT, Kind.ERR):
                 self._write(1 if kind is Kind.OUT else 2, body)
+            elif kind is Kind.LOST:
+                write_all(2, b"minirun: " + body + b"\n")
             elif kind in (Kind.EXITED, Kind.FAILED):
                 self.outcome = _outcome(kind, body)
 
@@ -154,7 +187,7 @@ class Attachment:
             if not self.reader_gone:
                 write_all(fd, data)
         except BrokenPipeError:
-            if not self.auto_remove:
+            if not self.manner.end_with_reader:
                 raise
             self.reader_gone = True
             self.send(Kind.SIGNAL, bytes([signal.SIGKILL]))
@@ -164,15 +197,58 @@ class Attachment:
             data = os.read(0, CHUNK)
         except OSError:
             data = b""
-        if data:
-            self.send(Kind.STDIN, data)
-        else:
+        if not data:
             self.stdin_open = False
             self.send(Kind.STDIN_END)
+            return
+        passed, detached = self.keys.feed(data)
+        if passed:
+            self.send(Kind.STDIN, passed)
+        if detached:
+            self.outcome = DETACHED
 
     def send(self, kind: Kind, body: bytes = b"") -> None:
         self.outbox.add(frame(kind, body))
         self.outbox.flush(self.channel)
+
+
+class DetachKeys:
+    """Looks for the detach sequence in what is typed; what only began like it is passed on."""
+
+    def __init__(self, sequence: bytes) -> None:
+        self._sequence = sequence
+        self._seen = 0
+
+    def feed(self, data: bytes) -> tuple[bytes, bool]:
+        """(what to pass on, whether the sequence is complete)."""
+        if not self._sequence:
+            return data, False
+        passed = bytearray()
+        for byte in data:
+            if byte == self._sequence[self._seen]:
+                self._seen += 1
+                if self._seen == len(self._sequence):
+                    return bytes(passed), True
+                continue
+            passed += self._sequence[: self._seen]
+            self._seen = 1 if byte == self._sequence[0] else 0
+            if not self._seen:
+                passed.append(byte)
+        return bytes(passed), False
+
+
+def parse_detach_keys(text: str) -> bytes:
+    """`ctrl-p,ctrl-q`: letters, or ctrl- with a letter or one of @ [ \\ ] ^ _."""
+    found = bytearray()
+    for word in text.split(",") if text else []:
+        key = word[5:].lower() if word.lower().startswith("ctrl-") else ""
+        if len(word) == 1 and word.isascii():
+            found.append(ord(word))
+        elif len(key) == 1 and ("a" <= key <= "z" or key in "@[\\]^_"):
+            found.append(ord(key.upper()) & 0x1F)
+        else:
+            raise MinirunError(f"invalid detach keys ({text}): Unknown character: '{word}'", "such as ctrl-p,ctrl-q")
+    return bytes(found) or b"\x10\x11"
 
 
 def size_of_terminal() -> tuple[int, int]:
@@ -196,4 +272,4 @@ def write_all(fd: int, data: bytes) -> None:
         try:
             view = view[os.write(fd, view) :]
         except BlockingIOError:
-            select.select([], [fd], [])
+            wait_writable(fd)

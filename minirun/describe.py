@@ -26,25 +26,29 @@ def describe_container(instance: Instance, container: Container) -> dict[str, An
         "HostsPath": str(directory / "hosts"),
         "LogPath": str(directory / "log"),
         "Name": f"/{container.name}",
+        "RestartCount": container.restarts,
         "HostConfig": {
             "Binds": [
-                f"{volume.source}:{volume.target}" + (":ro" if volume.read_only else "") for volume in spec.volumes
+                f"{volume.source}:{volume.target}" + (":ro" if volume.read_only else "")
+                for volume in spec.mounts
+                if volume.kind == "bind"
             ],
             "NetworkMode": str(spec.network),
             "PortBindings": _bindings(spec.ports),
+            "RestartPolicy": {"Name": spec.restart.name, "MaximumRetryCount": spec.restart.most},
             "AutoRemove": spec.auto_remove,
             "Init": spec.init,
         },
         "Mounts": [
             {
-                "Type": "bind",
+                "Type": volume.kind,
                 "Source": volume.source,
                 "Destination": volume.target,
                 "Mode": "ro" if volume.read_only else "",
                 "RW": not volume.read_only,
                 "Propagation": "rprivate",
             }
-            for volume in spec.volumes
+            for volume in spec.mounts
         ],
         "Config": {
             "Hostname": spec.hostname or container.short_id,
@@ -91,8 +95,12 @@ def describe_network(instance: Instance, network: Network) -> dict[str, Any]:
 def _state(container: Container) -> dict[str, Any]:
     running = container.status is Status.RUNNING
     return {
-        "Status": container.status,
+        "Status": "paused" if container.paused else container.status,
         "Running": running,
+        "Paused": container.paused,
+        "Restarting": container.status is Status.RESTARTING,
+        "OOMKilled": container.oom_killed,
+        "Dead": False,
         "Pid": container.init.pid if running and container.init else 0,
         "MonitorPid": container.monitor.pid if container.status in ACTIVE and container.monitor else 0,
         "ExitCode": container.exit_code,

@@ -1,11 +1,12 @@
 """The story of a container's start, as the command tells it; the monitor tells its own half, lifecycle.py the end."""
 
+import json
 import os
 import socket
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from minirun import etc
 from minirun.errors import FAILED, MinirunError
@@ -31,11 +32,19 @@ class Launch:
         self.command = Process(os.getpid(), processes.start_time(os.getpid()) or 0)
         self.channel = socket.socket(fileno=fd)
 
-    def send(self, plan: Plan, held: list[socket.socket]) -> None:
+    def spare(self) -> "Launch":
+        """One more monitor, forked from this one that is still waiting: small, where a fork of the command is not."""
+        ours, theirs = socket.socketpair()
+        send_with_fds(self.channel, frame(Kind.SPARE), [theirs.fileno()])
+        theirs.close()
+        pid = int.from_bytes(ours.recv(4), "big")
+        return Launch(pid, ours.detach())
+
+    def send(self, plan: Plan, held: list[socket.socket], flags: int) -> None:
         fds = [holder.fileno() for holder in held]
         for start in range(0, len(fds), MOST_FDS):
             send_with_fds(self.channel, frame(Kind.FDS), fds[start : start + MOST_FDS])
-        self.channel.sendall(frame(Kind.PLAN, plan.dump()))
+        self.channel.sendall(frame(Kind.PLAN, plan.dump()) + frame(Kind.ATTACH, bytes([flags])))
         for holder in held:  # the monitor has them now
             holder.close()
 
@@ -67,61 +76,113 @@ def _receive(channel: socket.socket) -> bytes:
         return b""
 
 
-def run(instance: Instance, name: str, spec: Spec, launch: Launch, size: tuple[int, int] = (0, 0)) -> Container:
-    """Create and start a container. On return GO is given: the monitor reports what becomes of it on the channel.
+@dataclass(frozen=True)
+class Terms:
+    """How a start is wanted by whoever asks for it: flags of ATTACH, and the size of a terminal as rows, columns."""
+
+    flags: int = 0
+    size: tuple[int, int] = (0, 0)
+
+
+def create(instance: Instance, name: str, spec: Spec) -> Container:
+    """Put a container on record, with its files. Nothing runs, nothing is reserved."""
+    instance.store.refuse_taken_name(name)
+    _validate(instance, name, spec)
+    container = Container(os.urandom(32).hex(), name, spec, time.time())
+    with instance.store.write():
+        instance.store.add_container(container)
+    try:
+        _make_files(instance, container)
+    except BaseException:
+        finish(instance, container.id, FAILED, remove=True)
+        raise
+    return container
+
+
+def run(instance: Instance, name: str, spec: Spec, launch: Launch, terms: Terms) -> Container:
+    """Create and start a container, as one step: when any part fails, nothing of it is left."""
+    instance.store.refuse_taken_name(name)
+    container = Container(os.urandom(32).hex(), name, spec, time.time())
+    return _launch(instance, container, launch, terms, fresh=True)
+
+
+def start(instance: Instance, container: Container, launch: Launch, terms: Terms) -> Container:
+    """Start one that is stopped; when any part fails, it is stopped again."""
+    return _launch(instance, container, launch, terms, fresh=False)
+
+
+def _launch(instance: Instance, container: Container, launch: Launch, terms: Terms, fresh: bool) -> Container:
+    """On return GO is given: the monitor reports what becomes of it on the channel.
 
     When any step fails, everything is taken back: by the monitor for its half, then by the record for the rest.
     """
-    instance.store.refuse_taken_name(name)
-    driver = driver_for(spec.network.mode)
-    lower = image_layers(instance, spec.image)
-    driver.validate(instance, spec)
-    if spec.network.mode is not Mode.HOST:
-        refuse_foreign_pin(name)
-    mappings, held = ports.hold(instance.store, spec.ports if spec.network.mode is Mode.BRIDGE else ())
-    if mappings:
-        spec = replace(spec, ports=mappings)
-    container = Container(os.urandom(32).hex(), name, spec, time.time())
+    driver, lower = _validate(instance, container.name, container.spec)
+    claimed = False
     try:
-        container = _record(instance, container, driver, launch)
+        wanted = container.spec.ports if container.spec.network.mode is Mode.BRIDGE else ()
+        mappings, held = ports.hold(instance.store, wanted, {} if fresh else instance.store.held(container.id))
+        if mappings:
+            container = replace(container, spec=replace(container.spec, ports=mappings))
+        container = _record(instance, container, driver, launch, fresh)
+        claimed = True
         _make_files(instance, container)
         netns = driver.pin(instance, container)
-        launch.send(_plan(instance, container, lower, netns, size), held)
+        launch.send(_plan(instance, container, lower, netns, terms, fresh), held, terms.flags)
         with ExitStack() as sockets:
             for note in driver.connect(instance, container, sockets):
                 print(note, file=sys.stderr)
         launch.go()
     except BaseException as error:
         said = launch.abandon()
-        finish(instance, container.id, FAILED, remove=True)
+        if claimed:
+            finish(instance, container.id, FAILED, str(error), remove=fresh)
         if said is not None and isinstance(error, OSError):
             raise said from error  # the monitor failed first, and took away what this half was working on
         raise
     return container
 
 
-def _record(instance: Instance, container: Container, driver: Driver, launch: Launch) -> Container:
+def _validate(instance: Instance, name: str, spec: Spec) -> tuple[Driver, str]:
+    driver = driver_for(spec.network.mode)
+    lower = image_layers(instance, spec.image_id or spec.image)
+    driver.validate(instance, spec)
+    if spec.network.mode is not Mode.HOST:
+        refuse_foreign_pin(name)
+    return driver, lower
+
+
+def _record(instance: Instance, container: Container, driver: Driver, launch: Launch, fresh: bool) -> Container:
     """Intent before effect: name, leases and ports, in one transaction that all of them hold or none."""
     store = instance.store
     with store.write():
-        store.add_container(container)
+        if fresh:
+            store.add_container(container)
         sandbox = driver.reserve(instance, container)
-        store.set_starting(container.id, launch.command, launch.process, sandbox, processes.boot_id())
+        if not store.set_starting(container.id, launch.command, launch.process, sandbox, processes.boot_id()):
+            raise MinirunError(f"container {container.name} is being started or removed by another command")
+        if not container.spec.auto_remove:
+            store.set_values(container.id, held=json.dumps(_held(instance, container)))
     return replace(container, sandbox=sandbox, monitor=launch.process)
+
+
+def _held(instance: Instance, container: Container) -> dict[str, str]:
+    """What this start has been given: the next one asks for the same again."""
+    addresses = {end.network: str(end.address) for end in instance.store.endpoints(sandbox=container.id)}
+    return addresses | {ports.wish_key(mapping): str(mapping.host_port) for mapping in container.spec.ports}
 
 
 def _make_files(instance: Instance, container: Container) -> None:
     directory = instance.container_dir(container.id)
     directory.parent.mkdir(mode=0o700, exist_ok=True)
     for name in ("", "upper", "work", "rootfs"):
-        (directory / name).mkdir(mode=0o755)
+        (directory / name).mkdir(mode=0o755, exist_ok=True)
     etc.write_files(instance, container, directory)
-    for volume in container.spec.volumes:
-        if not os.path.lexists(volume.source):
-            os.makedirs(volume.source)  # as docker -v does
+    for mount in container.spec.mounts:
+        if mount.kind == "bind" and not os.path.lexists(mount.source):
+            os.makedirs(mount.source)  # as docker -v does
 
 
-def _plan(instance: Instance, container: Container, lower: str, netns: str, size: tuple[int, int]) -> Plan:
+def _plan(instance: Instance, container: Container, lower: str, netns: str, terms: Terms, fresh: bool) -> Plan:
     spec = container.spec
     return Plan(
         root=str(instance.root),
@@ -137,8 +198,13 @@ def _plan(instance: Instance, container: Container, lower: str, netns: str, size
         tty=spec.tty,
         interactive=spec.interactive,
         init=spec.init,
-        detach=spec.detach,
-        volumes=tuple((volume.source, volume.target, volume.read_only) for volume in spec.volumes),
-        rows=size[0],
-        columns=size[1],
+        stdin_once=spec.interactive and not spec.detach,
+        fresh=fresh,
+        mounts=tuple((one.kind, one.source, one.target, one.read_only, one.options) for one in spec.mounts),
+        restart=(spec.restart.name, spec.restart.most),
+        log_driver=spec.log_driver,
+        log_size=spec.log_size,
+        log_files=spec.log_files,
+        rows=terms.size[0],
+        columns=terms.size[1],
     )

@@ -50,6 +50,8 @@ def join(container: Container, request: Request, cgroup: Path | None) -> Joined:
     """Start the process; on return it has become the program. StartError when it could not."""
     if container.status is not Status.RUNNING or container.init is None:
         raise MinirunError(f"container {container.name} is not running")
+    if container.paused:
+        raise MinirunError(f"Container {container.name} is paused, unpause the container before exec")
     target = processes.open_process(container.init.pid, container.init.started)
     if target is None:
         raise MinirunError(f"container {container.name} is not running")

@@ -12,15 +12,18 @@ from minirun.instance import Instance
 from minirun.kernel import cgroups, processes
 from minirun.model import ACTIVE, Container, Process, Status
 from minirun.network import sandbox
+from minirun.store import Store
 
 KILLED = 137
-_MONITOR_LOST = "the monitor of this container was killed, and the container with it"
+MONITOR_LOST = "the monitor of this container was killed, and the container with it"
 
 
 def finish(instance: Instance, container_id: str, code: int, error: str = "", remove: bool = False) -> None:
     """Record the end and give back what the container held. `remove` (or --rm) takes the record and files, too."""
     store = instance.store
-    store.set_exited(container_id, code, time.time(), error)
+    with store.write():
+        if store.set_exited(container_id, code, time.time(), error):
+            tell(store, container_id, "die", exitCode=str(code))
     container = store.container(container_id)
     if container is None:
         return
@@ -36,7 +39,17 @@ def delete(instance: Instance, container: Container) -> None:
     """Files, then record: a crash in between leaves the record, from which the files are removed again."""
     instance.store.move_status(container.id, (Status.CREATED, Status.EXITED), Status.REMOVING)
     remove_tree(instance.container_dir(container.id))
-    instance.store.delete_container(container.id)
+    with instance.store.write():
+        tell(instance.store, container.id, "destroy")
+        instance.store.delete_container(container.id)
+
+
+def tell(store: Store, container_id: str, action: str, **attributes: str) -> None:
+    """An event of a container, in Docker's words; of one that is gone there is nothing to tell."""
+    container = store.container(container_id)
+    if container is not None:
+        known = {**dict(container.spec.labels), "image": container.spec.image, "name": container.name}
+        store.add_event("container", action, container_id, {**known, **attributes})
 
 
 def is_alive(process: Process | None) -> bool:
@@ -60,7 +73,7 @@ def reconcile(instance: Instance) -> None:
             continue
         if instance.store.boot_of(container.id) == boot and is_tended(container):
             continue  # whoever is responsible for it is at it
-        finish(instance, container.id, KILLED, _MONITOR_LOST, remove=container.status is Status.REMOVING)
+        finish(instance, container.id, KILLED, MONITOR_LOST, remove=container.status is Status.REMOVING)
 
 
 def _is_unfinished(container: Container) -> bool:

@@ -4,7 +4,8 @@ Without slots, and with eq and repr only where something is compared or shown: a
 start twice as much to make, and there are ten here (5 ms of the 60 that `run --rm busybox true` takes).
 """
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -17,11 +18,13 @@ class Status(StrEnum):
     CREATED = "created"
     STARTING = "starting"
     RUNNING = "running"
+    RESTARTING = "restarting"
     EXITED = "exited"
     REMOVING = "removing"
 
 
-ACTIVE = (Status.STARTING, Status.RUNNING)
+ACTIVE = (Status.STARTING, Status.RUNNING, Status.RESTARTING)
+STOPPED = (Status.CREATED, Status.EXITED)
 
 
 class Mode(StrEnum):
@@ -45,10 +48,36 @@ class PortMapping:
 
 
 @dataclass(frozen=True)
-class Volume:
+class Mount:
+    """One mount that was asked for. A source of kind `volume` is the volume's name."""
+
+    kind: str  # bind, volume or tmpfs
     source: str
     target: str
     read_only: bool = False
+    options: str = ""  # of a tmpfs: size=..,mode=..
+
+
+@dataclass(frozen=True)
+class Restart:
+    """--restart: no, on-failure[:most], always, unless-stopped."""
+
+    name: str = "no"
+    most: int = 0  # restarts; 0: no limit
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.most}" if self.most else self.name
+
+
+@dataclass(frozen=True)
+class Health:
+    """A probe, as Docker's HEALTHCHECK has it. Times in seconds."""
+
+    test: tuple[str, ...]
+    interval: float = 30
+    timeout: float = 30
+    start_period: float = 0
+    retries: int = 3
 
 
 @dataclass(frozen=True)
@@ -74,7 +103,9 @@ class Spec:
     env: tuple[tuple[str, str], ...] = ()
     workdir: str = "/"
     user: str = ""
+    groups: tuple[str, ...] = ()  # --group-add
     hostname: str = ""
+    domainname: str = ""
     tty: bool = False
     interactive: bool = False
     auto_remove: bool = False
@@ -82,34 +113,76 @@ class Spec:
     detach: bool = False
     network: NetworkRequest = field(default_factory=NetworkRequest)
     ports: tuple[PortMapping, ...] = ()
-    volumes: tuple[Volume, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    image_id: str = ""
+    entrypoint: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    exposed: tuple[str, ...] = ()  # "80/tcp"
+    extra_hosts: tuple[str, ...] = ()  # "name:address"
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    read_only: bool = False
+    restart: Restart = field(default_factory=Restart)
+    health: Health | None = None
+    stop_signal: str = ""
+    stop_timeout: int | None = None  # seconds; -1: for ever
+    log_driver: str = "json-file"
+    log_size: int = 0  # bytes at which the log is rotated; 0: never
+    log_files: int = 1
+    shm_size: int = 64 << 20
+    ulimits: tuple[tuple[str, int, int], ...] = ()  # name, soft, hard
+    sysctls: tuple[tuple[str, str], ...] = ()
+    limits: tuple[tuple[str, int | str], ...] = ()  # fields of kernel.limits.Limits
+    oom_score_adj: int = 0
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    privileged: bool = False
+    no_new_privileges: bool = False
+    devices: tuple[tuple[str, str, str], ...] = ()  # on the host, in the container, rwm
 
     def to_dict(self) -> dict[str, Any]:
-        data = asdict(self)
-        data["network"]["address"] = self.network.address and str(self.network.address)
-        for port in data["ports"]:
-            port["host_address"] = str(port["host_address"])
+        """What differs from the defaults, in plain values: a container's record is read at every command."""
+        data = {
+            one.name: value for one in fields(self) if (value := getattr(self, one.name)) != _DEFAULTS.get(one.name)
+        }
+        for name in ("network", "restart", "health"):
+            if data.get(name) is not None:
+                data[name] = asdict(data[name])
+        if "network" in data:
+            data["network"]["address"] = self.network.address and str(self.network.address)
+        if "mounts" in data:
+            data["mounts"] = [asdict(mount) for mount in self.mounts]
+        if "ports" in data:
+            data["ports"] = [{**asdict(port), "host_address": str(port.host_address)} for port in self.ports]
         return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Spec":
-        network = data["network"]
-        return cls(
-            **{
-                **data,
-                "argv": tuple(data["argv"]),
-                "env": tuple((key, value) for key, value in data["env"]),
-                "network": NetworkRequest(
-                    Mode(network["mode"]),
-                    tuple(network["names"]),
-                    IPv4Address(network["address"]) if network["address"] else None,
-                ),
-                "ports": tuple(
-                    PortMapping(**{**port, "host_address": IPv4Address(port["host_address"])}) for port in data["ports"]
-                ),
-                "volumes": tuple(Volume(**volume) for volume in data["volumes"]),
-            }
-        )
+        values = {name: _CODECS[name](value) if name in _CODECS else _frozen(value) for name, value in data.items()}
+        return cls(**values)
+
+
+def _frozen(value: Any) -> Any:
+    """JSON knows lists where we have tuples."""
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def _network_request(data: dict[str, Any]) -> NetworkRequest:
+    address = IPv4Address(data["address"]) if data["address"] else None
+    return NetworkRequest(Mode(data["mode"]), tuple(data["names"]), address)
+
+
+_DEFAULTS: dict[str, Any] = vars(Spec(image="", argv=()))
+_CODECS: dict[str, Callable[[Any], Any]] = {
+    "network": _network_request,
+    "ports": lambda found: tuple(
+        PortMapping(**{**one, "host_address": IPv4Address(one["host_address"])}) for one in found
+    ),
+    "mounts": lambda found: tuple(Mount(**one) for one in found),
+    "restart": lambda found: Restart(**found),
+    "health": lambda found: Health(**{**found, "test": tuple(found["test"])}),
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -135,6 +208,12 @@ class Container:
     finished_at: float = 0
     exit_code: int = 0
     error: str = ""
+    paused: bool = False
+    restarts: int = 0
+    stop_requested: bool = False  # by a user: unless-stopped then stays stopped, and no policy starts it again
+    health: str = ""  # starting, healthy, unhealthy
+    oom_killed: bool = False
+    second_pin: str = ""  # a name that a rename may have left on the network namespace
 
     @property
     def short_id(self) -> str:

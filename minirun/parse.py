@@ -5,7 +5,7 @@ import re
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 
 from minirun.errors import FAILED, MinirunError
-from minirun.model import ANY_ADDRESS, DEFAULT_NETWORK, Mode, NetworkRequest, PortMapping, Volume
+from minirun.model import ANY_ADDRESS, DEFAULT_NETWORK, Mode, Mount, NetworkRequest, PortMapping, Restart
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 _HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,61}[a-zA-Z0-9])?\Z")
@@ -81,7 +81,7 @@ def _range(text: str, whole: str, what: str) -> list[int]:
     return list(range(first, last + 1))
 
 
-def parse_volume(text: str) -> Volume:
+def parse_volume(text: str) -> Mount:
     """`SOURCE:TARGET[:ro|rw]` with an absolute source and target. A colon in a path cannot be said this way."""
     parts = text.split(":")
     if len(parts) not in (2, 3) or not parts[0] or not parts[1] or "\0" in text:
@@ -99,7 +99,7 @@ def parse_volume(text: str) -> Volume:
     mode = parts[2] if len(parts) == 3 else "rw"
     if mode not in ("ro", "rw"):
         raise _bad(f"invalid mode: {mode} in -v {text}", "ro or rw")
-    return Volume(source, os.path.normpath(target), mode == "ro")
+    return Mount("bind", source, os.path.normpath(target), mode == "ro")
 
 
 def parse_network(texts: list[str], ip: str | None) -> NetworkRequest:
@@ -150,3 +150,17 @@ def parse_env(texts: list[str]) -> tuple[tuple[str, str], ...]:
         elif key in os.environ:
             found[key] = os.environ[key]
     return tuple(found.items())
+
+
+def parse_restart(text: str, auto_remove: bool = False) -> Restart:
+    """no, always, unless-stopped, on-failure[:MOST]."""
+    name, _, most = text.partition(":")
+    if name not in ("", "no", "always", "unless-stopped", "on-failure"):
+        raise _bad(f"invalid restart policy: unknown policy '{name}'", "no, always, unless-stopped or on-failure[:N]")
+    if most and name != "on-failure":
+        raise _bad("invalid restart policy: maximum retry count can only be used with 'on-failure'")
+    if most and not (most.isascii() and most.isdigit()):
+        raise _bad(f"invalid restart policy format: maximum retry count must be an integer: {most}")
+    if auto_remove and name not in ("", "no"):
+        raise _bad("conflicting options: cannot specify both --restart and --rm")
+    return Restart(name or "no", int(most or 0))

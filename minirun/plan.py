@@ -23,8 +23,13 @@ class Plan:
     tty: bool
     interactive: bool
     init: bool
-    detach: bool
-    volumes: tuple[tuple[str, str, bool], ...]  # source, target, read-only
+    stdin_once: bool  # the input ends when who attached with it leaves
+    fresh: bool  # made by this very command: a start that fails takes the container along
+    mounts: tuple[tuple[str, str, str, bool, str], ...]  # kind, source on the host, target, read-only, options
+    restart: tuple[str, int] = ("no", 0)
+    log_driver: str = "json-file"
+    log_size: int = 0
+    log_files: int = 1
     rows: int = 0
     columns: int = 0
     explain: bool = False

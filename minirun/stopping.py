@@ -1,36 +1,97 @@
-"""Ending a running container from outside: signals, patience, and waiting until its monitor has taken all back."""
+"""Ending a running container from outside, or holding it still: signals, patience, and waiting until its monitor has
+taken all back."""
 
 import os
+import signal
+import time
+from dataclasses import replace
 
 from minirun.errors import MinirunError
 from minirun.instance import Instance
-from minirun.kernel import processes
-from minirun.lifecycle import KILLED, delete, finish, is_tended
+from minirun.kernel import freezer, processes
+from minirun.kernel.sockets import control_connect
+from minirun.lifecycle import KILLED, delete, finish, is_tended, tell
 from minirun.model import ACTIVE, Container, Process, Status
+from minirun.signals import parse_signal
+from minirun.wire import ATTACH_SOCKET, Kind, frame
 
 _MONITOR_PATIENCE = 30.0  # seconds that a monitor may need to take everything back
 
 
-def send(container: Container, number: int) -> None:
-    """A signal to pid 1. MinirunError when it is not running."""
+def send(instance: Instance, container: Container, number: int) -> None:
+    """A signal to pid 1. MinirunError when it is not running. One that asks for the end is on record as such."""
+    if container.status is Status.RESTARTING and number in _ends(container):
+        cancel(instance, container)
+        return
     if container.status is not Status.RUNNING or container.init is None:
         raise MinirunError(f"Container {container.name} is not running")
+    with instance.store.write():
+        if number in _ends(container):
+            instance.store.set_values(container.id, stop_requested=1)
+        tell(instance.store, container.id, "kill", signal=str(number))
     _signal(container.init, number)
+    if container.paused and number == signal.SIGKILL:
+        thaw(instance, container)
 
 
-def stop(instance: Instance, container: Container, number: int, patience: float | None) -> None:
+def stop(instance: Instance, container: Container, number: int | None, patience: float | None) -> None:
     """The stop signal, then after `patience` seconds (None: for ever) SIGKILL; returns when all is taken back."""
-    if container.init is not None and container.status in ACTIVE:
-        _signal(container.init, number)
+    if container.status not in ACTIVE:
+        return
+    if container.status is Status.RESTARTING:
+        cancel(instance, container)
+    elif container.init is not None:
+        instance.store.set_values(container.id, stop_requested=1)
+        _signal(container.init, number or stop_signal(container))
+        if container.paused:
+            thaw(instance, container)
         if not _wait(container.init, patience):
             _signal(container.init, 9)
     settle(instance, container)
+    with instance.store.write():
+        tell(instance.store, container.id, "stop")
+
+
+def stop_keeping(instance: Instance, container: Container, number: int | None, patience: float | None) -> None:
+    """For a restart: one with --rm is not removed by this end."""
+    if not container.spec.auto_remove:
+        return stop(instance, container, number, patience)
+    instance.store.set_spec(container.id, replace(container.spec, auto_remove=False))
+    try:
+        return stop(instance, container, number, patience)
+    finally:
+        instance.store.set_spec(container.id, container.spec)
+
+
+def stop_signal(container: Container) -> int:
+    return parse_signal(container.spec.stop_signal or "SIGTERM")
+
+
+def cancel(instance: Instance, container: Container) -> None:
+    """One that waits for its next start: there is no process to signal, so its monitor is told."""
+    instance.store.set_values(container.id, stop_requested=1)
+    try:
+        channel = control_connect(str(instance.container_dir(container.id)), ATTACH_SOCKET)
+        channel.sendall(frame(Kind.CANCEL))
+        channel.close()
+    except OSError:
+        pass  # the monitor is about to end; settle sees how it went
+    current = instance.store.container(container.id)
+    if current is not None and current.init is not None:
+        _signal(current.init, 9)  # it has just been started again
 
 
 def settle(instance: Instance, container: Container) -> None:
-    """Wait for the monitor of a container that is ending; if it is gone without a word, take everything back here."""
-    if container.monitor is not None:
-        _wait(container.monitor, _MONITOR_PATIENCE)
+    """Wait for the monitor of a container that is ending; if it is gone without a word, take everything back here.
+
+    Until its record says so, rather than until the monitor is gone: that stays for a reader who is slow.
+    """
+    deadline = time.monotonic() + _MONITOR_PATIENCE
+    current: Container | None = container
+    while current is not None and current.monitor is not None and time.monotonic() < deadline:
+        if _wait(current.monitor, 0.05):
+            break
+        current = instance.store.container(container.id)
     current = instance.store.container(container.id)
     if current is not None and current.status is Status.STARTING and current.command is not None:
         _wait(current.command, _MONITOR_PATIENCE)  # its monitor is lost, and it is taking the start back
@@ -39,12 +100,35 @@ def settle(instance: Instance, container: Container) -> None:
         finish(instance, container.id, KILLED, "its monitor was lost")
 
 
+def thaw(instance: Instance, container: Container) -> None:
+    freezer.thaw(freezer.freezer_group(instance.cgroup, container.id))
+    with instance.store.write():
+        instance.store.set_values(container.id, paused=0)
+        tell(instance.store, container.id, "unpause")
+
+
+def freeze(instance: Instance, container: Container) -> None:
+    if container.status is not Status.RUNNING:
+        raise MinirunError(f"Container {container.id} is not running")
+    if container.paused:
+        raise MinirunError(f"Container {container.id} is already paused")
+    freezer.freeze(freezer.freezer_group(instance.cgroup, container.id))
+    with instance.store.write():
+        instance.store.set_values(container.id, paused=1)
+        tell(instance.store, container.id, "pause")
+
+
+def _ends(container: Container) -> tuple[int, int]:
+    return signal.SIGKILL, stop_signal(container)
+
+
 def remove(instance: Instance, container: Container, force: bool) -> None:
     """Remove a stopped container; with `force` a running one is killed first. Gone meanwhile is fine."""
     if container.status in ACTIVE:
         if not force:
+            state = "paused" if container.paused else container.status
             raise MinirunError(
-                f"cannot remove container {container.name!r}: container is running",
+                f'cannot remove container "{container.name}": container is {state}',
                 "stop the container before removing or force remove: minirun rm -f",
             )
         stop(instance, container, 9, None)

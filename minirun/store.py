@@ -7,6 +7,7 @@ unique because the tables say so. Every allocation is one transaction.
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Network
@@ -24,9 +25,8 @@ from minirun.model import (
     Status,
 )
 
-VERSION = 1
 BUSY_SECONDS = 10
-_SCHEMA = """
+_SCHEMA_1 = """
 create table networks (
     id text primary key, name text not null unique, subnet text not null unique, gateway text not null,
     bridge text not null unique, mtu integer not null, created real not null, last_address integer not null default 0
@@ -56,6 +56,23 @@ when exists (
     and (host_address = '0.0.0.0' or new.host_address = '0.0.0.0')
 ) begin select raise(abort, 'UNIQUE constraint failed: ports overlap'); end;
 """
+_SCHEMA_2 = """
+alter table containers add column paused integer not null default 0;
+alter table containers add column restarts integer not null default 0;
+alter table containers add column stop_requested integer not null default 0;
+alter table containers add column health text not null default '';
+alter table containers add column oom_killed integer not null default 0;
+alter table containers add column held text not null default '{}';
+alter table containers add column second_pin text not null default '';
+create table events (
+    id integer primary key autoincrement, time real not null, type text not null, action text not null,
+    actor text not null, attributes text not null
+) strict;
+create trigger events_end after insert on events begin delete from events where id <= new.id - 10000; end;
+"""
+# Each brings the database one version further; a new one runs them all.
+_SCHEMAS = (_SCHEMA_1, _SCHEMA_2)
+VERSION = len(_SCHEMAS)
 
 
 class Store:
@@ -88,15 +105,16 @@ class Store:
 
     def _prepare(self) -> None:
         version = self.db.execute("pragma user_version").fetchone()[0]
-        if version == 0:
+        if version < VERSION:
             self.db.execute("pragma journal_mode=wal")
             with self.write():
-                if self.db.execute("pragma user_version").fetchone()[0] == 0:
+                version = self.db.execute("pragma user_version").fetchone()[0]
+                for schema in _SCHEMAS[version:]:
                     # executescript would commit first; statement by statement stays within the transaction.
-                    for statement in _statements(_SCHEMA):
+                    for statement in _statements(schema):
                         self.db.execute(statement)
-                    self.db.execute(f"pragma user_version={VERSION}")
-        elif version != VERSION:
+                self.db.execute(f"pragma user_version={VERSION}")
+        elif version > VERSION:
             raise MinirunError(
                 f"the state in {self.root} was written by another version of minirun (format {version}, this one"
                 f" reads {VERSION})",
@@ -147,27 +165,55 @@ class Store:
         )
         return changed.rowcount == 1
 
-    def set_starting(self, container_id: str, command: Process, monitor: Process, sandbox: str, boot: str) -> None:
-        self.db.execute(
+    def set_starting(self, container_id: str, command: Process, monitor: Process, sandbox: str, boot: str) -> bool:
+        """Claim a stopped container for a start; False when it is not stopped (any more)."""
+        changed = self.db.execute(
             "update containers set status = 'starting', command_pid = ?, command_started = ?,"
-            " monitor_pid = ?, monitor_started = ?, sandbox = ?, boot = ?,"
-            " init_pid = null, init_started = null, exit_code = 0, error = '' where id = ?",
+            " monitor_pid = ?, monitor_started = ?, sandbox = ?, boot = ?, init_pid = null, init_started = null,"
+            " exit_code = 0, error = '', paused = 0, restarts = 0, stop_requested = 0, health = '', oom_killed = 0"
+            " where id = ? and status in ('created', 'exited')",
             (command.pid, command.started, monitor.pid, monitor.started, sandbox, boot, container_id),
         )
+        return changed.rowcount == 1
 
     def set_running(self, container_id: str, init: Process, now: float) -> None:
         self.db.execute(
-            "update containers set status = 'running', init_pid = ?, init_started = ?, started_at = ? where id = ?",
+            "update containers set status = 'running', init_pid = ?, init_started = ?, started_at = ?, paused = 0"
+            " where id = ?",
             (init.pid, init.started, now, container_id),
         )
 
-    def set_exited(self, container_id: str, code: int, now: float, error: str) -> None:
-        """The first to say how it ended is right; who cleans up later only finds it said."""
-        self.db.execute(
-            "update containers set status = 'exited', exit_code = ?, finished_at = ?, error = ?"
-            " where id = ? and status in ('starting', 'running', 'created')",
+    def set_restarting(self, container_id: str, code: int, now: float, error: str) -> bool:
+        """It ended and shall start again; False when a user has asked for its end meanwhile."""
+        changed = self.db.execute(
+            "update containers set status = 'restarting', exit_code = ?, finished_at = ?, error = ?,"
+            " restarts = restarts + 1, init_pid = null, init_started = null, paused = 0"
+            " where id = ? and status in ('starting', 'running', 'restarting') and stop_requested = 0",
             (code, now, error, container_id),
         )
+        return changed.rowcount == 1
+
+    def set_exited(self, container_id: str, code: int, now: float, error: str) -> bool:
+        """The first to say how it ended is right; who cleans up later only finds it said."""
+        changed = self.db.execute(
+            "update containers set status = 'exited', exit_code = ?, finished_at = ?, error = ?, paused = 0"
+            " where id = ? and status in ('starting', 'running', 'restarting', 'created')",
+            (code, now, error, container_id),
+        )
+        return changed.rowcount == 1
+
+    def set_values(self, container_id: str, **values: "int | str | float") -> None:
+        """Columns that no state machine guards: paused, health, stop_requested, name, held, second_pin."""
+        names = ", ".join(f"{name} = ?" for name in values)
+        self.db.execute(f"update containers set {names} where id = ?", (*values.values(), container_id))
+
+    def set_spec(self, container_id: str, spec: Spec) -> None:
+        self.db.execute("update containers set spec = ? where id = ?", (json.dumps(spec.to_dict()), container_id))
+
+    def held(self, container_id: str) -> dict[str, str]:
+        """Addresses and ports of the last start, which the next one asks for again: {"network id": "address"}."""
+        row = self.db.execute("select held from containers where id = ?", (container_id,)).fetchone()
+        return json.loads(row[0]) if row else {}
 
     def forget_processes(self, container_id: str) -> None:
         self.db.execute(
@@ -185,9 +231,26 @@ class Store:
     def members(self, sandbox: str) -> list[Container]:
         """The containers whose processes are, or are about to be, in a sandbox."""
         rows = self.db.execute(
-            "select * from containers where sandbox = ? and status in ('starting', 'running')", (sandbox,)
+            "select * from containers where sandbox = ? and status in ('starting', 'running', 'restarting')", (sandbox,)
         )
         return [_container(row) for row in rows]
+
+    # --- events
+
+    def add_event(self, kind: str, action: str, actor: str, attributes: dict[str, str]) -> None:
+        """In the transaction of what it tells of, if there is one. The last 10 000 are kept."""
+        self.db.execute(
+            "insert into events (time, type, action, actor, attributes) values (?, ?, ?, ?, ?)",
+            (time.time(), kind, action, actor, json.dumps(attributes)),
+        )
+
+    def events(self, after: int, since: float = 0, until: float = 1e12) -> list[sqlite3.Row]:
+        return self.db.execute(
+            "select * from events where id > ? and time >= ? and time <= ? order by id", (after, since, until)
+        ).fetchall()
+
+    def last_event(self) -> int:
+        return int(self.db.execute("select coalesce(max(id), 0) from events").fetchone()[0])
 
     # --- networks, endpoints, ports
 
@@ -314,6 +377,12 @@ def _container(row: sqlite3.Row) -> Container:
         finished_at=row["finished_at"],
         exit_code=row["exit_code"],
         error=row["error"],
+        paused=bool(row["paused"]),
+        restarts=row["restarts"],
+        stop_requested=bool(row["stop_requested"]),
+        health=row["health"],
+        oom_killed=bool(row["oom_killed"]),
+        second_pin=row["second_pin"],
     )
 
 

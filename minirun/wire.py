@@ -1,7 +1,11 @@
-"""The words between a command and a monitor, on a stream socket: kind (1 byte), length (4 bytes), body.
+"""The words between commands and a monitor, on stream sockets: kind (1 byte), length (4 bytes), body.
 
-command -> monitor      PLAN (with the sockets that hold ports), GO, STDIN, STDIN_END, RESIZE, SIGNAL
-monitor -> command      STARTED, OUT, ERR, FAILED (code, text), EXITED (code)
+The command that starts a container has a socket to its monitor from birth; others connect to the one that the
+monitor listens on, `attach` in the container's directory.
+
+starting command -> monitor    SPARE (a socket: one more monitor), FDS (sockets that hold ports), PLAN, GO
+any command -> monitor         ATTACH (flags), STDIN, STDIN_END, RESIZE, SIGNAL, CANCEL (do not start it again)
+monitor -> commands            STARTED, OUT, ERR, LOST (text), FAILED (code, text), EXITED (code)
 """
 
 import os
@@ -29,6 +33,14 @@ class Kind(IntEnum):
     FAILED = 10
     EXITED = 11
     FDS = 12
+    ATTACH = 13
+    CANCEL = 14
+    SPARE = 15
+    LOST = 16
+
+
+WANTS_OUTPUT, GIVES_STDIN = 1, 2  # flags of ATTACH
+ATTACH_SOCKET = "attach"
 
 
 def frame(kind: Kind, body: bytes = b"") -> bytes:
@@ -55,6 +67,8 @@ class Parser:
 
 class Outbox:
     """What waits to go out on a non-blocking socket or pipe."""
+
+    spools = False  # whether it can take any amount
 
     def __init__(self) -> None:
         self._pending = bytearray()
@@ -84,3 +98,65 @@ class Outbox:
                 return False
             del self._pending[:sent]
         return True
+
+
+class Spool(Outbox):
+    """An outbox that a slow reader cannot fill: from HIGH_WATER on, frames wait in a file without a name.
+
+    So neither the program nor its log ever waits for whoever looks on. When the disk is full, what waits in the file
+    is dropped, and a LOST frame says so.
+    """
+
+    spools = True
+
+    def __init__(self, directory: str) -> None:
+        super().__init__()
+        self._directory = directory
+        self._file = -1
+        self._read = self._written = 0  # offsets in the file
+
+    def __len__(self) -> int:
+        return len(self._pending) + self._written - self._read
+
+    def add(self, data: bytes) -> None:
+        """One whole frame."""
+        if self._read == self._written and len(self._pending) < HIGH_WATER:
+            self._pending += data
+            return
+        try:
+            if self._file < 0:
+                self._file = os.open(self._directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            view = memoryview(data)
+            while view:
+                view = view[os.pwrite(self._file, view, self._written + len(data) - len(view)) :]
+            self._written += len(data)
+        except OSError as error:
+            lost = self._written - self._read + len(data)
+            self._written = self._read
+            self._pending += frame(Kind.LOST, f"{lost} bytes of output were lost: {error.strerror}".encode())
+
+    def clear(self) -> None:
+        super().clear()
+        self._read = self._written = 0
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def flush(self, write: "socket.socket | int") -> bool:
+        while super().flush(write):
+            if self._pending or self._read == self._written:
+                return True
+            self._refill()
+        self.clear()
+        return False
+
+    def _refill(self) -> None:
+        """Whole frames only, so that one may be put behind them at any time."""
+        while self._read < self._written and len(self._pending) < CHUNK:
+            _, length = _HEADER.unpack(os.pread(self._file, _HEADER.size, self._read))
+            piece = os.pread(self._file, _HEADER.size + length, self._read)
+            self._pending += piece
+            self._read += len(piece)
+        if self._read == self._written:
+            os.ftruncate(self._file, 0)
+            self._read = self._written = 0

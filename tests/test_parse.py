@@ -10,7 +10,7 @@ from minirun import parse
 from minirun.errors import MinirunError
 from minirun.etc import resolvers
 from minirun.log import parse as parse_log
-from minirun.model import ANY_ADDRESS, Mode, Network, NetworkRequest, PortMapping, Spec, Volume
+from minirun.model import ANY_ADDRESS, Mode, Mount, Network, NetworkRequest, PortMapping, Spec
 from minirun.network import ipam
 from minirun.signals import parse_signal
 from minirun.wire import Kind, Parser, frame
@@ -52,8 +52,8 @@ def test_networks(texts: list[str], expected: NetworkRequest) -> None:
 
 
 def test_volumes() -> None:
-    assert parse.parse_volume("/a:/b") == Volume("/a", "/b")
-    assert parse.parse_volume("/a b:/b/../c:ro") == Volume("/a b", "/c", True)
+    assert parse.parse_volume("/a:/b") == Mount("bind", "/a", "/b")
+    assert parse.parse_volume("/a b:/b/../c:ro") == Mount("bind", "/a b", "/c", True)
 
 
 @pytest.mark.parametrize(("text", "number"), [("KILL", 9), ("SIGTERM", 15), ("sigint", 2), ("1", 1)])
@@ -117,7 +117,7 @@ def test_a_spec_survives_the_record() -> None:
         env=(("A", "1"),),
         network=NetworkRequest(Mode.BRIDGE, ("db",), IPv4Address("10.0.0.9")),
         ports=(PortMapping(80, 8080, "udp", LOCAL),),
-        volumes=(Volume("/a", "/b", True),),
+        mounts=(Mount("bind", "/a", "/b", True),),
     )
     assert Spec.from_dict(spec.to_dict()) == spec
 

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 VERBS = {
     "run": "Create and run a new container from an image",
+    "start": "Start one or more stopped containers",
+    "restart": "Restart one or more containers",
+    "attach": "Attach local standard input, output, and error streams to a running container",
+    "wait": "Block until one or more containers stop, then print their exit codes",
+    "pause": "Pause all processes within one or more containers",
+    "unpause": "Unpause all processes within one or more containers",
+    "rename": "Rename a container",
     "ps": "List containers",
     "logs": "Fetch the logs of a container",
     "exec": "Execute a command in a running container",

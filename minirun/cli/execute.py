@@ -1,8 +1,8 @@
 """minirun exec."""
 
 import os
-import select
 import signal
+from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Annotated
 
@@ -16,6 +16,7 @@ from minirun.init.program import StartError
 from minirun.joining import Joined, Request, join
 from minirun.kernel import cgroups, processes, terminal
 from minirun.lookup import find_container
+from minirun.turn import READ, WRITE, Interest, is_ready, turn
 from minirun.wire import CHUNK, HIGH_WATER, Outbox
 
 SETTINGS = {"allow_interspersed_args": False}
@@ -71,43 +72,27 @@ class Relay:
         raw = self.request.tty and self.request.interactive and os.isatty(0)
         with terminal.raw_mode(0) if raw else nullcontext():
             while not processes.wait_gone(self.joined.pidfd, 0):
-                for fd, _ in self._interests(signals).poll():
-                    self._handle(fd, signals)
+                turn(self._interests(signals))
             self._drain()
         status = os.waitstatus_to_exitcode(os.waitpid(self.joined.pid, 0)[1])
         return 128 - status if status < 0 else status
 
-    def _interests(self, signals: attach.SignalPipe) -> select.poll:
-        poll = select.poll()
-        poll.register(self.joined.pidfd, select.POLLIN)
-        poll.register(signals.fd, select.POLLIN)
+    def _interests(self, signals: attach.SignalPipe) -> Iterator[Interest]:
+        yield self.joined.pidfd, READ, lambda: None  # its end ends the loop
+        yield signals.fd, READ, lambda: self._signals(signals)
         for fd in self.joined.outputs:
-            poll.register(fd, select.POLLIN)
+            yield fd, READ, lambda fd=fd: self._read_output(fd)  # type: ignore[misc]
         if self.stdin_open and len(self.to_program) < HIGH_WATER:
-            poll.register(0, select.POLLIN)
+            yield 0, READ, self._read_stdin
         if self.to_program and self.joined.stdin >= 0:
-            mask = select.POLLIN if self.joined.stdin in self.joined.outputs else 0
-            poll.register(self.joined.stdin, select.POLLOUT | mask)
-        return poll
+            yield self.joined.stdin, WRITE, self._feed
 
-    def _handle(self, fd: int, signals: attach.SignalPipe) -> None:
-        if fd == signals.fd:
-            for number in signals.read():
-                self._signal(number)
-        elif fd == 0 and self.stdin_open:
-            self._read_stdin()
-        else:
-            if fd in self.joined.outputs:
-                self._read_output(fd)
-            if fd == self.joined.stdin:
-                self._feed()
-
-    def _signal(self, number: int) -> None:
-        if number == signal.SIGWINCH:
-            if self.joined.terminal >= 0:
+    def _signals(self, signals: attach.SignalPipe) -> None:
+        for number in signals.read():
+            if number != signal.SIGWINCH:
+                processes.signal_send(self.joined.pidfd, number, self.joined.pid)
+            elif self.joined.terminal >= 0:
                 terminal.set_window_size(self.joined.terminal, *attach.size_of_terminal())
-        else:
-            processes.signal_send(self.joined.pidfd, number, self.joined.pid)
 
     def _read_stdin(self) -> None:
         data = os.read(0, CHUNK)
@@ -140,5 +125,5 @@ class Relay:
     def _drain(self) -> None:
         """What the process wrote is in the pipes already; what its own children may write later is not waited for."""
         for fd in list(self.joined.outputs):
-            while fd in self.joined.outputs and select.select([fd], [], [], 0)[0]:
+            while fd in self.joined.outputs and is_ready(fd):
                 self._read_output(fd)

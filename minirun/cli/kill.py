@@ -19,7 +19,7 @@ def command(
     number = parse_signal(name)
 
     def act(container: Container) -> None:
-        send(container, number)
+        send(instance, container, number)
         if number == 9:
             settle(instance, container)
 

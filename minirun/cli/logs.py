@@ -2,15 +2,19 @@
 
 import os
 import sys
-from pathlib import Path
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
+from minirun.cli.moments import moment
 from minirun.cli.opening import open_instance
+from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel import processes
-from minirun.log import Entry, entries
+from minirun.log import Entry, LogReader
 from minirun.lookup import find_container
 from minirun.model import ACTIVE, Container
 
@@ -19,29 +23,60 @@ def command(
     container: Annotated[str, typer.Argument(metavar="CONTAINER")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow log output")] = False,
     timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Show timestamps")] = False,
+    tail: Annotated[str, typer.Option("--tail", "-n", help="Number of lines to show from the end of the logs")] = "all",
+    since: Annotated[
+        str | None, typer.Option("--since", help="Show logs since timestamp (2013-01-02T13:23:37Z) or relative (42m)")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Show logs before a timestamp or relative")] = None,
 ) -> None:
     instance = open_instance()
     found = find_container(instance.store, container)
-    path = instance.container_dir(found.id) / "log"
-    offset = _copy(path, 0, timestamps)
+    if found.spec.log_driver == "none":
+        raise MinirunError("configured logging driver does not support reading", "it is none")
+    reader = LogReader(instance.container_dir(found.id) / "log")
+    window = _Window(moment(since) if since else "", moment(until) if until else "")
+    _write(_tail(reader.entries(), window, tail), timestamps)
     while follow:
         running = _wait(instance, found)
-        offset = _copy(path, offset, timestamps)
+        _write((entry for entry in reader.entries() if window.has(entry)), timestamps)
         if not running:
             return
 
 
-def _copy(path: Path, offset: int, timestamps: bool) -> int:
+@dataclass(frozen=True)
+class _Window:
+    """Stamps are RFC 3339 in UTC with nine digits: text in order of time."""
+
+    since: str
+    until: str
+
+    def has(self, entry: Entry) -> bool:
+        return entry.stamp >= self.since and (not self.until or entry.stamp <= self.until)
+
+
+def _tail(entries: Iterator[Entry], window: _Window, lines: str) -> Iterable[Entry]:
+    """The last `lines` whole lines; "all" or a negative number: everything."""
+    wanted = (entry for entry in entries if window.has(entry))
+    if not lines.isascii() or not lines.isdigit():
+        return wanted
+    kept: deque[list[Entry]] = deque(maxlen=int(lines))
+    line: list[Entry] = []
+    for entry in wanted:
+        line.append(entry)
+        if entry.data.endswith(b"\n"):
+            kept.append(line)
+            line = []
+    if line:
+        kept.append(line)
+    return [entry for line in kept for entry in line]
+
+
+def _write(entries: Iterable[Entry], timestamps: bool) -> None:
     outputs = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
-    try:
-        for entry, behind in entries(path, offset):
-            outputs[entry.stream].write(_text(entry, timestamps))
-            offset = behind
-    except FileNotFoundError:
-        return offset
+    for entry in entries:
+        outputs[entry.stream].write(_text(entry, timestamps))
     for output in outputs.values():
         output.flush()
-    return offset
 
 
 def _text(entry: Entry, timestamps: bool) -> bytes:

@@ -48,7 +48,9 @@ def command_of(container: Container, whole: bool) -> str:
 
 def status_of(container: Container) -> str:
     if container.status is Status.RUNNING:
-        return f"Up {span(time.time() - container.started_at)}"
+        return f"Up {span(time.time() - container.started_at)}" + (" (Paused)" if container.paused else "")
+    if container.status is Status.RESTARTING:
+        return f"Restarting ({container.exit_code}) {ago(container.finished_at)}"
     if container.status is Status.EXITED:
         return f"Exited ({container.exit_code}) {ago(container.finished_at)}"
     return container.status.capitalize()

@@ -1,21 +1,18 @@
 """minirun run: create a container and start it."""
 
 import os
-import sys
 from typing import Annotated
 
 import typer
 
 from minirun import attach, parse
-from minirun.cli.app import exit_with, session, warn
+from minirun.cli.app import exit_with, session
 from minirun.cli.opening import open_instance, require_root
-from minirun.engine import Launch, run
-from minirun.errors import FAILED, ConflictError, MinirunError
+from minirun.cli.starting import confirm, first_launch, follow, free_name
+from minirun.engine import Terms, run
+from minirun.errors import FAILED, MinirunError
 from minirun.image.store import default_command
-from minirun.instance import Instance
-from minirun.lifecycle import finish
-from minirun.model import Container, Spec
-from minirun.names import random_name
+from minirun.model import Spec
 
 SETTINGS = {"allow_interspersed_args": False, "ignore_unknown_options": False}
 
@@ -44,6 +41,11 @@ def command(
     ] = None,
     ip: Annotated[str | None, typer.Option("--ip", help="IPv4 address in the first network")] = None,
     init: Annotated[bool, typer.Option("--init", help="Run an init that forwards signals and reaps processes")] = False,
+    restart: Annotated[str, typer.Option("--restart", help="Restart policy to apply when a container exits")] = "no",
+    sig_proxy: Annotated[
+        bool, typer.Option("--sig-proxy/--no-sig-proxy", help="Proxy received signals to the process")
+    ] = True,
+    detach_keys: Annotated[str, typer.Option("--detach-keys", help="Key sequence for detaching")] = "",
 ) -> None:
     session().fail_with(FAILED)
     spec = Spec(
@@ -57,10 +59,11 @@ def command(
         interactive=interactive,
         auto_remove=remove,
         init=init,
+        restart=parse.parse_restart(restart, remove),
         detach=detach,
         network=parse.parse_network(network or [], ip),
         ports=parse.parse_ports(publish or []),
-        volumes=tuple(parse.parse_volume(text) for text in volume or []),
+        mounts=tuple(parse.parse_volume(text) for text in volume or []),
     )
     if name is not None:
         parse.check_name(name)
@@ -68,48 +71,21 @@ def command(
         raise MinirunError("the input device is not a TTY", "leave out -t when input comes from a pipe or file")
     require_root()
     instance = open_instance()
-    early = session().launch
-    assert early is not None, "__main__ forks a monitor for every run by root"
-    launch = Launch(*early)
-    container = _start(instance, name, spec, launch)
-    exit_with(_follow(instance, container, launch))
-
-
-def _start(instance: Instance, name: str | None, spec: Spec, launch: Launch) -> Container:
-    size = attach.size_of_terminal() if spec.tty else (0, 0)
-    chosen = name or _free_name(instance)
-    return run(instance, chosen, spec, launch, size)
-
-
-def _free_name(instance: Instance) -> str:
-    for _ in range(100):
-        name = random_name()
-        if not instance.store.find_containers(name):
-            return name
-    raise ConflictError("no free random name was found", "give one with --name")
-
-
-def _follow(instance: Instance, container: Container, launch: Launch) -> int:
-    spec = container.spec
-    attachment = attach.Attachment(launch.channel, spec.interactive and not spec.detach, spec.tty, spec.auto_remove)
-    if spec.detach:
-        outcome = attachment.until_started()
-        if outcome is None:
-            print(container.id)
-            return 0
-    else:
-        sys.stdout.flush()
-        outcome = attachment.run()
-    if outcome.code < 0:
-        launch.abandon()
-        finish(instance, container.id, 137, "the monitor of this container was killed, and the container with it")
-        warn(f"minirun: the monitor of container {container.name} was killed, and the container with it")
-        return 137
-    if attachment.reader_gone:
-        return 141
-    if outcome.text:
-        warn(f"minirun: {outcome.text}")
-    return outcome.code
+    launch = first_launch()
+    chosen = name or free_name(instance)
+    manner = attach.Manner(
+        output=not detach,
+        stdin=interactive and not detach,
+        tty=tty,
+        proxy=sig_proxy,
+        detach_keys=attach.parse_detach_keys(detach_keys),
+        end_with_reader=remove,
+    )
+    size = attach.size_of_terminal() if tty else (0, 0)
+    container = run(instance, chosen, spec, launch, Terms(0 if detach else manner.flags, size))
+    if detach:
+        exit_with(confirm(instance, container, launch, container.id))
+    exit_with(follow(instance, container, launch.channel, manner))
 
 
 def _argv(image: str, entrypoint: str | None, words: list[str]) -> tuple[str, ...]:

@@ -64,8 +64,11 @@ def build(plan: Plan) -> None:
     for name in ("hosts", "hostname", "resolv.conf"):
         bind_mount(root, f"{here}/{name}", f"etc/{name}", root.file(f"etc/{name}"), NODEV)
     os.close(root.file(".dockerenv", 0o755))
-    for source, target, read_only in plan.volumes:
-        _volume(root, source, target, read_only)
+    for kind, source, target, read_only, options in plan.mounts:
+        if kind == "tmpfs":
+            filesystem_mount(root, target.lstrip("/"), root.directory(target), "tmpfs", options, NOSUID | NODEV)
+        else:
+            _volume(root, source, target, read_only)
     _covers(root, null)
     pivot_root(f"{here}/rootfs")
 

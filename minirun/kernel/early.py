@@ -26,7 +26,7 @@ def _monitor(fd: int) -> None:
         os.setsid()
         os.closerange(3, fd)
         os.closerange(fd + 1, os.sysconf("SC_OPEN_MAX"))
-        from minirun.monitor import serve
+        from minirun.monitor.waiting import serve
 
         serve(fd)
         code = 0

@@ -83,6 +83,21 @@ def fork(child: Callable[[], int], rescue: Callable[[BaseException], None]) -> i
         os._exit(code)
 
 
+def fork_away() -> bool:
+    """Fork a process that is nobody's child: True in the caller, False in the new one.
+
+    By way of a child that ends at once. Whoever reaps orphans (pid 1, or a subreaper) will reap it.
+    """
+    pid = os.fork()
+    if pid:
+        os.waitpid(pid, 0)
+        return True
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    return False
+
+
 @shell("kill -{number} {pid}")
 def signal_send(pidfd: int, number: int, pid: int) -> None:
     """By descriptor: the number cannot have been given to another process meanwhile. Gone already is fine."""

@@ -109,3 +109,38 @@ def receive_with_fds(channel: socket.socket, size: int, most: int) -> tuple[byte
     """Up to `size` bytes and `most` files, which arrive close-on-exec; b"" at the end of the stream."""
     data, fds, _, _ = socket.recv_fds(channel, size, most, socket.MSG_CMSG_CLOEXEC)
     return data, list(fds)
+
+
+def control_listen(directory: str, name: str) -> socket.socket:
+    """A listening unix socket for root alone; one that a killed process left there is replaced.
+
+    By way of /proc/self/fd: the path itself may be longer than the 107 bytes that unix(7) allows.
+    """
+    fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    before = os.umask(0o177)
+    try:
+        try:
+            os.unlink(name, dir_fd=fd)
+        except FileNotFoundError:
+            pass
+        listener.bind(f"/proc/self/fd/{fd}/{name}")
+        listener.listen(128)
+    finally:
+        os.umask(before)
+        os.close(fd)
+    return listener
+
+
+def control_connect(directory: str, name: str) -> socket.socket:
+    """OSError when nobody listens there."""
+    fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        channel.connect(f"/proc/self/fd/{fd}/{name}")
+    except OSError:
+        channel.close()
+        raise
+    finally:
+        os.close(fd)
+    return channel

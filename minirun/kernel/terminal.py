@@ -2,11 +2,15 @@
 
 import fcntl
 import os
+import signal
 import struct
 import termios
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from minirun.kernel.processes import close_from
 
 _TIOCGPTPEER, _TIOCSPTLCK = 0x5441, 0x40045431
 
@@ -39,10 +43,36 @@ def set_window_size(fd: int, rows: int, columns: int) -> None:
 
 @contextmanager
 def raw_mode(fd: int) -> Iterator[None]:
-    """Within: every key goes to the container, Ctrl-C included. The terminal is given back as it was."""
+    """Within: every key goes to the container, Ctrl-C included. Whatever ends us, the terminal is given back."""
     before = termios.tcgetattr(fd)
+    done = _guard(fd, before)
     try:
         tty.setraw(fd)
         yield
     finally:
         termios.tcsetattr(fd, termios.TCSADRAIN, before)
+        try:
+            os.write(done, b".")
+        except BrokenPipeError:
+            pass  # somebody killed the guard
+        os.close(done)
+
+
+def _guard(fd: int, before: list[Any]) -> int:
+    """A process that gives the terminal back when we are killed. It ends quietly when told that it was done.
+
+    It shares nothing with us but the terminal, and one end of a pipe whose other end dies with us.
+    """
+    watched, done = os.pipe()
+    if os.fork():
+        os.close(watched)
+        return done
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            signal.signal(number, signal.SIG_IGN)  # also SIGTTOU: we may be in the background by then
+        close_from(0, (fd, watched))
+        if not os.read(watched, 1):
+            termios.tcsetattr(fd, termios.TCSADRAIN, before)
+    finally:
+        os._exit(0)

@@ -71,7 +71,11 @@ class Bridge:
     ) -> IPv4Address:
         network = _network(instance, name)
         used, last = instance.store.used_addresses(network.id)
-        free = ipam.check_address(network, wanted, used) if wanted else ipam.next_address(network, used, last)
+        free = ipam.check_address(network, wanted, used) if wanted else None
+        if free is None and (before := instance.store.held(container.id).get(network.id)) is not None:
+            wish = IPv4Address(before)
+            free = None if int(wish) in used else wish
+        free = free or ipam.next_address(network, used, last)
         instance.store.add_endpoint(Endpoint(container.id, position, network.id, free))
         return free
 

@@ -3,7 +3,7 @@
 import errno
 import socket
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from minirun.errors import FAILED, ConflictError, MinirunError
@@ -12,8 +12,12 @@ from minirun.model import PortMapping, Publication
 from minirun.store import Store
 
 
-def hold(store: Store, mappings: Iterable[PortMapping]) -> tuple[tuple[PortMapping, ...], list[socket.socket]]:
+def hold(
+    store: Store, mappings: Iterable[PortMapping], wishes: Mapping[str, str]
+) -> tuple[tuple[PortMapping, ...], list[socket.socket]]:
     """Take every port on the host, before anything else is changed; all or none.
+
+    `wishes` are the random ports of an earlier start: each is taken again if it is free.
 
     Returns the mappings with random ports filled in, and the sockets that hold them: they live as long as the
     container's monitor keeps them, so no other process can take a published port meanwhile.
@@ -22,7 +26,7 @@ def hold(store: Store, mappings: Iterable[PortMapping]) -> tuple[tuple[PortMappi
     sockets: list[socket.socket] = []
     try:
         for mapping in mappings:
-            sockets.append(_hold(store, mapping))
+            sockets.append(_hold_wish(mapping, wishes.get(wish_key(mapping))) or _hold(store, mapping))
             filled.append(replace(mapping, host_port=sockets[-1].getsockname()[1]))
     except BaseException:
         for holder in sockets:
@@ -37,6 +41,19 @@ def record(store: Store, publication: Publication) -> None:
         store.add_port(publication)
     except sqlite3.IntegrityError as error:
         raise _taken(store, publication.mapping) from error
+
+
+def wish_key(mapping: PortMapping) -> str:
+    return f"{mapping.host_address}:{mapping.container_port}/{mapping.protocol}"
+
+
+def _hold_wish(mapping: PortMapping, wish: str | None) -> socket.socket | None:
+    if mapping.host_port or wish is None:
+        return None
+    try:
+        return port_hold(mapping.protocol, str(mapping.host_address), int(wish))
+    except OSError:
+        return None
 
 
 def _hold(store: Store, mapping: PortMapping) -> socket.socket:

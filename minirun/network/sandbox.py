@@ -15,6 +15,8 @@ def leave(instance: Instance, container: Container) -> None:
     if not container.sandbox:
         return
     netns_del(container.name)
+    if container.second_pin:
+        netns_del(container.second_pin)
     store = instance.store
     with store.write():
         if store.members(container.sandbox):

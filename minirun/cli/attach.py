@@ -1,0 +1,56 @@
+"""minirun attach."""
+
+import os
+import socket
+from typing import Annotated
+
+import typer
+
+from minirun.attach import DETACHED, Attachment, Manner
+from minirun.cli.app import exit_with, warn
+from minirun.cli.opening import open_instance
+from minirun.cli.start import manner_for
+from minirun.cli.starting import tell
+from minirun.errors import MinirunError
+from minirun.instance import Instance
+from minirun.kernel.sockets import control_connect
+from minirun.lookup import find_container
+from minirun.model import Container, Status
+from minirun.wire import ATTACH_SOCKET
+
+
+def command(
+    container: Annotated[str, typer.Argument(metavar="CONTAINER")],
+    no_stdin: Annotated[bool, typer.Option("--no-stdin", help="Do not attach STDIN")] = False,
+    sig_proxy: Annotated[
+        bool, typer.Option("--sig-proxy/--no-sig-proxy", help="Proxy all received signals to the process")
+    ] = True,
+    detach_keys: Annotated[str, typer.Option("--detach-keys", help="Key sequence for detaching")] = "",
+) -> None:
+    instance = open_instance()
+    found = find_container(instance.store, container)
+    if found.status is not Status.RUNNING:
+        raise MinirunError("cannot attach to a stopped container, start it first", f"minirun start -ai {container}")
+    if found.paused:
+        raise MinirunError("cannot attach to a paused container, unpause it first", f"minirun unpause {container}")
+    manner = manner_for(found, not no_stdin, sig_proxy, detach_keys)
+    if manner.tty and manner.stdin and not os.isatty(0):
+        raise MinirunError("the input device is not a TTY")
+    exit_with(_joined(instance, found, manner))
+
+
+def _joined(instance: Instance, container: Container, manner: Manner) -> int:
+    attachment = Attachment(connect(instance, container), manner)
+    attachment.join()
+    outcome = attachment.run()
+    if outcome is DETACHED:
+        warn("read escape sequence")
+        return 1
+    return tell(instance, container, outcome)
+
+
+def connect(instance: Instance, container: Container) -> socket.socket:
+    try:
+        return control_connect(str(instance.container_dir(container.id)), ATTACH_SOCKET)
+    except OSError as error:
+        raise MinirunError(f"container {container.name} has just ended") from error

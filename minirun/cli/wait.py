@@ -1,0 +1,58 @@
+"""minirun wait."""
+
+import socket
+from typing import Annotated
+
+import typer
+
+from minirun.attach import GONE, Attachment, Manner
+from minirun.cli.app import exit_with, warn
+from minirun.cli.opening import open_instance
+from minirun.errors import MinirunError
+from minirun.instance import Instance
+from minirun.kernel.sockets import control_connect
+from minirun.lifecycle import reconcile
+from minirun.lookup import find_container
+from minirun.model import ACTIVE, Container, Status
+from minirun.stopping import settle
+from minirun.wire import ATTACH_SOCKET
+
+
+def command(containers: Annotated[list[str], typer.Argument(metavar="CONTAINER...")]) -> None:
+    """Connected to all before waiting for any: one with --rm can be asked only while it runs."""
+    instance = open_instance()
+    failed = False
+    waiting: list[tuple[Container, socket.socket | None]] = []
+    for reference in containers:
+        try:
+            found = find_container(instance.store, reference)
+            waiting.append((found, _connect(instance, found)))
+        except MinirunError as error:
+            warn(f"minirun: {error.message}")
+            failed = True
+    for container, channel in waiting:
+        print(_code(instance, container, channel), flush=True)
+    exit_with(1 if failed else 0)
+
+
+def _connect(instance: Instance, container: Container) -> socket.socket | None:
+    """None: it has ended, and its record says how."""
+    if container.status not in ACTIVE:
+        return None
+    try:
+        return control_connect(str(instance.container_dir(container.id)), ATTACH_SOCKET)
+    except OSError:
+        return None
+
+
+def _code(instance: Instance, container: Container, channel: socket.socket | None) -> int:
+    if channel is not None:
+        outcome = Attachment(channel, Manner(output=False, proxy=False)).until_ended()
+        if outcome is not GONE:
+            return outcome.code
+    settle(instance, container)
+    reconcile(instance)
+    current = instance.store.container(container.id)
+    if current is None:
+        raise MinirunError(f"container {container.name} was removed before it told its exit code")
+    return 0 if current.status is Status.CREATED else current.exit_code

@@ -1,0 +1,192 @@
+"""Where each cgroup controller lives on this host, and groups in whatever hierarchy that is (cgroups(7)).
+
+A controller is bound to one hierarchy: the v2 one (all of them, on pure v2 hosts), or a v1 one of its own or shared
+with another (`cpu,cpuacct`). So a container has one group on a v2 host, and on hybrid and v1 hosts one more in each
+v1 hierarchy that it needs, all of the same name: <top>/<instance>/<container id>.
+
+Controllers are called here as v2 calls them; v1 says blkio for io.
+"""
+
+import errno
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from minirun.errors import FAILED, MinirunError
+from minirun.kernel import cgroups
+from minirun.kernel.seam import shell
+
+_V1_NAMES = {name: name for name in ("memory", "cpu", "cpuacct", "cpuset", "pids", "freezer")} | {"blkio": "io"}
+_TURNS, _PAUSE = 200, 0.005  # a second in all: how long a killed member may take to leave its group
+
+
+@dataclass(frozen=True)
+class Home:
+    """The hierarchy that a controller is bound to."""
+
+    top: Path
+    v2: bool
+
+
+@cache
+def homes() -> dict[str, Home]:
+    return find_homes(Path("/proc/self/mountinfo").read_text(), cgroups.unified())
+
+
+def find_homes(mountinfo: str, unified: Path | None) -> dict[str, Home]:
+    """From the text of /proc/PID/mountinfo (proc_pid_mountinfo(5)) and the place of the v2 hierarchy."""
+    found: dict[str, Home] = {}
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(" - ")
+        kind, _, options = after.split(" ", 2)
+        top = Path(before.split()[4])
+        # `tasks` is there only in v1. A later mount may hide this one, and mountinfo would still list it.
+        if kind == "cgroup" and (top / "tasks").exists():
+            for option in options.split(","):
+                if option in _V1_NAMES:
+                    found.setdefault(_V1_NAMES[option], Home(top, v2=False))
+    if unified is not None:
+        for name in (unified / "cgroup.controllers").read_text().split():
+            found.setdefault(name, Home(unified, v2=True))
+    return found
+
+
+def existing(instance: str, container_id: str) -> list[Path]:
+    """Every group that a container has, the v2 one first. It needs no record of what was asked for."""
+    unified = cgroups.unified()
+    tops = ([unified] if unified else []) + [home.top for home in homes().values()]
+    paths = [top / instance / container_id for top in dict.fromkeys(tops)]
+    return [path for path in paths if path.exists()]
+
+
+def home_at(path: Path) -> tuple[set[str], bool]:
+    """The controllers that act on a group, and whether it is a v2 one."""
+    found = {name: home for name, home in homes().items() if path.is_relative_to(home.top)}
+    return set(found), any(home.v2 for home in found.values())
+
+
+# --- groups
+
+
+def group_ensure(path: Path, wanted: Iterable[str]) -> None:
+    """Make a group in which the `wanted` controllers act and processes may live; it may be there already."""
+    for _ in range(_TURNS):
+        try:
+            cgroups.cgroup_add(path)
+            return _prepare(path, set(wanted))
+        except FileNotFoundError:
+            continue  # the end of another container has just removed the directory above
+    raise MinirunError(f"cgroup {path} is removed as often as it is made", "", FAILED)
+
+
+def _prepare(path: Path, wanted: set[str]) -> None:
+    above = path.parent
+    if (path / "cgroup.subtree_control").exists():
+        for group in (above.parent, above):
+            _pass_on(group, wanted)
+    elif (path / "cpuset.mems").exists():
+        for group in (above, path):
+            _fill_cpuset(group)
+
+
+def _pass_on(group: Path, wanted: set[str]) -> None:
+    """Let controllers act on the children of a v2 group, which they do only where each level above says so.
+
+    No internal processes: a group other than the real root cannot have members and pass controllers on (cgroups(7)).
+    <instance> has none, only the containers' groups below it have. But where minirun runs in a container, what it
+    sees as the root is an ordinary group, and full of processes.
+    """
+    missing = wanted - set((group / "cgroup.subtree_control").read_text().split())
+    if not missing:
+        return
+    names = " ".join(f"+{name}" for name in sorted(missing))
+    try:
+        controllers_on(group, names)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        raise MinirunError(
+            f"cgroup {group} has processes of its own, so the kernel lets no controllers act below it ({names})",
+            "move them into a group below it, or start minirun on the host itself",
+            FAILED,
+        ) from error
+
+
+def _fill_cpuset(group: Path) -> None:
+    """A v1 cpuset is born without CPUs and memory nodes, and no process may enter it so."""
+    for name in ("cpuset.mems", "cpuset.cpus"):
+        if not (group / name).read_text().strip():
+            setting_write(group, name, (group.parent / name).read_text().strip())
+
+
+@shell("echo '{names}' > {group}/cgroup.subtree_control")
+def controllers_on(group: Path, names: str) -> None:
+    (group / "cgroup.subtree_control").write_text(names)
+
+
+@shell("echo {value} > {group}/{name}")
+def setting_write(group: Path, name: str, value: str) -> None:
+    # With the newline: of nothing at all, the kernel would not even be told.
+    (group / name).write_text(f"{value}\n")
+
+
+# --- members
+
+
+@shell("echo {pid} > {group}/cgroup.procs")
+def member_add(group: Path, pid: int) -> None:
+    """Move a process with all its threads, but not its children. 0: the caller itself (before it changes root)."""
+    (group / "cgroup.procs").write_text(str(pid))
+
+
+def enter(paths: Sequence[Path], pid: int = 0) -> None:
+    """Move a process into each group. One that has ended already is fine: who waits for it will notice."""
+    for path in paths:
+        try:
+            member_add(path, pid)
+        except ProcessLookupError:
+            return
+
+
+def adopt(path: Path, members: Callable[[], Iterable[int]]) -> None:
+    """Move running processes into a new group, again until no child was born outside of it meanwhile."""
+    for _ in range(_TURNS):
+        outside = set(members()) - set(cgroups.cgroup_pids(path))
+        for pid in outside:
+            enter([path], pid)
+        if not outside:
+            return
+
+
+def members(path: Path) -> list[int]:
+    """Every process in a group and below it."""
+    found: list[int] = []
+    for directory, _, _ in os.walk(path):
+        try:
+            found += cgroups.cgroup_pids(Path(directory))
+        except OSError as error:
+            if error.errno not in (errno.ENODEV, errno.EOPNOTSUPP):  # just removed; threaded: counted above
+                raise
+    return found
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Remove groups, and what the container may have made in them. Gone already is fine; members must be dying."""
+    for path in paths:
+        for directory, _, _ in os.walk(path, topdown=False):
+            _remove_one(Path(directory))
+
+
+def _remove_one(group: Path) -> None:
+    """A killed member leaves its group a moment after it stops running."""
+    for _ in range(_TURNS):
+        try:
+            return cgroups.cgroup_del(group)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            time.sleep(_PAUSE)
+    return cgroups.cgroup_del(group)

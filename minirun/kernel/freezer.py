@@ -1,0 +1,65 @@
+"""Stopping a container where it stands, and letting it go on: the v2 group's switch, or v1's freezer controller.
+
+Signals do not do: a process sees SIGSTOP in its parent, and SIGCONT can come from anybody. In v2 a frozen process can
+still be killed; in v1 a kill waits until the thaw.
+"""
+
+import time
+from pathlib import Path
+
+from minirun.errors import FAILED, MinirunError
+from minirun.kernel import cgroups, controllers
+
+_PATIENCE = 10.0  # seconds; a process in the middle of a system call that cannot be interrupted holds it up
+
+
+def freezer_group(instance: str, container_id: str) -> Path:
+    """The group to freeze: the v2 one, which needs no controller for it, or on v1-only hosts the freezer's."""
+    group = cgroups.container_cgroup(instance, container_id)
+    home = controllers.homes().get("freezer")
+    if group is None and home is not None:
+        group = home.top / instance / container_id
+    if group is None:
+        raise MinirunError(
+            "this host has neither a v2 cgroup hierarchy nor a v1 freezer to pause a container with",
+            "it is for the host to mount one: mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified",
+            FAILED,
+        )
+    return group
+
+
+def freeze(group: Path) -> None:
+    """Returns when all members stand still. If they do not, all go on, and that is an error."""
+    _switch(group, True)
+    deadline = time.monotonic() + _PATIENCE
+    while not is_frozen(group):
+        if time.monotonic() > deadline:
+            _switch(group, False)
+            raise MinirunError(
+                f"not all processes in {group} could be stopped within {_PATIENCE:.0f} s",
+                "one of them waits for a device or a file system: look for state D in ps",
+                FAILED,
+            )
+        time.sleep(0.001)
+
+
+def thaw(group: Path) -> None:
+    """Gone already is fine: the container has ended, and its group with it."""
+    try:
+        _switch(group, False)
+    except FileNotFoundError:
+        pass
+
+
+def is_frozen(group: Path) -> bool:
+    """All members stand still; not yet, while some of them are still running into it."""
+    if (group / "cgroup.freeze").exists():
+        return "frozen 1" in (group / "cgroup.events").read_text().splitlines()
+    return (group / "freezer.state").read_text().strip() == "FROZEN"
+
+
+def _switch(group: Path, frozen: bool) -> None:
+    if (group / "cgroup.freeze").exists():
+        controllers.setting_write(group, "cgroup.freeze", "1" if frozen else "0")
+    else:
+        controllers.setting_write(group, "freezer.state", "FROZEN" if frozen else "THAWED")

@@ -1,0 +1,226 @@
+"""What a container may use at most, kept by the kernel's cgroup controllers: cgroup-v1/*.rst and cgroup-v2.rst.
+
+`_V1` and `_V2` say which file stands for which limit. A limit that nobody asked for is never
+written; one that this host cannot keep is refused, never ignored.
+"""
+
+import errno
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from minirun.errors import FAILED, MinirunError
+from minirun.kernel import cgroups, controllers
+
+_PERIOD = 100_000  # microseconds, the kernel's default: a share of a CPU is a quota of each such period
+_LEAST_QUOTA = 1_000
+_NANO = 1_000_000_000
+_LEAST_SHARES, _MOST_SHARES, _MOST_WEIGHT = 2, 262_144, 10_000
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Limits:
+    """Plain values, so that dataclasses.astuple and marshal can carry them. 0 and "" mean: not limited."""
+
+    memory: int = 0  # bytes
+    memory_swap: int = 0  # bytes, memory and swap together; 0: twice `memory`, as Docker has it; -1: no limit
+    memory_reservation: int = 0  # bytes; what is kept for it when memory is short
+    nano_cpus: int = 0  # 1_000_000_000 is one CPU
+    cpu_shares: int = 0  # v1's scale, 2 to 262144, where 1024 is everybody's
+    cpuset_cpus: str = ""  # such as 0-1,3
+    pids: int = 0  # processes and threads; -1: no limit
+    blkio_weight: int = 0  # 10 to 1000
+
+
+@dataclass(frozen=True)
+class Write:
+    """One value for one file of a group; `other` is the same for kernels that know it by another name."""
+
+    controller: str
+    option: str  # what the user knows it by
+    name: str
+    value: str
+    other: tuple[str, str] | None = None
+    needed: bool = True  # False: where the file is missing, Docker does without
+
+
+def weight_of_shares(shares: int) -> int:
+    """v1 shares (2..262144, everybody's 1024) as v2 weight (1..10000, everybody's 100): those three points coincide.
+
+    A curve through them, 10^((l^2 + 125 l)/612 - 7/34) with l = log2(shares), as in runc since 1.3.2 and crun since
+    1.23. Before, both used a straight line, which made 39 of 1024: a container then lost against its neighbours.
+    """
+    log = math.log2(min(max(shares, _LEAST_SHARES), _MOST_SHARES))
+    return min(math.ceil(round(10 ** ((log * log + 125 * log) / 612 - 7 / 34), 9)), _MOST_WEIGHT)
+
+
+def io_weight_of_blkio(weight: int) -> int:
+    """10..1000 stretched to v2's 1..10000, as runc does."""
+    return 1 + (weight - 10) * 9999 // 990
+
+
+def swap_total(limits: Limits) -> int:
+    """Bytes of memory and swap together, or -1."""
+    if not limits.memory:
+        return -1
+    return limits.memory_swap or 2 * limits.memory
+
+
+def _swap_alone(limits: Limits) -> int | str:
+    return "max" if swap_total(limits) < 0 else swap_total(limits) - limits.memory
+
+
+def _quota(limits: Limits) -> int:
+    """Microseconds a period, or 0; the kernel takes no less than a millisecond."""
+    return limits.nano_cpus and max(_LEAST_QUOTA, limits.nano_cpus * _PERIOD // _NANO)
+
+
+def _tasks(limits: Limits) -> int | str:
+    return limits.pids if limits.pids > 0 else "max"
+
+
+# The controller, Docker's option, the file, and its value: for Limits(), what a new group has.
+_Row = tuple[str, str, str, Callable[[Limits], int | str]]
+_V1: tuple[_Row, ...] = (
+    ("memory", "--memory", "memory.limit_in_bytes", lambda of: of.memory or -1),
+    ("memory", "--memory-swap", "memory.memsw.limit_in_bytes", swap_total),
+    ("memory", "--memory-reservation", "memory.soft_limit_in_bytes", lambda of: of.memory_reservation or -1),
+    ("cpu", "--cpus", "cpu.cfs_quota_us", lambda of: _quota(of) or -1),
+    ("cpu", "--cpu-shares", "cpu.shares", lambda of: of.cpu_shares or 1024),
+    ("cpuset", "--cpuset-cpus", "cpuset.cpus", lambda of: of.cpuset_cpus),
+    ("pids", "--pids-limit", "pids.max", _tasks),
+    # The name that BFQ gives it; CFQ, gone since Linux 5.0, said blkio.weight.
+    ("io", "--blkio-weight", "blkio.bfq.weight", lambda of: of.blkio_weight or 100),
+)
+_V2: tuple[_Row, ...] = (
+    ("memory", "--memory", "memory.max", lambda of: of.memory or "max"),
+    ("memory", "--memory-swap", "memory.swap.max", _swap_alone),
+    ("memory", "--memory-reservation", "memory.low", lambda of: of.memory_reservation),
+    ("cpu", "--cpus", "cpu.max", lambda of: f"{_quota(of) or 'max'} {_PERIOD}"),
+    ("cpu", "--cpu-shares", "cpu.weight", lambda of: weight_of_shares(of.cpu_shares or 1024)),
+    ("cpuset", "--cpuset-cpus", "cpuset.cpus", lambda of: of.cpuset_cpus),
+    ("pids", "--pids-limit", "pids.max", _tasks),
+    ("io", "--blkio-weight", "io.bfq.weight", lambda of: of.blkio_weight or 100),
+)
+
+
+def writes(old: Limits, new: Limits, *, v2: bool) -> list[Write]:
+    """What to write, and in which order, to get from one set of limits to another; a new group has Limits()."""
+    found = []
+    for controller, option, name, value_of in _V2 if v2 else _V1:
+        if value_of(new) != value_of(old):
+            other = _other_weight(new, v2) if controller == "io" else None
+            needed = option != "--memory-swap" or new.memory_swap > 0
+            found.append(Write(controller, option, name, str(value_of(new)), other, needed))
+    if not v2 and _raises_swap(old, new):
+        found.sort(key=lambda write: write.option != "--memory-swap")  # stable: only this one moves
+    return found
+
+
+def _raises_swap(old: Limits, new: Limits) -> bool:
+    """v1 refuses memsw < memory at every moment. So what falls, falls memory first; what rises, rises memsw first."""
+    before, after = swap_total(old), swap_total(new)
+    return before >= 0 and (after < 0 or after > before)
+
+
+def _other_weight(limits: Limits, v2: bool) -> tuple[str, str]:
+    if not v2:
+        return "blkio.weight", str(limits.blkio_weight or 500)
+    return "io.weight", str(io_weight_of_blkio(limits.blkio_weight) if limits.blkio_weight else 100)
+
+
+# --- the host
+
+
+def groups(instance: str, container_id: str, limits: Limits) -> list[Path]:
+    """The groups that keep these limits; they need not exist yet. What the host cannot keep is refused.
+
+    On a v1-only host also the freezer's, always: there it does what the v2 group does elsewhere, which is to hold
+    the container's processes together.
+    """
+    homes = controllers.homes()
+    tops = []
+    for write in writes(Limits(), limits, v2=False):
+        if write.controller not in homes:
+            raise _no_controller(write)
+        tops.append(homes[write.controller].top)
+    if cgroups.unified() is None and "freezer" in homes:
+        tops.append(homes["freezer"].top)
+    return [top / instance / container_id for top in dict.fromkeys(tops)]
+
+
+def apply(paths: Sequence[Path], limits: Limits) -> None:
+    """Make the groups and set their limits, before anything runs in them."""
+    update(paths, Limits(), limits)
+
+
+def update(paths: Sequence[Path], old: Limits, new: Limits, members: Callable[[], Iterable[int]] | None = None) -> None:
+    """From one set of limits to another. `paths`: the groups that exist, and those that the new limits need.
+
+    A group that this makes takes in the container's `members`. In v1, what memory they have already stays accounted
+    where it was. In v2, a memory limit below what is used kills; v1 refuses it.
+    """
+    for path in dict.fromkeys(paths):
+        here, v2 = controllers.home_at(path)
+        fresh = not path.exists()
+        asked = [write for write in writes(Limits() if fresh else old, new, v2=v2) if write.controller in here]
+        controllers.group_ensure(path, [write.controller for write in asked])
+        for write in asked:
+            _set(path, write)
+        if fresh and members is not None:
+            controllers.adopt(path, members)
+
+
+def _set(path: Path, write: Write) -> None:
+    name, value = write.name, write.value
+    if not (path / name).exists() and write.other:
+        name, value = write.other
+    if not (path / name).exists():
+        if write.needed:
+            raise _no_file(write)
+        return
+    if name == "cpuset.cpus" and not value and not (path / "cgroup.subtree_control").exists():
+        value = (path.parent / name).read_text().strip()  # v1 has no word for "as above"
+    try:
+        controllers.setting_write(path, name, value)
+    except OSError as error:
+        if error.errno == errno.EBUSY and write.controller == "memory":
+            raise MinirunError(
+                f"{write.option} {value}: the container uses more than that now",
+                "choose a higher limit, or stop the container first",
+                FAILED,
+            ) from error
+        raise
+
+
+def _no_controller(write: Write) -> MinirunError:
+    name = write.controller if write.controller != "io" else "io (blkio)"
+    return MinirunError(
+        f"{write.option}: this host has no {name} cgroup controller to keep that limit with",
+        f"the host's kernel has to offer one, and the host to mount it (/proc/cgroups); or leave {write.option} out",
+        FAILED,
+    )
+
+
+def _no_file(write: Write) -> MinirunError:
+    why = {
+        "--blkio-weight": "no I/O scheduler of this kernel knows weights (BFQ would)",
+        "--memory-swap": "this kernel does not account for swap (swapaccount=1 at boot)",
+    }
+    wanted = f"{write.name} or {write.other[0]}" if write.other else write.name
+    return MinirunError(
+        f"{write.option}: {why.get(write.option, 'this kernel cannot keep that limit')}: no file {wanted}",
+        f"it is for the host's kernel to offer it; or leave {write.option} out",
+        FAILED,
+    )
+
+
+def cpus_available() -> str:
+    """The CPUs that a container can be given, in the kernel's list format: 0-3,6 (cpuset(7))."""
+    home = controllers.homes().get("cpuset")
+    tops = [home.top / name for name in ("cpuset.cpus.effective", "cpuset.effective_cpus")] if home else []
+    for file in (*tops, Path("/sys/devices/system/cpu/online")):
+        if file.exists():
+            return file.read_text().strip()
+    return "0"

@@ -1,0 +1,219 @@
+"""One run of the container's program: its first process, its pipes or terminal, and how its start went."""
+
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from minirun.errors import FAILED
+from minirun.init.program import execve_failed
+from minirun.init.start import first_process
+from minirun.kernel import processes, terminal
+from minirun.kernel.sockets import receive_with_fds
+from minirun.plan import Plan
+from minirun.turn import READ, WRITE, Interest, is_ready
+from minirun.wire import CHUNK, HIGH_WATER, Kind, Outbox
+
+_ERRNO = struct.Struct("i")
+
+
+class Program:
+    """Everything that the first process will need is imported and opened before it is made."""
+
+    def __init__(
+        self, plan: Plan, stub: int, on_started: Callable[[], None], on_output: Callable[[Kind, bytes], None]
+    ) -> None:
+        self.plan = plan
+        self.on_started = on_started
+        self.on_output = on_output
+        self.inbox = Outbox()  # what waits for the program's standard input
+        self.stdin = self.terminal = -1
+        self.outputs: dict[int, Kind] = {}
+        self.go = self.ready = self.started = self.stdin_ending = False
+        self.failure: tuple[int, str] | None = None
+        self._spawn(stub)
+
+    def _spawn(self, stub: int) -> None:
+        plan = self.plan
+        self._line, theirs = socket.socketpair()
+        self._error, error_fd = os.pipe()
+        ours, stdio = ([], ()) if plan.tty else self._pipes()
+        self.pid, self.pidfd = processes.clone_container(Path(plan.cgroup) if plan.cgroup else None)
+        if self.pid == 0:
+            first_process(plan, theirs, stdio, error_fd, stub)
+        theirs.close()
+        for fd in (error_fd, stub, *stdio):
+            os.close(fd)
+        if ours:
+            self.stdin = ours[0]
+            self.outputs = {ours[1]: Kind.OUT, ours[2]: Kind.ERR}
+
+    def _pipes(self) -> tuple[list[int], tuple[int, ...]]:
+        if self.plan.interactive:
+            stdin, our_stdin = os.pipe()
+            os.set_blocking(our_stdin, False)
+        else:
+            stdin, our_stdin = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), -1
+        our_stdout, stdout = os.pipe()
+        our_stderr, stderr = os.pipe()
+        return [our_stdin, our_stdout, our_stderr], (stdin, stdout, stderr)
+
+    # --- the loop's side
+
+    def interests(self, read_output: bool) -> Iterator[Interest]:
+        yield self.pidfd, READ, _nothing  # its end ends the loop
+        if read_output:
+            for fd in self.outputs:
+                yield fd, READ, lambda fd=fd: self.read_output(fd)  # type: ignore[misc]
+        if self.inbox and (sink := self.input()) >= 0:
+            yield sink, WRITE, self.feed
+        if not self.started and self._error >= 0:
+            yield self._error, READ, self._read_exec_result
+        if not self.ready:
+            yield self._line.fileno(), READ, self._read_line
+
+    def has_ended(self) -> bool:
+        return processes.wait_gone(self.pidfd, 0)
+
+    @property
+    def takes_input(self) -> bool:
+        return len(self.inbox) < HIGH_WATER
+
+    def release(self) -> None:
+        """GO: the network is wired."""
+        self.go = True
+        if self.ready and self.failure is None:
+            try:
+                self._line.sendall(b"G")
+            except BrokenPipeError:
+                pass  # it died meanwhile: its end is noticed next
+
+    def abort(self, why: str) -> None:
+        self.failure = (FAILED, why)
+        self.signal(9)
+
+    def signal(self, number: int) -> None:
+        processes.signal_send(self.pidfd, number, self.pid)
+
+    def resize(self, rows: int, columns: int) -> None:
+        if self.terminal >= 0:
+            terminal.set_window_size(self.terminal, rows, columns)
+
+    # --- how the start went
+
+    def _read_line(self) -> None:
+        data, fds = receive_with_fds(self._line, CHUNK, 1)
+        self.ready = True
+        if not data:
+            return  # it died without a word: its end is noticed next
+        if data[:1] == b"E":
+            self.failure = (data[1], data[2:].decode("utf-8", "replace"))
+        elif fds:
+            self.terminal = fds[0]
+            os.set_blocking(self.terminal, False)
+            self.outputs = {self.terminal: Kind.OUT}
+        if self.go:
+            self.release()
+
+    def _read_exec_result(self) -> None:
+        """End of file: the exec worked. Four bytes: it did not. A message on the line: something before it did not."""
+        data = os.read(self._error, _ERRNO.size)
+        os.close(self._error)
+        self._error = -1
+        if data:
+            reason = execve_failed(_ERRNO.unpack(data)[0], self.plan.argv[0])
+            self.failure = (reason.code, reason.text)
+            return
+        self._read_late_failure()
+        if self.failure is None:
+            self.started = True
+            self.on_started()
+
+    def _read_late_failure(self) -> None:
+        """Between GO and the exec the first process may still say `E`: an unknown user, a missing program."""
+        self._line.setblocking(False)
+        try:
+            data = self._line.recv(CHUNK)
+        except BlockingIOError:
+            return
+        if data[:1] == b"E":
+            self.failure = (data[1], data[2:].decode("utf-8", "replace"))
+
+    # --- streams
+
+    def read_output(self, fd: int) -> None:
+        try:
+            data = os.read(fd, CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:  # EIO: the last holder of the terminal is gone
+            data = b""
+        if data:
+            self.on_output(self.outputs[fd], data)
+        else:
+            del self.outputs[fd]
+            if fd != self.terminal:
+                os.close(fd)
+
+    def drain(self) -> None:
+        """pid 1 is gone and the kernel has killed the rest: what is in the pipes is all there will be."""
+        for fd in list(self.outputs):
+            os.set_blocking(fd, False)
+            while fd in self.outputs and is_ready(fd):
+                self.read_output(fd)
+
+    def input(self) -> int:
+        return self.terminal if self.plan.tty else self.stdin
+
+    def give(self, data: bytes) -> None:
+        self.inbox.add(data)
+        self.feed()
+
+    def end_input(self) -> None:
+        self.stdin_ending = True
+        self.feed()
+
+    def feed(self) -> None:
+        """Write what the program takes now; close its input once it has ended and all of it is written."""
+        sink = self.input()
+        if sink < 0 and not self.ready:
+            return  # its terminal is still to come
+        if sink < 0 or not self.inbox.flush(sink) or (self.stdin_ending and not self.inbox):
+            self.inbox.clear()
+            if self.stdin >= 0:
+                os.close(self.stdin)
+                self.stdin = -1
+
+    # --- the end
+
+    def reap(self) -> int:
+        """The exit code, as Docker counts it; says in `failure` why, if the program never ran."""
+        _, status = os.waitpid(self.pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        code = 128 - code if code < 0 else code
+        if not self.started and self.failure is None:
+            self._explain_early_end(code)
+        self._close()
+        return self.failure[0] if self.failure else code
+
+    def _explain_early_end(self, code: int) -> None:
+        """The exec may have worked, and the program ended, before the loop saw it."""
+        if not self.ready:
+            self._read_line()
+        if self.failure is None and self._error >= 0 and self.go:
+            self._read_exec_result()
+        if self.failure is None and not self.started:
+            self.failure = (FAILED, f"the container's first process ended with {code} before the program began")
+
+    def _close(self) -> None:
+        """For the next run: nothing of this one stays open."""
+        self._line.close()
+        for fd in {self.pidfd, self.stdin, self.terminal, self._error, *self.outputs}:
+            if fd >= 0:
+                os.close(fd)
+        self.outputs = {}
+        self.stdin = self.terminal = self._error = -1
+
+
+def _nothing() -> None: ...

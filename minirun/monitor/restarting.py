@@ -1,0 +1,24 @@
+"""Whether, and how soon, a container that ended is started again (Docker: Start containers automatically)."""
+
+from minirun.model import Restart
+
+_FIRST, _LONGEST = 0.1, 60.0
+_STEADY = 10.0  # seconds of running after which the next end counts as the first
+
+
+def wants_restart(policy: Restart, code: int, restarts: int) -> bool:
+    if policy.name in ("always", "unless-stopped"):
+        return True
+    return policy.name == "on-failure" and code != 0 and (not policy.most or restarts < policy.most)
+
+
+class BackOff:
+    """100 ms, doubled with each quick end up to a minute."""
+
+    def __init__(self) -> None:
+        self._delay = 0.0
+
+    def next(self, ran: float) -> float:
+        """Seconds to wait, after a run of `ran` seconds."""
+        self._delay = _FIRST if ran >= _STEADY or not self._delay else min(2 * self._delay, _LONGEST)
+        return self._delay

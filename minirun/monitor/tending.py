@@ -1,0 +1,175 @@
+"""The monitor's story: start the program, carry its streams, and when it ends start it again or take all back."""
+
+import os
+import sqlite3
+import struct
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from minirun.instance import Instance
+from minirun.kernel import cgroups, processes
+from minirun.kernel.sockets import control_listen
+from minirun.lifecycle import finish
+from minirun.log import LogWriter, NoLog
+from minirun.model import Process
+from minirun.monitor.clients import Client, Clients, unlink_socket
+from minirun.monitor.program import Program
+from minirun.monitor.restarting import BackOff, wants_restart
+from minirun.plan import Plan
+from minirun.turn import Interest, turn
+from minirun.wire import ATTACH_SOCKET, Kind, Outbox, Spool
+
+T = TypeVar("T")
+_RETRY = 1.0  # seconds until a state database that could not be written is tried again
+
+
+class Monitor:
+    instance: Instance  # its own, opened after the first process was made
+
+    def __init__(self, plan: Plan, first: Client, held: list[int], stub: int) -> None:
+        self.plan = plan
+        self.directory = f"{plan.root}/containers/{plan.container}"
+        self.held = held  # the sockets that keep the published ports ours
+        self.stub = stub
+        self.ever_started = self.cancelled = False
+        self.back_off = BackOff()
+        listener = control_listen(self.directory, ATTACH_SOCKET)
+        self.clients = Clients(first, listener, self._outbox, self._obey, self._left)
+        logged = plan.log_driver != "none"
+        self.log = LogWriter(f"{self.directory}/log", plan.log_size, plan.log_files) if logged else NoLog()
+
+    def _outbox(self) -> Outbox:
+        """With a log, nobody may hold it up. Without one there is nothing to hold up but the program, as in a pipe."""
+        return Outbox() if self.plan.log_driver == "none" else Spool(self.directory)
+
+    def start(self) -> None:
+        if self.plan.cgroup:
+            cgroups.cgroup_add(Path(self.plan.cgroup))
+        self.program = Program(self.plan, self.stub, self._record_started, self._output)
+        # Opened now, while the first process is building its tree, and not before it was made: SQLite must not be
+        # forked.
+        self.instance = Instance(Path(self.plan.root))
+
+    def live(self) -> None:
+        while True:
+            began = time.monotonic()
+            while not self.program.has_ended():
+                turn(self._interests())
+            self.program.drain()
+            code = self.program.reap()
+            if not self._starts_again(code):
+                return self._end(code)
+            self._tell_end(code)
+            if not self._pause(self.back_off.next(time.monotonic() - began)):
+                return self._end(code)
+            self._start_again()
+
+    def _interests(self) -> Iterator[Interest]:
+        yield from self.program.interests(self.clients.keep_up)
+        yield from self.clients.interests(self.program.takes_input)
+
+    # --- what clients say
+
+    def _obey(self, client: Client, kind: Kind, body: bytes) -> None:
+        program = self.program
+        if kind is Kind.GO:
+            program.release()
+        elif kind is Kind.STDIN and self.plan.interactive:
+            program.give(body)
+        elif kind is Kind.STDIN_END:
+            self._input_ended(client)
+        elif kind is Kind.SIGNAL:
+            program.signal(body[0])
+        elif kind is Kind.RESIZE:
+            program.resize(*struct.unpack("HH", body))
+        elif kind is Kind.CANCEL:
+            self.cancelled = True
+
+    def _input_ended(self, client: Client) -> None:
+        """`-i` without `-d`: the input is that of who attached first, and ends with it, as Docker's StdinOnce."""
+        if client.gives_stdin and self.plan.stdin_once:
+            self.program.end_input()
+
+    def _left(self, client: Client) -> None:
+        """Before GO a start is taken back when its command goes; afterwards the container goes on without it."""
+        self._input_ended(client)
+        if client is self.clients.first and not self.program.go:
+            self.program.abort("the command that started it was ended")
+
+    # --- what the program does
+
+    def _output(self, kind: Kind, data: bytes) -> None:
+        self.log.write("stdout" if kind is Kind.OUT else "stderr", data)
+        self.clients.output(kind, data)
+
+    def _record_started(self) -> None:
+        self.ever_started = True
+        started = processes.start_time(self.program.pid)
+        # None: it has ended already. The end is recorded soon, and a start without a process would be a lie.
+        if started is not None:
+            process = Process(self.program.pid, started)
+            self._recorded(lambda: self.instance.store.set_running(self.plan.container, process, time.time()))
+        self.clients.tell(Kind.STARTED)
+
+    def _recorded(self, write: Callable[[], T]) -> T:
+        """The state database may be locked or the disk full: what happened is true all the same, so try until it is
+        written. Nobody is misled meanwhile: this process lives, and whoever looks sees that."""
+        while True:
+            try:
+                return write()
+            except sqlite3.OperationalError as error:
+                print(f"minirun: {error}: tried again every second", file=sys.stderr, flush=True)
+                time.sleep(_RETRY)
+
+    # --- again
+
+    def _starts_again(self, code: int) -> bool:
+        """Not a start that never worked; nor when a user asked for the end, which is on record."""
+        if not self.ever_started or self.plan.restart[0] == "no":
+            return False
+        store = self.instance.store
+        record = self._recorded(lambda: store.container(self.plan.container))
+        # The policy is read anew: `update --restart` may have changed it.
+        if record is None or not wants_restart(record.spec.restart, code, record.restarts):
+            return False
+        text = self.program.failure[1] if self.program.failure else ""
+        return self._recorded(lambda: store.set_restarting(self.plan.container, code, time.time(), text))
+
+    def _pause(self, seconds: float) -> bool:
+        """False when a user asked for the end meanwhile."""
+        until = time.monotonic() + seconds
+        while not self.cancelled and (rest := until - time.monotonic()) > 0:
+            turn(self.clients.interests(True), rest)
+        return not self.cancelled
+
+    def _start_again(self) -> None:
+        """The network namespace, its addresses and ports stay: only the program is new."""
+        self.instance.store.close()
+        self.stub = processes.sealed_stub()
+        self.start()
+        self.program.go = True
+
+    # --- the end
+
+    def _end(self, code: int) -> None:
+        """Record how it ended, take everything back, then tell: when a command returns, all is done."""
+        self.log.close()
+        unlink_socket(self.directory, ATTACH_SOCKET)
+        failure = self.program.failure
+        remove = not self.ever_started and self.plan.fresh
+        text = failure[1] if failure else ""
+        self._recorded(lambda: finish(self.instance, self.plan.container, code, text, remove=remove))
+        for fd in self.held:
+            os.close(fd)
+        self._tell_end(code)
+        self.clients.close()
+
+    def _tell_end(self, code: int) -> None:
+        if self.program.failure is not None:
+            self.clients.tell(Kind.FAILED, bytes([code]) + self.program.failure[1].encode())
+        else:
+            self.clients.tell(Kind.EXITED, bytes([code]))
+        self.clients.dismiss()

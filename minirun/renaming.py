@@ -1,0 +1,26 @@
+"""rename: a new name on record, and for a running container on its network namespace."""
+
+from minirun.instance import Instance
+from minirun.kernel.netns import netns_attach, netns_del
+from minirun.lifecycle import tell
+from minirun.model import Container, Status
+from minirun.network.none import refuse_foreign_pin
+
+
+def rename(instance: Instance, container: Container, name: str) -> None:
+    """Pin under the new name, record, unpin the old one. The record says beforehand which second pin there may be, so
+    that whoever ends the container takes that back, too, if this is killed in between."""
+    store = instance.store
+    store.refuse_taken_name(name)
+    is_pinned = bool(container.sandbox) and container.status is Status.RUNNING and container.init is not None
+    if is_pinned and container.init is not None:
+        refuse_foreign_pin(name)
+        store.set_values(container.id, second_pin=name)
+        netns_attach(name, container.init.pid)
+    with store.write():
+        store.refuse_taken_name(name)
+        store.set_values(container.id, name=name, second_pin=container.name if is_pinned else "")
+        tell(store, container.id, "rename", oldName=f"/{container.name}")
+    if is_pinned:
+        netns_del(container.name)
+        store.set_values(container.id, second_pin="")
