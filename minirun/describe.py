@@ -99,7 +99,6 @@ def _state(container: Container) -> dict[str, Any]:
         "Running": running,
         "Paused": container.paused,
         "Restarting": container.status is Status.RESTARTING,
-        "OOMKilled": container.oom_killed,
         "Dead": False,
         "Pid": container.init.pid if running and container.init else 0,
         "MonitorPid": container.monitor.pid if container.status in ACTIVE and container.monitor else 0,

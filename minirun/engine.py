@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from minirun import etc
-from minirun.errors import FAILED, MinirunError
+from minirun.errors import FAILED, MinirunError, describe
 from minirun.image.store import image_layers
 from minirun.instance import Instance
 from minirun.kernel import cgroups, processes
@@ -84,21 +84,6 @@ class Terms:
     size: tuple[int, int] = (0, 0)
 
 
-def create(instance: Instance, name: str, spec: Spec) -> Container:
-    """Put a container on record, with its files. Nothing runs, nothing is reserved."""
-    instance.store.refuse_taken_name(name)
-    _validate(instance, name, spec)
-    container = Container(os.urandom(32).hex(), name, spec, time.time())
-    with instance.store.write():
-        instance.store.add_container(container)
-    try:
-        _make_files(instance, container)
-    except BaseException:
-        finish(instance, container.id, FAILED, remove=True)
-        raise
-    return container
-
-
 def run(instance: Instance, name: str, spec: Spec, launch: Launch, terms: Terms) -> Container:
     """Create and start a container, as one step: when any part fails, nothing of it is left."""
     instance.store.refuse_taken_name(name)
@@ -135,7 +120,7 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
     except BaseException as error:
         said = launch.abandon()
         if claimed:
-            finish(instance, container.id, FAILED, str(error), remove=fresh)
+            finish(instance, container.id, FAILED, describe(error), remove=fresh)
         if said is not None and isinstance(error, OSError):
             raise said from error  # the monitor failed first, and took away what this half was working on
         raise
@@ -144,7 +129,7 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
 
 def _validate(instance: Instance, name: str, spec: Spec) -> tuple[Driver, str]:
     driver = driver_for(spec.network.mode)
-    lower = image_layers(instance, spec.image_id or spec.image)
+    lower = image_layers(instance, spec.image)
     driver.validate(instance, spec)
     if spec.network.mode is not Mode.HOST:
         refuse_foreign_pin(name)
@@ -201,10 +186,7 @@ def _plan(instance: Instance, container: Container, lower: str, netns: str, term
         stdin_once=spec.interactive and not spec.detach,
         fresh=fresh,
         mounts=tuple((one.kind, one.source, one.target, one.read_only, one.options) for one in spec.mounts),
-        restart=(spec.restart.name, spec.restart.most),
-        log_driver=spec.log_driver,
-        log_size=spec.log_size,
-        log_files=spec.log_files,
+        restart=spec.restart.name,
         rows=terms.size[0],
         columns=terms.size[1],
     )

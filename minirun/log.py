@@ -80,14 +80,6 @@ class LogWriter:
         os.close(self._fd)
 
 
-class NoLog:
-    """--log-driver none."""
-
-    def write(self, stream: str, data: bytes) -> None: ...
-
-    def close(self) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Entry:
     stamp: str
@@ -108,6 +100,10 @@ class LogReader:
         self._path = path
         self._file: BinaryIO | None = None
         self._offset = 0
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
     def entries(self) -> Iterator[Entry]:
         """A line still being written is left for the next call."""

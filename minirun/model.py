@@ -24,7 +24,6 @@ class Status(StrEnum):
 
 
 ACTIVE = (Status.STARTING, Status.RUNNING, Status.RESTARTING)
-STOPPED = (Status.CREATED, Status.EXITED)
 
 
 class Mode(StrEnum):
@@ -70,17 +69,6 @@ class Restart:
 
 
 @dataclass(frozen=True)
-class Health:
-    """A probe, as Docker's HEALTHCHECK has it. Times in seconds."""
-
-    test: tuple[str, ...]
-    interval: float = 30
-    timeout: float = 30
-    start_period: float = 0
-    retries: int = 3
-
-
-@dataclass(frozen=True)
 class NetworkRequest:
     """What --net asks for: a mode, and the names of the networks (or of the container) that it goes with."""
 
@@ -103,9 +91,7 @@ class Spec:
     env: tuple[tuple[str, str], ...] = ()
     workdir: str = "/"
     user: str = ""
-    groups: tuple[str, ...] = ()  # --group-add
     hostname: str = ""
-    domainname: str = ""
     tty: bool = False
     interactive: bool = False
     auto_remove: bool = False
@@ -114,40 +100,15 @@ class Spec:
     network: NetworkRequest = field(default_factory=NetworkRequest)
     ports: tuple[PortMapping, ...] = ()
     mounts: tuple[Mount, ...] = ()
-    image_id: str = ""
-    entrypoint: tuple[str, ...] = ()
-    labels: tuple[tuple[str, str], ...] = ()
-    exposed: tuple[str, ...] = ()  # "80/tcp"
-    extra_hosts: tuple[str, ...] = ()  # "name:address"
-    dns: tuple[str, ...] = ()
-    dns_search: tuple[str, ...] = ()
-    dns_options: tuple[str, ...] = ()
-    read_only: bool = False
     restart: Restart = field(default_factory=Restart)
-    health: Health | None = None
-    stop_signal: str = ""
-    stop_timeout: int | None = None  # seconds; -1: for ever
-    log_driver: str = "json-file"
-    log_size: int = 0  # bytes at which the log is rotated; 0: never
-    log_files: int = 1
-    shm_size: int = 64 << 20
-    ulimits: tuple[tuple[str, int, int], ...] = ()  # name, soft, hard
-    sysctls: tuple[tuple[str, str], ...] = ()
-    limits: tuple[tuple[str, int | str], ...] = ()  # fields of kernel.limits.Limits
-    oom_score_adj: int = 0
-    cap_add: tuple[str, ...] = ()
-    cap_drop: tuple[str, ...] = ()
-    privileged: bool = False
-    no_new_privileges: bool = False
-    devices: tuple[tuple[str, str, str], ...] = ()  # on the host, in the container, rwm
 
     def to_dict(self) -> dict[str, Any]:
         """What differs from the defaults, in plain values: a container's record is read at every command."""
         data = {
             one.name: value for one in fields(self) if (value := getattr(self, one.name)) != _DEFAULTS.get(one.name)
         }
-        for name in ("network", "restart", "health"):
-            if data.get(name) is not None:
+        for name in ("network", "restart"):
+            if name in data:
                 data[name] = asdict(data[name])
         if "network" in data:
             data["network"]["address"] = self.network.address and str(self.network.address)
@@ -181,7 +142,6 @@ _CODECS: dict[str, Callable[[Any], Any]] = {
     ),
     "mounts": lambda found: tuple(Mount(**one) for one in found),
     "restart": lambda found: Restart(**found),
-    "health": lambda found: Health(**{**found, "test": tuple(found["test"])}),
 }
 
 
@@ -211,8 +171,6 @@ class Container:
     paused: bool = False
     restarts: int = 0
     stop_requested: bool = False  # by a user: unless-stopped then stays stopped, and no policy starts it again
-    health: str = ""  # starting, healthy, unhealthy
-    oom_killed: bool = False
     second_pin: str = ""  # a name that a rename may have left on the network namespace
 
     @property

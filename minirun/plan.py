@@ -26,10 +26,7 @@ class Plan:
     stdin_once: bool  # the input ends when who attached with it leaves
     fresh: bool  # made by this very command: a start that fails takes the container along
     mounts: tuple[tuple[str, str, str, bool, str], ...]  # kind, source on the host, target, read-only, options
-    restart: tuple[str, int] = ("no", 0)
-    log_driver: str = "json-file"
-    log_size: int = 0
-    log_files: int = 1
+    restart: str = "no"  # whether to ask the record, when the program ends, if it is to start again
     rows: int = 0
     columns: int = 0
     explain: bool = False

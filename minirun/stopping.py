@@ -10,23 +10,23 @@ from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel import freezer, processes
 from minirun.kernel.sockets import control_connect
-from minirun.lifecycle import KILLED, delete, finish, is_tended, tell
+from minirun.lifecycle import KILLED, MONITOR_LOST, delete, finish, is_tended, tell
 from minirun.model import ACTIVE, Container, Process, Status
-from minirun.signals import parse_signal
 from minirun.wire import ATTACH_SOCKET, Kind, frame
 
+_ENDS = (signal.SIGKILL, signal.SIGTERM)  # signals by which a user asks for the end
 _MONITOR_PATIENCE = 30.0  # seconds that a monitor may need to take everything back
 
 
 def send(instance: Instance, container: Container, number: int) -> None:
     """A signal to pid 1. MinirunError when it is not running. One that asks for the end is on record as such."""
-    if container.status is Status.RESTARTING and number in _ends(container):
+    if container.status is Status.RESTARTING and number in _ENDS:
         cancel(instance, container)
         return
     if container.status is not Status.RUNNING or container.init is None:
         raise MinirunError(f"Container {container.name} is not running")
     with instance.store.write():
-        if number in _ends(container):
+        if number in _ENDS:
             instance.store.set_values(container.id, stop_requested=1)
         tell(instance.store, container.id, "kill", signal=str(number))
     _signal(container.init, number)
@@ -38,11 +38,14 @@ def stop(instance: Instance, container: Container, number: int | None, patience:
     """The stop signal, then after `patience` seconds (None: for ever) SIGKILL; returns when all is taken back."""
     if container.status not in ACTIVE:
         return
+    # First the wish, then a look: from here on its monitor will not decide to start it again, and what it decided
+    # before is seen.
+    instance.store.set_values(container.id, stop_requested=1)
+    container = instance.store.container(container.id) or container
     if container.status is Status.RESTARTING:
         cancel(instance, container)
     elif container.init is not None:
-        instance.store.set_values(container.id, stop_requested=1)
-        _signal(container.init, number or stop_signal(container))
+        _signal(container.init, number or signal.SIGTERM)
         if container.paused:
             thaw(instance, container)
         if not _wait(container.init, patience):
@@ -53,18 +56,16 @@ def stop(instance: Instance, container: Container, number: int | None, patience:
 
 
 def stop_keeping(instance: Instance, container: Container, number: int | None, patience: float | None) -> None:
-    """For a restart: one with --rm is not removed by this end."""
-    if not container.spec.auto_remove:
-        return stop(instance, container, number, patience)
-    instance.store.set_spec(container.id, replace(container.spec, auto_remove=False))
-    try:
-        return stop(instance, container, number, patience)
-    finally:
+    """For a restart: one with --rm is not removed by this end. `keep_no_longer` gives it its --rm back."""
+    if container.spec.auto_remove:
+        instance.store.set_spec(container.id, replace(container.spec, auto_remove=False))
+    stop(instance, container, number, patience)
+
+
+def keep_no_longer(instance: Instance, container: Container) -> None:
+    """After its next start, not before: stopped and with --rm, the next command would remove it."""
+    if container.spec.auto_remove:
         instance.store.set_spec(container.id, container.spec)
-
-
-def stop_signal(container: Container) -> int:
-    return parse_signal(container.spec.stop_signal or "SIGTERM")
 
 
 def cancel(instance: Instance, container: Container) -> None:
@@ -97,7 +98,14 @@ def settle(instance: Instance, container: Container) -> None:
         _wait(current.command, _MONITOR_PATIENCE)  # its monitor is lost, and it is taking the start back
         current = instance.store.container(container.id)
     if current is not None and current.status in ACTIVE and not is_tended(current):
-        finish(instance, container.id, KILLED, "its monitor was lost")
+        finish(instance, container.id, KILLED, MONITOR_LOST)
+
+
+def take_back(instance: Instance, container: Container) -> None:
+    """For a command whose monitor closed the channel without a word. Others wait for that command (`settle`)."""
+    gone = container.monitor is None or _wait(container.monitor, _MONITOR_PATIENCE)
+    if gone and container.status in ACTIVE:
+        finish(instance, container.id, KILLED, MONITOR_LOST)
 
 
 def thaw(instance: Instance, container: Container) -> None:
@@ -112,14 +120,14 @@ def freeze(instance: Instance, container: Container) -> None:
         raise MinirunError(f"Container {container.id} is not running")
     if container.paused:
         raise MinirunError(f"Container {container.id} is already paused")
-    freezer.freeze(freezer.freezer_group(instance.cgroup, container.id))
+    instance.store.set_values(container.id, paused=1)  # before the fact: frozen and not on record, nobody could thaw it
+    try:
+        freezer.freeze(freezer.freezer_group(instance.cgroup, container.id))
+    except BaseException:
+        instance.store.set_values(container.id, paused=0)
+        raise
     with instance.store.write():
-        instance.store.set_values(container.id, paused=1)
         tell(instance.store, container.id, "pause")
-
-
-def _ends(container: Container) -> tuple[int, int]:
-    return signal.SIGKILL, stop_signal(container)
 
 
 def remove(instance: Instance, container: Container, force: bool) -> None:

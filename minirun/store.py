@@ -60,8 +60,6 @@ _SCHEMA_2 = """
 alter table containers add column paused integer not null default 0;
 alter table containers add column restarts integer not null default 0;
 alter table containers add column stop_requested integer not null default 0;
-alter table containers add column health text not null default '';
-alter table containers add column oom_killed integer not null default 0;
 alter table containers add column held text not null default '{}';
 alter table containers add column second_pin text not null default '';
 create table events (
@@ -170,7 +168,7 @@ class Store:
         changed = self.db.execute(
             "update containers set status = 'starting', command_pid = ?, command_started = ?,"
             " monitor_pid = ?, monitor_started = ?, sandbox = ?, boot = ?, init_pid = null, init_started = null,"
-            " exit_code = 0, error = '', paused = 0, restarts = 0, stop_requested = 0, health = '', oom_killed = 0"
+            " exit_code = 0, error = '', paused = 0, restarts = 0, stop_requested = 0"
             " where id = ? and status in ('created', 'exited')",
             (command.pid, command.started, monitor.pid, monitor.started, sandbox, boot, container_id),
         )
@@ -203,7 +201,7 @@ class Store:
         return changed.rowcount == 1
 
     def set_values(self, container_id: str, **values: "int | str | float") -> None:
-        """Columns that no state machine guards: paused, health, stop_requested, name, held, second_pin."""
+        """Columns that no state machine guards: paused, stop_requested, name, held, second_pin."""
         names = ", ".join(f"{name} = ?" for name in values)
         self.db.execute(f"update containers set {names} where id = ?", (*values.values(), container_id))
 
@@ -243,14 +241,6 @@ class Store:
             "insert into events (time, type, action, actor, attributes) values (?, ?, ?, ?, ?)",
             (time.time(), kind, action, actor, json.dumps(attributes)),
         )
-
-    def events(self, after: int, since: float = 0, until: float = 1e12) -> list[sqlite3.Row]:
-        return self.db.execute(
-            "select * from events where id > ? and time >= ? and time <= ? order by id", (after, since, until)
-        ).fetchall()
-
-    def last_event(self) -> int:
-        return int(self.db.execute("select coalesce(max(id), 0) from events").fetchone()[0])
 
     # --- networks, endpoints, ports
 
@@ -380,8 +370,6 @@ def _container(row: sqlite3.Row) -> Container:
         paused=bool(row["paused"]),
         restarts=row["restarts"],
         stop_requested=bool(row["stop_requested"]),
-        health=row["health"],
-        oom_killed=bool(row["oom_killed"]),
         second_pin=row["second_pin"],
     )
 

@@ -68,8 +68,6 @@ class Parser:
 class Outbox:
     """What waits to go out on a non-blocking socket or pipe."""
 
-    spools = False  # whether it can take any amount
-
     def __init__(self) -> None:
         self._pending = bytearray()
 
@@ -106,8 +104,6 @@ class Spool(Outbox):
     So neither the program nor its log ever waits for whoever looks on. When the disk is full, what waits in the file
     is dropped, and a LOST frame says so.
     """
-
-    spools = True
 
     def __init__(self, directory: str) -> None:
         super().__init__()

@@ -43,6 +43,40 @@ def test_a_start_and_its_end(primed: Host, mode: str, how: str) -> None:
     primed.minirun("run", "--rm", "-p", "8080:80", "busybox", "true")
 
 
+@pytest.mark.parametrize("how", ["fail", "kill"])
+def test_starting_a_stopped_container(primed: Host, how: str) -> None:
+    """Whatever fails, it is a stopped container again, which can be started and removed."""
+    primed.minirun("run", "--name", "web", "-p", "8080:80", "busybox", "true")
+    eventually(lambda: "veth" not in primed.sh("ip link"))
+    before = Snapshot.of(primed)
+    total = _count(primed, ["start", "-a", "web"])
+    assert total > 30
+    for step in range(1, total + 1):
+        done = primed.run([*FAULTY, how, str(step), "start", "-a", "web"], env=ENV, check=False)
+        assert "Exited" in primed.minirun("ps", "-a").stdout
+        try:
+            assert_same(primed, before)
+        except AssertionError as error:
+            raise AssertionError(f"{how} at step {step} of {total}:\n{error}\n{done.stderr}") from None
+        assert "Traceback" not in done.stderr, done.stderr
+    primed.minirun("start", "-a", "web")
+    primed.minirun("rm", "web")
+
+
+@pytest.mark.parametrize("how", ["fail", "kill"])
+@pytest.mark.parametrize("verb", ["pause", "unpause", "rename"])
+def test_what_is_done_to_a_running_container(primed: Host, verb: str, how: str) -> None:
+    before = Snapshot.of(primed)
+    words = [verb, "web", "next"] if verb == "rename" else [verb, "web"]
+    for step in range(1, 4):
+        primed.minirun("run", "-d", "--name", "web", "busybox", "sleep", "1000")
+        if verb == "unpause":
+            primed.minirun("pause", "web")
+        primed.run([*FAULTY, how, str(step), *words], env=ENV, check=False)
+        primed.minirun("rm", "-f", "web", "next", timeout=10)
+        assert_same(primed, before)
+
+
 @pytest.mark.parametrize("verb", [["rm", "-f"], ["stop", "-t", "0"], ["kill"]], ids=lambda verb: verb[0])
 @pytest.mark.parametrize("how", ["fail", "kill"])
 def test_ending_a_running_container(primed: Host, how: str, verb: list[str]) -> None:

@@ -11,7 +11,6 @@ import typer
 
 from minirun.cli.moments import moment
 from minirun.cli.opening import open_instance
-from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel import processes
 from minirun.log import Entry, LogReader
@@ -31,8 +30,6 @@ def command(
 ) -> None:
     instance = open_instance()
     found = find_container(instance.store, container)
-    if found.spec.log_driver == "none":
-        raise MinirunError("configured logging driver does not support reading", "it is none")
     reader = LogReader(instance.container_dir(found.id) / "log")
     window = _Window(moment(since) if since else "", moment(until) if until else "")
     _write(_tail(reader.entries(), window, tail), timestamps)

@@ -1,6 +1,5 @@
 """What run, start, restart, attach and wait have in common: monitors, and what is said of how a container ended."""
 
-import os
 import socket
 import sys
 
@@ -9,8 +8,8 @@ from minirun.cli.app import session, warn
 from minirun.engine import Launch
 from minirun.errors import ConflictError
 from minirun.instance import Instance
-from minirun.lifecycle import KILLED, MONITOR_LOST, finish, is_tended
-from minirun.model import ACTIVE, Container
+from minirun.lifecycle import KILLED, MONITOR_LOST
+from minirun.model import Container
 from minirun.names import random_name
 
 
@@ -57,23 +56,12 @@ def tell(instance: Instance, container: Container, outcome: Outcome) -> int:
 
 
 def _monitor_gone(instance: Instance, container: Container) -> int:
-    """It was killed, or it ended just before we could ask: the record tells."""
-    _reap_children()
+    """The channel closed without a word: the monitor was killed. What it had is taken back here."""
+    from minirun.stopping import take_back  # not needed by a start that goes well
+
     current = instance.store.container(container.id)
-    if current is None:
-        return 0
-    if current.status in ACTIVE and not is_tended(current):
-        finish(instance, container.id, KILLED, MONITOR_LOST)
-        current = instance.store.container(container.id) or current
-    if current.error:
-        warn(f"minirun: container {container.name}: {current.error}")
-    return current.exit_code
-
-
-def _reap_children() -> None:
-    """A monitor that was forked from this command is its child: dead but unreaped it must not look alive."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        pass
+    if current is not None:
+        take_back(instance, current)
+        current = instance.store.container(container.id)
+    warn(f"minirun: container {container.name}: {current.error if current and current.error else MONITOR_LOST}")
+    return current.exit_code if current else KILLED

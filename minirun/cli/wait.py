@@ -31,7 +31,11 @@ def command(containers: Annotated[list[str], typer.Argument(metavar="CONTAINER..
             warn(f"minirun: {error.message}")
             failed = True
     for container, channel in waiting:
-        print(_code(instance, container, channel), flush=True)
+        try:
+            print(_code(instance, container, channel), flush=True)
+        except MinirunError as error:
+            warn(f"minirun: {error.message}")
+            failed = True
     exit_with(1 if failed else 0)
 
 

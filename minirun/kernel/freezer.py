@@ -4,6 +4,7 @@ Signals do not do: a process sees SIGSTOP in its parent, and SIGCONT can come fr
 still be killed; in v1 a kill waits until the thaw.
 """
 
+import errno
 import time
 from pathlib import Path
 
@@ -47,8 +48,9 @@ def thaw(group: Path) -> None:
     """Gone already is fine: the container has ended, and its group with it."""
     try:
         _switch(group, False)
-    except FileNotFoundError:
-        pass
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENODEV):  # ENODEV: removed between open and write
+            raise
 
 
 def is_frozen(group: Path) -> bool:

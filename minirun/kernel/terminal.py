@@ -47,7 +47,7 @@ def raw_mode(fd: int) -> Iterator[None]:
     before = termios.tcgetattr(fd)
     done = _guard(fd, before)
     try:
-        tty.setraw(fd)
+        tty.setraw(fd, termios.TCSADRAIN)  # the default would throw away what was typed ahead
         yield
     finally:
         termios.tcsetattr(fd, termios.TCSADRAIN, before)

@@ -1,12 +1,11 @@
 """Who looks on: the command that started the container, and whoever attached or waits."""
 
-import os
 import socket
 import struct
 from collections.abc import Callable, Iterator
 
 from minirun.turn import READ, WRITE, Interest, wait_writable
-from minirun.wire import CHUNK, GIVES_STDIN, HIGH_WATER, WANTS_OUTPUT, Kind, Outbox, Parser, frame
+from minirun.wire import CHUNK, GIVES_STDIN, WANTS_OUTPUT, Kind, Outbox, Parser, frame
 
 
 class Client:
@@ -47,17 +46,12 @@ class Clients:
         self._left = left
 
     def interests(self, takes_input: bool) -> Iterator[Interest]:
-        yield self._listener.fileno(), READ, self._accept
+        yield self._listener.fileno(), READ, self.accept_all
         for client in self._all:
             if takes_input or not client.gives_stdin:
                 yield client.channel.fileno(), READ, lambda client=client: self._hear(client)  # type: ignore[misc]
             if client.outbox:
                 yield client.channel.fileno(), WRITE, lambda client=client: self._flush(client)  # type: ignore[misc]
-
-    @property
-    def keep_up(self) -> bool:
-        """False while somebody is slow who has no spool."""
-        return all(len(client.outbox) < HIGH_WATER or client.outbox.spools for client in self._all)
 
     def output(self, kind: Kind, data: bytes) -> None:
         if any(client.wants_output for client in self._all):
@@ -83,12 +77,17 @@ class Clients:
             wait_writable(self._all[0].channel.fileno())
             self._flush(self._all[0])
 
-    def _accept(self) -> None:
+    def accept_all(self) -> None:
+        while self._accept():
+            pass
+
+    def _accept(self) -> bool:
         try:
             channel, _ = self._listener.accept()
-        except OSError:  # gone again, or no descriptor free: it hears a closed socket sooner or later
-            return
+        except OSError:  # nobody there, gone again, or no descriptor free
+            return False
         self._all.append(Client(channel, self._make_outbox(), Parser()))
+        return True
 
     def _hear(self, client: Client) -> None:
         if client.gone:
@@ -137,10 +136,3 @@ class Clients:
         client.channel.close()
         self._all.remove(client)
         self._left(client)
-
-
-def unlink_socket(directory: str, name: str) -> None:
-    try:
-        os.unlink(f"{directory}/{name}")
-    except OSError:
-        pass  # the directory went with the container

@@ -32,6 +32,7 @@ class Program:
         self.outputs: dict[int, Kind] = {}
         self.go = self.ready = self.started = self.stdin_ending = False
         self.failure: tuple[int, str] | None = None
+        self._reaped = False
         self._spawn(stub)
 
     def _spawn(self, stub: int) -> None:
@@ -61,11 +62,10 @@ class Program:
 
     # --- the loop's side
 
-    def interests(self, read_output: bool) -> Iterator[Interest]:
+    def interests(self) -> Iterator[Interest]:
         yield self.pidfd, READ, _nothing  # its end ends the loop
-        if read_output:
-            for fd in self.outputs:
-                yield fd, READ, lambda fd=fd: self.read_output(fd)  # type: ignore[misc]
+        for fd in self.outputs:
+            yield fd, READ, lambda fd=fd: self.read_output(fd)  # type: ignore[misc]
         if self.inbox and (sink := self.input()) >= 0:
             yield sink, WRITE, self.feed
         if not self.started and self._error >= 0:
@@ -94,7 +94,9 @@ class Program:
         self.signal(9)
 
     def signal(self, number: int) -> None:
-        processes.signal_send(self.pidfd, number, self.pid)
+        """Between two runs there is nobody: the descriptor may stand for something else by then."""
+        if not self._reaped:
+            processes.signal_send(self.pidfd, number, self.pid)
 
     def resize(self, rows: int, columns: int) -> None:
         if self.terminal >= 0:
@@ -208,6 +210,7 @@ class Program:
 
     def _close(self) -> None:
         """For the next run: nothing of this one stays open."""
+        self._reaped = True
         self._line.close()
         for fd in {self.pidfd, self.stdin, self.terminal, self._error, *self.outputs}:
             if fd >= 0:

@@ -6,16 +6,17 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from minirun.instance import Instance
-from minirun.kernel import cgroups, processes
+from minirun.kernel import cgroups, freezer, processes
 from minirun.kernel.sockets import control_listen
 from minirun.lifecycle import finish
-from minirun.log import LogWriter, NoLog
+from minirun.log import LogWriter
 from minirun.model import Process
-from minirun.monitor.clients import Client, Clients, unlink_socket
+from minirun.monitor.clients import Client, Clients
 from minirun.monitor.program import Program
 from minirun.monitor.restarting import BackOff, wants_restart
 from minirun.plan import Plan
@@ -38,12 +39,10 @@ class Monitor:
         self.back_off = BackOff()
         listener = control_listen(self.directory, ATTACH_SOCKET)
         self.clients = Clients(first, listener, self._outbox, self._obey, self._left)
-        logged = plan.log_driver != "none"
-        self.log = LogWriter(f"{self.directory}/log", plan.log_size, plan.log_files) if logged else NoLog()
+        self.log = LogWriter(f"{self.directory}/log")
 
     def _outbox(self) -> Outbox:
-        """With a log, nobody may hold it up. Without one there is nothing to hold up but the program, as in a pipe."""
-        return Outbox() if self.plan.log_driver == "none" else Spool(self.directory)
+        return Spool(self.directory)
 
     def start(self) -> None:
         if self.plan.cgroup:
@@ -68,14 +67,14 @@ class Monitor:
             self._start_again()
 
     def _interests(self) -> Iterator[Interest]:
-        yield from self.program.interests(self.clients.keep_up)
+        yield from self.program.interests()
         yield from self.clients.interests(self.program.takes_input)
 
     # --- what clients say
 
     def _obey(self, client: Client, kind: Kind, body: bytes) -> None:
         program = self.program
-        if kind is Kind.GO:
+        if kind is Kind.GO and client is self.clients.first:
             program.release()
         elif kind is Kind.STDIN and self.plan.interactive:
             program.give(body)
@@ -86,7 +85,8 @@ class Monitor:
         elif kind is Kind.RESIZE:
             program.resize(*struct.unpack("HH", body))
         elif kind is Kind.CANCEL:
-            self.cancelled = True
+            self.cancelled = True  # of a program that has just been started again, too
+            program.signal(9)
 
     def _input_ended(self, client: Client) -> None:
         """`-i` without `-d`: the input is that of who attached first, and ends with it, as Docker's StdinOnce."""
@@ -128,7 +128,7 @@ class Monitor:
 
     def _starts_again(self, code: int) -> bool:
         """Not a start that never worked; nor when a user asked for the end, which is on record."""
-        if not self.ever_started or self.plan.restart[0] == "no":
+        if not self.ever_started or self.plan.restart == "no":
             return False
         store = self.instance.store
         record = self._recorded(lambda: store.container(self.plan.container))
@@ -146,7 +146,14 @@ class Monitor:
         return not self.cancelled
 
     def _start_again(self) -> None:
-        """The network namespace, its addresses and ports stay: only the program is new."""
+        """The network namespace, its addresses and ports stay: only the program is new.
+
+        The pin may have another name by now (rename), and the cgroup may be frozen still: what was paused was killed.
+        """
+        record = self._recorded(lambda: self.instance.store.container(self.plan.container))
+        if record is not None and self.plan.netns:
+            self.plan = replace(self.plan, netns=record.name)
+        freezer.thaw(freezer.freezer_group(self.instance.cgroup, self.plan.container))
         self.instance.store.close()
         self.stub = processes.sealed_stub()
         self.start()
@@ -157,13 +164,13 @@ class Monitor:
     def _end(self, code: int) -> None:
         """Record how it ended, take everything back, then tell: when a command returns, all is done."""
         self.log.close()
-        unlink_socket(self.directory, ATTACH_SOCKET)
         failure = self.program.failure
         remove = not self.ever_started and self.plan.fresh
         text = failure[1] if failure else ""
         self._recorded(lambda: finish(self.instance, self.plan.container, code, text, remove=remove))
         for fd in self.held:
             os.close(fd)
+        self.clients.accept_all()  # who came meanwhile hears it, too: of one with --rm nobody else can tell
         self._tell_end(code)
         self.clients.close()
 

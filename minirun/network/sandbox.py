@@ -15,9 +15,10 @@ def leave(instance: Instance, container: Container) -> None:
     if not container.sandbox:
         return
     netns_del(container.name)
-    if container.second_pin:
-        netns_del(container.second_pin)
     store = instance.store
+    # What a rename that was killed has left, unless the name is somebody's by now.
+    if container.second_pin and not any(one.name == container.second_pin for one in store.containers()):
+        netns_del(container.second_pin)
     with store.write():
         if store.members(container.sandbox):
             return
