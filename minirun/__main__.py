@@ -4,6 +4,8 @@ import gc
 import os
 import sys
 
+from minirun.cli.verbs import canonical, split
+
 _STARTS = ("run", "start", "restart")
 
 
@@ -11,7 +13,7 @@ def main() -> None:
     gc.disable()  # a command is short: what it imports is not worth collecting
     _open_standard_streams()
     launch = None
-    if _verb(sys.argv[1:]) in _STARTS and os.geteuid() == 0:
+    if canonical(split(sys.argv[1:])[1]) in _STARTS and os.geteuid() == 0:
         from minirun.kernel.early import fork_monitor
 
         launch = fork_monitor()
@@ -35,19 +37,6 @@ def _open_standard_streams() -> None:
             os.open("/dev/null", os.O_RDWR)
     sys.stdout = sys.stdout or os.fdopen(1, "w")
     sys.stderr = sys.stderr or os.fdopen(2, "w")
-
-
-def _verb(words: list[str]) -> str:
-    """The first word that is no option of minirun's own (only --root takes a value), nor one of the long spelling."""
-    skip = False
-    for word in words:
-        if skip:
-            skip = False
-        elif word == "--root":
-            skip = True
-        elif not word.startswith("-") and word not in ("container", "system"):
-            return word
-    return ""
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The story of a container's start, as the command tells it; the monitor tells its own half, lifecycle.py the end."""
 
+import fcntl
 import json
 import os
 import socket
@@ -110,6 +111,8 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
             container = replace(container, spec=replace(container.spec, ports=mappings))
         container = _record(instance, container, driver, launch, fresh)
         claimed = True
+        if not fresh:
+            _wait_for_copies(instance, container)
         _make_files(instance, container)
         netns = driver.pin(instance, container)
         launch.send(_plan(instance, container, lower, netns, terms, fresh), held, terms.flags)
@@ -154,6 +157,13 @@ def _held(instance: Instance, container: Container) -> dict[str, str]:
     """What this start has been given: the next one asks for the same again."""
     addresses = {end.network: str(end.address) for end in instance.store.endpoints(sandbox=container.id)}
     return addresses | {ports.wish_key(mapping): str(mapping.host_port) for mapping in container.spec.ports}
+
+
+def _wait_for_copies(instance: Instance, container: Container) -> None:
+    """A `cp` into the stopped container has its tree mounted; one that comes later sees that it is being started."""
+    fd = os.open(instance.container_dir(container.id), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fcntl.flock(fd, fcntl.LOCK_SH)
+    os.close(fd)
 
 
 def _make_files(instance: Instance, container: Container) -> None:

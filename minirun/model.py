@@ -48,13 +48,59 @@ class PortMapping:
 
 @dataclass(frozen=True)
 class Mount:
-    """One mount that was asked for. A source of kind `volume` is the volume's name."""
+    """One mount that was asked for. A source of kind `volume` is the volume's name, "" for an anonymous one that is
+    still to be made."""
 
     kind: str  # bind, volume or tmpfs
     source: str
     target: str
     read_only: bool = False
     options: str = ""  # of a tmpfs: size=..,mode=..
+    no_copy: bool = False  # an empty volume is not filled with what the image has there
+    propagation: str = ""  # of a bind: rprivate (""), private, rslave, slave, rshared, shared
+    must_exist: bool = False  # the source of a bind is not made (--mount)
+    subpath: str = ""  # of a volume
+
+
+@dataclass(frozen=True)
+class Health:
+    """How to find out whether the program works. Times are seconds."""
+
+    test: tuple[str, ...] = ()  # an argv; () inherits none
+    interval: float = 30
+    timeout: float = 30
+    retries: int = 3
+    start_period: float = 0
+    start_interval: float = 5
+
+
+@dataclass(frozen=True)
+class Logging:
+    """--log-driver and --log-opt."""
+
+    driver: str = "json-file"  # or none
+    size: int = 0  # bytes at which the file is rotated; 0: never
+    files: int = 1  # kept, the current one included
+
+
+@dataclass(frozen=True)
+class Device:
+    """--device: a device node of the host's (or a directory of them), its place inside, and r, w, m."""
+
+    source: str
+    target: str
+    access: str = "rwm"
+
+
+@dataclass(frozen=True)
+class Security:
+    """What the program may do beyond, or short of, the usual."""
+
+    cap_add: tuple[str, ...] = ()  # as cap_net_admin, or all
+    cap_drop: tuple[str, ...] = ()
+    privileged: bool = False
+    no_new_privileges: bool = False
+    unmasked: bool = False  # systempaths=unconfined: nothing of /proc and /sys is covered
 
 
 @dataclass(frozen=True)
@@ -84,10 +130,12 @@ class NetworkRequest:
 
 @dataclass(frozen=True)
 class Spec:
-    """What was asked for at create; it never changes afterwards."""
+    """What was asked for at create, with what the image says added. Only `update` changes it."""
 
-    image: str
+    image: str  # as the user called it
     argv: tuple[str, ...]
+    image_id: str = ""
+    entrypoint: tuple[str, ...] = ()  # the first words of argv
     env: tuple[tuple[str, str], ...] = ()
     workdir: str = "/"
     user: str = ""
@@ -101,19 +149,48 @@ class Spec:
     ports: tuple[PortMapping, ...] = ()
     mounts: tuple[Mount, ...] = ()
     restart: Restart = field(default_factory=Restart)
+    labels: tuple[tuple[str, str], ...] = ()
+    domainname: str = ""
+    extra_hosts: tuple[tuple[str, str], ...] = ()  # name, address
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()  # container, alias
+    mac: str = ""
+    expose: tuple[str, ...] = ()  # 80/tcp
+    publish_all: bool = False
+    groups: tuple[str, ...] = ()
+    read_only: bool = False
+    devices: tuple[Device, ...] = ()
+    stop_signal: str = ""
+    stop_timeout: int | None = None
+    pid_mode: str = ""  # host, container:ID
+    ipc_mode: str = ""  # host, none, private, shareable, container:ID
+    uts_mode: str = ""  # host
+    cgroupns: str = ""  # host, private
+    shm_size: int = 0  # bytes; 0: 64 MiB
+    ulimits: tuple[tuple[str, int, int], ...] = ()  # name, soft, hard; -1: no limit
+    sysctls: tuple[tuple[str, str], ...] = ()
+    limits: tuple[tuple[str, int | str], ...] = ()  # fields of kernel.limits.Limits that were given
+    oom_score_adj: int = 0
+    security: Security = field(default_factory=Security)
+    health: Health | None = None
+    logging: Logging = field(default_factory=Logging)
 
     def to_dict(self) -> dict[str, Any]:
         """What differs from the defaults, in plain values: a container's record is read at every command."""
         data = {
             one.name: value for one in fields(self) if (value := getattr(self, one.name)) != _DEFAULTS.get(one.name)
         }
-        for name in ("network", "restart"):
+        for name in ("network", "restart", "security", "health", "logging"):
             if name in data:
                 data[name] = asdict(data[name])
         if "network" in data:
             data["network"]["address"] = self.network.address and str(self.network.address)
         if "mounts" in data:
             data["mounts"] = [asdict(mount) for mount in self.mounts]
+        if "devices" in data:
+            data["devices"] = [asdict(device) for device in self.devices]
         if "ports" in data:
             data["ports"] = [{**asdict(port), "host_address": str(port.host_address)} for port in self.ports]
         return data
@@ -142,6 +219,10 @@ _CODECS: dict[str, Callable[[Any], Any]] = {
     ),
     "mounts": lambda found: tuple(Mount(**one) for one in found),
     "restart": lambda found: Restart(**found),
+    "devices": lambda found: tuple(Device(**one) for one in found),
+    "security": lambda found: Security(**{name: _frozen(value) for name, value in found.items()}),
+    "health": lambda found: Health(**{name: _frozen(value) for name, value in found.items()}),
+    "logging": lambda found: Logging(**found),
 }
 
 
@@ -172,6 +253,8 @@ class Container:
     restarts: int = 0
     stop_requested: bool = False  # by a user: unless-stopped then stays stopped, and no policy starts it again
     second_pin: str = ""  # a name that a rename may have left on the network namespace
+    health: str = ""  # JSON: Status, FailingStreak, Log, as Docker's State.Health; "": no check
+    oom_killed: bool = False
 
     @property
     def short_id(self) -> str:
@@ -201,6 +284,7 @@ class Endpoint:
     position: int
     network: str  # the network's id
     address: IPv4Address
+    given_mac: str = ""  # --mac-address
 
     @property
     def interface(self) -> str:
@@ -213,7 +297,7 @@ class Endpoint:
     @property
     def mac(self) -> str:
         """From the address, as Docker does it: a returning address never contradicts a neighbour's ARP cache."""
-        return "02:42:" + ":".join(f"{byte:02x}" for byte in self.address.packed)
+        return self.given_mac or "02:42:" + ":".join(f"{byte:02x}" for byte in self.address.packed)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterable, Sequence
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 
 from minirun.errors import FAILED, MinirunError
@@ -34,7 +35,7 @@ def check_hostname(name: str) -> str:
     return name
 
 
-def parse_ports(texts: list[str]) -> tuple[PortMapping, ...]:
+def parse_ports(texts: Iterable[str]) -> tuple[PortMapping, ...]:
     return tuple(mapping for text in texts for mapping in parse_port(text))
 
 
@@ -102,7 +103,7 @@ def parse_volume(text: str) -> Mount:
     return Mount("bind", source, os.path.normpath(target), mode == "ro")
 
 
-def parse_network(texts: list[str], ip: str | None) -> NetworkRequest:
+def parse_network(texts: Sequence[str], ip: str | None) -> NetworkRequest:
     """--net: host, none, container:X, bridge, or names of networks."""
     names = [DEFAULT_NETWORK if text in ("bridge", "default") else text for text in texts] or [DEFAULT_NETWORK]
     special = [name for name in names if name in _MODES or name.startswith("container:")]
@@ -138,7 +139,7 @@ def parse_subnet(text: str) -> IPv4Network:
         raise _bad(f"invalid subnet {text}: {error}") from None
 
 
-def parse_env(texts: list[str]) -> tuple[tuple[str, str], ...]:
+def parse_env(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
     """KEY=VALUE, or KEY alone for the caller's own value (left out when the caller has none)."""
     found: dict[str, str] = {}
     for text in texts:

@@ -68,8 +68,21 @@ create table events (
 ) strict;
 create trigger events_end after insert on events begin delete from events where id <= new.id - 10000; end;
 """
+_SCHEMA_3 = """
+alter table containers add column health text not null default '';
+alter table containers add column oom_killed integer not null default 0;
+alter table endpoints add column mac text not null default '';
+create table images (
+    id text primary key, config text not null, layers text not null, created real not null, size integer not null
+) strict;
+create table tags (reference text primary key, image text not null references images (id)) strict;
+create table volumes (
+    name text primary key, created real not null, labels text not null default '{}',
+    options text not null default '{}', anonymous integer not null default 0
+) strict;
+"""
 # Each brings the database one version further; a new one runs them all.
-_SCHEMAS = (_SCHEMA_1, _SCHEMA_2)
+_SCHEMAS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3)
 VERSION = len(_SCHEMAS)
 
 
@@ -168,7 +181,8 @@ class Store:
         changed = self.db.execute(
             "update containers set status = 'starting', command_pid = ?, command_started = ?,"
             " monitor_pid = ?, monitor_started = ?, sandbox = ?, boot = ?, init_pid = null, init_started = null,"
-            " exit_code = 0, error = '', paused = 0, restarts = 0, stop_requested = 0"
+            " exit_code = 0, error = '', paused = 0, restarts = 0, stop_requested = 0,"
+            " health = '', oom_killed = 0"
             " where id = ? and status in ('created', 'exited')",
             (command.pid, command.started, monitor.pid, monitor.started, sandbox, boot, container_id),
         )
@@ -201,7 +215,7 @@ class Store:
         return changed.rowcount == 1
 
     def set_values(self, container_id: str, **values: "int | str | float") -> None:
-        """Columns that no state machine guards: paused, stop_requested, name, held, second_pin."""
+        """Columns that no state machine guards: paused, stop_requested, health, oom_killed, name, held, second_pin."""
         names = ", ".join(f"{name} = ?" for name in values)
         self.db.execute(f"update containers set {names} where id = ?", (*values.values(), container_id))
 
@@ -280,8 +294,8 @@ class Store:
     def add_endpoint(self, endpoint: Endpoint) -> None:
         address = int(endpoint.address)
         self.db.execute(
-            "insert into endpoints values (?, ?, ?, ?)",
-            (endpoint.sandbox, endpoint.position, endpoint.network, address),
+            "insert into endpoints (sandbox, position, network, address, mac) values (?, ?, ?, ?, ?)",
+            (endpoint.sandbox, endpoint.position, endpoint.network, address, endpoint.given_mac),
         )
         self.db.execute("update networks set last_address = ? where id = ?", (address, endpoint.network))
 
@@ -291,7 +305,10 @@ class Store:
             " order by sandbox, position",
             (sandbox, network),
         )
-        return [Endpoint(row["sandbox"], row["position"], row["network"], IPv4Address(row["address"])) for row in rows]
+        return [
+            Endpoint(row["sandbox"], row["position"], row["network"], IPv4Address(row["address"]), row["mac"])
+            for row in rows
+        ]
 
     def delete_endpoints(self, sandbox: str) -> None:
         self.db.execute("delete from endpoints where sandbox = ?", (sandbox,))
@@ -371,6 +388,8 @@ def _container(row: sqlite3.Row) -> Container:
         restarts=row["restarts"],
         stop_requested=bool(row["stop_requested"]),
         second_pin=row["second_pin"],
+        health=row["health"],
+        oom_killed=bool(row["oom_killed"]),
     )
 
 

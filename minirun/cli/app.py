@@ -1,6 +1,6 @@
-"""The command line: which module has which verb, and one place that turns errors into a line and an exit code.
+"""The command line: from what was typed to a verb, and one place that turns errors into a line and an exit code.
 
-Only the module of the verb that was typed is imported; `--help` alone imports them all.
+Only the module of the verb that was typed is imported.
 """
 
 import importlib
@@ -8,39 +8,11 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
 
-import typer
-from typer._click.core import Command  # typer carries click inside; the pin in pyproject.toml covers it
-from typer._click.exceptions import NoSuchOption, UsageError
-
+from minirun.cli.verb import UsageError, Verb
+from minirun.cli.verbs import FAMILIES, VERBS, canonical, split
 from minirun.errors import FAILED, MinirunError, describe
 
-if TYPE_CHECKING:
-    pass
-
-VERBS = {
-    "run": "Create and run a new container from an image",
-    "start": "Start one or more stopped containers",
-    "restart": "Restart one or more containers",
-    "attach": "Attach local standard input, output, and error streams to a running container",
-    "wait": "Block until one or more containers stop, then print their exit codes",
-    "pause": "Pause all processes within one or more containers",
-    "unpause": "Unpause all processes within one or more containers",
-    "rename": "Rename a container",
-    "ps": "List containers",
-    "logs": "Fetch the logs of a container",
-    "exec": "Execute a command in a running container",
-    "stop": "Stop one or more running containers",
-    "kill": "Kill one or more running containers",
-    "rm": "Remove one or more containers",
-    "inspect": "Return low-level information on containers and networks",
-    "port": "List port mappings of a container",
-    "images": "List images",
-    "network": "Manage networks",
-    "version": "Show the version information",
-}
-_NO_COMMAND = " is not a minirun command."
 _DEBUG = "MINIRUN_DEBUG"
 
 
@@ -66,21 +38,12 @@ def session() -> Session:
 def call(words: list[str], launch: tuple[int, int] | None = None) -> int:
     """Run one command line; the result is the exit code."""
     _SESSION.launch = launch
-    words = words or ["--help"]
     try:
-        result = _command(words).main(words, prog_name="minirun", standalone_mode=False)
+        code = _call(words)
         sys.stdout.flush()
     except MinirunError as error:
-        return _complain(error.message, error.hint, _code_of(error))
-    except NoSuchOption as error:
-        return _complain(f"unknown flag: {error.option_name}", _see_help(error), FAILED)
-    except UsageError as error:
-        if error.message.startswith("No such command"):
-            return _complain(
-                error.message.replace("No such command ", "").rstrip(".") + _NO_COMMAND, _see_help(error), 1
-            )
-        return _complain(error.format_message(), _see_help(error), FAILED)
-    except (KeyboardInterrupt, typer.Abort):
+        return _complain(error.message, error.hint, _failure() if error.code == 1 else error.code)
+    except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         os.dup2(os.open("/dev/null", os.O_WRONLY), 1)  # so that the flush at exit does not complain again
@@ -91,48 +54,91 @@ def call(words: list[str], launch: tuple[int, int] | None = None) -> int:
         if os.environ.get(_DEBUG):
             raise
         return _complain(f"{type(error).__name__}: {describe(error)}", f"{_DEBUG}=1 shows where", _failure())
-    return result if isinstance(result, int) else 0
+    return code or 0
 
 
-def _command(words: list[str]) -> Command:
-    verb = next((word for word in words if word in VERBS), None)
-    app = typer.Typer(
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        no_args_is_help=True,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-    app.callback()(_minirun)
-    for name in [verb] if verb and words[0] not in ("--help", "-h") else VERBS:
-        module = importlib.import_module(f"minirun.cli.{'execute' if name == 'exec' else name}")
-        if hasattr(module, "app"):
-            app.add_typer(module.app, name=name, help=VERBS[name])
+def _call(words: list[str]) -> int | None:
+    before, called, rest = split(words)
+    if _read_global(before):
+        return None
+    if not called:
+        _help()
+        return None
+    name = canonical(called)
+    if called in FAMILIES or (called.split()[0] in FAMILIES and name not in VERBS):
+        return _family(called)
+    if name not in VERBS:
+        raise MinirunError(f"'{called}' is not a minirun command.", "See 'minirun --help'.")
+    verb = _load(name)(called)
+    try:
+        wanted = verb.read(rest)
+    except UsageError as error:
+        from minirun.cli.usage import usage_line
+
+        hint = f"{usage_line(type(verb), called)}\nSee 'minirun {called} --help'."
+        raise MinirunError(error.message, hint, error.code) from None
+    if not wanted:
+        from minirun.cli.usage import of_verb
+
+        print(of_verb(type(verb), name, called))
+        return None
+    return verb.run()
+
+
+def _load(name: str) -> type[Verb]:
+    module, _, attribute = VERBS[name][0].partition(":")
+    found: type[Verb] = getattr(importlib.import_module(f"minirun.cli.{module}"), attribute)
+    return found
+
+
+def _read_global(words: list[str]) -> bool:
+    """minirun's own flags, before the verb. True when one of them was all that was wanted."""
+    at = 0
+    while at < len(words):
+        name, equals, text = words[at].partition("=")
+        at += 1
+        if name == "--root":
+            if not equals:
+                text, at = (words[at] if at < len(words) else ""), at + 1
+            if not text:
+                raise MinirunError("flag needs an argument: --root", code=FAILED)
+            _SESSION.root = Path(text)
+        elif name in ("-v", "--version"):
+            from minirun import __version__
+
+            print(f"minirun version {__version__}")
+            return True
+        elif name in ("-h", "--help"):
+            return _help()
         else:
-            settings = getattr(module, "SETTINGS", None)
-            app.command(name, help=VERBS[name], context_settings=settings)(module.command)
-    return typer.main.get_command(app)
+            raise MinirunError(f"unknown flag: {name}", "See 'minirun --help'.", FAILED)
+    return False
 
 
-def _minirun(
-    root: Annotated[
-        Path | None, typer.Option("--root", help="State root (default: $MINIRUN_ROOT or /var/lib/minirun)")
-    ] = None,
-) -> None:
-    """A small Docker-compatible container runtime whose heart is networking."""
-    _SESSION.root = root
+def _help() -> bool:
+    from minirun.cli.usage import of_all
+
+    print(of_all())
+    return True
 
 
-def exit_with(code: int) -> NoReturn:
-    raise typer.Exit(code)
+def _family(called: str) -> int | None:
+    from minirun.cli.usage import of_family
+
+    family, _, word = called.partition(" ")
+    if word and word not in ("-h", "--help"):
+        raise MinirunError(f"unknown command: minirun {called}", f"Run 'minirun {family} --help' for more information")
+    print(of_family(family))
+    return None
 
 
 def warn(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _code_of(error: MinirunError) -> int:
-    return _failure() if error.code == 1 else error.code
+def warn_of(error: MinirunError) -> None:
+    """One of several failures, of which each is told."""
+    warn(f"minirun: {error.message}" + (f"\n{error.hint}" if error.hint else ""))
 
 
 def _failure() -> int:
@@ -145,8 +151,3 @@ def _complain(message: str, hint: str, code: int) -> int:
     if hint:
         print(hint, file=sys.stderr)
     return code
-
-
-def _see_help(error: UsageError) -> str:
-    path = error.ctx.command_path if error.ctx else "minirun"
-    return f"See '{path} --help'."

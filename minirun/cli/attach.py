@@ -2,15 +2,13 @@
 
 import os
 import socket
-from typing import Annotated
-
-import typer
 
 from minirun.attach import DETACHED, Attachment, Manner
-from minirun.cli.app import exit_with, warn
+from minirun.cli.app import warn
 from minirun.cli.opening import open_instance
 from minirun.cli.start import manner_for
 from minirun.cli.starting import tell
+from minirun.cli.verb import Verb, switch, value
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel.sockets import control_connect
@@ -19,24 +17,31 @@ from minirun.model import Container, Status
 from minirun.wire import ATTACH_SOCKET
 
 
-def command(
-    container: Annotated[str, typer.Argument(metavar="CONTAINER")],
-    no_stdin: Annotated[bool, typer.Option("--no-stdin", help="Do not attach STDIN")] = False,
-    sig_proxy: Annotated[
-        bool, typer.Option("--sig-proxy/--no-sig-proxy", help="Proxy all received signals to the process")
-    ] = True,
-    detach_keys: Annotated[str, typer.Option("--detach-keys", help="Key sequence for detaching")] = "",
-) -> None:
-    instance = open_instance()
-    found = find_container(instance.store, container)
-    if found.status is not Status.RUNNING:
-        raise MinirunError("cannot attach to a stopped container, start it first", f"minirun start -ai {container}")
-    if found.paused:
-        raise MinirunError("cannot attach to a paused container, unpause it first", f"minirun unpause {container}")
-    manner = manner_for(found, not no_stdin, sig_proxy, detach_keys)
-    if manner.tty and manner.stdin and not os.isatty(0):
-        raise MinirunError("the input device is not a TTY")
-    exit_with(_joined(instance, found, manner))
+class Streams(Verb):
+    """How to join a container's streams."""
+
+    sig_proxy = switch("sig-proxy", "", "Proxy all received signals to the process", True)
+    detach_keys = value("detach-keys", "", "Override the key sequence for detaching a container")
+
+
+class Attach(Streams):
+    usage = "CONTAINER"
+    least = most = 1
+    completes = "running"
+    no_stdin = switch("no-stdin", "", "Do not attach STDIN")
+
+    def run(self) -> int:
+        instance = open_instance()
+        container = self.words[0]
+        found = find_container(instance.store, container)
+        if found.status is not Status.RUNNING:
+            raise MinirunError("cannot attach to a stopped container, start it first", f"minirun start -ai {container}")
+        if found.paused:
+            raise MinirunError("cannot attach to a paused container, unpause it first", f"minirun unpause {container}")
+        manner = manner_for(found, not self.no_stdin, self.sig_proxy, self.detach_keys)
+        if manner.tty and manner.stdin and not os.isatty(0):
+            raise MinirunError("the input device is not a TTY")
+        return _joined(instance, found, manner)
 
 
 def _joined(instance: Instance, container: Container, manner: Manner) -> int:

@@ -1,28 +1,29 @@
-"""One verb over several containers: each is tried, each failure is told, the exit code is 1 if any failed."""
+"""One verb over several things: each is tried, each failure is told, the exit code is 1 if any failed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from minirun.cli.app import exit_with, warn
+from minirun.cli.app import warn_of
 from minirun.errors import MinirunError, NotFoundError
 from minirun.instance import Instance
 from minirun.lookup import find_container
 from minirun.model import Container
 
 
-def for_each(
-    instance: Instance, references: list[str], act: Callable[[Container], None], missing_is_fine: bool = False
-) -> None:
+def for_each(references: Iterable[str], act: Callable[[str], object], missing_is_fine: bool = False) -> int:
     """`missing_is_fine` for rm -f: whoever else removed it, also while this looks, did what was asked for."""
     failed = False
     for reference in references:
         try:
-            act(find_container(instance.store, reference))
+            act(reference)
             print(reference)
-        except NotFoundError as error:
-            if not missing_is_fine:
-                warn(f"minirun: {error.message}")
-                failed = True
         except MinirunError as error:
-            warn(f"minirun: {error.message}" + (f"\n{error.hint}" if error.hint else ""))
-            failed = True
-    exit_with(1 if failed else 0)
+            if not (missing_is_fine and isinstance(error, NotFoundError)):
+                warn_of(error)
+                failed = True
+    return 1 if failed else 0
+
+
+def for_each_container(
+    instance: Instance, references: list[str], act: Callable[[Container], None], missing_is_fine: bool = False
+) -> int:
+    return for_each(references, lambda reference: act(find_container(instance.store, reference)), missing_is_fine)

@@ -4,13 +4,11 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import nullcontext
-from typing import Annotated
-
-import typer
 
 from minirun import attach, parse
-from minirun.cli.app import exit_with, warn
+from minirun.cli.app import warn
 from minirun.cli.opening import open_instance
+from minirun.cli.verb import Verb, many, switch, value
 from minirun.errors import MinirunError
 from minirun.init.program import StartError
 from minirun.joining import Joined, Request, join
@@ -19,41 +17,40 @@ from minirun.lookup import find_container
 from minirun.turn import READ, WRITE, Interest, is_ready, turn
 from minirun.wire import CHUNK, HIGH_WATER, Outbox
 
-SETTINGS = {"allow_interspersed_args": False}
 
+class Exec(Verb):
+    usage = "CONTAINER COMMAND [ARG...]"
+    least = 2
+    interspersed = False
+    completes = "running"
+    detach = switch("detach", "d", "Detached mode: run command in the background")
+    interactive = switch("interactive", "i", "Keep STDIN open even if not attached")
+    tty = switch("tty", "t", "Allocate a pseudo-TTY")
+    env = many("env", "e", "Set environment variables")
+    workdir = value("workdir", "w", "Working directory inside the container")
+    user = value("user", "u", 'Username or UID (format: "<name|uid>[:<group|gid>]")')
 
-def command(
-    container: Annotated[str, typer.Argument(metavar="CONTAINER")],
-    argv: Annotated[list[str], typer.Argument(metavar="COMMAND [ARG...]")],
-    detach: Annotated[bool, typer.Option("--detach", "-d", help="Run command in the background")] = False,
-    interactive: Annotated[bool, typer.Option("--interactive", "-i", help="Keep STDIN open")] = False,
-    tty: Annotated[bool, typer.Option("--tty", "-t", help="Allocate a pseudo-TTY")] = False,
-    env: Annotated[list[str] | None, typer.Option("--env", "-e", help="Set environment variables")] = None,
-    workdir: Annotated[str | None, typer.Option("--workdir", "-w", help="Working directory")] = None,
-    user: Annotated[str, typer.Option("--user", "-u", help="Username or UID")] = "",
-) -> None:
-    if tty and interactive and not detach and not os.isatty(0):
-        raise MinirunError("the input device is not a TTY", "leave out -t when input comes from a pipe or file")
-    instance = open_instance()
-    found = find_container(instance.store, container)
-    request = Request(
-        argv=tuple(argv),
-        env=parse.parse_env(env or []),
-        workdir=workdir or found.spec.workdir,
-        user=user,
-        tty=tty and not detach,
-        interactive=interactive and not detach,
-        detach=detach,
-        size=attach.size_of_terminal(),
-    )
-    try:
-        joined = join(found, request, cgroups.container_cgroup(instance.cgroup, found.id))
-    except StartError as error:
-        warn(f"minirun: {error.text}")
-        exit_with(error.code)
-    if detach:
-        exit_with(0)
-    exit_with(Relay(joined, request).run())
+    def run(self) -> int:
+        if self.tty and self.interactive and not self.detach and not os.isatty(0):
+            raise MinirunError("the input device is not a TTY", "leave out -t when input comes from a pipe or file")
+        instance = open_instance()
+        found = find_container(instance.store, self.words[0])
+        request = Request(
+            argv=tuple(self.words[1:]),
+            env=parse.parse_env(self.env),
+            workdir=self.workdir or found.spec.workdir,
+            user=self.user,
+            tty=self.tty and not self.detach,
+            interactive=self.interactive and not self.detach,
+            detach=self.detach,
+            size=attach.size_of_terminal(),
+        )
+        try:
+            joined = join(found, request, cgroups.container_cgroup(instance.cgroup, found.id))
+        except StartError as error:
+            warn(f"minirun: {error.text}")
+            return error.code
+        return 0 if self.detach else Relay(joined, request).run()
 
 
 class Relay:

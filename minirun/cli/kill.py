@@ -1,26 +1,26 @@
 """minirun kill."""
 
-from typing import Annotated
-
-import typer
-
-from minirun.cli.each import for_each
+from minirun.cli.each import for_each_container
 from minirun.cli.opening import open_instance
+from minirun.cli.verb import Verb, value
 from minirun.model import Container
 from minirun.signals import parse_signal
 from minirun.stopping import send, settle
 
 
-def command(
-    containers: Annotated[list[str], typer.Argument(metavar="CONTAINER...")],
-    name: Annotated[str, typer.Option("--signal", "-s", help="Signal to send to the container")] = "SIGKILL",
-) -> None:
-    instance = open_instance()
-    number = parse_signal(name)
+class Kill(Verb):
+    usage = "CONTAINER [CONTAINER...]"
+    least = 1
+    completes = "running"
+    signal = value("signal", "s", "Signal to send to the container", "SIGKILL")
 
-    def act(container: Container) -> None:
-        send(instance, container, number)
-        if number == 9:
-            settle(instance, container)
+    def run(self) -> int:
+        number = parse_signal(self.signal)
+        instance = open_instance()
 
-    for_each(instance, containers, act)
+        def act(container: Container) -> None:
+            send(instance, container, number)
+            if number == 9:
+                settle(instance, container)
+
+        return for_each_container(instance, self.words, act)

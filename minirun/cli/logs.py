@@ -5,12 +5,10 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Annotated
-
-import typer
 
 from minirun.cli.moments import moment
 from minirun.cli.opening import open_instance
+from minirun.cli.verb import Verb, switch, value
 from minirun.instance import Instance
 from minirun.kernel import processes
 from minirun.log import Entry, LogReader
@@ -18,26 +16,30 @@ from minirun.lookup import find_container
 from minirun.model import ACTIVE, Container
 
 
-def command(
-    container: Annotated[str, typer.Argument(metavar="CONTAINER")],
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow log output")] = False,
-    timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Show timestamps")] = False,
-    tail: Annotated[str, typer.Option("--tail", "-n", help="Number of lines to show from the end of the logs")] = "all",
-    since: Annotated[
-        str | None, typer.Option("--since", help="Show logs since timestamp (2013-01-02T13:23:37Z) or relative (42m)")
-    ] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Show logs before a timestamp or relative")] = None,
-) -> None:
-    instance = open_instance()
-    found = find_container(instance.store, container)
-    reader = LogReader(instance.container_dir(found.id) / "log")
-    window = _Window(moment(since) if since else "", moment(until) if until else "")
-    _write(_tail(reader.entries(), window, tail), timestamps)
-    while follow:
-        running = _wait(instance, found)
-        _write((entry for entry in reader.entries() if window.has(entry)), timestamps)
-        if not running:
-            return
+class Logs(Verb):
+    usage = "CONTAINER"
+    least = most = 1
+    completes = "containers"
+    follow = switch("follow", "f", "Follow log output")
+    timestamps = switch("timestamps", "t", "Show timestamps")
+    tail = value("tail", "n", "Number of lines to show from the end of the logs", "all")
+    since = value("since", "", "Show logs since timestamp (2013-01-02T13:23:37Z) or relative (42m for 42 minutes)")
+    until = value("until", "", "Show logs before a timestamp (2013-01-02T13:23:37Z) or relative (42m for 42 minutes)")
+
+    def run(self) -> None:
+        instance = open_instance()
+        found = find_container(instance.store, self.words[0])
+        reader = LogReader(instance.container_dir(found.id) / "log")
+        window = _Window(
+            moment(self.since) if self.since else "",
+            moment(self.until) if self.until else "",
+        )
+        _write(_tail(reader.entries(), window, self.tail), self.timestamps)
+        while self.follow:
+            running = _wait(instance, found)
+            _write((entry for entry in reader.entries() if window.has(entry)), self.timestamps)
+            if not running:
+                return
 
 
 @dataclass(frozen=True)

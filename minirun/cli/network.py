@@ -1,79 +1,82 @@
-"""minirun network ls|create|inspect|rm."""
+"""minirun network create|inspect|ls|rm."""
 
 import json
-from typing import Annotated
-
-import typer
 
 from minirun import parse
-from minirun.cli.app import exit_with, warn
+from minirun.cli.each import for_each
 from minirun.cli.opening import open_instance
 from minirun.cli.table import print_table
+from minirun.cli.verb import Verb, switch, value
 from minirun.describe import describe_network
 from minirun.errors import MinirunError
 from minirun.lookup import find_network
 from minirun.model import DEFAULT_NETWORK
 from minirun.network import custom
 
-app = typer.Typer(no_args_is_help=True)
 
+class List(Verb):
+    most = 0
+    quiet = switch("quiet", "q", "Only display network IDs")
 
-@app.command("ls", help="List networks")
-def list_networks(
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only display network IDs")] = False,
-) -> None:
-    instance = open_instance()
-    custom.default_network(instance)
-    networks = sorted(instance.store.networks(), key=lambda network: network.name)
-    if quiet:
-        for network in networks:
-            print(network.id[:12])
-        return
-    rows = [(network.id[:12], network.name, "bridge", "local") for network in networks]
-    rows += [("-", name, name if name == "host" else "null", "local") for name in ("host", "none")]
-    print_table(("NETWORK ID", "NAME", "DRIVER", "SCOPE"), sorted(rows, key=lambda row: row[1]))
-
-
-@app.command("create", help="Create a network")
-def create(
-    name: Annotated[str, typer.Argument(metavar="NETWORK")],
-    driver: Annotated[str, typer.Option("--driver", "-d", help="Driver to manage the network")] = "bridge",
-    subnet: Annotated[str | None, typer.Option("--subnet", help="Subnet in CIDR format")] = None,
-    gateway: Annotated[str | None, typer.Option("--gateway", help="IPv4 gateway of the subnet")] = None,
-) -> None:
-    parse.check_name(name, "network")
-    if driver != "bridge":
-        raise MinirunError(f"could not find plugin {driver}: the driver is bridge")
-    if gateway and not subnet:
-        raise MinirunError("every gateway needs a subnet: give --subnet with --gateway")
-    network = custom.create_network(
-        open_instance(),
-        name,
-        parse.parse_subnet(subnet) if subnet else None,
-        parse.parse_address(gateway) if gateway else None,
-    )
-    print(network.id)
-
-
-@app.command("inspect", help="Display detailed information on one or more networks")
-def inspect(names: Annotated[list[str], typer.Argument(metavar="NETWORK...")]) -> None:
-    instance = open_instance()
-    if DEFAULT_NETWORK in names:
+    def run(self) -> None:
+        instance = open_instance()
         custom.default_network(instance)
-    print(json.dumps([describe_network(instance, find_network(instance.store, name)) for name in names], indent=4))
+        networks = sorted(instance.store.networks(), key=lambda network: network.name)
+        if self.quiet:
+            for network in networks:
+                print(network.id[:12])
+            return
+        rows = [(network.id[:12], network.name, "bridge", "local") for network in networks]
+        rows += [("-", name, name if name == "host" else "null", "local") for name in ("host", "none")]
+        print_table(("NETWORK ID", "NAME", "DRIVER", "SCOPE"), sorted(rows, key=lambda row: row[1]))
 
 
-@app.command("rm", help="Remove one or more networks")
-def remove(names: Annotated[list[str], typer.Argument(metavar="NETWORK...")]) -> None:
-    instance = open_instance()
-    failed = False
-    for name in names:
-        try:
+class Create(Verb):
+    usage = "NETWORK"
+    least = most = 1
+    driver = value("driver", "d", "Driver to manage the Network", "bridge")
+    subnet = value("subnet", "", "Subnet in CIDR format that represents a network segment")
+    gateway = value("gateway", "", "IPv4 Gateway for the master subnet")
+
+    def run(self) -> None:
+        name = parse.check_name(self.words[0], "network")
+        if self.driver != "bridge":
+            raise MinirunError(f"could not find plugin {self.driver}: the driver is bridge")
+        if self.gateway and not self.subnet:
+            raise MinirunError("every gateway needs a subnet: give --subnet with --gateway")
+        network = custom.create_network(
+            open_instance(),
+            name,
+            parse.parse_subnet(self.subnet) if self.subnet else None,
+            parse.parse_address(self.gateway) if self.gateway else None,
+        )
+        print(network.id)
+
+
+class Inspect(Verb):
+    usage = "NETWORK [NETWORK...]"
+    least = 1
+    completes = "networks"
+
+    def run(self) -> None:
+        instance = open_instance()
+        if DEFAULT_NETWORK in self.words:
+            custom.default_network(instance)
+        found = [describe_network(instance, find_network(instance.store, name)) for name in self.words]
+        print(json.dumps(found, indent=4))
+
+
+class Remove(Verb):
+    usage = "NETWORK [NETWORK...]"
+    least = 1
+    completes = "networks"
+
+    def run(self) -> int:
+        instance = open_instance()
+
+        def remove(name: str) -> None:
             if name in (DEFAULT_NETWORK, *custom.RESERVED):
                 raise MinirunError(f"{name} is a pre-defined network and cannot be removed")
             custom.remove_network(instance, find_network(instance.store, name))
-            print(name)
-        except MinirunError as error:
-            warn(f"minirun: {error.message}" + (f"\n{error.hint}" if error.hint else ""))
-            failed = True
-    exit_with(1 if failed else 0)
+
+        return for_each(self.words, remove)

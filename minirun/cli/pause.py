@@ -1,14 +1,16 @@
 """minirun pause."""
 
-from typing import Annotated
-
-import typer
-
-from minirun.cli.each import for_each
+from minirun.cli.each import for_each_container
 from minirun.cli.opening import open_instance
+from minirun.cli.verb import Verb
 from minirun.stopping import freeze
 
 
-def command(containers: Annotated[list[str], typer.Argument(metavar="CONTAINER...")]) -> None:
-    instance = open_instance()
-    for_each(instance, containers, lambda container: freeze(instance, container))
+class Pause(Verb):
+    usage = "CONTAINER [CONTAINER...]"
+    least = 1
+    completes = "running"
+
+    def run(self) -> int:
+        instance = open_instance()
+        return for_each_container(instance, self.words, lambda container: freeze(instance, container))

@@ -1,44 +1,42 @@
 """minirun ps."""
 
 import time
-from typing import Annotated
-
-import typer
 
 from minirun.cli.opening import open_instance
 from minirun.cli.table import ago, print_table, span
+from minirun.cli.verb import Verb, switch
 from minirun.model import ACTIVE, Container, Publication, Status
 
 _HEADERS = ("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES")
 
 
-def command(
-    everything: Annotated[
-        bool, typer.Option("--all", "-a", help="Show all containers (default: just running)")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only display container IDs")] = False,
-    no_trunc: Annotated[bool, typer.Option("--no-trunc", help="Don't truncate output")] = False,
-) -> None:
-    instance = open_instance()
-    shown = [item for item in instance.store.containers() if everything or item.status in ACTIVE]
-    if quiet:
+class Ps(Verb):
+    most = 0
+    everything = switch("all", "a", "Show all containers (default shows just running)")
+    quiet = switch("quiet", "q", "Only display container IDs")
+    no_trunc = switch("no-trunc", "", "Don't truncate output")
+
+    def run(self) -> None:
+        instance = open_instance()
+        shown = [item for item in instance.store.containers() if self.everything or item.status in ACTIVE]
+        if self.quiet:
+            for item in shown:
+                print(item.id if self.no_trunc else item.short_id)
+            return
+        rows = []
         for item in shown:
-            print(item.id if no_trunc else item.short_id)
-        return
-    rows = []
-    for item in shown:
-        rows.append(
-            (
-                item.id if no_trunc else item.short_id,
-                item.spec.image,
-                command_of(item, no_trunc),
-                ago(item.created),
-                status_of(item),
-                ", ".join(port_text(port) for port in instance.store.ports(container=item.id)),
-                item.name,
+            rows.append(
+                (
+                    item.id if self.no_trunc else item.short_id,
+                    item.spec.image,
+                    command_of(item, self.no_trunc),
+                    ago(item.created),
+                    status_of(item),
+                    ", ".join(port_text(port) for port in instance.store.ports(container=item.id)),
+                    item.name,
+                )
             )
-        )
-    print_table(_HEADERS, rows)
+        print_table(_HEADERS, rows)
 
 
 def command_of(container: Container, whole: bool) -> str:

@@ -1,19 +1,19 @@
 """minirun rename."""
 
-from typing import Annotated
-
-import typer
-
 from minirun import parse
 from minirun.cli.opening import open_instance
+from minirun.cli.verb import Verb
 from minirun.lookup import find_container
 from minirun.renaming import rename
 
 
-def command(
-    container: Annotated[str, typer.Argument(metavar="CONTAINER")],
-    new_name: Annotated[str, typer.Argument(metavar="NEW_NAME")],
-) -> None:
-    parse.check_name(new_name)
-    instance = open_instance()
-    rename(instance, find_container(instance.store, container), new_name)
+class Rename(Verb):
+    usage = "CONTAINER NEW_NAME"
+    least = most = 2
+    completes = "containers"
+
+    def run(self) -> None:
+        container, new_name = self.words
+        parse.check_name(new_name)
+        instance = open_instance()
+        rename(instance, find_container(instance.store, container), new_name)

@@ -1,19 +1,19 @@
 """minirun rm."""
 
-from typing import Annotated
-
-import typer
-
-from minirun.cli.each import for_each
+from minirun.cli.each import for_each_container
 from minirun.cli.opening import open_instance
+from minirun.cli.verb import Verb, switch
 from minirun.stopping import remove
 
 
-def command(
-    containers: Annotated[list[str], typer.Argument(metavar="CONTAINER...")],
-    force: Annotated[
-        bool, typer.Option("--force", "-f", help="Kill a running container; a missing one is fine")
-    ] = False,
-) -> None:
-    instance = open_instance()
-    for_each(instance, containers, lambda container: remove(instance, container, force), missing_is_fine=force)
+class Rm(Verb):
+    usage = "CONTAINER [CONTAINER...]"
+    least = 1
+    completes = "containers"
+    force = switch("force", "f", "Kill a running container; a missing one is fine")
+
+    def run(self) -> int:
+        instance = open_instance()
+        return for_each_container(
+            instance, self.words, lambda container: remove(instance, container, self.force), missing_is_fine=self.force
+        )

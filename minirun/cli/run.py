@@ -1,91 +1,86 @@
 """minirun run: create a container and start it."""
 
 import os
-from typing import Annotated
-
-import typer
 
 from minirun import attach, parse
-from minirun.cli.app import exit_with, session
+from minirun.cli.app import session
 from minirun.cli.opening import open_instance, require_root
 from minirun.cli.starting import confirm, first_launch, follow, free_name
+from minirun.cli.verb import Verb, many, switch, value
 from minirun.engine import Terms, run
 from minirun.errors import FAILED, MinirunError
 from minirun.image.store import default_command
 from minirun.model import Spec
 
-SETTINGS = {"allow_interspersed_args": False, "ignore_unknown_options": False}
 
+class Run(Verb):
+    usage = "IMAGE [COMMAND] [ARG...]"
+    least = 1
+    interspersed = False
+    completes = "images"
+    detach = switch("detach", "d", "Run container in background and print container ID")
+    interactive = switch("interactive", "i", "Keep STDIN open even if not attached")
+    tty = switch("tty", "t", "Allocate a pseudo-TTY")
+    remove = switch("rm", "", "Automatically remove the container when it exits")
+    name = value("name", "", "Assign a name to the container")
+    env = many("env", "e", "Set environment variables")
+    volume = many("volume", "v", "Bind mount a volume")
+    workdir = value("workdir", "w", "Working directory inside the container", "/")
+    user = value("user", "u", "Username or UID (format: <name|uid>[:<group|gid>])")
+    hostname = value("hostname", "", "Container host name")
+    entrypoint = value("entrypoint", "", "Overwrite the default ENTRYPOINT of the image")
+    publish = many("publish", "p", "Publish a container's port(s) to the host")
+    network = many("network", "", "Connect a container to a network", also="net")
+    ip = value("ip", "", "IPv4 address (e.g., 172.30.100.104)")
+    init = switch("init", "", "Run an init inside the container that forwards signals and reaps processes")
+    restart = value("restart", "", "Restart policy to apply when a container exits", "no")
+    sig_proxy = switch("sig-proxy", "", "Proxy received signals to the process", True)
+    detach_keys = value("detach-keys", "", "Override the key sequence for detaching a container")
 
-def command(
-    image: Annotated[str, typer.Argument(metavar="IMAGE")],
-    argv: Annotated[list[str] | None, typer.Argument(metavar="[COMMAND] [ARG...]")] = None,
-    detach: Annotated[bool, typer.Option("--detach", "-d", help="Run in background and print container ID")] = False,
-    interactive: Annotated[bool, typer.Option("--interactive", "-i", help="Keep STDIN open")] = False,
-    tty: Annotated[bool, typer.Option("--tty", "-t", help="Allocate a pseudo-TTY")] = False,
-    remove: Annotated[bool, typer.Option("--rm", help="Remove the container when it exits")] = False,
-    name: Annotated[str | None, typer.Option("--name", help="Assign a name to the container")] = None,
-    env: Annotated[list[str] | None, typer.Option("--env", "-e", help="Set environment variables")] = None,
-    volume: Annotated[list[str] | None, typer.Option("--volume", "-v", help="Bind mount HOST:CONTAINER[:ro]")] = None,
-    workdir: Annotated[str, typer.Option("--workdir", "-w", help="Working directory in the container")] = "/",
-    user: Annotated[str, typer.Option("--user", "-u", help="Username or UID (format: <name|uid>[:<group|gid>])")] = "",
-    hostname: Annotated[str | None, typer.Option("--hostname", help="Container host name")] = None,
-    entrypoint: Annotated[str | None, typer.Option("--entrypoint", help="Program that COMMAND is given to")] = None,
-    publish: Annotated[
-        list[str] | None,
-        typer.Option("--publish", "-p", help="Publish ports: [[ADDRESS:][HOST]:]CONTAINER[/PROTO]"),
-    ] = None,
-    network: Annotated[
-        list[str] | None,
-        typer.Option("--network", "--net", help="host, bridge, none, container:NAME, or a network (repeatable)"),
-    ] = None,
-    ip: Annotated[str | None, typer.Option("--ip", help="IPv4 address in the first network")] = None,
-    init: Annotated[bool, typer.Option("--init", help="Run an init that forwards signals and reaps processes")] = False,
-    restart: Annotated[str, typer.Option("--restart", help="Restart policy to apply when a container exits")] = "no",
-    sig_proxy: Annotated[
-        bool, typer.Option("--sig-proxy/--no-sig-proxy", help="Proxy received signals to the process")
-    ] = True,
-    detach_keys: Annotated[str, typer.Option("--detach-keys", help="Key sequence for detaching")] = "",
-) -> None:
-    session().fail_with(FAILED)
-    spec = Spec(
-        image=image,
-        argv=_argv(image, entrypoint, argv or []),
-        env=parse.parse_env(env or []),
-        workdir=_workdir(workdir),
-        user=user,
-        hostname="" if hostname is None else parse.check_hostname(hostname),
-        tty=tty,
-        interactive=interactive,
-        auto_remove=remove,
-        init=init,
-        restart=parse.parse_restart(restart, remove),
-        detach=detach,
-        network=parse.parse_network(network or [], ip),
-        ports=parse.parse_ports(publish or []),
-        mounts=tuple(parse.parse_volume(text) for text in volume or []),
-    )
-    if name is not None:
-        parse.check_name(name)
-    if tty and interactive and not detach and not os.isatty(0):
-        raise MinirunError("the input device is not a TTY", "leave out -t when input comes from a pipe or file")
-    require_root()
-    instance = open_instance()
-    launch = first_launch()
-    chosen = name or free_name(instance)
-    manner = attach.Manner(
-        output=not detach,
-        stdin=interactive and not detach,
-        tty=tty,
-        proxy=sig_proxy,
-        detach_keys=attach.parse_detach_keys(detach_keys),
-        end_with_reader=remove,
-    )
-    size = attach.size_of_terminal() if tty else (0, 0)
-    container = run(instance, chosen, spec, launch, Terms(0 if detach else manner.flags, size))
-    if detach:
-        exit_with(confirm(instance, container, launch, container.id))
-    exit_with(follow(instance, container, launch.channel, manner))
+    def run(self) -> int:
+        session().fail_with(FAILED)
+        spec = self._spec()
+        if self.name:
+            parse.check_name(self.name)
+        if self.tty and self.interactive and not self.detach and not os.isatty(0):
+            raise MinirunError("the input device is not a TTY", "leave out -t when input comes from a pipe or file")
+        require_root()
+        instance = open_instance()
+        launch = first_launch()
+        chosen = self.name or free_name(instance)
+        manner = attach.Manner(
+            output=not self.detach,
+            stdin=self.interactive and not self.detach,
+            tty=self.tty,
+            proxy=self.sig_proxy,
+            detach_keys=attach.parse_detach_keys(self.detach_keys),
+            end_with_reader=self.remove,
+        )
+        size = attach.size_of_terminal() if self.tty else (0, 0)
+        container = run(instance, chosen, spec, launch, Terms(0 if self.detach else manner.flags, size))
+        if self.detach:
+            return confirm(instance, container, launch, container.id)
+        return follow(instance, container, launch.channel, manner)
+
+    def _spec(self) -> Spec:
+        image, *words = self.words
+        return Spec(
+            image=image,
+            argv=_argv(image, self.entrypoint, words),
+            env=parse.parse_env(self.env),
+            workdir=_workdir(self.workdir),
+            user=self.user,
+            hostname=parse.check_hostname(self.hostname) if "hostname" in self.given else "",
+            tty=self.tty,
+            interactive=self.interactive,
+            auto_remove=self.remove,
+            init=self.init,
+            restart=parse.parse_restart(self.restart, self.remove),
+            detach=self.detach,
+            network=parse.parse_network(self.network, self.ip if "ip" in self.given else None),
+            ports=parse.parse_ports(self.publish),
+            mounts=tuple(parse.parse_volume(text) for text in self.volume),
+        )
 
 
 def _argv(image: str, entrypoint: str | None, words: list[str]) -> tuple[str, ...]:

@@ -1,13 +1,10 @@
 """minirun start."""
 
-from typing import Annotated
-
-import typer
-
 from minirun import attach
-from minirun.cli.app import exit_with, session, warn
+from minirun.cli.app import session, warn_of
 from minirun.cli.opening import open_instance
 from minirun.cli.starting import confirm, first_launch, follow
+from minirun.cli.verb import Verb, switch, value
 from minirun.engine import Launch, Terms, start
 from minirun.errors import MinirunError
 from minirun.instance import Instance
@@ -15,20 +12,23 @@ from minirun.lookup import find_container
 from minirun.model import ACTIVE, Container
 
 
-def command(
-    containers: Annotated[list[str], typer.Argument(metavar="CONTAINER...")],
-    attached: Annotated[bool, typer.Option("--attach", "-a", help="Attach STDOUT/STDERR and forward signals")] = False,
-    interactive: Annotated[bool, typer.Option("--interactive", "-i", help="Attach container's STDIN")] = False,
-    detach_keys: Annotated[str, typer.Option("--detach-keys", help="Key sequence for detaching")] = "",
-    sig_proxy: Annotated[bool, typer.Option("--sig-proxy/--no-sig-proxy", hidden=True)] = True,
-) -> None:
-    instance = open_instance()
-    launch = first_launch()
-    if attached or interactive:
-        if len(containers) > 1:
+class Start(Verb):
+    usage = "CONTAINER [CONTAINER...]"
+    least = 1
+    completes = "containers"
+    attached = switch("attach", "a", "Attach STDOUT/STDERR and forward signals")
+    interactive = switch("interactive", "i", "Attach container's STDIN")
+    detach_keys = value("detach-keys", "", "Override the key sequence for detaching a container")
+    sig_proxy = switch("sig-proxy", "", "Proxy all received signals to the process", True, hidden=True)
+
+    def run(self) -> int:
+        instance = open_instance()
+        launch = first_launch()
+        if not self.attached and not self.interactive:
+            return start_all(instance, self.words, launch)
+        if len(self.words) > 1:
             raise MinirunError("you cannot start and attach multiple containers at once")
-        exit_with(_attached(instance, containers[0], launch, interactive, sig_proxy, detach_keys))
-    exit_with(start_all(instance, containers, launch))
+        return _attached(instance, self.words[0], launch, self.interactive, self.sig_proxy, self.detach_keys)
 
 
 def start_all(instance: Instance, references: list[str], launch: Launch) -> int:
@@ -44,7 +44,7 @@ def start_all(instance: Instance, references: list[str], launch: Launch) -> int:
             start(instance, container, mine, Terms())
             failed |= confirm(instance, container, mine, reference) and 1
         except MinirunError as error:
-            warn(f"minirun: {error.message}" + (f"\n{error.hint}" if error.hint else ""))
+            warn_of(error)
             failed = 1
     return failed
 

@@ -1,20 +1,22 @@
 """minirun unpause."""
 
-from typing import Annotated
-
-import typer
-
-from minirun.cli.each import for_each
+from minirun.cli.each import for_each_container
 from minirun.cli.opening import open_instance
+from minirun.cli.verb import Verb
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.model import Container
 from minirun.stopping import thaw
 
 
-def command(containers: Annotated[list[str], typer.Argument(metavar="CONTAINER...")]) -> None:
-    instance = open_instance()
-    for_each(instance, containers, lambda container: _unpause(instance, container))
+class Unpause(Verb):
+    usage = "CONTAINER [CONTAINER...]"
+    least = 1
+    completes = "running"
+
+    def run(self) -> int:
+        instance = open_instance()
+        return for_each_container(instance, self.words, lambda container: _unpause(instance, container))
 
 
 def _unpause(instance: Instance, container: Container) -> None:

@@ -3,11 +3,15 @@
 import os
 import platform
 
+from minirun import __version__
+from minirun.cli.verb import Verb
 
-def command() -> None:
-    from importlib.metadata import version
 
-    print(f"minirun version {version('minirun')}")
-    print(f" Python:  {platform.python_version()}")
-    print(f" Kernel:  {os.uname().release}")
-    print(f" OS/Arch: {os.uname().sysname.lower()}/{os.uname().machine}")
+class Version(Verb):
+    most = 0
+
+    def run(self) -> None:
+        print(f"minirun version {__version__}")
+        print(f" Python:  {platform.python_version()}")
+        print(f" Kernel:  {os.uname().release}")
+        print(f" OS/Arch: {os.uname().sysname.lower()}/{os.uname().machine}")

@@ -1,13 +1,11 @@
 """minirun wait."""
 
 import socket
-from typing import Annotated
-
-import typer
 
 from minirun.attach import GONE, Attachment, Manner
-from minirun.cli.app import exit_with, warn
+from minirun.cli.app import warn
 from minirun.cli.opening import open_instance
+from minirun.cli.verb import Verb
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel.sockets import control_connect
@@ -18,25 +16,30 @@ from minirun.stopping import settle
 from minirun.wire import ATTACH_SOCKET
 
 
-def command(containers: Annotated[list[str], typer.Argument(metavar="CONTAINER...")]) -> None:
-    """Connected to all before waiting for any: one with --rm can be asked only while it runs."""
-    instance = open_instance()
-    failed = False
-    waiting: list[tuple[Container, socket.socket | None]] = []
-    for reference in containers:
-        try:
-            found = find_container(instance.store, reference)
-            waiting.append((found, _connect(instance, found)))
-        except MinirunError as error:
-            warn(f"minirun: {error.message}")
-            failed = True
-    for container, channel in waiting:
-        try:
-            print(_code(instance, container, channel), flush=True)
-        except MinirunError as error:
-            warn(f"minirun: {error.message}")
-            failed = True
-    exit_with(1 if failed else 0)
+class Wait(Verb):
+    usage = "CONTAINER [CONTAINER...]"
+    least = 1
+    completes = "containers"
+
+    def run(self) -> int:
+        """Connected to all before waiting for any: one with --rm can be asked only while it runs."""
+        instance = open_instance()
+        failed = False
+        waiting: list[tuple[Container, socket.socket | None]] = []
+        for reference in self.words:
+            try:
+                found = find_container(instance.store, reference)
+                waiting.append((found, _connect(instance, found)))
+            except MinirunError as error:
+                warn(f"minirun: {error.message}")
+                failed = True
+        for container, channel in waiting:
+            try:
+                print(_code(instance, container, channel), flush=True)
+            except MinirunError as error:
+                warn(f"minirun: {error.message}")
+                failed = True
+        return 1 if failed else 0
 
 
 def _connect(instance: Instance, container: Container) -> socket.socket | None:

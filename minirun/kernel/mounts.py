@@ -24,6 +24,7 @@ NOSUID, NODEV, NOEXEC, RDONLY = (
 )
 
 _MOST_LINKS = 40  # as the kernel's own walk
+_RESOLVE_NO_XDEV = 0x01
 
 
 class Root:
@@ -201,6 +202,39 @@ def _to_namespace_root() -> None:
         check(lib.sys_setns(fd, lib.CLONE_NEWNS))
     finally:
         os.close(fd)
+
+
+@shell("mount -t overlay overlay -o ro,nodev,lowerdir={layers} {target}")
+def overlay_view(layers: str, target: str) -> None:
+    """Layers (topmost first, joined by colons) as one tree to look at. It takes no upper directory, so it may stand
+    beside the writable mount of the same layers, which must be the only one of its kind."""
+    _move(_filesystem("overlay", {"lowerdir": layers}, NODEV | RDONLY), lib.AT_FDCWD, target)
+
+
+@shell("unshare --mount --propagation private")
+def mounts_unshare() -> None:
+    """A copy of the mounts for this process alone: what it mounts is gone when it ends."""
+    check(lib.sys_unshare(lib.CLONE_NEWNS))
+    mounts_private()
+
+
+@shell("chroot /proc/{pid}/root")
+def root_enter(fd: int, pid: int) -> None:
+    """Make the directory `fd`, which is the root of `pid`, the own root: no path leads out of it from here on."""
+    os.fchdir(fd)
+    os.chroot(".")
+    os.close(fd)
+
+
+def is_mount_point(directory: int, name: str) -> bool:
+    """Whether something is mounted on an entry of a directory (openat2(2), RESOLVE_NO_XDEV)."""
+    try:
+        os.close(_openat2(directory, name, os.O_PATH | os.O_NOFOLLOW, _RESOLVE_NO_XDEV))
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return True
+    return False
 
 
 def filesystem_magic(fd: int) -> int:

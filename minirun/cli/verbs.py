@@ -1,0 +1,76 @@
+"""Every verb: how it is spelled, which class of which module it is, and its one line of help. Imports nothing, so
+that finding a verb costs nothing, and `--help` no more."""
+
+# spelling: (module:class below minirun.cli, one line)
+VERBS: dict[str, tuple[str, str]] = {
+    "run": ("run:Run", "Create and run a new container from an image"),
+    "exec": ("execute:Exec", "Execute a command in a running container"),
+    "ps": ("ps:Ps", "List containers"),
+    "images": ("images:Images", "List images"),
+    "version": ("version:Version", "Show the version information"),
+    "attach": ("attach:Attach", "Attach local standard input, output, and error streams to a running container"),
+    "cp": ("cp:Cp", "Copy files/folders between a container and the local filesystem"),
+    "diff": ("diff:Diff", "Inspect changes to files or directories on a container's filesystem"),
+    "export": ("export:Export", "Export a container's filesystem as a tar archive"),
+    "inspect": ("inspect:Inspect", "Return low-level information on objects"),
+    "kill": ("kill:Kill", "Kill one or more running containers"),
+    "logs": ("logs:Logs", "Fetch the logs of a container"),
+    "pause": ("pause:Pause", "Pause all processes within one or more containers"),
+    "port": ("port:Port", "List port mappings or a specific mapping for the container"),
+    "rename": ("rename:Rename", "Rename a container"),
+    "restart": ("restart:Restart", "Restart one or more containers"),
+    "rm": ("rm:Rm", "Remove one or more containers"),
+    "start": ("start:Start", "Start one or more stopped containers"),
+    "stop": ("stop:Stop", "Stop one or more running containers"),
+    "unpause": ("unpause:Unpause", "Unpause all processes within one or more containers"),
+    "wait": ("wait:Wait", "Block until one or more containers stop, then print their exit codes"),
+    "network create": ("network:Create", "Create a network"),
+    "network inspect": ("network:Inspect", "Display detailed information on one or more networks"),
+    "network ls": ("network:List", "List networks"),
+    "network rm": ("network:Remove", "Remove one or more networks"),
+}
+COMMON = ("run", "exec", "ps", "images", "version")
+FAMILIES = {
+    "container": "Manage containers",
+    "image": "Manage images",
+    "network": "Manage networks",
+    "system": "Manage minirun",
+    "volume": "Manage volumes",
+}
+# The long spellings of what has a short one, and other names.
+_CONTAINER = (
+    *("attach", "commit", "cp", "create", "diff", "exec", "export", "inspect", "kill", "logs", "pause", "port"),
+    *("ps", "rename", "restart", "rm", "run", "start", "stats", "stop", "top", "unpause", "update", "wait"),
+)
+ALIASES = {
+    **{f"container {verb}": verb for verb in _CONTAINER},
+    "container ls": "ps",
+    "container list": "ps",
+    "image ls": "images",
+    "image list": "images",
+    "image rm": "rmi",
+    "image remove": "rmi",
+    "image import": "import",
+    "image tag": "tag",
+    "image inspect": "inspect",
+    "system events": "events",
+    "system info": "info",
+    "network list": "network ls",
+    "network remove": "network rm",
+    "volume list": "volume ls",
+    "volume remove": "volume rm",
+}
+GLOBAL_VALUES = ("--root",)  # flags before the verb that take a value
+
+
+def split(words: list[str]) -> tuple[list[str], str, list[str]]:
+    """(flags before the verb, the verb as it was typed, what follows it). The verb may be unknown, or missing."""
+    at = 0
+    while at < len(words) and words[at].startswith("-"):
+        at += 2 if words[at] in GLOBAL_VALUES else 1
+    spelling = words[at : at + 2] if at < len(words) and words[at] in FAMILIES else words[at : at + 1]
+    return words[:at], " ".join(spelling), words[at + len(spelling) :]
+
+
+def canonical(spelling: str) -> str:
+    return ALIASES.get(spelling, spelling)

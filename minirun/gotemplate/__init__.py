@@ -1,0 +1,29 @@
+"""Go's text/template, as docker --format takes it: `Template("{{.Names}}").render({"Names": "web"})`.
+
+Values are what json reads; a callable in a dict is a method. No Python is reached from a template: not an attribute,
+not a builtin, nothing but the functions listed in functions.py. Source: https://pkg.go.dev/text/template
+"""
+
+from minirun.gotemplate.errors import TemplateError
+from minirun.gotemplate.evaluate import Evaluator
+from minirun.gotemplate.functions import FUNCTIONS
+from minirun.gotemplate.parser import Parser
+
+__all__ = ["Template", "TemplateError"]
+
+
+class Template:
+    def __init__(self, text: str, strict: bool = False) -> None:
+        """Strict: a field that the dict to be rendered lacks is an error, as it is of Docker's structs."""
+        self._text = text
+        self._strict = strict
+        try:
+            self._templates = Parser(text, frozenset(FUNCTIONS)).parse()
+        except RecursionError:
+            raise TemplateError(":1: nested too deeply") from None
+
+    def render(self, value: object) -> str:
+        try:
+            return Evaluator(self._text, self._templates, value, self._strict).run(value)
+        except RecursionError:
+            raise TemplateError(': executing "": nested too deeply') from None
