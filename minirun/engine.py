@@ -13,7 +13,7 @@ from minirun import etc
 from minirun.errors import FAILED, MinirunError, describe
 from minirun.image.store import image_layers
 from minirun.instance import Instance
-from minirun.kernel import cgroups, processes
+from minirun.kernel import processes
 from minirun.kernel.sockets import send_with_fds
 from minirun.lifecycle import finish
 from minirun.model import Container, Mode, Process, Spec
@@ -22,6 +22,7 @@ from minirun.network.driver import Driver
 from minirun.network.modes import driver_for
 from minirun.network.none import refuse_foreign_pin
 from minirun.plan import Plan
+from minirun.planning import plan_of, resolve
 from minirun.wire import CHUNK, MOST_FDS, Kind, Parser, frame
 
 
@@ -85,10 +86,25 @@ class Terms:
     size: tuple[int, int] = (0, 0)
 
 
+def create(instance: Instance, name: str, spec: Spec) -> Container:
+    """Put a container on record, with its files. Nothing runs, no address or port is taken."""
+    instance.store.refuse_taken_name(name)
+    container = Container(os.urandom(32).hex(), name, resolve(instance, spec), time.time())
+    _validate(instance, name, container.spec)
+    with instance.store.write():
+        instance.store.add_container(container)
+    try:
+        _make_files(instance, container)
+    except BaseException as error:
+        finish(instance, container.id, FAILED, describe(error), remove=True)
+        raise
+    return container
+
+
 def run(instance: Instance, name: str, spec: Spec, launch: Launch, terms: Terms) -> Container:
     """Create and start a container, as one step: when any part fails, nothing of it is left."""
     instance.store.refuse_taken_name(name)
-    container = Container(os.urandom(32).hex(), name, spec, time.time())
+    container = Container(os.urandom(32).hex(), name, resolve(instance, spec), time.time())
     return _launch(instance, container, launch, terms, fresh=True)
 
 
@@ -105,7 +121,7 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
     driver, lower = _validate(instance, container.name, container.spec)
     claimed = False
     try:
-        wanted = container.spec.ports if container.spec.network.mode is Mode.BRIDGE else ()
+        wanted = ports.wanted(container.spec) if container.spec.network.mode is Mode.BRIDGE else ()
         mappings, held = ports.hold(instance.store, wanted, {} if fresh else instance.store.held(container.id))
         if mappings:
             container = replace(container, spec=replace(container.spec, ports=mappings))
@@ -114,8 +130,10 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
         if not fresh:
             _wait_for_copies(instance, container)
         _make_files(instance, container)
+        etc.write_files(instance, container, instance.container_dir(container.id))
         netns = driver.pin(instance, container)
-        launch.send(_plan(instance, container, lower, netns, terms, fresh), held, terms.flags)
+        plan = plan_of(instance, container, lower, netns, terms.size, fresh)
+        launch.send(plan, held, terms.flags)
         with ExitStack() as sockets:
             for note in driver.connect(instance, container, sockets):
                 print(note, file=sys.stderr)
@@ -171,32 +189,6 @@ def _make_files(instance: Instance, container: Container) -> None:
     directory.parent.mkdir(mode=0o700, exist_ok=True)
     for name in ("", "upper", "work", "rootfs"):
         (directory / name).mkdir(mode=0o755, exist_ok=True)
-    etc.write_files(instance, container, directory)
     for mount in container.spec.mounts:
         if mount.kind == "bind" and not os.path.lexists(mount.source):
             os.makedirs(mount.source)  # as docker -v does
-
-
-def _plan(instance: Instance, container: Container, lower: str, netns: str, terms: Terms, fresh: bool) -> Plan:
-    spec = container.spec
-    return Plan(
-        root=str(instance.root),
-        container=container.id,
-        lower=lower,
-        netns=netns,
-        cgroup=str(cgroups.container_cgroup(instance.cgroup, container.id) or ""),
-        argv=spec.argv,
-        env=spec.env,
-        workdir=spec.workdir,
-        user=spec.user,
-        hostname=etc.hostname_of(instance, container),
-        tty=spec.tty,
-        interactive=spec.interactive,
-        init=spec.init,
-        stdin_once=spec.interactive and not spec.detach,
-        fresh=fresh,
-        mounts=tuple((one.kind, one.source, one.target, one.read_only, one.options) for one in spec.mounts),
-        restart=spec.restart.name,
-        rows=terms.size[0],
-        columns=terms.size[1],
-    )

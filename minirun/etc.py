@@ -7,9 +7,10 @@ the files of whoever it shares it with, for they describe that namespace.
 import socket
 from pathlib import Path
 
+from minirun.errors import FAILED, MinirunError
 from minirun.files import write_private
 from minirun.instance import Instance
-from minirun.model import Container, Mode
+from minirun.model import Container, Mode, Spec
 
 _LOCAL = """127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
@@ -20,6 +21,7 @@ ff02::2\tip6-allrouters
 """
 _SYSTEMD_RESOLVED = Path("/run/systemd/resolve/resolv.conf")
 # Docker's own last resort: a container cannot reach a resolver on the host's loopback.
+HOST_GATEWAY = "host-gateway"
 _FALLBACK = "nameserver 8.8.8.8\nnameserver 8.8.4.4\n"
 
 
@@ -45,11 +47,12 @@ def write_files(instance: Instance, container: Container, directory: Path) -> No
         for name in ("hosts", "resolv.conf"):
             write_private(directory / name, _read(owner / name))
     elif container.sandbox == "":
-        write_private(directory / "hosts", _read(Path("/etc/hosts")))
-        write_private(directory / "resolv.conf", _read(Path("/etc/resolv.conf")))
+        write_private(directory / "hosts", _read(Path("/etc/hosts")) + _extra_lines(instance, container))
+        write_private(directory / "resolv.conf", _resolv_conf(container.spec, _read(Path("/etc/resolv.conf"))))
     else:
-        write_private(directory / "hosts", _LOCAL + _own_lines(instance, container, hostname))
-        write_private(directory / "resolv.conf", resolvers(_host_resolv_conf()))
+        own = _own_lines(instance, container, hostname)
+        write_private(directory / "hosts", _LOCAL + _extra_lines(instance, container) + own)
+        write_private(directory / "resolv.conf", _resolv_conf(container.spec, resolvers(_host_resolv_conf())))
 
 
 def resolvers(host: str) -> str:
@@ -57,6 +60,20 @@ def resolvers(host: str) -> str:
     lines = [line for line in host.splitlines() if not _is_loopback_resolver(line)]
     text = "".join(line + "\n" for line in lines)
     return text if any(line.split()[:1] == ["nameserver"] for line in lines) else text + _FALLBACK
+
+
+def _resolv_conf(spec: Spec, text: str) -> str:
+    """--dns, --dns-search and --dns-option each replace the host's lines of their kind (resolv.conf(5))."""
+    kinds = {"nameserver": spec.dns, "search": spec.dns_search, "options": spec.dns_options}
+    if not any(kinds.values()):
+        return text
+    kept = [line for line in text.splitlines() if not kinds.get((line.split() or [""])[0])]
+    added = [f"nameserver {address}" for address in spec.dns]
+    if spec.dns_search and spec.dns_search != (".",):
+        added.append("search " + " ".join(spec.dns_search))
+    if spec.dns_options:
+        added.append("options " + " ".join(spec.dns_options))
+    return "".join(f"{line}\n" for line in kept + added)
 
 
 def _host_resolv_conf() -> str:
@@ -73,7 +90,36 @@ def _is_loopback_resolver(line: str) -> bool:
 
 def _own_lines(instance: Instance, container: Container, hostname: str) -> str:
     endpoints = instance.store.endpoints(sandbox=container.id)
-    return "".join(f"{endpoint.address}\t{hostname}\n" for endpoint in endpoints)
+    domain = container.spec.domainname
+    names = f"{hostname}.{domain} {hostname}" if domain else hostname
+    return "".join(f"{endpoint.address}\t{names}\n" for endpoint in endpoints)
+
+
+def _extra_lines(instance: Instance, container: Container) -> str:
+    """--add-host and --link."""
+    spec, lines = container.spec, []
+    for name, address in spec.extra_hosts:
+        lines.append(f"{_gateway(instance, container) if address == HOST_GATEWAY else address}\t{name}\n")
+    for linked, alias in spec.links:
+        other = instance.store.container(linked)
+        ends = instance.store.endpoints(sandbox=linked)
+        if other is None or not ends:
+            name = other.name if other else linked[:12]
+            raise MinirunError(f"Cannot link to a non running container: {name} AS {alias}", "start it first", FAILED)
+        names = dict.fromkeys((alias, hostname_of(instance, other), other.name))
+        lines.append(f"{ends[0].address}\t{' '.join(names)}\n")
+    return "".join(lines)
+
+
+def _gateway(instance: Instance, container: Container) -> str:
+    """Where the host is, as seen from the container."""
+    for end in instance.store.endpoints(sandbox=container.id):
+        for network in instance.store.networks():
+            if network.id == end.network:
+                return str(network.gateway)
+    if container.sandbox == "":
+        return "127.0.0.1"
+    raise MinirunError(f"unable to derive the IP value for {HOST_GATEWAY}: the container has no network", code=FAILED)
 
 
 def _read(path: Path) -> str:

@@ -16,7 +16,8 @@ from pathlib import Path
 from minirun.errors import FAILED, MinirunError
 from minirun.init import program
 from minirun.init.program import StartError
-from minirun.kernel import cgroups, credentials, processes, terminal
+from minirun.kernel import controllers, credentials, processes, terminal
+from minirun.kernel.capabilities import granted
 from minirun.kernel.sockets import receive_with_fds, send_with_fds
 from minirun.model import Container, Status
 
@@ -29,6 +30,7 @@ class Request:
     env: tuple[tuple[str, str], ...] = ()
     workdir: str = "/"
     user: str = ""
+    privileged: bool = False
     tty: bool = False
     interactive: bool = False
     detach: bool = False
@@ -46,8 +48,9 @@ class Joined:
     terminal: int = -1
 
 
-def join(container: Container, request: Request, cgroup: Path | None) -> Joined:
-    """Start the process; on return it has become the program. StartError when it could not."""
+def join(container: Container, request: Request, groups: list[Path]) -> Joined:
+    """Start the process in the container's cgroups; on return it has become the program. StartError when it could
+    not."""
     if container.status is not Status.RUNNING or container.init is None:
         raise MinirunError(f"container {container.name} is not running")
     if container.paused:
@@ -61,7 +64,7 @@ def join(container: Container, request: Request, cgroup: Path | None) -> Joined:
     ours, stdio = ((-1, -1, -1), ()) if request.tty else _pipes(request)
     processes.join_pid_namespace(container.init.pid, target)
     pid = processes.fork(
-        lambda: _become(container, request, target, cgroup, theirs, stdio, error_fd, stub),
+        lambda: _become(container, request, target, groups, theirs, stdio, error_fd, stub),
         lambda failure: theirs.sendall(b"E" + program.report(failure)),
     )
     processes.leave_pid_namespace()
@@ -93,7 +96,7 @@ def _become(
     container: Container,
     request: Request,
     target: int,
-    cgroup: Path | None,
+    groups: list[Path],
     line: socket.socket,
     stdio: tuple[int, ...],
     error_fd: int,
@@ -103,8 +106,9 @@ def _become(
     assert container.init is not None
     credentials.hide_from_ptrace()
     processes.close_from(3, (target, line.fileno(), error_fd, stub, *stdio))
-    if cgroup is not None and cgroup.exists():
-        cgroups.cgroup_enter(cgroup)
+    parent = os.getppid()
+    program.set_bounds(container.spec.oom_score_adj, container.spec.ulimits)
+    controllers.enter(groups)
     processes.join_namespaces(container.init.pid, target)
     os.close(target)
     if request.tty:
@@ -122,9 +126,13 @@ def _become(
         **dict(request.env),
     }
     program.enter_workdir(request.workdir)
-    program.take_user(request.user or container.spec.user, credentials.DEFAULT_CAPABILITIES, env, (0, 1, 2))
+    spec, security = container.spec, container.spec.security
+    capabilities = granted(security.cap_add, security.cap_drop, security.privileged or request.privileged)
+    program.take_user(request.user or spec.user, spec.groups, capabilities, env, (0, 1, 2))
     if not request.detach:
-        credentials.die_with_parent(0)
+        credentials.die_with_parent(0 if container.spec.pid_mode != "host" else parent)
+    if security.no_new_privileges:
+        credentials.no_new_privileges()
     path = program.find_program(request.argv[0], env)
     program.last_words()
     processes.exec_payload(stub, path, list(request.argv), env, error_fd, False)

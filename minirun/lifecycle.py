@@ -3,13 +3,12 @@
 Everything here works from the record alone, may run twice, and may run at once in two processes.
 """
 
-import errno
 import time
 from pathlib import Path
 
 from minirun.files import remove_tree
 from minirun.instance import Instance
-from minirun.kernel import cgroups, processes
+from minirun.kernel import cgroups, controllers, processes
 from minirun.model import ACTIVE, Container, Process, Status
 from minirun.network import sandbox
 from minirun.store import Store
@@ -92,21 +91,28 @@ def _end_processes(instance: Instance, container: Container) -> None:
         pidfd = processes.open_process(container.init.pid, container.init.started)
         if pidfd is not None:
             processes.signal_send(pidfd, 9, container.init.pid)
+    paths = _groups(instance, container)
+    for path in paths:
+        if cgroups.cgroup_pids(path):
+            cgroups.cgroup_kill(path)
+    if container.spec.limits and paths:
+        _note_oom(instance, container, paths)
+    controllers.remove(paths)
+
+
+def _groups(instance: Instance, container: Container) -> list[Path]:
+    """Where nothing is limited there is only the one in the v2 hierarchy, and no need to look for others."""
     path = cgroups.container_cgroup(instance.cgroup, container.id)
-    if path is None or not path.exists():
-        return
-    if cgroups.cgroup_pids(path):
-        cgroups.cgroup_kill(path)
-    _remove_cgroup(path)
+    if path is not None and not container.spec.limits:
+        return [path] if path.exists() else []
+    return controllers.existing(instance.cgroup, container.id)
 
 
-def _remove_cgroup(path: Path) -> None:
-    """A killed member leaves its cgroup a moment after it stops running."""
-    for _ in range(200):
-        try:
-            return cgroups.cgroup_del(path)
-        except OSError as error:
-            if error.errno != errno.EBUSY:
-                raise
-            time.sleep(0.005)
-    return cgroups.cgroup_del(path)
+def _note_oom(instance: Instance, container: Container, paths: list[Path]) -> None:
+    """Asked before the groups go: nobody else knows."""
+    from minirun.kernel.usage import oom_killed
+
+    if not container.oom_killed and oom_killed(paths):
+        with instance.store.write():
+            instance.store.set_values(container.id, oom_killed=1)
+            tell(instance.store, container.id, "oom")

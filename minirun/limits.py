@@ -1,7 +1,9 @@
 """From the words of a command line to limits, and the checks that Docker makes of them, in its words."""
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import fields
+from typing import Any
 
 from minirun.errors import FAILED, MinirunError
 from minirun.kernel.limits import Limits, cpus_available, swap_total
@@ -64,6 +66,18 @@ def parse_cpus(text: str) -> int:
     return nano
 
 
+_FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "memory": ("memory", parse_memory),
+    "memory-swap": ("memory_swap", parse_memory_swap),
+    "memory-reservation": ("memory_reservation", lambda text: parse_bytes(text, "--memory-reservation")),
+    "cpus": ("nano_cpus", parse_cpus),
+    "cpu-shares": ("cpu_shares", int),
+    "cpuset-cpus": ("cpuset_cpus", str),
+    "pids-limit": ("pids", int),
+    "blkio-weight": ("blkio_weight", int),
+}
+
+
 def parse_cpu_list(text: str) -> set[int]:
     """--cpuset-cpus: `0-2,5` (cpuset(7), "List format")."""
     found: set[int] = set()
@@ -73,6 +87,22 @@ def parse_cpu_list(text: str) -> set[int]:
             raise _bad(f"Invalid value {text} for cpuset cpus", "numbers and ranges of them, such as 0-2,5")
         found.update(range(int(match[1]), int(match[2] or match[1]) + 1))
     return found
+
+
+def asked(given: dict[str, str | int]) -> tuple[tuple[str, int | str], ...]:
+    """From what was typed, by the flags' names, to fields of Limits, checked: as a spec keeps them."""
+    values = {_FIELDS[name][0]: _FIELDS[name][1](text) for name, text in given.items()}
+    limits = check(Limits(**values))
+    return compact(limits)
+
+
+def compact(limits: Limits) -> tuple[tuple[str, int | str], ...]:
+    """What is limited."""
+    return tuple((one.name, value) for one in fields(Limits) if (value := getattr(limits, one.name)))
+
+
+def of(given: Iterable[tuple[str, int | str]]) -> Limits:
+    return Limits(**dict(given))  # type: ignore[arg-type]
 
 
 def check(limits: Limits, available: str = "") -> Limits:

@@ -5,7 +5,7 @@ and marshal is in it already, where json and pickle would have to be imported.
 """
 
 import marshal
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,33 @@ class Plan:
     fresh: bool  # made by this very command: a start that fails takes the container along
     mounts: tuple[tuple[str, str, str, bool, str], ...]  # kind, source on the host, target, read-only, options
     restart: str = "no"  # whether to ask the record, when the program ends, if it is to start again
+    capabilities: tuple[str, ...] = ()
+    domainname: str = ""
+    groups: tuple[str, ...] = ()
+    read_only: bool = False
+    privileged: bool = False
+    no_new_privileges: bool = False
+    unmasked: bool = False
+    devices: tuple[tuple[str, str], ...] = ()  # on the host, inside
+    pid_of: tuple[int, ...] = ()  # pid and start time of whom it shares the namespace with; (0, 0): the host
+    ipc: str = ""  # none: without /dev/shm
+    ipc_of: tuple[int, ...] = ()  # as pid_of
+    uts_host: bool = False
+    cgroup_host: bool = False
+    shm_size: int = 0
+    ulimits: tuple[tuple[str, int, int], ...] = ()
+    sysctls: tuple[tuple[str, str], ...] = ()
+    oom_score_adj: int = 0
+    limits: tuple[tuple[str, int | str], ...] = ()
+    limit_groups: tuple[str, ...] = ()
+    health: bool = False
+    log: tuple[str, int, int] = ("json-file", 0, 1)  # driver, bytes, files
     rows: int = 0
     columns: int = 0
     explain: bool = False
 
     def dump(self) -> bytes:
-        return marshal.dumps(astuple(self))
+        return marshal.dumps(tuple(getattr(self, name) for name in self.__slots__))
 
     @classmethod
     def load(cls, data: bytes) -> "Plan":

@@ -12,26 +12,38 @@ from minirun.kernel import freezer, processes
 from minirun.kernel.sockets import control_connect
 from minirun.lifecycle import KILLED, MONITOR_LOST, delete, finish, is_tended, tell
 from minirun.model import ACTIVE, Container, Process, Status
+from minirun.signals import parse_signal
 from minirun.wire import ATTACH_SOCKET, Kind, frame
 
-_ENDS = (signal.SIGKILL, signal.SIGTERM)  # signals by which a user asks for the end
+DEFAULT_PATIENCE = 10
 _MONITOR_PATIENCE = 30.0  # seconds that a monitor may need to take everything back
 
 
 def send(instance: Instance, container: Container, number: int) -> None:
     """A signal to pid 1. MinirunError when it is not running. One that asks for the end is on record as such."""
-    if container.status is Status.RESTARTING and number in _ENDS:
+    if container.status is Status.RESTARTING and _ends(container, number):
         cancel(instance, container)
         return
     if container.status is not Status.RUNNING or container.init is None:
         raise MinirunError(f"Container {container.name} is not running")
     with instance.store.write():
-        if number in _ENDS:
+        if _ends(container, number):
             instance.store.set_values(container.id, stop_requested=1)
         tell(instance.store, container.id, "kill", signal=str(number))
     _signal(container.init, number)
     if container.paused and number == signal.SIGKILL:
         thaw(instance, container)
+
+
+def stop_signal(container: Container) -> int:
+    return parse_signal(container.spec.stop_signal or "SIGTERM")
+
+
+def patience_of(container: Container, wanted: int | None) -> float | None:
+    """Seconds until SIGKILL: what the command says, else what was said at its creation, else 10. None: for ever."""
+    said = wanted if wanted is not None else container.spec.stop_timeout
+    seconds = DEFAULT_PATIENCE if said is None else said
+    return None if seconds < 0 else float(seconds)
 
 
 def stop(instance: Instance, container: Container, number: int | None, patience: float | None) -> None:
@@ -45,7 +57,7 @@ def stop(instance: Instance, container: Container, number: int | None, patience:
     if container.status is Status.RESTARTING:
         cancel(instance, container)
     elif container.init is not None:
-        _signal(container.init, number or signal.SIGTERM)
+        _signal(container.init, number or stop_signal(container))
         if container.paused:
             thaw(instance, container)
         if not _wait(container.init, patience):
@@ -143,6 +155,11 @@ def remove(instance: Instance, container: Container, force: bool) -> None:
     current = instance.store.container(container.id)
     if current is not None:
         delete(instance, current)
+
+
+def _ends(container: Container, number: int) -> bool:
+    """Whether a user asks for the end by it."""
+    return number in (signal.SIGKILL, signal.SIGTERM, stop_signal(container))
 
 
 def _signal(process: Process, number: int) -> None:

@@ -12,7 +12,7 @@ from minirun.cli.verb import Verb, many, switch, value
 from minirun.errors import MinirunError
 from minirun.init.program import StartError
 from minirun.joining import Joined, Request, join
-from minirun.kernel import cgroups, processes, terminal
+from minirun.kernel import controllers, processes, terminal
 from minirun.lookup import find_container
 from minirun.turn import READ, WRITE, Interest, is_ready, turn
 from minirun.wire import CHUNK, HIGH_WATER, Outbox
@@ -46,7 +46,7 @@ class Exec(Verb):
             size=attach.size_of_terminal(),
         )
         try:
-            joined = join(found, request, cgroups.container_cgroup(instance.cgroup, found.id))
+            joined = join(found, request, controllers.existing(instance.cgroup, found.id))
         except StartError as error:
             warn(f"minirun: {error.text}")
             return error.code

@@ -5,37 +5,21 @@ import time
 from datetime import UTC, datetime
 
 from minirun.errors import MinirunError
+from minirun.flags.durations import find_duration
 from minirun.log import timestamp
 
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s))")
-_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _FORMS = ("%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
 
 
 def moment(text: str) -> str:
     """A date in RFC 3339 (without a zone: the local one), seconds since the epoch, or a Go duration before now."""
-    nanoseconds = _duration(text)
-    if nanoseconds is not None:
-        return timestamp(time.time_ns() - nanoseconds)
+    seconds_ago = find_duration(text)
+    if seconds_ago is not None and text != "0":
+        return timestamp(time.time_ns() - int(seconds_ago * 1e9))
     if re.fullmatch(r"\d{1,11}(\.\d{1,9})?", text):
         seconds, _, rest = text.partition(".")
         return timestamp(int(seconds) * 10**9 + int(rest.ljust(9, "0") or 0))
     return timestamp(_date(text))
-
-
-def parse_duration(text: str) -> float:
-    """Seconds of a Go duration such as 1m30s."""
-    found = _duration(text)
-    if found is None:
-        raise MinirunError(f'time: invalid duration "{text}"', "such as 300ms, 10s or 1m30s", 125)
-    return found / 1e9
-
-
-def _duration(text: str) -> int | None:
-    parts = _DURATION.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text or len(text) > 30:
-        return None
-    return int(sum(float(number) * _SECONDS[unit] for number, unit in parts) * 1e9)
 
 
 def _date(text: str) -> int:

@@ -31,7 +31,7 @@ class Restart(Ending):
         """The container as it was, or None when there is none."""
         try:
             container = find_container(instance.store, reference)
-            stop_keeping(instance, container, number, self.limit)
+            stop_keeping(instance, container, number, self.limit(container))
         except MinirunError as error:
             warn(f"minirun: {error.message}")
             return None

@@ -3,10 +3,9 @@
 from minirun.cli.each import for_each_container
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, number, value
+from minirun.model import Container
 from minirun.signals import parse_signal
-from minirun.stopping import stop
-
-DEFAULT_PATIENCE = 10
+from minirun.stopping import patience_of, stop
 
 
 class Ending(Verb):
@@ -17,21 +16,22 @@ class Ending(Verb):
     completes = "running"
     signal = value("signal", "s", "Signal to send to the container")
     patience = number(
-        "timeout", "t", "Seconds to wait before killing the container, -1: for ever", DEFAULT_PATIENCE, "time"
+        "timeout", "t", "Seconds to wait before killing the container, -1: for ever (default 10)", also="time"
     )
 
     @property
     def wanted_signal(self) -> int | None:
         return parse_signal(self.signal) if self.signal else None
 
-    @property
-    def limit(self) -> float | None:
+    def limit(self, container: Container) -> float | None:
         """Seconds until SIGKILL; None: for ever."""
-        return None if self.patience < 0 else float(self.patience)
+        return patience_of(container, self.patience if "timeout" in self.given else None)
 
 
 class Stop(Ending):
     def run(self) -> int:
-        number, limit = self.wanted_signal, self.limit
+        number = self.wanted_signal
         instance = open_instance()
-        return for_each_container(instance, self.words, lambda container: stop(instance, container, number, limit))
+        return for_each_container(
+            instance, self.words, lambda container: stop(instance, container, number, self.limit(container))
+        )

@@ -10,6 +10,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "version": ("version:Version", "Show the version information"),
     "attach": ("attach:Attach", "Attach local standard input, output, and error streams to a running container"),
     "cp": ("cp:Cp", "Copy files/folders between a container and the local filesystem"),
+    "create": ("create:Create", "Create a new container"),
     "diff": ("diff:Diff", "Inspect changes to files or directories on a container's filesystem"),
     "export": ("export:Export", "Export a container's filesystem as a tar archive"),
     "inspect": ("inspect:Inspect", "Return low-level information on objects"),

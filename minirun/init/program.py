@@ -32,14 +32,32 @@ def enter_workdir(path: str) -> None:
         raise StartError(CANNOT_INVOKE, f"the working directory {path!r} is outside the container's root")
 
 
-def take_user(wanted: str, capabilities: list[str], env: dict[str, str], stdio: tuple[int, ...]) -> None:
+def set_bounds(oom_score_adj: int, ulimits: tuple[tuple[str, int, int], ...]) -> None:
+    """What one process may use. Outside the root, where /proc is the host's."""
+    if oom_score_adj:
+        processes.oom_score_set(oom_score_adj)
+    if ulimits:
+        from minirun.kernel.rlimits import rlimit_set
+
+        for name, soft, hard in ulimits:
+            rlimit_set(name, soft, hard)
+
+
+def take_user(
+    wanted: str,
+    more_groups: tuple[str, ...],
+    capabilities: tuple[str, ...],
+    env: dict[str, str],
+    stdio: tuple[int, ...],
+) -> None:
     """Give up what the program shall not have: capabilities, then ids. HOME follows from the user."""
-    user = resolve(wanted)
+    user = resolve(wanted, more_groups)
     env.setdefault("HOME", user.home)
     for fd in stdio:
         _give(fd, user.uid)
     credentials.drop_capabilities(capabilities)
-    credentials.become(user.uid, user.gid, list(user.groups))
+    # The own group is among the supplementary ones, too: else a file's rule against it would not bind (CVE-2022-36109).
+    credentials.become(user.uid, user.gid, list(dict.fromkeys((user.gid, *user.groups))))
 
 
 def _give(fd: int, uid: int) -> None:

@@ -4,6 +4,7 @@ import os
 import socket
 import stat
 
+from minirun.init import devices
 from minirun.kernel.mounts import (
     NODEV,
     NOEXEC,
@@ -15,21 +16,17 @@ from minirun.kernel.mounts import (
     filesystem_mount,
     make_read_only,
     mask,
+    mount_read_only,
     mounts_private,
     overlay_mount,
     pivot_root,
+    tree_attach,
+    tree_of_process,
 )
 from minirun.plan import Plan
 
 _PROC_SUPER_MAGIC = 0x9FA0
-_DEVICES = {
-    "null": (1, 3),
-    "zero": (1, 5),
-    "full": (1, 7),
-    "random": (1, 8),
-    "urandom": (1, 9),
-    "tty": (5, 0),
-}
+_SHM_SIZE = 64 << 20  # bytes
 _MASKED = [
     "asound",
     "acpi",
@@ -51,16 +48,19 @@ _READ_ONLY = ["bus", "fs", "irq", "sys", "sysrq-trigger"]
 _LOCKED = NOSUID | NODEV | NOEXEC
 
 
-def build(plan: Plan) -> None:
-    """From the host's mounts to the container's: on return, / is the container's own."""
+def build(plan: Plan, ipc_of: int) -> None:
+    """From the host's mounts to the container's: on return, / is the container's own. `ipc_of` is the pidfd of whom
+    it shares SysV IPC and /dev/shm with, or -1."""
     os.chdir(plan.root)
     here = f"containers/{plan.container}"
     mounts_private()
+    shm = tree_of_process(ipc_of, "dev/shm") if ipc_of >= 0 else -1
     overlay_mount(plan.lower, f"{here}/upper", f"{here}/work", f"{here}/rootfs")
     root = Root(f"{here}/rootfs")
     null = _real_null()
-    _kernel_filesystems(root)
-    _devices(root)
+    _kernel_filesystems(root, plan)
+    _shared_memory(root, plan, shm)
+    devices.populate(root, plan.devices, plan.privileged)
     for name in ("hosts", "hostname", "resolv.conf"):
         bind_mount(root, f"{here}/{name}", f"etc/{name}", root.file(f"etc/{name}"), NODEV)
     os.close(root.file(".dockerenv", 0o755))
@@ -69,7 +69,12 @@ def build(plan: Plan) -> None:
             filesystem_mount(root, target.lstrip("/"), root.directory(target), "tmpfs", options, NOSUID | NODEV)
         else:
             _volume(root, source, target, read_only)
-    _covers(root, null)
+    if not plan.unmasked:
+        _covers(root, null)
+    os.close(null)
+    if plan.read_only:
+        os.close(root.directory(plan.workdir))  # as long as it can still be made
+        mount_read_only(root)
     pivot_root(f"{here}/rootfs")
 
 
@@ -80,54 +85,48 @@ def console(slave: int) -> None:
     os.close(root.fd)
 
 
-def _kernel_filesystems(root: Root) -> None:
+def _kernel_filesystems(root: Root, plan: Plan) -> None:
+    sealed = 0 if plan.privileged else RDONLY
     proc = root.real_directory("proc")
     filesystem_mount(root, "proc", proc, "proc", "", _LOCKED)
     check = root.open("proc", os.O_RDONLY | os.O_DIRECTORY, follow=False)
     if filesystem_magic(check) != _PROC_SUPER_MAGIC:
         raise OSError("/proc of the container is not a proc file system")
     os.close(check)
-    filesystem_mount(root, "sys", root.real_directory("sys"), "sysfs", "", _LOCKED | RDONLY)
+    filesystem_mount(root, "sys", root.real_directory("sys"), "sysfs", "", _LOCKED | sealed)
     if os.path.isdir("/sys/fs/cgroup"):
-        _cgroup(root)
+        _cgroup(root, sealed)
     filesystem_mount(root, "dev", root.real_directory("dev"), "tmpfs", "mode=755,size=65536k", NOSUID | NOEXEC | NODEV)
     os.close(root.real_directory("etc"))
     # devpts alone must not be nodev: its nodes are the terminals, and nobody can make others in it.
     options = "newinstance,ptmxmode=0666,mode=0620,gid=5"
     filesystem_mount(root, "dev/pts", root.directory("dev/pts"), "devpts", options, NOSUID | NOEXEC)
-    filesystem_mount(root, "dev/shm", root.directory("dev/shm"), "tmpfs", "mode=1777,size=65536k", _LOCKED)
     filesystem_mount(root, "dev/mqueue", root.directory("dev/mqueue"), "mqueue", "", _LOCKED)
 
 
-def _cgroup(root: Root) -> None:
+def _shared_memory(root: Root, plan: Plan, shm: int) -> None:
+    """Its own, or that of whom it shares the IPC namespace with: POSIX shared memory is files."""
+    if plan.ipc == "none":
+        return
+    target = root.directory("dev/shm")
+    if shm >= 0:
+        tree_attach(root, shm, "dev/shm", target)
+    elif plan.ipc_of:
+        bind_mount(root, "/dev/shm", "dev/shm", target, _LOCKED)
+    else:
+        options = f"mode=1777,size={plan.shm_size or _SHM_SIZE}"
+        filesystem_mount(root, "dev/shm", target, "tmpfs", options, _LOCKED)
+
+
+def _cgroup(root: Root, sealed: int) -> None:
     try:
         target = root.open("sys/fs/cgroup", os.O_PATH | os.O_DIRECTORY, follow=False)
     except OSError:
         return
     try:
-        filesystem_mount(root, "sys/fs/cgroup", target, "cgroup2", "", _LOCKED | RDONLY)
+        filesystem_mount(root, "sys/fs/cgroup", target, "cgroup2", "", _LOCKED | sealed)
     except OSError:
         pass  # a kernel without cgroup v2: the container then sees none
-
-
-def _devices(root: Root) -> None:
-    """The six harmless devices, bound from the host's; /dev itself is nodev, so a node made in it opens nothing."""
-    for name, number in _DEVICES.items():
-        source = f"/dev/{name}"
-        found = os.stat(source, follow_symlinks=False)
-        if not stat.S_ISCHR(found.st_mode) or (os.major(found.st_rdev), os.minor(found.st_rdev)) != number:
-            raise OSError(f"{source} on the host is not the device {number[0]}:{number[1]}")
-        bind_mount(root, source, f"dev/{name}", root.file(f"dev/{name}", 0o666), NOSUID | NOEXEC)
-    directory = root.open("dev", os.O_PATH | os.O_DIRECTORY, follow=False)
-    for name, target in (
-        ("fd", "/proc/self/fd"),
-        ("stdin", "/proc/self/fd/0"),
-        ("stdout", "/proc/self/fd/1"),
-        ("stderr", "/proc/self/fd/2"),
-        ("ptmx", "pts/ptmx"),
-    ):
-        os.symlink(target, name, dir_fd=directory)
-    os.close(directory)
 
 
 def _volume(root: Root, source: str, target: str, read_only: bool) -> None:

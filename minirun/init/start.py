@@ -11,33 +11,34 @@ from minirun.errors import FAILED
 from minirun.init import program, rootfs
 from minirun.kernel import credentials, processes, terminal
 from minirun.kernel.sockets import send_with_fds
+from minirun.kernel.sysctl import sysctl_write
 from minirun.plan import Plan
 
 READY, FAILURE = b"R", b"E"
 
 
-def first_process(plan: Plan, line: socket.socket, stdio: tuple[int, ...], error_fd: int, stub: int) -> None:
-    """Never returns. `stdio` are the container's ends of three pipes, or () with a terminal."""
+def first_process(
+    plan: Plan, line: socket.socket, stdio: tuple[int, ...], error_fd: int, stub: int, parent: int, ipc_of: int
+) -> None:
+    """Never returns. `stdio` are the container's ends of three pipes, or () with a terminal. `parent` is the monitor
+    as getppid will show it, `ipc_of` the pidfd of whose IPC namespace to join, or -1."""
     try:
-        _start(plan, line, stdio, error_fd, stub)
+        _start(plan, line, stdio, error_fd, stub, parent, ipc_of)
     except BaseException as error:  # noqa: BLE001 - a traceback would open files by path, inside the image
         line.sendall(FAILURE + program.report(error))
     finally:
         os._exit(FAILED)
 
 
-def _start(plan: Plan, line: socket.socket, stdio: tuple[int, ...], error_fd: int, stub: int) -> None:
+def _start(
+    plan: Plan, line: socket.socket, stdio: tuple[int, ...], error_fd: int, stub: int, parent: int, ipc_of: int
+) -> None:
     if not plan.tty:
         os.setsid()
-    processes.close_from(3, (line.fileno(), error_fd, stub, *stdio))
+    processes.close_from(3, (line.fileno(), error_fd, stub, ipc_of, *stdio))
     credentials.hide_from_ptrace()
-    if plan.cgroup:
-        processes.unshare_cgroup()
-    if plan.netns:
-        processes.join_netns(plan.netns)
-    if plan.hostname:
-        rootfs.set_hostname(plan.hostname)
-    rootfs.build(plan)
+    _namespaces(plan, ipc_of)
+    rootfs.build(plan, ipc_of)
     _attach_stdio(plan, line, stdio)
     processes.join_session_keyring()
     if line.recv(1) == b"":
@@ -49,11 +50,38 @@ def _start(plan: Plan, line: socket.socket, stdio: tuple[int, ...], error_fd: in
     }
     env |= dict(plan.env)
     program.enter_workdir(plan.workdir)
-    program.take_user(plan.user, credentials.DEFAULT_CAPABILITIES, env, (0, 1, 2))
-    credentials.die_with_parent(0)
+    program.take_user(plan.user, plan.groups, plan.capabilities, env, (0, 1, 2))
+    credentials.die_with_parent(parent)
+    if plan.no_new_privileges:
+        credentials.no_new_privileges()
     path = program.find_program(plan.argv[0], env)
     program.last_words()
     processes.exec_payload(stub, path, list(plan.argv), env, error_fd, plan.init)
+
+
+def _namespaces(plan: Plan, ipc_of: int) -> None:
+    """The rest of them, and what is set for each, while the host's /proc is still the one that is seen."""
+    if plan.cgroup and not plan.cgroup_host:
+        processes.unshare_cgroup()
+    if plan.netns:
+        processes.join_netns(plan.netns)
+    if ipc_of >= 0:
+        processes.join_ipc_namespace(ipc_of)
+    if plan.hostname:
+        rootfs.set_hostname(plan.hostname)
+    program.set_bounds(plan.oom_score_adj, plan.ulimits)
+    if plan.domainname:
+        sysctl_write("kernel.domainname", plan.domainname)
+    for name, value in plan.sysctls:
+        _write_sysctl(name, value)
+
+
+def _write_sysctl(name: str, value: str) -> None:
+    """/proc/sys shows each process its own namespaces' values, whoever's /proc it is."""
+    try:
+        sysctl_write(name, value)
+    except OSError as error:
+        raise program.StartError(FAILED, f"--sysctl {name}={value}: {error.strerror}") from None
 
 
 def _attach_stdio(plan: Plan, line: socket.socket, stdio: tuple[int, ...]) -> None:

@@ -23,7 +23,7 @@ class User:
     home: str
 
 
-def resolve(wanted: str) -> User:
+def resolve(wanted: str, more_groups: tuple[str, ...] = ()) -> User:
     """`wanted` is "", "name", "uid", and either with ":group" or ":gid". Called inside the container's root."""
     name, _, group = wanted.partition(":")
     passwd = _entries("/etc/passwd", 7)
@@ -33,10 +33,11 @@ def resolve(wanted: str) -> User:
         raise UserError(f"unable to find user {name}: no matching entries in passwd file")
     uid = _number(entry[2] if entry else name or "0")
     gid = _number(entry[3]) if entry else 0
+    added = tuple(_group(groups, more) for more in more_groups)
     if group:
-        return User(uid, _group(groups, group), (), _home(entry))
+        return User(uid, _group(groups, group), added, _home(entry))
     member_of = tuple(_number(line[2]) for line in groups if entry and entry[0] in line[3].split(","))
-    return User(uid, gid, member_of, _home(entry))
+    return User(uid, gid, tuple(dict.fromkeys((*member_of, *added))), _home(entry))
 
 
 def _group(groups: list[list[str]], wanted: str) -> int:

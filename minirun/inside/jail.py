@@ -22,6 +22,7 @@ from minirun.errors import MinirunError, describe
 from minirun.image.store import image_layers
 from minirun.instance import Instance
 from minirun.kernel import credentials, processes
+from minirun.kernel.capabilities import DEFAULT
 from minirun.kernel.mounts import mounts_unshare, overlay_mount, overlay_view, pivot_root, root_enter
 from minirun.model import ACTIVE, Container, Process, Status
 
@@ -131,7 +132,7 @@ def _live(tree: Tree, work: Work, data: int, word: int, writes: bool) -> int:
     else:
         _enter_stopped(tree, writes)
     # No more rights than the container has: a link below /proc to what only the host's root may see stays shut.
-    credentials.drop_capabilities(credentials.DEFAULT_CAPABILITIES)
+    credentials.drop_capabilities(DEFAULT)
     credentials.become(0, 0, [])
     os.umask(0)
     for finders in (sys.meta_path, sys.path_hooks, sys.path):

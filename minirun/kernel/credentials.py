@@ -4,36 +4,20 @@ Import this before entering a container's root: from then on nothing may be impo
 """
 
 import os
+from collections.abc import Sequence
 
 import prctl
 
+from minirun.kernel.capabilities import NAMES
 from minirun.kernel.seam import shell
 
-# What Docker leaves to a container's root, a80425fb. CAP_MKNOD is harmless here: every mount is nodev.
-DEFAULT_CAPABILITIES = [
-    "chown",
-    "dac_override",
-    "fsetid",
-    "fowner",
-    "mknod",
-    "net_raw",
-    "setgid",
-    "setuid",
-    "setfcap",
-    "setpcap",
-    "net_bind_service",
-    "sys_chroot",
-    "kill",
-    "audit_write",
-]
-_DEFAULT = frozenset(getattr(prctl, f"CAP_{name.upper()}") for name in DEFAULT_CAPABILITIES)
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 
 
 @shell("setpriv --bounding-set=-all,+{names} --inh-caps=-all --ambient-caps=-all")
-def drop_capabilities(names: list[str]) -> None:
+def drop_capabilities(names: Sequence[str]) -> None:
     """Take out of the bounding set all but `names`, in as far as the caller has them itself."""
-    keep = frozenset(getattr(prctl, f"CAP_{name.upper()}") for name in names)
+    keep = frozenset(NAMES.index(name) for name in names)
     for number in range(_last_capability() + 1):
         if number not in keep and prctl.capbset_read(number):
             prctl.capbset_drop(number)
@@ -55,6 +39,12 @@ def die_with_parent(parent: int) -> None:
     prctl.set_pdeathsig(9)
     if os.getppid() != parent:  # it died before we asked; a parent outside the pid namespace shows as 0
         os._exit(137)
+
+
+@shell("setpriv --no-new-privs")
+def no_new_privileges() -> None:
+    """No execve grants what the caller has not: setuid programs are plain ones (PR_SET_NO_NEW_PRIVS)."""
+    prctl.set_no_new_privs(1)
 
 
 def hide_from_ptrace() -> None:

@@ -163,6 +163,44 @@ def make_read_only(root: Root, path: str) -> None:
             _move_onto(tree, target, path)
 
 
+@shell("mount -o remount,bind,ro {root}")
+def mount_read_only(root: Root) -> None:
+    """The mount at the root of a tree, and it alone: what is mounted in it stays as it is."""
+    check(lib.sys_mount_setattr(root.fd, b"", lib.AT_EMPTY_PATH, RDONLY, 0), root.path)
+
+
+@shell("nsenter --target $PID --mount sh -c 'mount --bind {path} ...'  # as a detached copy")
+def tree_of_process(pidfd: int, path: str) -> int:
+    """A copy of a mount that another process has, attached to nothing yet: it can be moved into our own tree.
+
+    The kernel copies mounts of the caller's namespace only (open_tree(2)), so this goes there and comes back. Nothing
+    is followed: that tree is a container's.
+    """
+    own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    root, here = (os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for place in ("/", "."))
+    check(lib.sys_setns(pidfd, lib.CLONE_NEWNS))
+    try:
+        theirs = Root("/")
+        mount = theirs.open(path, os.O_PATH | os.O_DIRECTORY, follow=False)
+        return check(lib.sys_open_tree(mount, b"", lib.OPEN_TREE_CLONE | lib.AT_EMPTY_PATH), path)
+    finally:
+        check(lib.sys_setns(own, lib.CLONE_NEWNS))
+        os.fchdir(root)
+        os.chroot(".")
+        os.fchdir(here)
+        for fd in (own, root, here):
+            os.close(fd)
+
+
+@shell("mount --move ... {root}/{target}")
+def tree_attach(root: Root, tree: int, target: str, target_fd: int) -> None:
+    """A detached tree onto `target_fd`; both are closed."""
+    try:
+        _move_onto(tree, target_fd, target)
+    finally:
+        os.close(target_fd)
+
+
 @shell("mount --bind /dev/null {root}/{path}  # or an empty read-only tmpfs over a directory")
 def mask(root: Root, path: str, null_fd: int) -> None:
     """Hide a path: /dev/null over a file, an empty read-only tmpfs over a directory.

@@ -13,20 +13,21 @@ from minirun.kernel.errno import check
 from minirun.kernel.seam import shell
 
 STUB = Path(__file__).with_name("payload-stub")
-NEW_NAMESPACES = lib.CLONE_NEWNS | lib.CLONE_NEWPID | lib.CLONE_NEWUTS | lib.CLONE_NEWIPC
+NEW_PID, NEW_UTS, NEW_IPC = lib.CLONE_NEWPID, lib.CLONE_NEWUTS, lib.CLONE_NEWIPC
 _F_ADD_SEALS, _ALL_SEALS = 1033, 0x1 | 0x2 | 0x4 | 0x8
 
 
 @shell("unshare --mount --pid --uts --ipc --fork  # in cgroup {cgroup}")
-def clone_container(cgroup: Path | None) -> tuple[int, int]:
-    """Fork into new mount, pid, uts and ipc namespaces, born in `cgroup`: (pid, pidfd), and (0, -1) in the child.
+def clone_container(cgroup: Path | None, namespaces: int = NEW_PID | NEW_UTS | NEW_IPC) -> tuple[int, int]:
+    """Fork into a new mount namespace and those of `namespaces`, born in `cgroup`: (pid, pidfd), and (0, -1) in the
+    child.
 
     The caller must be single-threaded (see csrc/sys.c).
     """
     pidfd = ffi.new("int *")
     cgroup_fd = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if cgroup else -1
     try:
-        pid = check(lib.sys_clone3(NEW_NAMESPACES, pidfd, cgroup_fd))
+        pid = check(lib.sys_clone3(lib.CLONE_NEWNS | namespaces, pidfd, cgroup_fd))
     finally:
         if cgroup_fd >= 0:
             os.close(cgroup_fd)
@@ -46,6 +47,17 @@ def join_netns(name: str) -> None:
         check(lib.sys_setns(fd, lib.CLONE_NEWNET), name)
     finally:
         os.close(fd)
+
+
+@shell("nsenter --ipc --target $PID")
+def join_ipc_namespace(pidfd: int) -> None:
+    check(lib.sys_setns(pidfd, lib.CLONE_NEWIPC))
+
+
+@shell("choom -n {score} -p $$")
+def oom_score_set(score: int) -> None:
+    """Inherited by children (proc_pid_oom_score_adj(5)). To lower it takes CAP_SYS_RESOURCE."""
+    Path("/proc/self/oom_score_adj").write_text(str(score))
 
 
 @shell("nsenter --target {pid} --pid")

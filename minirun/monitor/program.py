@@ -6,16 +6,17 @@ import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from minirun.errors import FAILED
+from minirun.errors import FAILED, MinirunError
 from minirun.init.program import execve_failed
 from minirun.init.start import first_process
-from minirun.kernel import processes, terminal
+from minirun.kernel import cgroups, processes, terminal
 from minirun.kernel.sockets import receive_with_fds
 from minirun.plan import Plan
 from minirun.turn import READ, WRITE, Interest, is_ready
 from minirun.wire import CHUNK, HIGH_WATER, Kind, Outbox
 
 _ERRNO = struct.Struct("i")
+_HOST = (0, 0)
 
 
 class Program:
@@ -40,15 +41,31 @@ class Program:
         self._line, theirs = socket.socketpair()
         self._error, error_fd = os.pipe()
         ours, stdio = ([], ()) if plan.tty else self._pipes()
-        self.pid, self.pidfd = processes.clone_container(Path(plan.cgroup) if plan.cgroup else None)
+        parent = os.getpid() if plan.pid_of == _HOST else 0  # as it is seen from inside
+        ipc_of = _open_shared(plan.ipc_of)
+        self.pid, self.pidfd = self._clone()
         if self.pid == 0:
-            first_process(plan, theirs, stdio, error_fd, stub)
+            first_process(plan, theirs, stdio, error_fd, stub, parent, ipc_of)
         theirs.close()
-        for fd in (error_fd, stub, *stdio):
+        for fd in (error_fd, stub, *stdio, *([ipc_of] if ipc_of >= 0 else [])):
             os.close(fd)
         if ours:
             self.stdin = ours[0]
             self.outputs = {ours[1]: Kind.OUT, ours[2]: Kind.ERR}
+
+    def _clone(self) -> tuple[int, int]:
+        plan = self.plan
+        new = 0 if plan.pid_of else processes.NEW_PID
+        new |= 0 if plan.ipc_of else processes.NEW_IPC
+        new |= 0 if plan.uts_host else processes.NEW_UTS
+        whose = _open_shared(plan.pid_of)
+        if whose >= 0:
+            processes.join_pid_namespace(plan.pid_of[0], whose)
+        pid, pidfd = processes.clone_container(Path(plan.cgroup) if plan.cgroup else None, new)
+        if pid and whose >= 0:
+            processes.leave_pid_namespace()
+            os.close(whose)
+        return pid, pidfd
 
     def _pipes(self) -> tuple[list[int], tuple[int, ...]]:
         if self.plan.interactive:
@@ -159,7 +176,12 @@ class Program:
                 os.close(fd)
 
     def drain(self) -> None:
-        """pid 1 is gone and the kernel has killed the rest: what is in the pipes is all there will be."""
+        """pid 1 is gone and the kernel has killed the rest: what is in the pipes is all there will be.
+
+        Of a pid namespace that is not its own, nobody has killed the rest.
+        """
+        if self.plan.pid_of:
+            cgroups.cgroup_kill(Path(self.plan.cgroup))
         for fd in list(self.outputs):
             os.set_blocking(fd, False)
             while fd in self.outputs and is_ready(fd):
@@ -217,6 +239,16 @@ class Program:
                 os.close(fd)
         self.outputs = {}
         self.stdin = self.terminal = self._error = -1
+
+
+def _open_shared(process: tuple[int, ...]) -> int:
+    """The pidfd of whose namespace is shared; -1 when that is nobody's or the host's."""
+    if process in ((), _HOST):
+        return -1
+    pidfd = processes.open_process(process[0], process[1])
+    if pidfd is None:
+        raise MinirunError("the container whose namespace it shares has ended", "start that one first", FAILED)
+    return pidfd
 
 
 def _nothing() -> None: ...

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from minirun.instance import Instance
-from minirun.kernel import cgroups, freezer, processes
+from minirun.kernel import cgroups, controllers, freezer, processes
 from minirun.kernel.sockets import control_listen
 from minirun.lifecycle import finish
 from minirun.log import LogWriter
@@ -39,7 +39,8 @@ class Monitor:
         self.back_off = BackOff()
         listener = control_listen(self.directory, ATTACH_SOCKET)
         self.clients = Clients(first, listener, self._outbox, self._obey, self._left)
-        self.log = LogWriter(f"{self.directory}/log")
+        driver, size, files = plan.log
+        self.log = None if driver == "none" else LogWriter(f"{self.directory}/log", size, files)
 
     def _outbox(self) -> Outbox:
         return Spool(self.directory)
@@ -47,10 +48,19 @@ class Monitor:
     def start(self) -> None:
         if self.plan.cgroup:
             cgroups.cgroup_add(Path(self.plan.cgroup))
+        if self.plan.limits:
+            self._limit()
         self.program = Program(self.plan, self.stub, self._record_started, self._output)
+        controllers.enter([Path(path) for path in self.plan.limit_groups], self.program.pid)
         # Opened now, while the first process is building its tree, and not before it was made: SQLite must not be
         # forked.
         self.instance = Instance(Path(self.plan.root))
+
+    def _limit(self) -> None:
+        from minirun.kernel.limits import apply  # most containers have no limits
+        from minirun.limits import of
+
+        apply([Path(path) for path in self.plan.limit_groups], of(self.plan.limits))
 
     def live(self) -> None:
         while True:
@@ -102,7 +112,8 @@ class Monitor:
     # --- what the program does
 
     def _output(self, kind: Kind, data: bytes) -> None:
-        self.log.write("stdout" if kind is Kind.OUT else "stderr", data)
+        if self.log is not None:
+            self.log.write("stdout" if kind is Kind.OUT else "stderr", data)
         self.clients.output(kind, data)
 
     def _record_started(self) -> None:
@@ -163,7 +174,8 @@ class Monitor:
 
     def _end(self, code: int) -> None:
         """Record how it ended, take everything back, then tell: when a command returns, all is done."""
-        self.log.close()
+        if self.log is not None:
+            self.log.close()
         failure = self.program.failure
         remove = not self.ever_started and self.plan.fresh
         text = failure[1] if failure else ""

@@ -76,7 +76,8 @@ class Bridge:
             wish = IPv4Address(before)
             free = None if int(wish) in used else wish
         free = free or ipam.next_address(network, used, last)
-        instance.store.add_endpoint(Endpoint(container.id, position, network.id, free))
+        mac = container.spec.mac if position == 0 else ""
+        instance.store.add_endpoint(Endpoint(container.id, position, network.id, free, mac))
         return free
 
 

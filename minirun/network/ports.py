@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from minirun.errors import FAILED, ConflictError, MinirunError
 from minirun.kernel.sockets import port_hold, port_owner
-from minirun.model import PortMapping, Publication
+from minirun.model import PortMapping, Publication, Spec
 from minirun.store import Store
 
 
@@ -41,6 +41,15 @@ def record(store: Store, publication: Publication) -> None:
         store.add_port(publication)
     except sqlite3.IntegrityError as error:
         raise _taken(store, publication.mapping) from error
+
+
+def wanted(spec: Spec) -> tuple[PortMapping, ...]:
+    """What is published, with -P also what is only exposed."""
+    if not spec.publish_all:
+        return spec.ports
+    published = {f"{mapping.container_port}/{mapping.protocol}" for mapping in spec.ports}
+    exposed = (one.partition("/") for one in spec.expose if one not in published)
+    return (*spec.ports, *(PortMapping(int(port), 0, protocol) for port, _, protocol in exposed))
 
 
 def wish_key(mapping: PortMapping) -> str:

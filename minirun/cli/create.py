@@ -1,0 +1,24 @@
+"""minirun create: a container on record, that `start` will run."""
+
+from minirun import parse
+from minirun.cli.app import session
+from minirun.cli.container_flags import ContainerFlags, check_cidfile, write_cidfile
+from minirun.cli.opening import open_instance, require_root
+from minirun.cli.starting import free_name
+from minirun.engine import create
+from minirun.errors import FAILED
+
+
+class Create(ContainerFlags):
+    def run(self) -> None:
+        session().fail_with(FAILED)
+        spec = self.spec(detach=False)
+        if self.name:
+            parse.check_name(self.name)
+        check_cidfile(self.cidfile)
+        require_root()
+        instance = open_instance()
+        container = create(instance, self.name or free_name(instance), spec)
+        if self.cidfile:
+            write_cidfile(self.cidfile, container.id)
+        print(container.id)

@@ -1,0 +1,154 @@
+"""What the kernel is asked to do with the program: --ulimit, --sysctl, --device, --cap-*, --security-opt, --pid ..."""
+
+import os
+import re
+import stat
+from collections.abc import Iterable
+
+from minirun.flags import bad, invalid
+from minirun.kernel.capabilities import NAMES
+from minirun.kernel.rlimits import RESOURCES
+from minirun.model import Device, Mode, Security
+
+_ULIMIT = re.compile(r"([a-z]+)=(-1|[0-9]{1,19})(?::(-1|[0-9]{1,19}))?\Z")
+_SYSCTL = re.compile(r"[a-z0-9_][a-z0-9_.:/-]*\Z", re.IGNORECASE)
+# What belongs to a namespace, and so to the container alone (ipc_namespaces(7), network_namespaces(7)).
+_IPC_SYSCTLS = (
+    *("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax"),
+    *("kernel.shmmni", "kernel.shm_rmid_forced"),
+)
+_SHARED = re.compile(r"container:(.+)\Z")
+
+
+def parse_ulimits(texts: Iterable[str]) -> tuple[tuple[str, int, int], ...]:
+    """NAME=SOFT[:HARD]; -1 is no limit."""
+    found: dict[str, tuple[str, int, int]] = {}
+    for text in texts:
+        match = _ULIMIT.match(text)
+        if not match:
+            raise invalid(text, "ulimit", f"invalid ulimit argument: {text}", "NAME=SOFT or NAME=SOFT:HARD")
+        name, soft = match[1], int(match[2])
+        hard = int(match[3]) if match[3] is not None else soft
+        if name not in RESOURCES:
+            raise invalid(text, "ulimit", f"invalid ulimit type: {name}", "one of " + ", ".join(sorted(RESOURCES)))
+        if hard != -1 and (soft == -1 or soft > hard):
+            raise invalid(
+                text, "ulimit", f"ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
+            )
+        found[name] = (name, soft, hard)
+    return tuple(found.values())
+
+
+def parse_sysctls(texts: Iterable[str], network: Mode, ipc: str) -> tuple[tuple[str, str], ...]:
+    """KEY=VALUE, of a namespace that the container has for itself."""
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        key = key.strip().replace("/", ".")
+        if not equals or not _SYSCTL.match(key) or ".." in key:
+            raise invalid(text, "sysctl", f"sysctl '{text}' is not allowed", "NAME=VALUE")
+        in_network = key.startswith("net.")
+        in_ipc = key in _IPC_SYSCTLS or key.startswith("fs.mqueue.")
+        if not in_network and not in_ipc:
+            raise invalid(
+                text, "sysctl", f"sysctl '{text}' is not allowed", "only net.*, fs.mqueue.* and those of SysV IPC"
+            )
+        if in_network and network in (Mode.HOST, Mode.CONTAINER):
+            raise bad(f"sysctl '{key}' is not allowed in {network} network mode: the namespace is somebody else's")
+        if in_ipc and (ipc == "host" or ipc.startswith("container:")):
+            raise bad(f"sysctl '{key}' is not allowed with --ipc={ipc}: the namespace is somebody else's")
+        found[key] = value
+    return tuple(found.items())
+
+
+def parse_devices(texts: Iterable[str]) -> tuple[Device, ...]:
+    """HOST[:INSIDE[:ACCESS]], where ACCESS is of the letters r, w, m."""
+    return tuple(_device(text) for text in texts)
+
+
+def _device(text: str) -> Device:
+    parts = text.split(":")
+    if len(parts) > 3 or not parts[0]:
+        raise invalid(text, "device", f"invalid device specification: {text}")
+    if len(parts) == 2 and _is_access(parts[1]):
+        parts.insert(1, parts[0])
+    source = parts[0]
+    target = parts[1] if len(parts) > 1 and parts[1] else source
+    access = parts[2] if len(parts) > 2 else "rwm"
+    if not _is_access(access):
+        raise invalid(text, "device", f"bad mode specified: {access}", "letters of rwm")
+    if not {"r", "w"} <= set(access):
+        raise bad(
+            f"--device {text}: the access is rw or rwm", "minirun has no device rules that could forbid one of them"
+        )
+    for path in (source, target):
+        if not path.startswith("/"):
+            raise invalid(text, "device", f"{path} is not an absolute path")
+    try:
+        mode = os.stat(source).st_mode
+    except OSError as error:
+        raise bad(
+            f'error gathering device information while adding custom device "{source}": {error.strerror}'
+        ) from None
+    if not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISDIR(mode)):
+        raise bad(f'error gathering device information while adding custom device "{source}": not a device node')
+    target = os.path.normpath(target)
+    if target == "/":
+        raise invalid(text, "device", "the place of a device cannot be /")
+    return Device(source, target, access)
+
+
+def _is_access(text: str) -> bool:
+    return 0 < len(text) <= 3 and len(set(text)) == len(text) and set(text) <= set("rwm")
+
+
+def parse_security(add: Iterable[str], drop: Iterable[str], options: Iterable[str], privileged: bool) -> Security:
+    wanted = {"no_new_privileges": False, "unmasked": privileged}
+    for text in options:
+        _security_option(text, wanted)
+    return Security(
+        tuple(dict.fromkeys(_capability(text, "cap-add") for text in add)),
+        tuple(dict.fromkeys(_capability(text, "cap-drop") for text in drop)),
+        privileged,
+        wanted["no_new_privileges"],
+        wanted["unmasked"],
+    )
+
+
+def _security_option(text: str, wanted: dict[str, bool]) -> None:
+    name, separator, value = text.partition("=")
+    if not separator:
+        name, separator, value = text.partition(":")
+    if name == "no-new-privileges" and value in ("", "true", "false"):
+        wanted["no_new_privileges"] = value != "false"
+    elif (name, value) == ("systempaths", "unconfined"):
+        wanted["unmasked"] = True
+    elif (name, value) in (("seccomp", "unconfined"), ("apparmor", "unconfined"), ("label", "disable")):
+        pass  # that is how it is: minirun has no such confinement yet
+    elif name in ("seccomp", "apparmor", "label", "writable-cgroups"):
+        raise bad(f"--security-opt {text}: minirun cannot confine with {name} yet")
+    else:
+        raise bad(f"invalid --security-opt {text!r}", "no-new-privileges, seccomp=unconfined, systempaths=unconfined")
+
+
+def _capability(text: str, flag: str) -> str:
+    name = text.lower().removeprefix("cap_")
+    if name != "all" and name not in NAMES:
+        what = "CapAdd" if flag == "cap-add" else "CapDrop"
+        raise bad(f'invalid {what}: unknown capability: "CAP_{name.upper()}"', "capabilities(7) lists them")
+    return name
+
+
+def parse_namespace(text: str, flag: str, allowed: tuple[str, ...]) -> str:
+    """`host`, `private` ..., or container:NAME where that is allowed."""
+    shared = _SHARED.match(text)
+    if text in allowed or (shared and "container" in allowed):
+        return text
+    what = {"pid": "PID", "ipc": "IPC", "uts": "UTS", "cgroupns": "CGROUP"}[flag]
+    raise bad(f"--{flag}: invalid {what} mode", "one of " + ", ".join(word for word in allowed if word))
+
+
+def check_oom_score(number: int) -> int:
+    if not -1000 <= number <= 1000:
+        raise bad(f"Invalid value {number}, range for oom score adj is [-1000, 1000]")
+    return number

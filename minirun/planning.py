@@ -1,0 +1,105 @@
+"""From a container's record to the plan of one start: what is asked for, with what only the host knows."""
+
+from dataclasses import replace
+
+from minirun import etc
+from minirun.errors import FAILED, MinirunError
+from minirun.instance import Instance
+from minirun.kernel import cgroups
+from minirun.kernel.capabilities import granted
+from minirun.lookup import find_container
+from minirun.model import Container, Spec, Status
+from minirun.plan import Plan
+
+_HOST = (0, 0)
+
+
+def resolve(instance: Instance, spec: Spec) -> Spec:
+    """At creation: other containers are kept by id, so that a rename of theirs changes nothing."""
+    changed: dict[str, str] = {}
+    for name in ("pid_mode", "ipc_mode"):
+        kind, colon, reference = getattr(spec, name).partition(":")
+        if colon:
+            changed[name] = f"{kind}:{find_container(instance.store, reference, FAILED).id}"
+    if spec.links:
+        found = tuple((find_container(instance.store, name, FAILED).id, alias) for name, alias in spec.links)
+        spec = replace(spec, links=found)
+    return replace(spec, **changed) if changed else spec  # type: ignore[arg-type]
+
+
+def plan_of(
+    instance: Instance, container: Container, lower: str, netns: str, size: tuple[int, int], fresh: bool
+) -> Plan:
+    spec, security = container.spec, container.spec.security
+    cgroup = cgroups.container_cgroup(instance.cgroup, container.id)
+    if spec.pid_mode and cgroup is None:
+        raise MinirunError(f"--pid={spec.pid_mode}: this host has no cgroup v2 hierarchy to find its processes by")
+    return Plan(
+        root=str(instance.root),
+        container=container.id,
+        lower=lower,
+        netns=netns,
+        cgroup=str(cgroup or ""),
+        argv=spec.argv,
+        env=spec.env,
+        workdir=spec.workdir,
+        user=spec.user,
+        hostname="" if spec.uts_mode else etc.hostname_of(instance, container),
+        tty=spec.tty,
+        interactive=spec.interactive,
+        init=spec.init,
+        stdin_once=spec.interactive and not spec.detach,
+        fresh=fresh,
+        mounts=tuple((one.kind, one.source, one.target, one.read_only, one.options) for one in spec.mounts),
+        restart=spec.restart.name,
+        capabilities=granted(security.cap_add, security.cap_drop, security.privileged),
+        domainname=spec.domainname,
+        groups=spec.groups,
+        read_only=spec.read_only,
+        privileged=security.privileged,
+        no_new_privileges=security.no_new_privileges,
+        unmasked=security.unmasked,
+        devices=tuple((one.source, one.target) for one in spec.devices),
+        pid_of=_whose(instance, "PID", spec.pid_mode),
+        ipc=spec.ipc_mode,
+        ipc_of=_whose(instance, "IPC", spec.ipc_mode),
+        uts_host=spec.uts_mode == "host",
+        cgroup_host=spec.cgroupns == "host",
+        shm_size=spec.shm_size,
+        ulimits=spec.ulimits,
+        sysctls=spec.sysctls,
+        oom_score_adj=spec.oom_score_adj,
+        limits=spec.limits,
+        limit_groups=_limit_groups(instance, container),
+        health=spec.health is not None,
+        log=(spec.logging.driver, spec.logging.size, spec.logging.files),
+        rows=size[0],
+        columns=size[1],
+    )
+
+
+def _limit_groups(instance: Instance, container: Container) -> tuple[str, ...]:
+    if not container.spec.limits:
+        return ()
+    from minirun.kernel.limits import groups
+    from minirun.limits import of
+
+    return tuple(str(path) for path in groups(instance.cgroup, container.id, of(container.spec.limits)))
+
+
+def _whose(instance: Instance, what: str, mode: str) -> tuple[int, ...]:
+    """The process whose namespace it is to share."""
+    if mode == "host":
+        return _HOST
+    if not mode.startswith("container:"):
+        return ()
+    other = find_container(instance.store, mode.partition(":")[2], FAILED)
+    if other.status is not Status.RUNNING or other.init is None:
+        raise MinirunError(f"cannot join {what} of a non running container: {other.name}", "start it first", FAILED)
+    if what == "IPC" and other.spec.ipc_mode not in ("shareable", "host"):
+        raise MinirunError(
+            f"cannot join IPC of container {other.name}: non-shareable IPC",
+            "start that one with --ipc=shareable",
+            FAILED,
+        )
+    return other.init.pid, other.init.started
