@@ -6,7 +6,7 @@ import sys
 
 from minirun.cli.verbs import canonical, split
 
-_STARTS = ("run", "start", "restart")
+_STARTS = ("run", "start", "restart", "system start")
 
 
 def main() -> None:

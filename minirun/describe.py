@@ -1,5 +1,6 @@
 """inspect: the records, in Docker's shape and field names."""
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -99,6 +100,8 @@ def _state(container: Container) -> dict[str, Any]:
         "Running": running,
         "Paused": container.paused,
         "Restarting": container.status is Status.RESTARTING,
+        "OOMKilled": container.oom_killed,
+        **({"Health": json.loads(container.health)} if container.health else {}),
         "Dead": False,
         "Pid": container.init.pid if running and container.init else 0,
         "MonitorPid": container.monitor.pid if container.status in ACTIVE and container.monitor else 0,

@@ -4,7 +4,8 @@ import os
 from typing import Any
 
 from minirun import parse
-from minirun.cli.verb import Verb, many, number, switch, value
+from minirun.cli.limit_flags import LimitFlags
+from minirun.cli.verb import many, number, switch, value
 from minirun.errors import FAILED, MinirunError
 from minirun.image.store import default_command
 from minirun.model import Health, Logging, Mode, NetworkRequest, Security, Spec
@@ -12,7 +13,7 @@ from minirun.model import Health, Logging, Mode, NetworkRequest, Security, Spec
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 
-class ContainerFlags(Verb):
+class ContainerFlags(LimitFlags):
     usage = "IMAGE [COMMAND] [ARG...]"
     least = 1
     interspersed = False
@@ -69,16 +70,6 @@ class ContainerFlags(Verb):
     ulimit = many("ulimit", "", "Ulimit options", "ulimit")
     sysctl = many("sysctl", "", "Sysctl options", "map")
     oom_score_adj = number("oom-score-adj", "", "Tune host's OOM preferences (-1000 to 1000)")
-    memory = value("memory", "m", "Memory limit", kind="bytes")
-    memory_swap = value(
-        "memory-swap", "", "Swap limit equal to memory plus swap: '-1' to enable unlimited swap", kind="bytes"
-    )
-    memory_reservation = value("memory-reservation", "", "Memory soft limit", kind="bytes")
-    cpus = value("cpus", "", "Number of CPUs", kind="decimal")
-    cpu_shares = number("cpu-shares", "c", "CPU shares (relative weight)")
-    cpuset_cpus = value("cpuset-cpus", "", "CPUs in which to allow execution (0-3, 0,1)")
-    pids_limit = number("pids-limit", "", "Tune container pids limit (set -1 for unlimited)")
-    blkio_weight = number("blkio-weight", "", "Block IO (relative weight), between 10 and 1000, or 0 to disable")
 
     # Rights
     cap_add = many("cap-add", "", "Add Linux capabilities")
@@ -137,7 +128,7 @@ class ContainerFlags(Verb):
             uts_mode=self._namespace("uts", ("", "host")),
             cgroupns=self._namespace("cgroupns", ("", "host", "private")),
             shm_size=self._shm_size(),
-            limits=read_limits(self),
+            limits=self.read_limits(),
             security=self._security(),
             health=self._health(None),
             logging=self._logging(),
@@ -275,22 +266,6 @@ class ContainerFlags(Verb):
         from minirun.flags.logs import parse_logging
 
         return parse_logging(self.log_driver, self.log_opt)
-
-
-def read_limits(flags: ContainerFlags) -> tuple[tuple[str, int | str], ...]:
-    """What was given of --memory, --cpus and the like: fields of kernel.limits.Limits. Looks at each flag only when
-    it was typed: most containers have none."""
-    if not flags.given & _LIMITS:
-        return ()
-    from minirun.limits import asked
-
-    return asked({name: getattr(flags, name.replace("-", "_")) for name in flags.given & _LIMITS})
-
-
-_LIMITS = {
-    *("memory", "memory-swap", "memory-reservation", "cpus", "cpu-shares", "cpuset-cpus", "pids-limit"),
-    "blkio-weight",
-}
 
 
 def check_terminal(flags: ContainerFlags, detach: bool) -> None:

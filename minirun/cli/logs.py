@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from minirun.cli.moments import moment
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, switch, value
+from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel import processes
 from minirun.log import Entry, LogReader
@@ -29,6 +30,8 @@ class Logs(Verb):
     def run(self) -> None:
         instance = open_instance()
         found = find_container(instance.store, self.words[0])
+        if found.spec.logging.driver == "none":
+            raise MinirunError("configured logging driver does not support reading", "it is none")
         reader = LogReader(instance.container_dir(found.id) / "log")
         window = _Window(
             moment(self.since) if self.since else "",

@@ -1,5 +1,6 @@
 """minirun ps."""
 
+import json
 import time
 
 from minirun.cli.opening import open_instance
@@ -44,9 +45,18 @@ def command_of(container: Container, whole: bool) -> str:
     return f'"{text}"' if whole or len(text) <= 20 else f'"{text[:19]}…"'
 
 
+def health_of(container: Container) -> str:
+    if not container.health:
+        return ""
+    status = json.loads(container.health)["Status"]
+    return f" (health: {status})" if status == "starting" else f" ({status})"
+
+
 def status_of(container: Container) -> str:
     if container.status is Status.RUNNING:
-        return f"Up {span(time.time() - container.started_at)}" + (" (Paused)" if container.paused else "")
+        return f"Up {span(time.time() - container.started_at)}" + (
+            " (Paused)" if container.paused else health_of(container)
+        )
     if container.status is Status.RESTARTING:
         return f"Restarting ({container.exit_code}) {ago(container.finished_at)}"
     if container.status is Status.EXITED:

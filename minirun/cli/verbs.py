@@ -23,12 +23,14 @@ VERBS: dict[str, tuple[str, str]] = {
     "rm": ("rm:Rm", "Remove one or more containers"),
     "start": ("start:Start", "Start one or more stopped containers"),
     "stop": ("stop:Stop", "Stop one or more running containers"),
+    "update": ("update:Update", "Update configuration of one or more containers"),
     "unpause": ("unpause:Unpause", "Unpause all processes within one or more containers"),
     "wait": ("wait:Wait", "Block until one or more containers stop, then print their exit codes"),
     "network create": ("network:Create", "Create a network"),
     "network inspect": ("network:Inspect", "Display detailed information on one or more networks"),
     "network ls": ("network:List", "List networks"),
     "network rm": ("network:Remove", "Remove one or more networks"),
+    "system start": ("system_start:SystemStart", "Start the containers that should run, after a boot"),
 }
 COMMON = ("run", "exec", "ps", "images", "version")
 FAMILIES = {

@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from minirun.errors import FAILED, MinirunError, describe
 from minirun.instance import Instance
 from minirun.kernel import cgroups, controllers, freezer, processes
 from minirun.kernel.sockets import control_listen
-from minirun.lifecycle import finish
+from minirun.lifecycle import finish, tell
 from minirun.log import LogWriter
 from minirun.model import Process
 from minirun.monitor.clients import Client, Clients
@@ -22,6 +23,9 @@ from minirun.monitor.restarting import BackOff, wants_restart
 from minirun.plan import Plan
 from minirun.turn import Interest, turn
 from minirun.wire import ATTACH_SOCKET, Kind, Outbox, Spool
+
+if TYPE_CHECKING:
+    from minirun.monitor.health import HealthCheck
 
 T = TypeVar("T")
 _RETRY = 1.0  # seconds until a state database that could not be written is tried again
@@ -37,6 +41,7 @@ class Monitor:
         self.stub = stub
         self.ever_started = self.cancelled = False
         self.back_off = BackOff()
+        self.health: HealthCheck | None = None
         listener = control_listen(self.directory, ATTACH_SOCKET)
         self.clients = Clients(first, listener, self._outbox, self._obey, self._left)
         driver, size, files = plan.log
@@ -66,7 +71,10 @@ class Monitor:
         while True:
             began = time.monotonic()
             while not self.program.has_ended():
-                turn(self._interests())
+                turn(self._interests(), self.health.due() if self.health else None)
+                if self.health:
+                    self.health.tick()
+            self._end_health()
             self.program.drain()
             code = self.program.reap()
             if not self._starts_again(code):
@@ -74,11 +82,18 @@ class Monitor:
             self._tell_end(code)
             if not self._pause(self.back_off.next(time.monotonic() - began)):
                 return self._end(code)
-            self._start_again()
+            try:
+                self._start_again()
+            except (MinirunError, OSError) as error:  # whose namespace it shares is gone, its limits no longer possible
+                self.program.failure = (FAILED, describe(error))
+                self.instance = Instance(Path(self.plan.root))
+                return self._end(FAILED)
 
     def _interests(self) -> Iterator[Interest]:
         yield from self.program.interests()
         yield from self.clients.interests(self.program.takes_input)
+        if self.health:
+            yield from self.health.interests()
 
     # --- what clients say
 
@@ -122,8 +137,28 @@ class Monitor:
         # None: it has ended already. The end is recorded soon, and a start without a process would be a lie.
         if started is not None:
             process = Process(self.program.pid, started)
-            self._recorded(lambda: self.instance.store.set_running(self.plan.container, process, time.time()))
+            self._recorded(lambda: self._set_running(process))
+            if self.plan.health:
+                self._recorded(self._begin_health)
         self.clients.tell(Kind.STARTED)
+
+    def _set_running(self, process: Process) -> None:
+        store = self.instance.store
+        with store.write():
+            store.set_running(self.plan.container, process, time.time())
+            tell(store, self.plan.container, "start")
+
+    def _begin_health(self) -> None:
+        from minirun.monitor.health import HealthCheck  # most containers have no check
+
+        record = self.instance.store.container(self.plan.container)
+        if record is not None and record.spec.health is not None:
+            self.health = HealthCheck(self.instance, record, record.spec.health)
+
+    def _end_health(self) -> None:
+        if self.health:
+            self.health.close()
+            self.health = None
 
     def _recorded(self, write: Callable[[], T]) -> T:
         """The state database may be locked or the disk full: what happened is true all the same, so try until it is

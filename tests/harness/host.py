@@ -13,6 +13,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from bench.cgroups import hierarchies
+
 REPO = Path(__file__).resolve().parents[2]
 MINIRUN = os.environ.get("MINIRUN_BIN", str(Path(sys.executable).with_name("minirun")))
 _PRIVATE = (
@@ -36,20 +38,22 @@ while :; do sleep 3600 & wait $!; done
 
 
 class Host:
-    """`with Host() as host: host.minirun("run", ...)`."""
+    """`with Host() as host: host.minirun("run", ...)`. `hybrid`: with the v1 controllers that the machine has, too."""
 
-    def __init__(self) -> None:
+    def __init__(self, hybrid: bool = False) -> None:
         self._started: list[subprocess.Popen[bytes]] = []
         self._cgroup = _own_cgroup()
+        self._v1 = _own_v1_groups() if hybrid and self._cgroup else {}
         flags = ["--net", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "--kill-child"]
         # Within a chroot / is no mount, and unshare(1) cannot make it private: then minirun's own function does.
         inner = 'sh -c "$0"'
         if not root_is_a_mount():
             flags += ["--propagation", "unchanged"]
             inner = f'{sys.executable} -I -c "{_PRIVATE}" "$0"'
-        script = f'echo $$ > "{self._cgroup}/cgroup.procs"; exec unshare {" ".join(flags)} {inner}'
+        groups = [self._cgroup, *self._v1] if self._cgroup else []
+        enter = "".join(f'echo $$ > "{group}/cgroup.procs"; ' for group in groups)
         self._holder = subprocess.Popen(
-            ["sh", "-c", script if self._cgroup else script.partition(";")[2], _SETUP],
+            ["sh", "-c", f"{enter}exec unshare {' '.join(flags)} {inner}", _setup(self._v1)],
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
@@ -73,8 +77,8 @@ class Host:
             process.communicate()
         self._holder.kill()
         self._holder.communicate()
-        if self._cgroup:
-            _remove_cgroups(self._cgroup)
+        for group in [self._cgroup, *self._v1] if self._cgroup else []:
+            _remove_cgroups(group)
 
     def command(self, argv: list[str]) -> list[str]:
         wanted = ["-m", "-r", "-u", "-i", "-n", "-p", *(["-C"] if self._cgroup else [])]
@@ -148,6 +152,32 @@ def _own_cgroup() -> Path | None:
             own.mkdir()
             return own
     return None
+
+
+def _own_v1_groups() -> dict[Path, str]:
+    """A group of its own in each v1 hierarchy, and the mount(8) options that give that hierarchy."""
+    made = {}
+    for one in hierarchies():
+        if one.kind == "cgroup" and not one.options.startswith("name="):
+            own = one.place / f"minirun-test-{uuid.uuid4().hex[:12]}"
+            own.mkdir()
+            for knob in ("cpuset.cpus", "cpuset.mems"):  # empty at birth, and then no process may enter
+                if (own / knob).exists():
+                    (own / knob).write_text((one.place / knob).read_text())
+            made[own] = " ".join(one.mount_command()[:-1])
+    return made
+
+
+def _setup(v1: dict[Path, str]) -> str:
+    """With v1 the layout is that of a hybrid host: v2 in `unified`, beside a directory for each hierarchy."""
+    if not v1:
+        return _SETUP
+    mounts = ["mount -t tmpfs cgroup /sys/fs/cgroup", "mkdir /sys/fs/cgroup/unified"]
+    mounts.append("mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified")
+    for command in v1.values():
+        name = command.split()[4].replace(",", "-")
+        mounts.append(f"mkdir /sys/fs/cgroup/{name} && {command} /sys/fs/cgroup/{name}")
+    return _SETUP.replace("mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null || true", "\n".join(mounts))
 
 
 def _remove_cgroups(top: Path) -> None:

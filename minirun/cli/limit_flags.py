@@ -1,0 +1,33 @@
+"""The flags for limits, of run, create and update."""
+
+from minirun.cli.verb import Verb, number, value
+
+
+class LimitFlags(Verb):
+    """What create, run and update have in common."""
+
+    memory = value("memory", "m", "Memory limit", kind="bytes")
+    memory_swap = value(
+        "memory-swap", "", "Swap limit equal to memory plus swap: '-1' to enable unlimited swap", kind="bytes"
+    )
+    memory_reservation = value("memory-reservation", "", "Memory soft limit", kind="bytes")
+    cpus = value("cpus", "", "Number of CPUs", kind="decimal")
+    cpu_shares = number("cpu-shares", "c", "CPU shares (relative weight)")
+    cpuset_cpus = value("cpuset-cpus", "", "CPUs in which to allow execution (0-3, 0,1)")
+    pids_limit = number("pids-limit", "", "Tune container pids limit (set -1 for unlimited)")
+    blkio_weight = number("blkio-weight", "", "Block IO (relative weight), between 10 and 1000, or 0 to disable")
+
+    def read_limits(self) -> tuple[tuple[str, int | str], ...]:
+        """What was given, as fields of kernel.limits.Limits. Looks at each only when it was typed: most have none."""
+        typed = self.given & _NAMES
+        if not typed:
+            return ()
+        from minirun.limits import asked
+
+        return asked({name: getattr(self, name.replace("-", "_")) for name in typed})
+
+
+_NAMES = {
+    *("memory", "memory-swap", "memory-reservation", "cpus", "cpu-shares", "cpuset-cpus", "pids-limit"),
+    "blkio-weight",
+}

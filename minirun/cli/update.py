@@ -1,0 +1,70 @@
+"""minirun update: new limits and a new restart policy, for containers that exist."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from minirun import parse
+from minirun.cli.each import for_each_container
+from minirun.cli.limit_flags import LimitFlags
+from minirun.cli.opening import open_instance
+from minirun.cli.verb import UsageError, value
+from minirun.errors import MinirunError
+from minirun.instance import Instance
+from minirun.kernel import cgroups, controllers, limits
+from minirun.lifecycle import tell
+from minirun.limits import check, compact, merge, of
+from minirun.model import ACTIVE, Container, Status
+
+
+class Update(LimitFlags):
+    usage = "CONTAINER [CONTAINER...]"
+    least = 1
+    completes = "containers"
+    restart = value("restart", "", "Restart policy to apply when a container exits")
+
+    def run(self) -> int:
+        if not self.given:
+            raise UsageError("You must provide one or more flags when using this command.")
+        asked = self.read_limits()
+        if "restart" in self.given:
+            parse.parse_restart(self.restart)
+        instance = open_instance()
+        return for_each_container(instance, self.words, lambda one: self._update(instance, one, asked))
+
+    def _update(self, instance: Instance, container: Container, asked: tuple[tuple[str, int | str], ...]) -> None:
+        """The kernel first: what it refuses is not on record either."""
+        spec = container.spec
+        if "restart" in self.given:
+            spec = replace(spec, restart=parse.parse_restart(self.restart, spec.auto_remove))
+        if asked:
+            new = check(merge(of(spec.limits), of(asked)))
+            # On record before its groups are made: an end that comes in between then knows of them.
+            instance.store.set_spec(container.id, replace(spec, limits=compact(new)))
+            try:
+                _apply(instance, container, new)
+            except BaseException:
+                instance.store.set_spec(container.id, container.spec)
+                raise
+            spec = replace(spec, limits=compact(new))
+        with instance.store.write():
+            instance.store.set_spec(container.id, spec)
+            tell(instance.store, container.id, "update")
+
+
+def _apply(instance: Instance, container: Container, new: limits.Limits) -> None:
+    wanted = limits.groups(instance.cgroup, container.id, new)  # refuses what this host cannot keep
+    if container.status not in ACTIVE:
+        return
+    if container.status is not Status.RUNNING:
+        raise MinirunError(f"container {container.name} is {container.status}", "wait until it runs, or stop it")
+    present = controllers.existing(instance.cgroup, container.id)
+    limits.update([*present, *wanted], of(container.spec.limits), new, lambda: _members(instance, container))
+
+
+def _members(instance: Instance, container: Container) -> list[int]:
+    group = cgroups.container_cgroup(instance.cgroup, container.id)
+    return controllers.members(group) if group else _from(controllers.existing(instance.cgroup, container.id))
+
+
+def _from(groups: list[Path]) -> list[int]:
+    return [pid for group in groups for pid in controllers.members(group)]
