@@ -15,7 +15,7 @@ from minirun.image.store import image_layers
 from minirun.instance import Instance
 from minirun.kernel import processes
 from minirun.kernel.sockets import send_with_fds
-from minirun.lifecycle import finish
+from minirun.lifecycle import finish, tell
 from minirun.model import Container, Mode, Process, Spec
 from minirun.network import ports
 from minirun.network.driver import Driver
@@ -93,6 +93,7 @@ def create(instance: Instance, name: str, spec: Spec) -> Container:
     _validate(instance, name, container.spec)
     with instance.store.write():
         instance.store.add_container(container)
+        tell(instance.store, container.id, "create")
     try:
         _make_files(instance, container)
     except BaseException as error:
@@ -163,6 +164,7 @@ def _record(instance: Instance, container: Container, driver: Driver, launch: La
     with store.write():
         if fresh:
             store.add_container(container)
+            tell(store, container.id, "create")
         sandbox = driver.reserve(instance, container)
         if not store.set_starting(container.id, launch.command, launch.process, sandbox, processes.boot_id()):
             raise MinirunError(f"container {container.name} is being started or removed by another command")

@@ -47,7 +47,7 @@ def tell(store: Store, container_id: str, action: str, **attributes: str) -> Non
     """An event of a container, in Docker's words; of one that is gone there is nothing to tell."""
     container = store.container(container_id)
     if container is not None:
-        known = {"image": container.spec.image, "name": container.name}
+        known = {**dict(container.spec.labels), "image": container.spec.image, "name": container.name}
         store.add_event("container", action, container_id, {**known, **attributes})
 
 

@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -84,6 +85,18 @@ create table volumes (
 # Each brings the database one version further; a new one runs them all.
 _SCHEMAS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3)
 VERSION = len(_SCHEMAS)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Event:
+    """What became of a container, network or volume."""
+
+    number: int
+    time: float
+    kind: str  # container, network, volume
+    action: str
+    actor: str  # its id
+    attributes: dict[str, str]
 
 
 class Store:
@@ -255,6 +268,17 @@ class Store:
             "insert into events (time, type, action, actor, attributes) values (?, ?, ?, ?, ?)",
             (time.time(), kind, action, actor, json.dumps(attributes)),
         )
+
+    def events(self, after: int) -> list["Event"]:
+        """All that came after the event of that number, in order."""
+        rows = self.db.execute("select * from events where id > ? order by id", (after,))
+        return [
+            Event(row["id"], row["time"], row["type"], row["action"], row["actor"], json.loads(row["attributes"]))
+            for row in rows
+        ]
+
+    def last_event(self) -> int:
+        return int(self.db.execute("select coalesce(max(id), 0) from events").fetchone()[0])
 
     # --- networks, endpoints, ports
 

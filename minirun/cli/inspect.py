@@ -1,38 +1,76 @@
 """minirun inspect."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from minirun.cli.app import warn
+from minirun.cli.format import compiled
 from minirun.cli.opening import open_instance
-from minirun.cli.verb import Verb
+from minirun.cli.verb import Verb, switch, value
 from minirun.describe import describe_container, describe_network
+from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.lookup import find_container
+
+Finder = Callable[[Instance, str], dict[str, Any] | None]
 
 
 class Inspect(Verb):
     usage = "NAME|ID [NAME|ID...]"
     least = 1
     completes = "containers"
+    form = value("format", "f", "Format output using a custom template: json or TEMPLATE")
+    size = switch("size", "s", "Display total file sizes if the type is container")
+    kind = value("type", "", "Only inspect objects of the given type: container, image, network or volume")
 
     def run(self) -> int:
+        kinds = [self.kind or self._called_kind()] if self.kind or self._called_kind() else list(FINDERS)
+        if kinds[0] not in FINDERS:
+            raise MinirunError(f'"{self.kind}" is not a valid value for --type', "one of " + ", ".join(FINDERS))
+        show = compiled(self.form, strict=False) if self.form not in ("", "json") else None
         instance = open_instance()
         found, missing = [], []
         for name in self.words:
-            described = _find(instance, name)
+            described = next((one for kind in kinds if (one := FINDERS[kind](instance, name)) is not None), None)
             if described is None:
                 missing.append(name)
             else:
-                found.append(described)
-        print(json.dumps(found, indent=4))
+                found.append(self._sized(instance, described))
+        if show is not None:
+            for one in found:
+                print(show(one))
+        else:
+            print(json.dumps(found, indent=None if self.form == "json" else 4))
+        what = kinds[0] if len(kinds) == 1 else "object"
         for name in missing:
-            warn(f"minirun: No such object: {name}")
+            warn(f"minirun: No such {what}: {name}")
         return 1 if missing else 0
 
+    def _called_kind(self) -> str:
+        """`minirun container inspect` looks among containers alone."""
+        return self.called.split()[0] if " " in self.called else ""
 
-def _find(instance: Instance, name: str) -> dict[str, Any] | None:
+    def _sized(self, instance: Instance, described: dict[str, Any]) -> dict[str, Any]:
+        if not self.size or "State" not in described:
+            return described
+        from minirun.sizes import image_size, tree_size
+
+        container = find_container(instance.store, described["Id"])
+        own = tree_size(instance.container_dir(container.id) / "upper")
+        return {**described, "SizeRw": own, "SizeRootFs": own + image_size(instance, container)}
+
+
+def _container(instance: Instance, name: str) -> dict[str, Any] | None:
     if instance.store.find_containers(name.removeprefix("/")):
         return describe_container(instance, find_container(instance.store, name))
+    return None
+
+
+def _network(instance: Instance, name: str) -> dict[str, Any] | None:
     network = instance.store.find_network(name)
     return describe_network(instance, network) if network else None
+
+
+# In the order in which a name is looked for.
+FINDERS: dict[str, Finder] = {"container": _container, "network": _network}

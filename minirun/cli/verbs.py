@@ -4,6 +4,10 @@ that finding a verb costs nothing, and `--help` no more."""
 # spelling: (module:class below minirun.cli, one line)
 VERBS: dict[str, tuple[str, str]] = {
     "run": ("run:Run", "Create and run a new container from an image"),
+    "events": ("events:Events", "Get real time events from the installation"),
+    "info": ("info:Info", "Display system-wide information"),
+    "container prune": ("prune:PruneContainers", "Remove all stopped containers"),
+    "network prune": ("prune:PruneNetworks", "Remove all unused networks"),
     "exec": ("execute:Exec", "Execute a command in a running container"),
     "ps": ("ps:Ps", "List containers"),
     "images": ("images:Images", "List images"),

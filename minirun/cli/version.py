@@ -1,17 +1,32 @@
 """minirun version."""
 
+import json
 import os
-import platform
 
 from minirun import __version__
-from minirun.cli.verb import Verb
+from minirun.cli.format import compiled
+from minirun.cli.verb import Verb, value
 
 
 class Version(Verb):
     most = 0
+    form = value("format", "f", "Format output using a custom template: json or TEMPLATE")
 
     def run(self) -> None:
+        import platform
+
+        uname = os.uname()
+        found = {
+            "Version": __version__,
+            "Python": platform.python_version(),
+            "KernelVersion": uname.release,
+            "Os": uname.sysname.lower(),
+            "Arch": uname.machine,
+        }
+        if self.form:
+            print(json.dumps(found) if self.form == "json" else compiled(self.form)(found))
+            return
         print(f"minirun version {__version__}")
-        print(f" Python:  {platform.python_version()}")
-        print(f" Kernel:  {os.uname().release}")
-        print(f" OS/Arch: {os.uname().sysname.lower()}/{os.uname().machine}")
+        print(f" Python:  {found['Python']}")
+        print(f" Kernel:  {found['KernelVersion']}")
+        print(f" OS/Arch: {found['Os']}/{found['Arch']}")

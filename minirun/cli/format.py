@@ -1,0 +1,83 @@
+"""--format: what lists and descriptions print, by a Go template, as JSON, or as a table of chosen columns.
+
+https://docs.docker.com/engine/cli/formatting/
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from minirun.cli.table import print_table
+from minirun.errors import MinirunError
+
+Row = Mapping[str, Any]  # by Docker's placeholder names
+_ESCAPES = {r"\t": "\t", r"\n": "\n"}
+_FIELD = re.compile(r"\{\{[^}]*?\.(\w+)[^}]*\}\}")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What a list shows of itself: header by placeholder, in order, and what -q shows."""
+
+    headers: dict[str, str]
+    key: str
+
+
+def print_rows(rows: Sequence[Row], columns: Columns, form: str, quiet: bool = False, extra: Row | None = None) -> None:
+    """`extra`: headers of placeholders that are not columns of the plain table."""
+    if quiet:
+        for row in rows:
+            print(row[columns.key])
+    elif form == "json":
+        for row in rows:
+            print(json.dumps({name: value for name, value in row.items() if not callable(value)}))
+    elif form in ("", "table"):
+        print_table(tuple(columns.headers.values()), [[str(row[name]) for name in columns.headers] for row in rows])
+    elif form.startswith("table "):
+        _table(rows, {**(extra or {}), **columns.headers}, form.removeprefix("table ").strip())
+    else:
+        render = compiled(form)
+        for row in rows:
+            print(render(row))
+
+
+def compiled(form: str, strict: bool = True) -> Callable[[Any], str]:
+    """A template, ready to be filled in."""
+    from minirun.gotemplate import Template, TemplateError
+
+    for escape, char in _ESCAPES.items():
+        form = form.replace(escape, char)
+    try:
+        template = Template(form, strict=strict)
+    except TemplateError as error:
+        raise MinirunError(str(error)) from None
+
+    def render(value: Any) -> str:
+        try:
+            return template.render(value)
+        except TemplateError as error:
+            raise MinirunError(str(error)) from None
+
+    return render
+
+
+def _table(rows: Sequence[Row], headers: Mapping[str, Any], form: str) -> None:
+    """Cells are what stands between tabs; each header is made of the names of the fields in its cell."""
+    render = compiled(form)
+    heads = [_header(cell, headers) for cell in re.split(r"\\t|\t", form)]
+    print_table(heads, [_fitted(render(row).split("\t"), len(heads)) for row in rows])
+
+
+def _header(cell: str, headers: Mapping[str, Any]) -> str:
+    return _FIELD.sub(lambda match: str(headers.get(match[1], match[1].upper())), cell)
+
+
+def _fitted(cells: list[str], count: int) -> list[str]:
+    """A value may hold a tab of its own."""
+    return (
+        [*cells[: count - 1], "\t".join(cells[count - 1 :])]
+        if len(cells) > count
+        else cells + [""] * (count - len(cells))
+    )

@@ -1,0 +1,92 @@
+"""minirun info: the installation and the host, as minirun sees them."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from minirun import __version__
+from minirun.cli.format import compiled
+from minirun.cli.opening import open_instance
+from minirun.cli.verb import Verb, value
+from minirun.image.store import images
+from minirun.instance import Instance
+from minirun.kernel import cgroups, controllers
+from minirun.model import Status
+
+
+class Info(Verb):
+    most = 0
+    form = value("format", "f", "Format output using a custom template: json or TEMPLATE")
+
+    def run(self) -> None:
+        found = describe(open_instance())
+        if self.form:
+            print(json.dumps(found) if self.form == "json" else compiled(self.form)(found))
+            return
+        for name, text in _LINES:
+            print(f"{name}: {text.format(**found)}")
+
+
+_LINES = (
+    ("Containers", "{Containers}"),
+    (" Running", "{ContainersRunning}"),
+    (" Paused", "{ContainersPaused}"),
+    (" Stopped", "{ContainersStopped}"),
+    ("Images", "{Images}"),
+    ("Server Version", "{ServerVersion}"),
+    ("Storage Driver", "{Driver}"),
+    ("Logging Driver", "{LoggingDriver}"),
+    ("Cgroup Driver", "{CgroupDriver}"),
+    ("Cgroup Version", "{CgroupVersion}"),
+    ("Controllers", "{Controllers}"),
+    ("Kernel Version", "{KernelVersion}"),
+    ("Operating System", "{OperatingSystem}"),
+    ("OSType", "{OSType}"),
+    ("Architecture", "{Architecture}"),
+    ("CPUs", "{NCPU}"),
+    ("Total Memory", "{MemTotal}"),
+    ("Name", "{Name}"),
+    ("Minirun Root Dir", "{MinirunRootDir}"),
+    ("Firewall Table", "{FirewallTable}"),
+)
+
+
+def describe(instance: Instance) -> dict[str, Any]:
+    containers = instance.store.containers()
+    running = [one for one in containers if one.status in (Status.RUNNING, Status.RESTARTING)]
+    homes = controllers.homes()
+    uname = os.uname()
+    return {
+        "Containers": len(containers),
+        "ContainersRunning": sum(not one.paused for one in running),
+        "ContainersPaused": sum(one.paused for one in running),
+        "ContainersStopped": len(containers) - len(running),
+        "Images": len(images(instance)),
+        "Driver": "overlay2",
+        "LoggingDriver": "json-file",
+        "CgroupDriver": "cgroupfs",
+        "CgroupVersion": "2" if homes and all(home.v2 for home in homes.values()) else "1",
+        "Unified": str(cgroups.unified() or ""),
+        "Controllers": " ".join(sorted(homes)) or "none",
+        "KernelVersion": uname.release,
+        "OperatingSystem": _system(),
+        "OSType": "linux",
+        "Architecture": uname.machine,
+        "NCPU": os.cpu_count(),
+        "MemTotal": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "Name": uname.nodename,
+        "MinirunRootDir": str(instance.root),
+        "FirewallTable": f"inet {instance.table}",
+        "ServerVersion": __version__,
+    }
+
+
+def _system() -> str:
+    for path in ("/etc/os-release", "/usr/lib/os-release"):
+        try:
+            lines = Path(path).read_text(errors="replace").splitlines()
+        except OSError:
+            continue
+        return next((line.split("=", 1)[1].strip('"') for line in lines if line.startswith("PRETTY_NAME=")), "Linux")
+    return "Linux"

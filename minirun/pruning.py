@@ -1,0 +1,41 @@
+"""Removing what nobody uses: stopped containers, networks without containers."""
+
+from minirun.errors import MinirunError
+from minirun.instance import Instance
+from minirun.model import ACTIVE, DEFAULT_NETWORK, Container
+from minirun.network import custom
+from minirun.sizes import tree_size
+from minirun.stopping import remove
+
+
+def stopped_containers(instance: Instance) -> list[Container]:
+    return [one for one in instance.store.containers() if one.status not in ACTIVE]
+
+
+def prune_containers(instance: Instance, containers: list[Container]) -> tuple[list[str], int]:
+    """(ids removed, bytes). One that somebody starts or removes meanwhile is left to them."""
+    removed, freed = [], 0
+    for container in containers:
+        size = tree_size(instance.container_dir(container.id) / "upper")
+        try:
+            remove(instance, container, force=False)
+        except MinirunError:
+            continue
+        removed.append(container.id)
+        freed += size
+    return removed, freed
+
+
+def prune_networks(instance: Instance) -> list[str]:
+    """Those that no container is in, nor would be when it starts."""
+    wanted = {name for one in instance.store.containers() for name in one.spec.network.names}
+    removed = []
+    for network in instance.store.networks():
+        if network.name == DEFAULT_NETWORK or network.name in wanted or network.id in wanted:
+            continue
+        try:
+            custom.remove_network(instance, network)
+        except MinirunError:
+            continue  # somebody has just joined it
+        removed.append(network.name)
+    return removed
