@@ -10,16 +10,15 @@ from minirun.model import Container
 
 
 def for_each(references: Iterable[str], act: Callable[[str], object], missing_is_fine: bool = False) -> int:
-    """`missing_is_fine` for rm -f: whoever else removed it, also while this looks, did what was asked for."""
+    """`missing_is_fine` for rm -f: whoever else removed it, also while this looks, did what was asked for, and it is only said."""
     failed = False
     for reference in references:
         try:
             act(reference)
             print(reference)
         except MinirunError as error:
-            if not (missing_is_fine and isinstance(error, NotFoundError)):
-                warn_of(error)
-                failed = True
+            warn_of(error)
+            failed |= not (missing_is_fine and isinstance(error, NotFoundError))
     return 1 if failed else 0
 
 

@@ -33,7 +33,9 @@ def print_rows(rows: Sequence[Row], columns: Columns, form: str, quiet: bool = F
             print(row[columns.key])
     elif form == "json":
         for row in rows:
-            print(json.dumps({name: value for name, value in row.items() if not callable(value)}))
+            print(
+                json.dumps({name: value for name, value in row.items() if not callable(value)}, separators=(",", ":"))
+            )
     elif form in ("", "table"):
         print_table(tuple(columns.headers.values()), [[str(row[name]) for name in columns.headers] for row in rows])
     elif form.startswith("table "):
@@ -45,10 +47,10 @@ def print_rows(rows: Sequence[Row], columns: Columns, form: str, quiet: bool = F
 
 
 def print_objects(
-    references: Sequence[str], find: Callable[[str], Mapping[str, Any] | None], form: str, what: str
+    references: Sequence[str], find: Callable[[str], Mapping[str, Any] | None], form: str, missing_words: str
 ) -> int:
     """What the inspect verbs print: all that was found, then a line for each that was not. The exit code."""
-    show = compiled(form, strict=False) if form not in ("", "json") else None
+    show = compiled(form) if form not in ("", "json") else None
     described = [(reference, find(reference)) for reference in references]
     found = [one for _, one in described if one is not None]
     if show is not None:
@@ -56,9 +58,9 @@ def print_objects(
             print(show(one))
     else:
         print(json.dumps(found, indent=None if form == "json" else 4))
-    for reference, missing in described:
-        if missing is None:
-            warn(f"minirun: No such {what}: {reference}")
+    for reference, one_found in described:
+        if one_found is None:
+            warn(f"minirun: {missing_words.format(reference)}")
     return 0 if len(found) == len(described) else 1
 
 

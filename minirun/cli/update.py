@@ -24,7 +24,7 @@ class Update(LimitFlags):
 
     def run(self) -> int:
         if not self.given:
-            raise UsageError("You must provide one or more flags when using this command.")
+            raise UsageError("you must provide one or more flags when using this command.")
         asked = self.read_limits()
         if "restart" in self.given:
             parse.parse_restart(self.restart)
