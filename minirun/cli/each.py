@@ -10,7 +10,7 @@ from minirun.model import Container
 
 
 def for_each(references: Iterable[str], act: Callable[[str], object], missing_is_fine: bool = False) -> int:
-    """`missing_is_fine` for rm -f: whoever else removed it, also while this looks, did what was asked for, and it is only said."""
+    """`missing_is_fine` for rm -f: whoever else removed it, also while this looks, did what was asked for."""
     failed = False
     for reference in references:
         try:

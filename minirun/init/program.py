@@ -21,7 +21,7 @@ class StartError(Exception):
 
 
 def enter_workdir(path: str, make: bool) -> None:
-    """Change to the working directory, and be sure to be inside the root (CVE-2024-21626). `make`: it may be missing."""
+    """Change to it, and be sure to be inside the root (CVE-2024-21626). `make`: it may be missing."""
     try:
         if make:
             os.makedirs(path, exist_ok=True)
