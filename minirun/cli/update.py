@@ -25,7 +25,7 @@ class Update(LimitFlags):
     def run(self) -> int:
         if not self.given:
             raise UsageError("you must provide one or more flags when using this command.")
-        asked = self.read_limits()
+        asked = self.read_limits(whole=False)
         if "restart" in self.given:
             parse.parse_restart(self.restart)
         instance = open_instance()
