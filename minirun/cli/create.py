@@ -18,6 +18,7 @@ class Create(ContainerFlags):
         check_cidfile(self.cidfile)
         require_root()
         instance = open_instance()
+        spec = self.with_image(instance, spec)
         container = create(instance, self.name or free_name(instance), spec)
         if self.cidfile:
             write_cidfile(self.cidfile, container.id)
