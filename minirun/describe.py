@@ -22,7 +22,7 @@ def describe_container(instance: Instance, container: Container) -> dict[str, An
         "Path": spec.argv[0],
         "Args": list(spec.argv[1:]),
         "State": _state(container),
-        "Image": spec.image_id or spec.image,
+        "Image": f"sha256:{spec.image_id}" if spec.image_id else spec.image,
         "ResolvConfPath": str(directory / "resolv.conf"),
         "HostnamePath": str(directory / "hostname"),
         "HostsPath": str(directory / "hosts"),

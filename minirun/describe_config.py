@@ -40,7 +40,7 @@ def config(container: Container) -> dict[str, Any]:
         "StdinOnce": attached and spec.interactive,
         "Env": [f"{key}={value}" for key, value in spec.env],
         "Cmd": list(spec.argv[len(spec.entrypoint) :]) or None,
-        **({"Healthcheck": _health(spec.health)} if spec.health else {}),
+        **({"Healthcheck": health(spec.health)} if spec.health else {}),
         "Image": spec.image,
         "Volumes": None,
         "WorkingDir": spec.workdir,
@@ -125,15 +125,15 @@ def _log_options(spec: Spec) -> dict[str, str]:
     return size | ({"max-file": str(spec.logging.files)} if spec.logging.files > 1 else {})
 
 
-def _health(health: Health) -> dict[str, Any]:
+def health(said: Health) -> dict[str, Any]:
     """Times are nanoseconds."""
     return {
-        "Test": ["CMD", *health.test],
-        "Interval": int(health.interval * _NANOSECONDS),
-        "Timeout": int(health.timeout * _NANOSECONDS),
-        "StartPeriod": int(health.start_period * _NANOSECONDS),
-        "StartInterval": int(health.start_interval * _NANOSECONDS),
-        "Retries": health.retries,
+        "Test": ["CMD", *said.test],
+        "Interval": int(said.interval * _NANOSECONDS),
+        "Timeout": int(said.timeout * _NANOSECONDS),
+        "StartPeriod": int(said.start_period * _NANOSECONDS),
+        "StartInterval": int(said.start_interval * _NANOSECONDS),
+        "Retries": said.retries,
     }
 
 

@@ -10,8 +10,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from minirun import etc
-from minirun.errors import FAILED, MinirunError, describe
-from minirun.image.store import image_layers
+from minirun.errors import FAILED, MinirunError, NotFoundError, describe
+from minirun.image.records import is_there
+from minirun.image.store import lower_of
 from minirun.instance import Instance
 from minirun.kernel import processes
 from minirun.kernel.sockets import send_with_fds
@@ -23,6 +24,7 @@ from minirun.network.modes import driver_for
 from minirun.network.none import refuse_foreign_pin
 from minirun.plan import Plan
 from minirun.planning import plan_of, resolve
+from minirun.store import Store
 from minirun.wire import CHUNK, MOST_FDS, Kind, Parser, frame
 
 
@@ -92,8 +94,7 @@ def create(instance: Instance, name: str, spec: Spec) -> Container:
     container = Container(os.urandom(32).hex(), name, resolve(instance, spec), time.time())
     _validate(instance, name, container.spec)
     with instance.store.write():
-        instance.store.add_container(container)
-        tell(instance.store, container.id, "create")
+        _add(instance.store, container)
     try:
         _make_files(instance, container)
     except BaseException as error:
@@ -151,11 +152,19 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
 
 def _validate(instance: Instance, name: str, spec: Spec) -> tuple[Driver, str]:
     driver = driver_for(spec.network.mode)
-    lower = image_layers(instance, spec.image)
+    lower = lower_of(instance, spec)
     driver.validate(instance, spec)
     if spec.network.mode is not Mode.HOST:
         refuse_foreign_pin(name)
     return driver, lower
+
+
+def _add(store: Store, container: Container) -> None:
+    """From here on the record holds its image: `rmi` asks for it in a transaction, too."""
+    if not is_there(store, container.spec.image_id):
+        raise NotFoundError(f"No such image: {container.spec.image}", "it has just been removed", FAILED)
+    store.add_container(container)
+    tell(store, container.id, "create")
 
 
 def _record(instance: Instance, container: Container, driver: Driver, launch: Launch, fresh: bool) -> Container:
@@ -163,8 +172,7 @@ def _record(instance: Instance, container: Container, driver: Driver, launch: La
     store = instance.store
     with store.write():
         if fresh:
-            store.add_container(container)
-            tell(store, container.id, "create")
+            _add(store, container)
         sandbox = driver.reserve(instance, container)
         if not store.set_starting(container.id, launch.command, launch.process, sandbox, processes.boot_id()):
             raise MinirunError(f"container {container.name} is being started or removed by another command")

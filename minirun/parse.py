@@ -156,6 +156,11 @@ def parse_env(texts: Iterable[str], files: Iterable[str] = ()) -> tuple[tuple[st
     return tuple(found.items())
 
 
+def unset_env(texts: Iterable[str], files: Iterable[str] = ()) -> list[str]:
+    """Names alone of what the caller does not have: the image's own are then left out, too."""
+    return [text for text in (*_env_lines(files), *texts) if "=" not in text and text not in os.environ]
+
+
 def _env_lines(files: Iterable[str]) -> list[str]:
     if not files:
         return []

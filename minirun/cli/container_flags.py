@@ -1,6 +1,7 @@
 """The flags that run and create share, and the spec that they make."""
 
 import os
+from dataclasses import replace
 from typing import Any
 
 from minirun import parse
@@ -8,10 +9,10 @@ from minirun.cli.app import session
 from minirun.cli.limit_flags import LimitFlags
 from minirun.cli.verb import many, number, switch, value
 from minirun.errors import FAILED, MinirunError
-from minirun.image.store import default_command
+from minirun.image.inherit import health_of, inherit
+from minirun.image.store import image_to_run
+from minirun.instance import Instance
 from minirun.model import Health, Logging, Mode, NetworkRequest, Security, Spec
-
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 
 class ContainerFlags(LimitFlags):
@@ -96,16 +97,18 @@ class ContainerFlags(LimitFlags):
     log_opt = many("log-opt", "", "Log driver options")
 
     def spec(self, detach: bool) -> Spec:
-        """MinirunError for the first thing that is wrong, or that cannot be had."""
+        """What the flags say; `with_image` adds the rest. MinirunError for the first thing that is wrong, or that
+        cannot be had."""
         self._refuse()
         image, *words = self.words
         network = self._network()
         ipc = self._namespace("ipc", ("", "none", "host", "private", "shareable", "container"))
         return Spec(
             image=image,
-            argv=_argv(image, self.entrypoint, words),
+            argv=tuple(words),
+            entrypoint=(self.entrypoint,) if "entrypoint" in self.given else (),
             env=parse.parse_env(self.env, self.env_file),
-            workdir=_workdir(self.workdir or "/"),
+            workdir=_workdir(self.workdir) if self.workdir else "",
             user=self.user,
             hostname=self._hostname(network.mode),
             tty=self.tty,
@@ -131,18 +134,23 @@ class ContainerFlags(LimitFlags):
             shm_size=self._shm_size(),
             limits=self.read_limits(),
             security=self._security(),
-            health=self._health(None),
             logging=self._logging(),
             **self._process(network.mode, ipc),
         )
+
+    def with_image(self, instance: Instance, spec: Spec) -> Spec:
+        image = image_to_run(instance, spec.image)
+        spec = inherit(spec, image, parse.unset_env(self.env, self.env_file) if "Env" in image.config else ())
+        health = self._health(health_of(image) if "Healthcheck" in image.config else None)
+        return replace(spec, health=health) if health is not None else spec
 
     def _refuse(self) -> None:
         if self.pull not in ("always", "missing", "never"):
             raise _bad(f'invalid pull option: \'{self.pull}\': must be one of "always", "missing" or "never"')
         if self.pull == "always":
             raise _bad("--pull=always: minirun has no registry to pull from", "minirun images shows what there is")
-        if self.platform and not _is_ours(self.platform):
-            raise _bad(f"image with platform {self.platform} was not found: this machine is {_ours()}")
+        if self.platform:
+            _check_platform(self.platform)
         if self.ip6:
             raise _bad("--ip6: the networks of minirun have no IPv6 yet")
         if self.alias:
@@ -280,30 +288,17 @@ def check_cidfile(path: str) -> None:
         )
 
 
-def _argv(image: str, entrypoint: str, words: list[str]) -> tuple[str, ...]:
-    """--entrypoint replaces the program and drops the image's own command, as Docker has it."""
-    if entrypoint:
-        return (entrypoint, *words)
-    argv = tuple(words) or default_command(image)
-    if not argv[0]:
-        raise MinirunError('exec: "": executable file not found in $PATH', code=127)
-    return argv
-
-
 def _workdir(path: str) -> str:
     if not path.startswith("/") or "\0" in path:
         raise MinirunError(f"the working directory '{path}' is invalid, it needs to be an absolute path")
     return path
 
 
-def _ours() -> str:
-    machine = os.uname().machine
-    return f"linux/{_MACHINES.get(machine, machine)}"
+def _check_platform(platform: str) -> None:
+    from minirun.machine import architecture, architecture_of
 
-
-def _is_ours(text: str) -> bool:
-    wanted = text.lower() if "/" in text else f"linux/{text.lower()}"
-    return wanted == _ours() or wanted.startswith(_ours() + "/")
+    if architecture_of(platform) != architecture():
+        raise _bad(f"image with platform {platform} was not found: this machine is linux/{architecture()}")
 
 
 def _bad(message: str, hint: str = "") -> MinirunError:

@@ -60,5 +60,16 @@ def _network(instance: Instance, name: str) -> dict[str, Any] | None:
     return describe_network(instance, network) if network else None
 
 
+def _image(instance: Instance, name: str) -> dict[str, Any] | None:
+    from minirun.image.describe import describe_image
+    from minirun.image.store import look_up
+
+    try:
+        image = look_up(instance, name)
+    except MinirunError:  # what cannot be the name of one
+        image = None
+    return describe_image(instance, image) if image else None
+
+
 # In the order in which a name is looked for.
-FINDERS: dict[str, Finder] = {"container": _container, "network": _network}
+FINDERS: dict[str, Finder] = {"container": _container, "image": _image, "network": _network}

@@ -1,4 +1,4 @@
-"""minirun container prune, network prune."""
+"""minirun container prune, image prune, network prune."""
 
 import time
 
@@ -27,6 +27,28 @@ class PruneContainers(Verb):
         removed, freed = prune_containers(instance, chosen)
         print_removed("Deleted Containers", removed)
         print_reclaimed(freed)
+
+
+class PruneImages(Verb):
+    most = 0
+    everything = switch("all", "a", "Remove all unused images, not just dangling ones")
+    force = switch("force", "f", "Do not prompt for confirmation")
+    filters = many("filter", "", 'Provide filter values (e.g. "until=<timestamp>")', "filter")
+
+    def run(self) -> None:
+        from minirun.cli.images import chosen
+        from minirun.image.removing import prune_images
+
+        filters = parse_filters(self.filters, ("dangling", "until", "label", "label!"))
+        everything = self.everything or filters.pop("dangling", ["true"])[0] in ("0", "false")
+        what = "images without at least one container associated to them" if everything else "dangling images"
+        if not confirmed(f"This will remove all {what}.", self.force):
+            return
+        instance = open_instance()
+        wanted = filters if everything else {**filters, "dangling": ["true"]}
+        removed = prune_images(instance, [image for image, _ in chosen(instance, wanted, everything)])
+        print_removed("Deleted Images", [f"{what.lower()}: {name}" for what, name in removed.lines])
+        print_reclaimed(sum(removed.sizes))
 
 
 class PruneNetworks(Verb):
