@@ -8,6 +8,7 @@ from minirun.instance import Instance
 from minirun.kernel.netns import pin_path
 from minirun.log import timestamp
 from minirun.model import ACTIVE, Container, Endpoint, Network, PortMapping, Status
+from minirun.volumes import describing
 
 _NEVER = "0001-01-01T00:00:00Z"
 
@@ -29,28 +30,14 @@ def describe_container(instance: Instance, container: Container) -> dict[str, An
         "Name": f"/{container.name}",
         "RestartCount": container.restarts,
         "HostConfig": {
-            "Binds": [
-                f"{volume.source}:{volume.target}" + (":ro" if volume.read_only else "")
-                for volume in spec.mounts
-                if volume.kind == "bind"
-            ],
+            **describing.host_config(spec),
             "NetworkMode": str(spec.network),
             "PortBindings": _bindings(spec.ports),
             "RestartPolicy": {"Name": spec.restart.name, "MaximumRetryCount": spec.restart.most},
             "AutoRemove": spec.auto_remove,
             "Init": spec.init,
         },
-        "Mounts": [
-            {
-                "Type": volume.kind,
-                "Source": volume.source,
-                "Destination": volume.target,
-                "Mode": "ro" if volume.read_only else "",
-                "RW": not volume.read_only,
-                "Propagation": "rprivate",
-            }
-            for volume in spec.mounts
-        ],
+        "Mounts": describing.mounts(instance, spec),
         "Config": {
             "Hostname": spec.hostname or container.short_id,
             "User": spec.user,
@@ -60,6 +47,7 @@ def describe_container(instance: Instance, container: Container) -> dict[str, An
             "Cmd": list(spec.argv),
             "Image": spec.image,
             "WorkingDir": spec.workdir,
+            "Volumes": {one.target: {} for one in spec.mounts if one.anonymous} or None,
         },
         "NetworkSettings": _network_settings(instance, container),
     }
