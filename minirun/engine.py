@@ -24,7 +24,6 @@ from minirun.network.modes import driver_for
 from minirun.network.none import refuse_foreign_pin
 from minirun.plan import Plan
 from minirun.planning import plan_of, resolve
-from minirun.store import Store
 from minirun.wire import CHUNK, MOST_FDS, Kind, Parser, frame
 
 
@@ -92,11 +91,11 @@ def create(instance: Instance, name: str, spec: Spec) -> Container:
     """Put a container on record, with its files. Nothing runs, no address or port is taken."""
     instance.store.refuse_taken_name(name)
     container = Container(os.urandom(32).hex(), name, resolve(instance, spec), time.time())
-    _validate(instance, name, container.spec)
+    _, lower = _validate(instance, name, container.spec)
     with instance.store.write():
-        _add(instance.store, container)
+        _add(instance, container)
     try:
-        _make_files(instance, container)
+        _make_files(instance, container, lower)
     except BaseException as error:
         finish(instance, container.id, FAILED, describe(error), remove=True)
         raise
@@ -131,7 +130,7 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
         claimed = True
         if not fresh:
             _wait_for_copies(instance, container)
-        _make_files(instance, container)
+        _make_files(instance, container, lower)
         etc.write_files(instance, container, instance.container_dir(container.id))
         netns = driver.pin(instance, container)
         plan = plan_of(instance, container, lower, netns, terms.size, fresh)
@@ -159,26 +158,35 @@ def _validate(instance: Instance, name: str, spec: Spec) -> tuple[Driver, str]:
     return driver, lower
 
 
-def _add(store: Store, container: Container) -> None:
-    """From here on the record holds its image: `rmi` asks for it in a transaction, too."""
-    if not is_there(store, container.spec.image_id):
-        raise NotFoundError(f"No such image: {container.spec.image}", "it has just been removed", FAILED)
-    store.add_container(container)
-    tell(store, container.id, "create")
-
-
 def _record(instance: Instance, container: Container, driver: Driver, launch: Launch, fresh: bool) -> Container:
     """Intent before effect: name, leases and ports, in one transaction that all of them hold or none."""
     store = instance.store
     with store.write():
         if fresh:
-            _add(store, container)
+            _add(instance, container)
         sandbox = driver.reserve(instance, container)
         if not store.set_starting(container.id, launch.command, launch.process, sandbox, processes.boot_id()):
             raise MinirunError(f"container {container.name} is being started or removed by another command")
         if not container.spec.auto_remove:
             store.set_values(container.id, held=json.dumps(_held(instance, container)))
+        if container.spec.mounts:
+            from minirun.volumes.keeping import tell_mounts
+
+            tell_mounts(store, container, "mount")
     return replace(container, sandbox=sandbox, monitor=launch.process)
+
+
+def _add(instance: Instance, container: Container) -> None:
+    """A new container on record, with the volumes that it names. Within a transaction: from here on it holds its image,
+    which `rmi` asks for in one, too."""
+    if not is_there(instance.store, container.spec.image_id):
+        raise NotFoundError(f"No such image: {container.spec.image}", "it has just been removed", FAILED)
+    instance.store.add_container(container)
+    tell(instance.store, container.id, "create")
+    if container.spec.mounts:
+        from minirun.volumes.keeping import record_volumes
+
+        record_volumes(instance.store, container)
 
 
 def _held(instance: Instance, container: Container) -> dict[str, str]:
@@ -194,11 +202,12 @@ def _wait_for_copies(instance: Instance, container: Container) -> None:
     os.close(fd)
 
 
-def _make_files(instance: Instance, container: Container) -> None:
+def _make_files(instance: Instance, container: Container, lower: str) -> None:
     directory = instance.container_dir(container.id)
     directory.parent.mkdir(mode=0o700, exist_ok=True)
     for name in ("", "upper", "work", "rootfs"):
         (directory / name).mkdir(mode=0o755, exist_ok=True)
-    for mount in container.spec.mounts:
-        if mount.kind == "bind" and not os.path.lexists(mount.source):
-            os.makedirs(mount.source)  # as docker -v does
+    if container.spec.mounts:
+        from minirun.volumes.preparing import prepare  # most containers have none
+
+        prepare(instance, container, lower)

@@ -21,26 +21,38 @@ def finish(instance: Instance, container_id: str, code: int, error: str = "", re
     """Record the end and give back what the container held. `remove` (or --rm) takes the record and files, too."""
     store = instance.store
     with store.write():
-        if store.set_exited(container_id, code, time.time(), error):
+        ended = store.set_exited(container_id, code, time.time(), error)
+        if ended:
             tell(store, container_id, "die", exitCode=str(code))
     container = store.container(container_id)
     if container is None:
         return
+    if ended and container.spec.mounts and container.monitor is not None:
+        _tell_unmounts(store, container)
     _end_processes(instance, container)
     sandbox.leave(instance, container)
     if remove or container.spec.auto_remove:
-        delete(instance, container)
+        # A plain `rm` that was cut short keeps the volumes; one with -v has made this a container with --rm.
+        plain = container.status is Status.REMOVING and not container.spec.auto_remove
+        delete(instance, container, volumes=not plain)
     else:
         store.forget_processes(container_id)
 
 
-def delete(instance: Instance, container: Container) -> None:
-    """Files, then record: a crash in between leaves the record, from which the files are removed again."""
+def delete(instance: Instance, container: Container, volumes: bool) -> None:
+    """Files, then record: a crash in between leaves the record, from which the files are removed again. `volumes`:
+    those that had no name, too."""
     instance.store.move_status(container.id, (Status.CREATED, Status.EXITED), Status.REMOVING)
     remove_tree(instance.container_dir(container.id))
+    volumes = volumes and any(mount.anonymous for mount in container.spec.mounts)
     with instance.store.write():
         tell(instance.store, container.id, "destroy")
         instance.store.delete_container(container.id)
+        if volumes:
+            from minirun.volumes.keeping import detach_anonymous
+
+            detach_anonymous(instance, container)
+    _sweep(instance)
 
 
 def tell(store: Store, container_id: str, action: str, **attributes: str) -> None:
@@ -64,8 +76,24 @@ def is_tended(container: Container) -> bool:
     return is_alive(container.monitor) or (container.status is Status.STARTING and is_alive(container.command))
 
 
+def _tell_unmounts(store: Store, container: Container) -> None:
+    from minirun.volumes.keeping import tell_mounts
+
+    with store.write():
+        tell_mounts(store, container, "unmount")
+
+
+def _sweep(instance: Instance) -> None:
+    """What a removal has moved to the side, and a crash may have left there."""
+    if (instance.root / "removed").exists():
+        from minirun.volumes.keeping import sweep
+
+        sweep(instance)
+
+
 def reconcile(instance: Instance) -> None:
     """Mend what a killed minirun, a killed monitor or a reboot left behind: the record is made true again."""
+    _sweep(instance)
     boot = processes.boot_id()
     for container in instance.store.containers():
         if not _is_unfinished(container):

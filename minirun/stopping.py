@@ -142,8 +142,9 @@ def freeze(instance: Instance, container: Container) -> None:
         tell(instance.store, container.id, "pause")
 
 
-def remove(instance: Instance, container: Container, force: bool) -> None:
-    """Remove a stopped container; with `force` a running one is killed first. Gone meanwhile is fine."""
+def remove(instance: Instance, container: Container, force: bool, volumes: bool = False) -> None:
+    """Remove a stopped container; with `force` a running one is killed first. Gone meanwhile is fine. `volumes`: those
+    that had no name, too."""
     if container.status in ACTIVE:
         if not force:
             state = "paused" if container.paused else container.status
@@ -154,8 +155,12 @@ def remove(instance: Instance, container: Container, force: bool) -> None:
             )
         stop(instance, container, 9, None)
     current = instance.store.container(container.id)
-    if current is not None:
-        delete(instance, current)
+    if current is None:
+        return
+    if volumes and not current.spec.auto_remove:
+        current = replace(current, spec=replace(current.spec, auto_remove=True))
+        instance.store.set_spec(current.id, current.spec)  # whoever has to finish this knows what was wanted
+    delete(instance, current, volumes=current.spec.auto_remove)
 
 
 def _ends(container: Container, number: int) -> bool:

@@ -71,5 +71,13 @@ def _image(instance: Instance, name: str) -> dict[str, Any] | None:
     return describe_image(instance, image) if image else None
 
 
+def _volume(instance: Instance, name: str) -> dict[str, Any] | None:
+    from minirun.volumes.describing import describe_volume
+    from minirun.volumes.records import find_volume
+
+    volume = find_volume(instance.store, name)
+    return describe_volume(instance, volume) if volume else None
+
+
 # In the order in which a name is looked for.
-FINDERS: dict[str, Finder] = {"container": _container, "image": _image, "network": _network}
+FINDERS: dict[str, Finder] = {"container": _container, "image": _image, "network": _network, "volume": _volume}

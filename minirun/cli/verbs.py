@@ -43,6 +43,11 @@ VERBS: dict[str, tuple[str, str]] = {
     "network inspect": ("network:Inspect", "Display detailed information on one or more networks"),
     "network ls": ("network:List", "List networks"),
     "network rm": ("network:Remove", "Remove one or more networks"),
+    "volume create": ("volume:Create", "Create a volume"),
+    "volume inspect": ("inspect:Inspect", "Display detailed information on one or more volumes"),
+    "volume ls": ("volume:List", "List volumes"),
+    "volume prune": ("volume:Prune", "Remove unused local volumes"),
+    "volume rm": ("volume:Remove", "Remove one or more volumes"),
     "system start": ("system_start:SystemStart", "Start the containers that should run, after a boot"),
 }
 COMMON = ("run", "exec", "ps", "images", "version")
