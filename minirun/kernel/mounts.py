@@ -25,6 +25,7 @@ NOSUID, NODEV, NOEXEC, RDONLY = (
 
 _MOST_LINKS = 40  # as the kernel's own walk
 _RESOLVE_NO_XDEV = 0x01
+_MS_RDONLY, _MS_NODEV = 1, 4  # mount(2)
 
 
 class Root:
@@ -126,7 +127,7 @@ def overlay_mount(lower: str, upper: str, work: str, target: str) -> None:
 
     nodev: a device node that the container makes (it has CAP_MKNOD, as under Docker) can never be opened.
     """
-    _overlay(f"lowerdir={lower},upperdir={upper},workdir={work}", lib.MS_NODEV, target)
+    _overlay(f"lowerdir={lower},upperdir={upper},workdir={work}", _MS_NODEV, target)
 
 
 @shell("mount -t {kind} -o {options} {kind} {root}/{target}")
@@ -245,7 +246,7 @@ def _to_namespace_root() -> None:
 def overlay_view(layers: str, target: str) -> None:
     """Layers (topmost first, joined by colons) as one tree to look at. It takes no upper directory, so it may stand
     beside the writable mount of the same layers, which must be the only one of its kind."""
-    _overlay(f"lowerdir={layers}", lib.MS_NODEV | lib.MS_RDONLY, target)
+    _overlay(f"lowerdir={layers}", _MS_NODEV | _MS_RDONLY, target)
 
 
 @shell("unshare --mount --propagation private")
