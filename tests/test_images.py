@@ -597,7 +597,11 @@ def test_parents_go_with_their_last_child(host: Host) -> None:
     host.minirun("run", "--name", "made", "--net=none", "busybox", "touch", "/x")
     for name in ("child", "second"):
         host.minirun("commit", "made", name)
-    host.minirun("rm", "made")
+    host.minirun("create", "--name", "third", "child", "x")
+    for name, found in (("busybox", ["made", "third"]), ("child", ["third"]), ("second", [])):
+        shown = host.minirun("ps", "-a", "--filter", f"ancestor={name}", "--format", "{{.Names}}").stdout
+        assert sorted(shown.split()) == found
+    host.minirun("rm", "made", "third")
     base = inspect(host, "busybox")["Id"]
     assert "image has dependent child images" in refused(host, "rmi", "-f", base)
     assert host.minirun("rmi", "busybox").stdout == "Untagged: busybox:latest\n"
