@@ -634,6 +634,26 @@ def test_removing_while_containers_are_made(host: Host) -> None:
     assert host.sh(f"ls {LAYERS}") == ""
 
 
+_TOO_LATE = """
+from minirun.engine import create
+from minirun.image.inherit import inherit
+from minirun.image.removing import remove_image
+from minirun.image.store import image_to_run
+from minirun.instance import Instance
+from minirun.model import Spec
+instance = Instance()
+spec = inherit(Spec("busybox", ("true",)), image_to_run(instance, "busybox"), ())
+remove_image(instance, "busybox", force=False, prune=True)
+create(instance, "late", spec)
+"""
+
+
+def test_an_image_that_is_removed_between_the_look_and_the_record(host: Host) -> None:
+    done = host.run([sys.executable, "-c", _TOO_LATE], check=False)
+    assert "NotFoundError: No such image: busybox" in done.stderr
+    assert host.minirun("ps", "-aq").stdout == ""
+
+
 def test_what_there_is_no_registry_for(crowded: Host) -> None:
     for words in (("pull", "-q", "alpine"), ("image", "pull", "alpine"), ("push", "x"), ("build", "-t", "x", ".")):
         assert "minirun import" in refused(crowded, *words)
