@@ -19,8 +19,8 @@ from tests.harness.host import MINIRUN
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["nosuchimage"], 125, "Unable to find image 'nosuchimage' locally"),
-        (["../../etc"], 125, "Unable to find image"),
+        (["nosuchimage"], 125, "Unable to find image 'nosuchimage:latest' locally"),
+        (["../../etc"], 125, "invalid reference format"),
         (["--net=nosuch", "busybox", "true"], 125, "network nosuch not found"),
         (["--net=container:nosuch", "busybox", "true"], 125, "No such container: nosuch"),
         (["--net=container:", "busybox", "true"], 125, "invalid container format"),
@@ -85,8 +85,8 @@ def test_bad_input_gets_one_clear_line_and_leaves_nothing(
 
 
 def test_a_tree_without_a_shell(primed: Host) -> None:
-    primed.sh("mkdir -p /var/lib/minirun/images/empty/rootfs")
-    done = primed.minirun("run", "--rm", "empty", check=False)
+    primed.image("empty", "rm -rf ./*")
+    done = primed.minirun("run", "--rm", "empty", "true", check=False)
     assert (done.returncode, "executable file not found" in done.stderr) == (127, True)
 
 

@@ -62,10 +62,12 @@ def _network(instance: Instance, name: str) -> dict[str, Any] | None:
 
 def _image(instance: Instance, name: str) -> dict[str, Any] | None:
     from minirun.image.describe import describe_image
-    from minirun.image.store import look_up
+    from minirun.image.store import AmbiguousError, look_up
 
     try:
         image = look_up(instance, name)
+    except AmbiguousError:
+        raise
     except MinirunError:  # what cannot be the name of one
         image = None
     return describe_image(instance, image) if image else None

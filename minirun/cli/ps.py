@@ -12,6 +12,7 @@ from minirun.cli.opening import open_instance
 from minirun.cli.table import ago, size, span
 from minirun.cli.verb import Verb, many, number, switch, value
 from minirun.errors import MinirunError
+from minirun.image.store import is_made_from
 from minirun.instance import Instance
 from minirun.lookup import find_container
 from minirun.model import ACTIVE, Container, Mode, PortMapping, Status
@@ -75,7 +76,8 @@ def _filtered(instance: Instance, found: list[Container], filters: Filters) -> l
         "exited": lambda one, text: one.status is Status.EXITED and str(one.exit_code) == text,
         "status": lambda one, text: state_of(one) == text,
         "ancestor": lambda one, text: (
-            text.removesuffix(":latest") in (one.spec.image.removesuffix(":latest"), one.spec.image_id)
+            text.removesuffix(":latest") == one.spec.image.removesuffix(":latest")
+            or is_made_from(instance, one.spec.image_id, text)
         ),
         "volume": lambda one, text: any(text in (mount.source, mount.target) for mount in one.spec.mounts),
         "network": lambda one, text: networks[text](one),

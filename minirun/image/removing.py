@@ -69,14 +69,11 @@ class _Removal:
             self.delete(image, quiet=True)
 
     def by_id(self, image: Image) -> None:
-        tags = self._tags(image)
-        if len({one.rpartition(":")[0] for one in tags}) > 1 and not self.force:
-            raise self._conflict(image, "must be forced", "image is referenced in multiple repositories")
-        self.delete(image)
+        self.delete(image, most_tags=1)
 
-    def delete(self, image: Image, quiet: bool = False) -> None:
+    def delete(self, image: Image, quiet: bool = False, most_tags: int | None = None) -> None:
         """`quiet`: what cannot go stays, without a word."""
-        conflict = self._conflict_of(image)
+        conflict = self._conflict_of(image, most_tags)
         if conflict is not None:
             if quiet:
                 return
@@ -94,7 +91,7 @@ class _Removal:
         if parent and not parent.details.get("removed") and not self._tags(parent) and not self._users(parent):
             self.delete(parent, quiet=True)
 
-    def _conflict_of(self, image: Image) -> ConflictError | None:
+    def _conflict_of(self, image: Image, most_tags: int | None) -> ConflictError | None:
         if records.children(self.store, image.id):
             return self._conflict(image, "cannot be forced", "image has dependent child images")
         users = self._users(image)
@@ -102,7 +99,11 @@ class _Removal:
         if running is not None:
             why = f"image is being used by running container {running.short_id}"
             return self._conflict(image, "cannot be forced", why)
-        if users and not self.force:
+        if self.force:
+            return None
+        if most_tags is not None and len(self._tags(image)) > most_tags:
+            return self._conflict(image, "must be forced", "image is referenced in multiple repositories")
+        if users:
             return self._conflict(
                 image, "must be forced", f"image is being used by stopped container {users[0].short_id}"
             )

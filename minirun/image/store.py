@@ -10,6 +10,10 @@ BUSYBOX = "busybox:latest"
 _HEXADECIMAL = frozenset("0123456789abcdef")
 
 
+class AmbiguousError(MinirunError):
+    """The start of more than one id."""
+
+
 def lower_of(instance: Instance, spec: Spec) -> str:
     """A container's layers below its own, the topmost first, relative to the state root."""
     found = records.by_id(instance.store, spec.image_id) if spec.image_id else image_to_run(instance, spec.image)
@@ -52,8 +56,20 @@ def look_up(instance: Instance, reference: str) -> Image | None:
             return found
     matching = records.by_prefix(instance.store, digits) if is_id else []
     if len(matching) > 1:
-        raise MinirunError(f"multiple IDs found with provided prefix: {reference}", "give more of the id, or a name")
+        raise AmbiguousError(f"multiple IDs found with provided prefix: {reference}", "give more of the id, or a name")
     return matching[0] if matching else None
+
+
+def is_made_from(instance: Instance, image_id: str, reference: str) -> bool:
+    """Whether an image is the one that is meant, or was committed from it by way of others."""
+    try:
+        wanted = look_up(instance, reference)
+    except MinirunError:
+        return False
+    while wanted is not None and image_id not in ("", wanted.id):
+        found = records.by_id(instance.store, image_id)
+        image_id = found.details.get("parent", "") if found else ""
+    return wanted is not None and bool(image_id)
 
 
 def is_id_of(image: Image, reference: str) -> bool:
