@@ -3,7 +3,6 @@
 https://docs.docker.com/engine/cli/formatting/
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from minirun.errors import MinirunError
 
 Row = Mapping[str, Any]  # by Docker's placeholder names
 _ESCAPES = {r"\t": "\t", r"\n": "\n"}
+_ACTION = re.compile(r"(\{\{.*?\}\})", re.DOTALL)
 _FIELD = re.compile(r"\{\{[^}]*?\.(\w+)[^}]*\}\}")
 
 
@@ -32,23 +32,36 @@ def print_rows(rows: Sequence[Row], columns: Columns, form: str, quiet: bool = F
             print(row[columns.key])
     elif form == "json":
         for row in rows:
-            print(json.dumps({name: value for name, value in row.items() if not callable(value)}))
+            print(json_text(dict(sorted(row.items()))))
     elif form in ("", "table"):
         print_table(tuple(columns.headers.values()), [[str(row[name]) for name in columns.headers] for row in rows])
     elif form.startswith("table "):
         _table(rows, {**(extra or {}), **columns.headers}, form.removeprefix("table ").strip())
     else:
-        render = compiled(form)
+        render = compiled(_unescaped(form))
         for row in rows:
             print(render(row))
+
+
+def json_text(value: object) -> str:
+    """As Docker's `--format json`: on one line, without spaces; methods are left out."""
+    from minirun.gotemplate.encode import encode
+
+    return encode(value)
+
+
+def _unescaped(form: str) -> str:
+    r"""In lists, a \t or \n between the actions is a tab or a new line; within them it is Go's to read."""
+    parts = _ACTION.split(form)
+    for escape, char in _ESCAPES.items():
+        parts[::2] = [part.replace(escape, char) for part in parts[::2]]
+    return "".join(parts)
 
 
 def compiled(form: str, strict: bool = True) -> Callable[[Any], str]:
     """A template, ready to be filled in."""
     from minirun.gotemplate import Template, TemplateError
 
-    for escape, char in _ESCAPES.items():
-        form = form.replace(escape, char)
     try:
         template = Template(form, strict=strict)
     except TemplateError as error:
@@ -65,8 +78,9 @@ def compiled(form: str, strict: bool = True) -> Callable[[Any], str]:
 
 def _table(rows: Sequence[Row], headers: Mapping[str, Any], form: str) -> None:
     """Cells are what stands between tabs; each header is made of the names of the fields in its cell."""
+    form = _unescaped(form)
     render = compiled(form)
-    heads = [_header(cell, headers) for cell in re.split(r"\\t|\t", form)]
+    heads = [_header(cell, headers) for cell in form.split("\t")]
     print_table(heads, [_fitted(render(row).split("\t"), len(heads)) for row in rows])
 
 

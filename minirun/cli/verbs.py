@@ -27,6 +27,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "rm": ("rm:Rm", "Remove one or more containers"),
     "start": ("start:Start", "Start one or more stopped containers"),
     "stop": ("stop:Stop", "Stop one or more running containers"),
+    "stats": ("stats:Stats", "Display a live stream of container(s) resource usage statistics"),
+    "top": ("top:Top", "Display the running processes of a container"),
     "update": ("update:Update", "Update configuration of one or more containers"),
     "unpause": ("unpause:Unpause", "Unpause all processes within one or more containers"),
     "wait": ("wait:Wait", "Block until one or more containers stop, then print their exit codes"),
