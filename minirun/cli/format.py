@@ -58,6 +58,11 @@ def _unescaped(form: str) -> str:
     return "".join(parts)
 
 
+def shower(form: str, strict: bool = True) -> Callable[[Any], str]:
+    """For what is no list: `json`, or a template."""
+    return json_text if form == "json" else compiled(form, strict)
+
+
 def compiled(form: str, strict: bool = True) -> Callable[[Any], str]:
     """A template, ready to be filled in."""
     from minirun.gotemplate import Template, TemplateError

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minirun.cli.app import warn
-from minirun.cli.format import compiled
+from minirun.cli.format import json_text, shower
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, switch, value
 from minirun.describe import describe_container, describe_network
@@ -28,7 +28,7 @@ class Inspect(Verb):
         kinds = [self.kind or self._called_kind()] if self.kind or self._called_kind() else list(FINDERS)
         if kinds[0] not in FINDERS:
             raise MinirunError(f'"{self.kind}" is not a valid value for --type', "one of " + ", ".join(FINDERS))
-        show = compiled(self.form, strict=False) if self.form not in ("", "json") else None
+        show = shower(self.form, strict=False) if self.form not in ("", "json") else None
         instance = open_instance()
         found, missing = [], []
         for name in self.words:
@@ -41,7 +41,7 @@ class Inspect(Verb):
             for one in found:
                 print(show(one))
         else:
-            print(json.dumps(found, indent=None if self.form == "json" else 4))
+            print(json_text(found) if self.form == "json" else json.dumps(found, indent=4))
         what = kinds[0] if len(kinds) == 1 else "object"
         for name in missing:
             warn(f"minirun: No such {what}: {name}")
