@@ -60,6 +60,7 @@ def describe_container(instance: Instance, container: Container) -> dict[str, An
             "Cmd": list(spec.argv),
             "Image": spec.image,
             "WorkingDir": spec.workdir,
+            "Labels": dict(spec.labels),
         },
         "NetworkSettings": _network_settings(instance, container),
     }

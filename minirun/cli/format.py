@@ -14,7 +14,7 @@ from minirun.errors import MinirunError
 Row = Mapping[str, Any]  # by Docker's placeholder names
 _ESCAPES = {r"\t": "\t", r"\n": "\n"}
 _ACTION = re.compile(r"(\{\{.*?\}\})", re.DOTALL)
-_FIELD = re.compile(r"\{\{[^}]*?\.(\w+)[^}]*\}\}")
+_FIELD = re.compile(r"\{\{[^}]*?\.(\w+)(?: +\"([^\"]*)\")?[^}]*\}\}")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,12 @@ def _table(rows: Sequence[Row], headers: Mapping[str, Any], form: str) -> None:
 
 
 def _header(cell: str, headers: Mapping[str, Any]) -> str:
-    return _FIELD.sub(lambda match: str(headers.get(match[1], match[1].upper())), cell)
+    def name(match: re.Match[str]) -> str:
+        if match[1] == "Label" and match[2]:  # com.example.build-number: build number
+            return match[2].rpartition(".")[2].replace("-", " ").replace("_", " ")
+        return str(headers.get(match[1], match[1].upper()))
+
+    return _FIELD.sub(name, cell)
 
 
 def _fitted(cells: list[str], count: int) -> list[str]:

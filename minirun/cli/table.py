@@ -46,12 +46,13 @@ def _some(count: int, unit: str) -> str:
     return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
-def size(number: float) -> str:
+def size(number: float, digits: int = 3) -> str:
+    """As go-units' HumanSize words it, which docker calls with 4 digits for totals and 3 in columns."""
     for unit in ("B", "kB", "MB", "GB"):
         if number < 1000:
-            return f"{number:.3g}{unit}"
+            return f"{number:.{digits}g}{unit}"
         number /= 1000
-    return f"{number:.3g}TB"
+    return f"{number:.{digits}g}TB"
 
 
 def binary_size(number: float) -> str:

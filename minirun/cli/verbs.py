@@ -38,6 +38,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "network inspect": ("network:Inspect", "Display detailed information on one or more networks"),
     "network ls": ("network:List", "List networks"),
     "network rm": ("network:Remove", "Remove one or more networks"),
+    "system df": ("system_df:SystemDf", "Show disk usage"),
+    "system prune": ("system_prune:SystemPrune", "Remove unused data"),
     "system start": ("system_start:SystemStart", "Start the containers that should run, after a boot"),
 }
 COMMON = ("run", "exec", "ps", "images", "version")
