@@ -19,7 +19,7 @@ class ContainerFlags(LimitFlags):
     usage = "IMAGE [COMMAND] [ARG...]"
     least = 1
     interspersed = False
-    completes = "images"
+    completes = "images -"
 
     interactive = switch("interactive", "i", "Keep STDIN open even if not attached")
     tty = switch("tty", "t", "Allocate a pseudo-TTY")

@@ -17,7 +17,7 @@ Finder = Callable[[Instance, str], dict[str, Any] | None]
 class Inspect(Verb):
     usage = "NAME|ID [NAME|ID...]"
     least = 1
-    completes = "containers"
+    completes = "objects"
     form = value("format", "f", "Format output using a custom template: json or TEMPLATE")
     size = switch("size", "s", "Display total file sizes if the type is container")
     kind = value("type", "", "Only inspect objects of the given type: container, image, network or volume")

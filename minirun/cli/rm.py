@@ -9,7 +9,7 @@ from minirun.stopping import remove
 class Rm(Verb):
     usage = "CONTAINER [CONTAINER...]"
     least = 1
-    completes = "containers"
+    completes = "removable"
     force = switch("force", "f", "Kill a running container; a missing one is fine")
     volumes = switch("volumes", "v", "Remove anonymous volumes associated with the container")
 
