@@ -3,6 +3,7 @@
 https://docs.docker.com/engine/cli/formatting/
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

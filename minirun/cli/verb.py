@@ -122,7 +122,7 @@ class Verb:
     @classmethod
     def slot(cls, words: list[str]) -> tuple[Flag | None, list[str], set[str]]:
         """Where one more word would go: (the flag whose value it is, the words before it, the flags given so far)."""
-        *before, (flag, _) = _Reader(cls.flags(), [*words, "next"]).typed(cls.interspersed)
+        *before, (flag, _) = _Reader(cls.flags(), [*words, "next"], "").typed(cls.interspersed)
         return flag, [word for one, word in before if one is None], {one.name for one, _ in before if one}
 
     def read(self, words: list[str]) -> bool:

@@ -89,11 +89,15 @@ class Prune(Verb):
         kind = "all" if everything else "anonymous"
         if not confirmed(f"This will remove {kind} local volumes not used by at least one container.", self.force):
             return
-        instance = open_instance()
-        chosen = _filtered(instance, {**filters, "dangling": ["true"]})
-        removed, freed = prune_volumes(instance, [one for one in chosen if everything or one.anonymous])
+        removed, freed = volumes_away(open_instance(), filters, everything)
         print_removed("Deleted Volumes", removed)
         print_reclaimed(freed)
+
+
+def volumes_away(instance: Instance, filters: Filters, everything: bool) -> tuple[list[str], int]:
+    """(names removed, bytes)."""
+    chosen = _filtered(instance, {**filters, "dangling": ["true"]})
+    return prune_volumes(instance, [one for one in chosen if everything or one.anonymous])
 
 
 def _filtered(instance: Instance, filters: Filters) -> list[Volume]:
