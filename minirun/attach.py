@@ -77,6 +77,7 @@ class Manner:
     """What an attached command does with its own side."""
 
     output: bool = True
+    only: str = ""  # stdout or stderr, when the other is not wanted
     stdin: bool = False
     tty: bool = False
     proxy: bool = True  # pass signals on
@@ -171,7 +172,9 @@ class Attachment:
             self.outcome = self.outcome or GONE
         for kind, body in self.parser.feed(data):
             if kind in (Kind.OUT, Kind.ERR):
-                self._write(1 if kind is Kind.OUT else 2, body)
+                fd, name = (1, "stdout") if kind is Kind.OUT else (2, "stderr")
+                if self.manner.only in ("", name):
+                    self._write(fd, body)
             elif kind is Kind.LOST:
                 write_all(2, b"minirun: " + body + b"\n")
             elif kind in (Kind.EXITED, Kind.FAILED):

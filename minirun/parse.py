@@ -139,10 +139,11 @@ def parse_subnet(text: str) -> IPv4Network:
         raise _bad(f"invalid subnet {text}: {error}") from None
 
 
-def parse_env(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """KEY=VALUE, or KEY alone for the caller's own value (left out when the caller has none)."""
+def parse_env(texts: Iterable[str], files: Iterable[str] = ()) -> tuple[tuple[str, str], ...]:
+    """KEY=VALUE, or KEY alone for the caller's own value (left out when the caller has none). What is typed goes over
+    what is in a file."""
     found: dict[str, str] = {}
-    for text in texts:
+    for text in (*_env_lines(files), *texts):
         key, equals, value = text.partition("=")
         if not key:
             raise _bad(f"invalid environment variable: {text}")
@@ -151,6 +152,14 @@ def parse_env(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
         elif key in os.environ:
             found[key] = os.environ[key]
     return tuple(found.items())
+
+
+def _env_lines(files: Iterable[str]) -> list[str]:
+    if not files:
+        return []
+    from minirun.flags.environment import read_env_file  # seldom given
+
+    return [line for path in files for line in read_env_file(path)]
 
 
 def parse_restart(text: str, auto_remove: bool = False) -> Restart:

@@ -103,7 +103,7 @@ class ContainerFlags(LimitFlags):
         return Spec(
             image=image,
             argv=_argv(image, self.entrypoint, words),
-            env=self._env(),
+            env=parse.parse_env(self.env, self.env_file),
             workdir=_workdir(self.workdir or "/"),
             user=self.user,
             hostname=self._hostname(network.mode),
@@ -149,13 +149,6 @@ class ContainerFlags(LimitFlags):
                 "--network-alias: minirun does not resolve names of containers yet",
                 "give the names in advance with --add-host, or use --link on the default bridge",
             )
-
-    def _env(self) -> tuple[tuple[str, str], ...]:
-        if not self.env_file:
-            return parse.parse_env(self.env)
-        from minirun.flags.environment import read_env_file
-
-        return parse.parse_env([*(line for path in self.env_file for line in read_env_file(path)), *self.env])
 
     def _labels(self) -> tuple[tuple[str, str], ...]:
         if not self.label and not self.label_file:

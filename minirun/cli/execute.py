@@ -27,6 +27,8 @@ class Exec(Verb):
     interactive = switch("interactive", "i", "Keep STDIN open even if not attached")
     tty = switch("tty", "t", "Allocate a pseudo-TTY")
     env = many("env", "e", "Set environment variables")
+    env_file = many("env-file", "", "Read in a file of environment variables")
+    privileged = switch("privileged", "", "Give extended privileges to the command")
     workdir = value("workdir", "w", "Working directory inside the container")
     user = value("user", "u", 'Username or UID (format: "<name|uid>[:<group|gid>]")')
 
@@ -37,9 +39,10 @@ class Exec(Verb):
         found = find_container(instance.store, self.words[0])
         request = Request(
             argv=tuple(self.words[1:]),
-            env=parse.parse_env(self.env),
+            env=parse.parse_env(self.env, self.env_file),
             workdir=self.workdir or found.spec.workdir,
             user=self.user,
+            privileged=self.privileged,
             tty=self.tty and not self.detach,
             interactive=self.interactive and not self.detach,
             detach=self.detach,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from minirun.cli.app import warn
 from minirun.cli.table import print_table
 from minirun.errors import MinirunError
 
@@ -41,6 +42,24 @@ def print_rows(rows: Sequence[Row], columns: Columns, form: str, quiet: bool = F
         render = compiled(form)
         for row in rows:
             print(render(row))
+
+
+def print_objects(
+    references: Sequence[str], find: Callable[[str], Mapping[str, Any] | None], form: str, what: str
+) -> int:
+    """What the inspect verbs print: all that was found, then a line for each that was not. The exit code."""
+    show = compiled(form, strict=False) if form not in ("", "json") else None
+    described = [(reference, find(reference)) for reference in references]
+    found = [one for _, one in described if one is not None]
+    if show is not None:
+        for one in found:
+            print(show(one))
+    else:
+        print(json.dumps(found, indent=None if form == "json" else 4))
+    for reference, missing in described:
+        if missing is None:
+            warn(f"minirun: No such {what}: {reference}")
+    return 0 if len(found) == len(described) else 1
 
 
 def compiled(form: str, strict: bool = True) -> Callable[[Any], str]:

@@ -1,11 +1,9 @@
 """minirun inspect."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
-from minirun.cli.app import warn
-from minirun.cli.format import compiled
+from minirun.cli.format import print_objects
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, switch, value
 from minirun.describe import describe_container, describe_network
@@ -28,24 +26,13 @@ class Inspect(Verb):
         kinds = [self.kind or self._called_kind()] if self.kind or self._called_kind() else list(FINDERS)
         if kinds[0] not in FINDERS:
             raise MinirunError(f'"{self.kind}" is not a valid value for --type', "one of " + ", ".join(FINDERS))
-        show = compiled(self.form, strict=False) if self.form not in ("", "json") else None
         instance = open_instance()
-        found, missing = [], []
-        for name in self.words:
-            described = next((one for kind in kinds if (one := FINDERS[kind](instance, name)) is not None), None)
-            if described is None:
-                missing.append(name)
-            else:
-                found.append(self._sized(instance, described))
-        if show is not None:
-            for one in found:
-                print(show(one))
-        else:
-            print(json.dumps(found, indent=None if self.form == "json" else 4))
-        what = kinds[0] if len(kinds) == 1 else "object"
-        for name in missing:
-            warn(f"minirun: No such {what}: {name}")
-        return 1 if missing else 0
+
+        def find(name: str) -> dict[str, Any] | None:
+            found = next((one for kind in kinds if (one := FINDERS[kind](instance, name)) is not None), None)
+            return found and self._sized(instance, found)
+
+        return print_objects(self.words, find, self.form, kinds[0] if len(kinds) == 1 else "object")
 
     def _called_kind(self) -> str:
         """`minirun container inspect` looks among containers alone."""
