@@ -61,8 +61,16 @@ def describe_network(instance: Instance, network: Network) -> dict[str, Any]:
         "Created": _time(network.created),
         "Scope": "local",
         "Driver": "bridge",
+        "EnableIPv4": True,
+        "EnableIPv6": False,
+        "Internal": False,
+        "Attachable": False,
+        "Ingress": False,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": False,
         "IPAM": {
             "Driver": "default",
+            "Options": {},
             "Config": [{"Subnet": str(network.subnet), "Gateway": str(network.gateway)}],
         },
         "Containers": {

@@ -90,10 +90,10 @@ def parse_cpu_list(text: str) -> set[int]:
 
 
 def asked(given: dict[str, str | int]) -> tuple[tuple[str, int | str], ...]:
-    """From what was typed, by the flags' names, to fields of Limits, checked: as a spec keeps them."""
+    """From what was typed, by the flags' names, to fields of Limits, as a spec keeps them. Not yet checked as a whole:
+    for `update` the whole is what is asked for and what is there."""
     values = {_FIELDS[name][0]: _FIELDS[name][1](text) for name, text in given.items()}
-    limits = check(Limits(**values))
-    return compact(limits)
+    return compact(Limits(**values))
 
 
 def compact(limits: Limits) -> tuple[tuple[str, int | str], ...]:

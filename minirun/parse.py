@@ -106,6 +106,8 @@ def parse_volume(text: str) -> Mount:
 def parse_network(texts: Sequence[str], ip: str | None) -> NetworkRequest:
     """--net: host, none, container:X, bridge, or names of networks."""
     names = [DEFAULT_NETWORK if text in ("bridge", "default") else text for text in texts] or [DEFAULT_NETWORK]
+    if "" in names:
+        raise _bad("no name set for network")
     special = [name for name in names if name in _MODES or name.startswith("container:")]
     if special and len(names) > 1:
         raise _bad(f"conflicting options: cannot attach to {special[0]} and to other networks")

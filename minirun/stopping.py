@@ -148,8 +148,9 @@ def remove(instance: Instance, container: Container, force: bool) -> None:
         if not force:
             state = "paused" if container.paused else container.status
             raise MinirunError(
-                f'cannot remove container "{container.name}": container is {state}',
-                "stop the container before removing or force remove: minirun rm -f",
+                f'cannot remove container "{container.name}": container is {state}:'
+                " stop the container before removing or force remove",
+                f"minirun rm -f {container.name}",
             )
         stop(instance, container, 9, None)
     current = instance.store.container(container.id)

@@ -169,8 +169,8 @@ class Store:
         held = self.db.execute("select id from containers where name = ?", (name,)).fetchone()
         if held:
             raise ConflictError(
-                f'Conflict. The container name "/{name}" is already in use by container "{held[0]}".',
-                "You have to remove (or rename) that container to be able to reuse that name.",
+                f'Conflict. The container name "/{name}" is already in use by container "{held[0]}".'
+                " You have to remove (or rename) that container to be able to reuse that name."
             )
 
     def add_container(self, container: Container) -> None:

@@ -52,16 +52,16 @@ from tests.harness.host import MINIRUN
         (["-v", "/tmp:/x:rx", "busybox", "true"], 125, "invalid mode: rx"),
         (["-w", "relative", "busybox", "true"], 125, "absolute path"),
         (["--hostname", "a b", "busybox", "true"], 125, "invalid hostname"),
-        (["-u", "nobodyhere", "busybox", "true"], 126, "unable to find user nobodyhere"),
-        (["-u", "4294967296", "busybox", "true"], 126, "must be in range"),
-        (["-u", "0:nogroup9", "busybox", "true"], 126, "unable to find group"),
+        (["-u", "nobodyhere", "busybox", "true"], 125, "unable to find user nobodyhere"),
+        (["-u", "4294967296", "busybox", "true"], 125, "must be in range"),
+        (["-u", "0:nogroup9", "busybox", "true"], 125, "unable to find group"),
         (["busybox", "nosuchcommand"], 127, 'exec: "nosuchcommand": executable file not found in $PATH'),
         (["busybox", "/bin/nosuch"], 127, "no such file or directory"),
         (["busybox", "/etc/passwd"], 126, "permission denied"),
         (["busybox", "/etc"], 126, "is a directory"),
         (["busybox", ""], 127, "executable file not found"),
         (["--entrypoint", "nosuch", "busybox"], 127, "executable file not found"),
-        (["-it", "busybox", "true"], 125, "the input device is not a TTY"),
+        (["-it", "busybox", "true"], 1, "the input device is not a TTY"),
         (["-e", "=x", "busybox", "true"], 125, "invalid environment variable"),
         ([], 1, "requires at least 1 argument"),
     ],
@@ -75,7 +75,7 @@ def test_bad_input_gets_one_clear_line_and_leaves_nothing(
     assert says in done.stderr
     assert done.returncode == code
     assert "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) <= 3
+    assert len(done.stderr.partition("\n\nUsage:")[0].strip().splitlines()) <= 3
     assert crowded.minirun("ps", "-aq").stdout == containers
     assert_same(crowded, before)
 
@@ -279,7 +279,7 @@ def test_help_names_every_verb(host: Host) -> None:
 
 def test_a_verb_that_is_none(host: Host) -> None:
     done = host.minirun("frobnicate", check=False)
-    assert (done.returncode, "'frobnicate' is not a minirun command" in done.stderr) == (1, True)
+    assert (done.returncode, "unknown command: minirun frobnicate" in done.stderr) == (1, True)
     assert "Commands:" in host.minirun().stdout
 
 

@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 from minirun import parse
+from minirun.cli.app import session
 from minirun.cli.limit_flags import LimitFlags
 from minirun.cli.verb import many, number, switch, value
 from minirun.errors import FAILED, MinirunError
@@ -263,6 +264,7 @@ class ContainerFlags(LimitFlags):
 
 def check_terminal(flags: ContainerFlags, detach: bool) -> None:
     if flags.tty and flags.interactive and not detach and not os.isatty(0):
+        session().fail_with(1)
         raise MinirunError("the input device is not a TTY", "leave out -t when input comes from a pipe or file")
 
 

@@ -33,7 +33,8 @@ def print_rows(rows: Sequence[Row], columns: Columns, form: str, quiet: bool = F
             print(row[columns.key])
     elif form == "json":
         for row in rows:
-            print(json.dumps({name: value for name, value in row.items() if not callable(value)}))
+            shown = {name: value for name, value in row.items() if not callable(value)}
+            print(json.dumps(shown, separators=(",", ":")))
     elif form in ("", "table"):
         print_table(tuple(columns.headers.values()), [[str(row[name]) for name in columns.headers] for row in rows])
     elif form.startswith("table "):
@@ -45,21 +46,37 @@ def print_rows(rows: Sequence[Row], columns: Columns, form: str, quiet: bool = F
 
 
 def print_objects(
-    references: Sequence[str], find: Callable[[str], Mapping[str, Any] | None], form: str, what: str
+    references: Sequence[str], find: Callable[[str], Mapping[str, Any] | None], form: str, missing_words: str
 ) -> int:
     """What the inspect verbs print: all that was found, then a line for each that was not. The exit code."""
-    show = compiled(form, strict=False) if form not in ("", "json") else None
+    show = compiled(form) if form not in ("", "json") else None
     described = [(reference, find(reference)) for reference in references]
     found = [one for _, one in described if one is not None]
     if show is not None:
         for one in found:
-            print(show(one))
+            print(show(_struct(one)))
     else:
         print(json.dumps(found, indent=None if form == "json" else 4))
-    for reference, missing in described:
-        if missing is None:
-            warn(f"minirun: No such {what}: {reference}")
+    for reference, one_found in described:
+        if one_found is None:
+            warn(f"minirun: {missing_words.format(reference)}")
     return 0 if len(found) == len(described) else 1
+
+
+# What is called by names that somebody chose.
+_MAPS = ("Labels", "Ports", "Networks", "PortBindings", "Sysctls", "Options", "Containers", "ExposedPorts", "Volumes")
+
+
+def _struct(value: Any, name: str = "") -> Any:
+    """As Docker's templates see it: fields of a struct must be there, keys of a map need not."""
+    from minirun.gotemplate import Struct
+
+    if isinstance(value, list):
+        return [_struct(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    fields = {key: _struct(one, key) for key, one in value.items()}
+    return fields if name in _MAPS else Struct(fields)
 
 
 def compiled(form: str, strict: bool = True) -> Callable[[Any], str]:

@@ -25,14 +25,15 @@ class Inspect(Verb):
     def run(self) -> int:
         kinds = [self.kind or self._called_kind()] if self.kind or self._called_kind() else list(FINDERS)
         if kinds[0] not in FINDERS:
-            raise MinirunError(f'"{self.kind}" is not a valid value for --type', "one of " + ", ".join(FINDERS))
+            known = ", ".join(f'"{kind}"' for kind in FINDERS)
+            raise MinirunError(f'unknown type: "{self.kind}": must be one of {known}')
         instance = open_instance()
 
         def find(name: str) -> dict[str, Any] | None:
             found = next((one for kind in kinds if (one := FINDERS[kind](instance, name)) is not None), None)
             return found and self._sized(instance, found)
 
-        return print_objects(self.words, find, self.form, kinds[0] if len(kinds) == 1 else "object")
+        return print_objects(self.words, find, self.form, f"No such {kinds[0] if len(kinds) == 1 else 'object'}: {{}}")
 
     def _called_kind(self) -> str:
         """`minirun container inspect` looks among containers alone."""

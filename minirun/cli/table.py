@@ -1,16 +1,18 @@
-"""Columns as docker prints them: three spaces apart, headers in capitals; and its words for spans of time."""
+"""Columns as docker prints them, headers in capitals; and its words for spans of time."""
 
 import time
 from collections.abc import Sequence
 
 from minirun.errors import printable
 
+_LEAST, _GAP = 10, 3  # of a column with its gap, as Docker's tabwriter is set
+
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     cells = [list(headers), *([printable(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
+    widths = [max(_LEAST, *(len(row[column]) + _GAP for row in cells)) for column in range(len(headers))]
     for row in cells:
-        print("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print("".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def ago(then: float) -> str:
