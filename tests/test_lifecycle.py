@@ -422,3 +422,18 @@ def test_a_killed_monitor_of_a_foreground_run_is_told_of(primed: Host) -> None:
         if not extra:
             primed.minirun("rm", "web")
     assert_same(primed, before)
+
+
+def test_one_whose_namespace_is_shared_is_not_started_again_beside_it(primed: Host) -> None:
+    before = Snapshot.of(primed)
+    primed.minirun("run", "-d", "--name", "first", "-p", "8080:80", "busybox", "sleep", "1000")
+    primed.minirun("run", "-d", "--name", "guest", "--net=container:first", "busybox", "sleep", "1000")
+    done = primed.minirun("restart", "first", check=False)
+    assert (done.returncode, "is still that of guest" in done.stderr) == (1, True)
+    assert status(primed, "first") == "running"
+    primed.minirun("stop", "-t", "0", "first")
+    assert "is still that of guest" in primed.minirun("start", "first", check=False).stderr
+    primed.minirun("stop", "-t", "0", "guest")
+    primed.minirun("start", "first")
+    primed.minirun("rm", "-f", "first", "guest")
+    assert_same(primed, before)
