@@ -1,9 +1,15 @@
 """How a container ends, for whoever ends it: its monitor, the command that failed to start it, or the next command.
 
-Everything here works from the record alone, may run twice, and may run at once in two processes.
+Everything here works from the record alone, and may run twice, also when another process is at it: they take turns,
+and who comes second finds that nothing is left to do.
 """
 
+import fcntl
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from minirun.files import remove_tree
@@ -17,8 +23,37 @@ KILLED = 137
 MONITOR_LOST = "the monitor of this container was killed, and the container with it"
 
 
-def finish(instance: Instance, container_id: str, code: int, error: str = "", remove: bool = False) -> None:
-    """Record the end and give back what the container held. `remove` (or --rm) takes the record and files, too."""
+def finish(
+    instance: Instance, container_id: str, monitor: Process | None, code: int, error: str = "", remove: bool = False
+) -> None:
+    """Record the end of the run that `monitor` was responsible for, and give back what the container held. `remove`
+    (or --rm) takes the record and files, too."""
+    with _alone(instance, container_id):
+        container = instance.store.container(container_id)
+        if container is not None and is_same(container.monitor, monitor):
+            _finish(instance, container_id, code, error, remove)
+
+
+@contextmanager
+def _alone(instance: Instance, container_id: str) -> Iterator[None]:
+    """One process at a time: what the second one took away might be of the next start already."""
+    try:
+        fd = os.open(instance.container_dir(container_id), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:  # not made yet, or removed
+        yield
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def is_same(one: Process | None, other: Process | None) -> bool:
+    return (one and (one.pid, one.started)) == (other and (other.pid, other.started))
+
+
+def _finish(instance: Instance, container_id: str, code: int, error: str, remove: bool) -> None:
     store = instance.store
     with store.write():
         ended = store.set_exited(container_id, code, time.time(), error)
@@ -39,10 +74,14 @@ def finish(instance: Instance, container_id: str, code: int, error: str = "", re
         store.forget_processes(container_id)
 
 
-def delete(instance: Instance, container: Container, volumes: bool) -> None:
+def delete(instance: Instance, container: Container, volumes: bool) -> bool:
     """Files, then record: a crash in between leaves the record, from which the files are removed again. `volumes`:
-    those that had no name, too."""
-    instance.store.move_status(container.id, (Status.CREATED, Status.EXITED), Status.REMOVING)
+    those that had no name, too. False when it has been started again, or is gone."""
+    removable = (Status.CREATED, Status.EXITED, Status.REMOVING)
+    if not instance.store.move_status(container.id, removable, Status.REMOVING):
+        return False
+    if volumes and not container.spec.auto_remove:  # whoever has to finish this knows what was wanted
+        instance.store.set_spec(container.id, replace(container.spec, auto_remove=True))
     remove_tree(instance.container_dir(container.id))
     volumes = volumes and any(mount.anonymous for mount in container.spec.mounts)
     with instance.store.write():
@@ -53,6 +92,7 @@ def delete(instance: Instance, container: Container, volumes: bool) -> None:
 
             detach_anonymous(instance, container)
     _sweep(instance)
+    return True
 
 
 def tell(store: Store, container_id: str, action: str, **attributes: str) -> None:
@@ -100,7 +140,8 @@ def reconcile(instance: Instance) -> None:
             continue
         if instance.store.boot_of(container.id) == boot and is_tended(container):
             continue  # whoever is responsible for it is at it
-        finish(instance, container.id, KILLED, MONITOR_LOST, remove=container.status is Status.REMOVING)
+        remove = container.status is Status.REMOVING
+        finish(instance, container.id, container.monitor, KILLED, MONITOR_LOST, remove)
 
 
 def _is_unfinished(container: Container) -> bool:

@@ -1,18 +1,14 @@
 """The command line: streams, terminals, exit codes, and bad input."""
 
-import fcntl
 import json
 import os
-import pty
-import select
-import struct
 import subprocess
 import termios
 import time
 
 import pytest
 
-from tests.harness import Host, Snapshot, assert_same, eventually
+from tests.harness import Host, Snapshot, Terminal, assert_same, eventually
 from tests.harness.host import MINIRUN
 
 
@@ -210,39 +206,23 @@ def test_init_reaps_and_forwards(primed: Host) -> None:
 
 
 def test_a_terminal_has_the_callers_size_and_gives_it_back_raw_free(primed: Host) -> None:
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 99, 0, 0))
-    before = termios.tcgetattr(slave)
-    process = primed.popen([MINIRUN, "run", "--rm", "-it", "busybox", "sh"], stdin=slave, stdout=slave, stderr=slave)
-    seen = b""
-
-    def until(text: bytes) -> None:
-        nonlocal seen
-        deadline = time.monotonic() + 10
-        while text not in seen:
-            assert time.monotonic() < deadline, seen
-            if select.select([master], [], [], 0.1)[0]:
-                seen += os.read(master, 65536)
-
-    until(b"# ")
-    assert termios.tcgetattr(slave)[3] & termios.ECHO == 0  # raw
-    os.write(master, b"stty size; tty; test -c /dev/console && echo con''sole\n")
-    until(b"33 99")
-    until(b"/dev/pts/0")
-    until(b"console")
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 44, 111, 0, 0))
-    primed.sh("kill -WINCH $(pgrep -o -f '[m]inirun run --rm -it')")
-    time.sleep(0.2)
-    os.write(master, b"stty size\n")
-    until(b"44 111")
-    os.write(master, b"sleep 100\n")
-    time.sleep(0.2)
-    os.write(master, b"\x03")  # to the container's foreground job, not to the command
-    os.write(master, b"exit 6\n")
-    assert process.wait(10) == 6
-    assert termios.tcgetattr(slave) == before
-    os.close(master)
-    os.close(slave)
+    with Terminal(primed, "run", "--rm", "-it", "busybox", "sh", rows=33, columns=99) as terminal:
+        terminal.until(b"# ")
+        assert terminal.settings()[3] & termios.ECHO == 0  # raw
+        terminal.type(b"stty size; tty; test -c /dev/console && echo con''sole\n")
+        terminal.until(b"33 99")
+        terminal.until(b"/dev/pts/0")
+        terminal.until(b"console")
+        terminal.resize(44, 111)
+        time.sleep(0.2)
+        terminal.type(b"stty size\n")
+        terminal.until(b"44 111")
+        terminal.type(b"sleep 100\n")
+        time.sleep(0.2)
+        terminal.type(b"\x03")  # to the container's foreground job, not to the command
+        terminal.type(b"exit 6\n")
+        assert terminal.wait() == 6
+        assert terminal.settings() == terminal.before
 
 
 def test_volumes(primed: Host) -> None:

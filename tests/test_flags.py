@@ -280,7 +280,8 @@ def test_logs_are_rotated(primed: Host) -> None:
     primed.minirun("run", "--name", "web", *flags, "busybox", "sh", "-c", script)
     sizes = [int(size) for size in primed.sh("stat -c %s /var/lib/minirun/containers/*/log*").split()]
     assert len(sizes) == 3
-    assert max(sizes) < 2048 + 70_000  # one read more than the limit at most
+    assert max(sizes) < 2048 + 60  # one line more than the limit at most, however much of it came at once
+    assert sorted(sizes)[1] >= 2048
     assert primed.minirun("logs", "-n1", "web").stdout == "line 399\n"
     primed.minirun("run", "--name", "mute", "--log-driver=none", "busybox", "echo", "x")
     done = primed.minirun("logs", "mute", check=False)
