@@ -100,4 +100,6 @@ def _place(root: Root, target: str, is_directory: bool) -> int:
     place = root.directory(target) if is_directory else root.file(target)
     if filesystem_magic(place) == PROC_SUPER_MAGIC and target.removeprefix("/proc/") not in _HARMLESS:
         raise StartError(FAILED, f'"{target}" cannot be mounted because it is inside /proc')
+    if stat.S_ISDIR(os.fstat(place).st_mode) is not is_directory:
+        raise NotADirectoryError
     return place
