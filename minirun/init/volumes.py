@@ -4,6 +4,8 @@ import os
 import stat
 from collections.abc import Iterable
 
+from minirun.errors import FAILED
+from minirun.init.program import StartError
 from minirun.kernel.mounts import (
     NODEV,
     NOEXEC,
@@ -17,6 +19,7 @@ from minirun.kernel.mounts import (
 )
 from minirun.plan import PlannedMount
 
+_MISMATCH = "not a directory: Are you trying to mount a directory onto a file (or vice-versa)?"
 _FLAGS = {"ro": RDONLY, "nosuid": NOSUID, "nodev": NODEV, "noexec": NOEXEC}
 # Of /proc a container may have these of its own, such as lxcfs makes them; anything else there would fake what the
 # runtime itself believes (CVE-2019-16884).
@@ -50,13 +53,23 @@ def _open_source(mount: PlannedMount) -> int:
 
 def attach(root: Root, mounts: Iterable[Opened]) -> None:
     """In their order: a later one may lie in an earlier one."""
-    for (kind, _, target, _, options, _, _), tree in mounts:
-        if kind == "tmpfs":
-            _attach_tmpfs(root, target, options)
-        else:
-            is_directory = stat.S_ISDIR(os.fstat(tree).st_mode)
-            place = _place(root, target, is_directory)
-            tree_attach(root, tree, target.lstrip("/"), place)
+    for mount, tree in mounts:
+        try:
+            _attach(root, mount, tree)
+        except NotADirectoryError:
+            raise StartError(FAILED, f'error mounting "{mount[1]}" to rootfs at "{mount[2]}": {_MISMATCH}') from None
+        except OSError as error:
+            error.filename = mount[2]
+            raise
+
+
+def _attach(root: Root, mount: PlannedMount, tree: int) -> None:
+    kind, _, target, _, options, _, _ = mount
+    if kind == "tmpfs":
+        _attach_tmpfs(root, target, options)
+        return
+    place = _place(root, target, stat.S_ISDIR(os.fstat(tree).st_mode))
+    tree_attach(root, tree, target.lstrip("/"), place)
 
 
 def _attach_tmpfs(root: Root, target: str, options: str) -> None:
@@ -86,5 +99,7 @@ def _mode_of(root: Root, target: str) -> int:
 def _place(root: Root, target: str, is_directory: bool) -> int:
     place = root.directory(target) if is_directory else root.file(target)
     if filesystem_magic(place) == PROC_SUPER_MAGIC and target.removeprefix("/proc/") not in _HARMLESS:
-        raise OSError(f'"{target}" cannot be mounted because it is inside /proc')
+        raise StartError(FAILED, f'"{target}" cannot be mounted because it is inside /proc')
+    if stat.S_ISDIR(os.fstat(place).st_mode) is not is_directory:
+        raise NotADirectoryError
     return place

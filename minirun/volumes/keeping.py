@@ -53,8 +53,8 @@ def make_directory(instance: Instance, name: str) -> None:
         volume = find_volume(instance.store, name)
         if volume is None or volume.device:
             return
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (place / "_data").mkdir(mode=0o755, exist_ok=True)
+        for directory, mode in ((place.parent, 0o700), (place, 0o700), (place / "_data", 0o755)):
+            directory.mkdir(mode=mode, exist_ok=True)
 
 
 def tell_mounts(store: Store, container: Container, action: str) -> None:
