@@ -148,19 +148,20 @@ _COLUMNS: dict[tuple[str, ...], Column] = {
     ("pmem", "%mem"): Column("%MEM", _share_of_memory),
     ("rss", "rssize", "rsz"): Column("RSS", lambda one, _: str(one.resident // 1024)),
     ("vsz", "vsize"): Column("VSZ", lambda one, _: str(one.virtual // 1024)),
-    ("tty", "tt", "tname"): Column("TTY", _TERMINAL),
+    ("tname",): Column("TTY", _TERMINAL),
+    ("tty", "tt"): Column("TT", _TERMINAL),
     ("nice", "ni"): Column("NI", _number("nice")),
     ("pri",): Column("PRI", lambda one, _: str(39 - one.priority)),
     ("nlwp", "thcount"): Column("NLWP", _number("threads")),
     ("psr",): Column("PSR", _number("processor")),
 }
 _BY_NAME = {name: column for names, column in _COLUMNS.items() for name in names}
-_PLAIN = tuple(_BY_NAME[name] for name in ("pid", "tty", "time", "cmd"))
-_WITH_STATE = tuple(_BY_NAME[name] for name in ("pid", "tty", "stat", "bsdtime", "command"))
-_FULL = (Column("UID", _USER), *(_BY_NAME[name] for name in ("pid", "ppid", "c", "stime", "tty", "time", "cmd")))
+_PLAIN = tuple(_BY_NAME[name] for name in ("pid", "tname", "time", "cmd"))
+_WITH_STATE = tuple(_BY_NAME[name] for name in ("pid", "tname", "stat", "bsdtime", "command"))
+_FULL = (Column("UID", _USER), *(_BY_NAME[name] for name in ("pid", "ppid", "c", "stime", "tname", "time", "cmd")))
 _OF_USERS = tuple(
     _BY_NAME[name]
-    for name in ("user", "pid", "pcpu", "pmem", "vsz", "rss", "tty", "stat", "bsdstart", "bsdtime", "command")
+    for name in ("user", "pid", "pcpu", "pmem", "vsz", "rss", "tname", "stat", "bsdstart", "bsdtime", "command")
 )
 
 

@@ -31,15 +31,12 @@ _minirun() {
         candidate=${candidate%%$'\t'*}
         COMPREPLY+=("${candidate#"${current%"$typed"}"}")
     done
+    # Not beside names of containers: bash would put a backslash before the colon of `web:`.
+    [[ $directive != *files* && $directive != *directories* ]] || ((${#COMPREPLY[@]})) ||
+        compopt -o filenames 2>/dev/null
     case $directive in
-    *files*)
-        compopt -o filenames 2>/dev/null
-        mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$typed")
-        ;;
-    *directories*)
-        compopt -o filenames 2>/dev/null
-        mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -d -- "$typed")
-        ;;
+    *files*) mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$typed") ;;
+    *directories*) mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -d -- "$typed") ;;
     esac
     [[ $directive != *nospace* ]] || compopt -o nospace 2>/dev/null
 }

@@ -81,7 +81,8 @@ def process_status(pid: int) -> ProcessStatus | None:
         threads=int(fields[17]),
         started=int(fields[19]) / TICKS,
         virtual=int(fields[20]),
-        resident=int(fields[21]) * _PAGE,
+        # Not of stat: that figure is summed up lazily, and may be some hundred kilobytes behind.
+        resident=int(status.get(b"VmRSS", b"0 kB").split()[0]) * 1024,
         processor=int(fields[36]),
         locked=status.get(b"VmLck", b"0 kB").split()[0] != b"0",
         user=int(users[0]),
