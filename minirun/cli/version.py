@@ -5,6 +5,7 @@ import os
 from minirun import __version__
 from minirun.cli.format import shower
 from minirun.cli.verb import Verb, value
+from minirun.machine import architecture
 
 
 class Version(Verb):
@@ -20,7 +21,7 @@ class Version(Verb):
             "Python": platform.python_version(),
             "KernelVersion": uname.release,
             "Os": uname.sysname.lower(),
-            "Arch": uname.machine,
+            "Arch": architecture(),
         }
         if self.form:
             # Docker's has two halves. Here they are one program, and scripts that ask for either are answered.
