@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from minirun import parse
 from minirun.errors import MinirunError
 from minirun.etc import resolvers
-from minirun.flags import mounts
+from minirun.flags import mount_csv, mounts
 from minirun.log import parse as parse_log
 from minirun.model import ANY_ADDRESS, Mode, Mount, Network, NetworkRequest, PortMapping, Spec
 from minirun.network import ipam
@@ -65,7 +65,7 @@ def test_signals(text: str, number: int) -> None:
 PARSERS = [
     parse.parse_port,
     mounts.parse_volume,
-    mounts.parse_mount,
+    mount_csv.parse_mount,
     mounts.parse_tmpfs,
     mounts.parse_volumes_from,
     parse.check_name,

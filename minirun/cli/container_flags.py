@@ -229,9 +229,9 @@ class ContainerFlags(LimitFlags):
     def _mounts(self) -> dict[str, Any]:
         if not self.given & {"volume", "mount", "tmpfs", "volumes-from", "volume-driver"}:
             return {}
-        from minirun.flags import mounts
+        from minirun.flags import mount_words, mounts
 
-        mounts.check_driver(self.volume_driver)
+        mount_words.check_driver(self.volume_driver)
         return {
             "mounts": mounts.parse_mounts(self.volume, self.mount, self.tmpfs),
             "volumes_from": tuple(mounts.parse_volumes_from(text) for text in self.volumes_from),

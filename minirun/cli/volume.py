@@ -11,7 +11,7 @@ from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, many, switch, value
 from minirun.errors import MinirunError, NotFoundError
 from minirun.flags.environment import parse_labels
-from minirun.flags.mounts import check_driver, check_volume_name
+from minirun.flags.mount_words import check_driver, check_volume_name
 from minirun.flags.volume_options import parse_options
 from minirun.instance import Instance
 from minirun.volumes.describing import describe_volume, labels_of
