@@ -9,6 +9,7 @@ from minirun.instance import Instance
 from minirun.kernel.netns import pin_path
 from minirun.log import timestamp
 from minirun.model import ACTIVE, Container, Endpoint, Mode, Network, Status
+from minirun.volumes import describing
 
 _NEVER = "0001-01-01T00:00:00Z"
 
@@ -37,17 +38,7 @@ def describe_container(instance: Instance, container: Container) -> dict[str, An
         "ExecIDs": None,
         "HostConfig": host_config(spec),
         "GraphDriver": {"Name": "overlay2", "Data": _overlay(directory)},
-        "Mounts": [
-            {
-                "Type": volume.kind,
-                "Source": volume.source,
-                "Destination": volume.target,
-                "Mode": "ro" if volume.read_only else "",
-                "RW": not volume.read_only,
-                "Propagation": "rprivate",
-            }
-            for volume in spec.mounts
-        ],
+        "Mounts": describing.mounts(instance, spec),
         "Config": config(container),
         "NetworkSettings": _network_settings(instance, container),
     }
@@ -61,8 +52,16 @@ def describe_network(instance: Instance, network: Network) -> dict[str, Any]:
         "Created": _time(network.created),
         "Scope": "local",
         "Driver": "bridge",
+        "EnableIPv4": True,
+        "EnableIPv6": False,
+        "Internal": False,
+        "Attachable": False,
+        "Ingress": False,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": False,
         "IPAM": {
             "Driver": "default",
+            "Options": {},
             "Config": [{"Subnet": str(network.subnet), "Gateway": str(network.gateway)}],
         },
         "Containers": {

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from minirun.model import Container, Health, PortMapping, Spec
+from minirun.volumes import describing
 
 _SHM_SIZE = 64 << 20
 _NANOSECONDS = 1_000_000_000
@@ -42,7 +43,7 @@ def config(container: Container) -> dict[str, Any]:
         "Cmd": list(spec.argv[len(spec.entrypoint) :]) or None,
         **({"Healthcheck": health(spec.health)} if spec.health else {}),
         "Image": spec.image,
-        "Volumes": None,
+        "Volumes": {one.target: {} for one in spec.mounts if one.anonymous} or None,
         "WorkingDir": spec.workdir,
         "Entrypoint": list(spec.entrypoint) or None,
         "Labels": dict(spec.labels),
@@ -53,11 +54,7 @@ def config(container: Container) -> dict[str, Any]:
 
 def host_config(spec: Spec) -> dict[str, Any]:
     return {
-        "Binds": [
-            f"{volume.source}:{volume.target}" + (":ro" if volume.read_only else "")
-            for volume in spec.mounts
-            if volume.kind == "bind"
-        ],
+        **describing.host_config(spec),
         "LogConfig": {"Type": spec.logging.driver, "Config": _log_options(spec)},
         "NetworkMode": str(spec.network),
         "PortBindings": bindings(spec.ports),

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from minirun import parse
+from minirun.cli.app import session
 from minirun.cli.limit_flags import LimitFlags
 from minirun.cli.verb import many, number, switch, value
 from minirun.errors import FAILED, MinirunError
@@ -18,7 +19,7 @@ class ContainerFlags(LimitFlags):
     usage = "IMAGE [COMMAND] [ARG...]"
     least = 1
     interspersed = False
-    completes = "images"
+    completes = "images -"
 
     interactive = switch("interactive", "i", "Keep STDIN open even if not attached")
     tty = switch("tty", "t", "Allocate a pseudo-TTY")
@@ -42,6 +43,10 @@ class ContainerFlags(LimitFlags):
 
     # Files
     volume = many("volume", "v", "Bind mount a volume")
+    mount = many("mount", "", "Attach a filesystem mount to the container", "mount")
+    tmpfs = many("tmpfs", "", "Mount a tmpfs directory")
+    volumes_from = many("volumes-from", "", "Mount volumes from the specified container(s)")
+    volume_driver = value("volume-driver", "", "Optional volume driver for the container")
     read_only = switch("read-only", "", "Mount the container's root filesystem as read only")
     device = many("device", "", "Add a host device to the container")
     shm_size = value("shm-size", "", "Size of /dev/shm", kind="bytes")
@@ -117,7 +122,7 @@ class ContainerFlags(LimitFlags):
             detach=detach,
             network=network,
             ports=parse.parse_ports(self.publish),
-            mounts=tuple(parse.parse_volume(text) for text in self.volume),
+            **self._mounts(),
             restart=parse.parse_restart(self.restart, self.remove),
             labels=self._labels(),
             domainname=parse.check_hostname(self.domainname) if self.domainname else "",
@@ -221,6 +226,17 @@ class ContainerFlags(LimitFlags):
             "oom_score_adj": process.check_oom_score(self.oom_score_adj),
         }
 
+    def _mounts(self) -> dict[str, Any]:
+        if not self.given & {"volume", "mount", "tmpfs", "volumes-from", "volume-driver"}:
+            return {}
+        from minirun.flags import mounts
+
+        mounts.check_driver(self.volume_driver)
+        return {
+            "mounts": mounts.parse_mounts(self.volume, self.mount, self.tmpfs),
+            "volumes_from": tuple(mounts.parse_volumes_from(text) for text in self.volumes_from),
+        }
+
     def _namespace(self, flag: str, allowed: tuple[str, ...]) -> str:
         text = str(getattr(self, flag))
         if not text:
@@ -271,6 +287,7 @@ class ContainerFlags(LimitFlags):
 
 def check_terminal(flags: ContainerFlags, detach: bool) -> None:
     if flags.tty and flags.interactive and not detach and not os.isatty(0):
+        session().fail_with(1)
         raise MinirunError("the input device is not a TTY", "leave out -t when input comes from a pipe or file")
 
 

@@ -16,6 +16,7 @@ class Create(ContainerFlags):
         if self.name:
             parse.check_name(self.name)
         check_cidfile(self.cidfile)
+        session().fail_with(1)
         require_root()
         instance = open_instance()
         spec = self.with_image(instance, spec)

@@ -17,7 +17,7 @@ Finder = Callable[[Instance, str], dict[str, Any] | None]
 class Inspect(Verb):
     usage = "NAME|ID [NAME|ID...]"
     least = 1
-    completes = "containers"
+    completes = "objects"
     form = value("format", "f", "Format output using a custom template: json or TEMPLATE")
     size = switch("size", "s", "Display total file sizes if the type is container")
     kind = value("type", "", "Only inspect objects of the given type: container, image, network or volume")
@@ -25,14 +25,15 @@ class Inspect(Verb):
     def run(self) -> int:
         kinds = [self.kind or self._called_kind()] if self.kind or self._called_kind() else list(FINDERS)
         if kinds[0] not in FINDERS:
-            raise MinirunError(f'"{self.kind}" is not a valid value for --type', "one of " + ", ".join(FINDERS))
+            known = ", ".join(f'"{kind}"' for kind in FINDERS)
+            raise MinirunError(f'unknown type: "{self.kind}": must be one of {known}')
         instance = open_instance()
 
         def find(name: str) -> dict[str, Any] | None:
             found = next((one for kind in kinds if (one := FINDERS[kind](instance, name)) is not None), None)
             return found and self._sized(instance, found)
 
-        return print_objects(self.words, find, self.form, kinds[0] if len(kinds) == 1 else "object")
+        return print_objects(self.words, find, self.form, f"No such {kinds[0] if len(kinds) == 1 else 'object'}: {{}}")
 
     def _called_kind(self) -> str:
         """`minirun container inspect` looks among containers alone."""
@@ -72,5 +73,13 @@ def _image(instance: Instance, name: str) -> dict[str, Any] | None:
     return describe_image(instance, image) if image else None
 
 
+def _volume(instance: Instance, name: str) -> dict[str, Any] | None:
+    from minirun.volumes.describing import describe_volume
+    from minirun.volumes.records import find_volume
+
+    volume = find_volume(instance.store, name)
+    return describe_volume(instance, volume) if volume else None
+
+
 # In the order in which a name is looked for.
-FINDERS: dict[str, Finder] = {"container": _container, "image": _image, "network": _network}
+FINDERS: dict[str, Finder] = {"container": _container, "image": _image, "network": _network, "volume": _volume}

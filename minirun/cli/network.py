@@ -99,7 +99,7 @@ class Inspect(Verb):
         instance = open_instance()
         if DEFAULT_NETWORK in self.words:
             custom.default_network(instance)
-        return print_objects(self.words, lambda name: _describe(instance, name), self.form, "network")
+        return print_objects(self.words, lambda name: _describe(instance, name), self.form, "network {} not found")
 
 
 def _describe(instance: Instance, name: str) -> dict[str, Any] | None:

@@ -36,6 +36,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "rm": ("rm:Rm", "Remove one or more containers"),
     "start": ("start:Start", "Start one or more stopped containers"),
     "stop": ("stop:Stop", "Stop one or more running containers"),
+    "stats": ("stats:Stats", "Display a live stream of container(s) resource usage statistics"),
+    "top": ("top:Top", "Display the running processes of a container"),
+    "completion": ("completion:Completion", "Print the script that completes commands in a shell"),
+    "__complete": ("completion:Complete", "Answer the completion scripts"),
     "update": ("update:Update", "Update configuration of one or more containers"),
     "unpause": ("unpause:Unpause", "Unpause all processes within one or more containers"),
     "wait": ("wait:Wait", "Block until one or more containers stop, then print their exit codes"),
@@ -43,6 +47,13 @@ VERBS: dict[str, tuple[str, str]] = {
     "network inspect": ("network:Inspect", "Display detailed information on one or more networks"),
     "network ls": ("network:List", "List networks"),
     "network rm": ("network:Remove", "Remove one or more networks"),
+    "volume create": ("volume:Create", "Create a volume"),
+    "volume inspect": ("inspect:Inspect", "Display detailed information on one or more volumes"),
+    "volume ls": ("volume:List", "List volumes"),
+    "volume prune": ("volume:Prune", "Remove unused local volumes"),
+    "volume rm": ("volume:Remove", "Remove one or more volumes"),
+    "system df": ("system_df:SystemDf", "Show disk usage"),
+    "system prune": ("system_prune:SystemPrune", "Remove unused data"),
     "system start": ("system_start:SystemStart", "Start the containers that should run, after a boot"),
 }
 COMMON = ("run", "exec", "ps", "images", "version")
@@ -90,6 +101,11 @@ def split(words: list[str]) -> tuple[list[str], str, list[str]]:
         at += 2 if words[at] in GLOBAL_VALUES else 1
     spelling = words[at : at + 2] if at < len(words) and words[at] in FAMILIES else words[at : at + 1]
     return words[:at], " ".join(spelling), words[at + len(spelling) :]
+
+
+def is_shown(name: str) -> bool:
+    """Whether help lists it, and a shell offers it."""
+    return not name.startswith("__")
 
 
 def canonical(spelling: str) -> str:

@@ -5,7 +5,7 @@ itself would see, also one that is put in place a moment later. From then on it 
 starts nothing (CVE-2019-14271: what it loaded would be the container's).
 
     running    chroot to /proc/PID/root: its mounts and volumes are seen
-    stopped    its layers, mounted where nobody else sees it
+    stopped    its layers and volumes, mounted where nobody else sees it
     a layer    of an image that is being made: chroot
 """
 
@@ -21,11 +21,15 @@ from typing import BinaryIO
 
 from minirun.errors import MinirunError, describe
 from minirun.image.store import lower_of
+from minirun.init import volumes
 from minirun.instance import Instance
 from minirun.kernel import credentials, processes
 from minirun.kernel.capabilities import DEFAULT
 from minirun.kernel.mounts import (
+    NODEV,
+    Root,
     directory_enter,
+    filesystem_mount,
     mounts_unshare,
     overlay_mount,
     overlay_view,
@@ -33,8 +37,10 @@ from minirun.kernel.mounts import (
     root_enter,
 )
 from minirun.model import ACTIVE, Container, Process, Status
+from minirun.plan import PlannedMount
+from minirun.planning import mounts_of
 
-Work = Callable[[BinaryIO], None]
+Work = Callable[[BinaryIO], object]
 _ENDED_EARLY = (BrokenPipeError, EOFError, tarfile.ReadError)
 
 # With these, tarfile would ask the C library for names of users, which loads what the tree's nsswitch.conf names.
@@ -50,6 +56,7 @@ class Tree:
     lower: str
     init: Process | None  # None: it is not running
     still_stopped: Callable[[], bool]
+    mounts: tuple[PlannedMount, ...] = ()
 
     @property
     def here(self) -> str:
@@ -61,7 +68,8 @@ def tree_of(instance: Instance, container: Container) -> Tree:
     if container.status in ACTIVE and container.status is not Status.RUNNING:
         raise MinirunError(f"container {container.name} is {container.status}", "wait until it runs, or stop it")
     init = container.init if container.status is Status.RUNNING else None
-    return Tree(instance.root, container.id, lower, init, lambda: _is_stopped(instance, container.id))
+    mounts = () if init else mounts_of(instance, container.spec)
+    return Tree(instance.root, container.id, lower, init, lambda: _is_stopped(instance, container.id), mounts)
 
 
 def _is_stopped(instance: Instance, container_id: str) -> bool:
@@ -70,9 +78,10 @@ def _is_stopped(instance: Instance, container_id: str) -> bool:
 
 
 @contextmanager
-def reading(tree: Tree, work: Work) -> Iterator[BinaryIO]:
-    """What `work` writes inside the tree. Its failure is raised here, when the block ends."""
-    with _child(lambda: _enter(tree, False), work, writes=False) as stream:
+def reading(tree: Tree, work: Work, keep: tuple[int, ...] = ()) -> Iterator[BinaryIO]:
+    """What `work` writes inside the tree. Its failure is raised here, when the block ends. `keep`: descriptors that it
+    needs besides."""
+    with _child(lambda: _enter(tree, False), work, writes=False, keep=keep) as stream:
         yield stream
 
 
@@ -110,12 +119,16 @@ def _alone(tree: Tree) -> Iterator[None]:
 
 @contextmanager
 def _child(
-    enter: Callable[[], None], work: Work, writes: bool, capabilities: tuple[str, ...] = tuple(DEFAULT)
+    enter: Callable[[], None],
+    work: Work,
+    writes: bool,
+    capabilities: tuple[str, ...] = tuple(DEFAULT),
+    keep: tuple[int, ...] = (),
 ) -> Iterator[BinaryIO]:
     data, word = os.pipe(), os.pipe()
     theirs, ours = data if writes else data[::-1]
     pid = processes.fork(
-        lambda: _live(lambda: _settle(enter, capabilities), work, theirs, word[1], writes),
+        lambda: _live(lambda: _settle(enter, capabilities), work, theirs, word[1], writes, keep),
         lambda error: _say(word[1], error),
     )
     os.close(theirs)
@@ -143,9 +156,9 @@ def _last_words(pid: int, word: int, finished: bool) -> str:
     return said
 
 
-def _live(settle: Callable[[], None], work: Work, data: int, word: int, writes: bool) -> int:
+def _live(settle: Callable[[], None], work: Work, data: int, word: int, writes: bool, keep: tuple[int, ...]) -> int:
     """The child's life."""
-    processes.close_from(3, (data, word))
+    processes.close_from(3, (data, word, *keep))
     credentials.hide_from_ptrace()
     settle()
     for finders in (sys.meta_path, sys.path_hooks, sys.path):
@@ -187,11 +200,28 @@ def _enter_stopped(tree: Tree, writes: bool) -> None:
     os.chdir(tree.root)
     mounts_unshare()
     upper, rootfs = f"{tree.here}/upper", f"{tree.here}/rootfs"
+    binds = [mount for mount in tree.mounts if mount[0] == "bind"]
+    opened = volumes.open_sources(binds)
     if writes:
         overlay_mount(tree.lower, upper, f"{tree.here}/work", rootfs)
+    elif binds:
+        rootfs = _view_with_places(f"{upper}:{tree.lower}", rootfs)
     else:
         overlay_view(f"{upper}:{tree.lower}", rootfs)
+    volumes.attach(Root(rootfs), opened)
     pivot_root(rootfs)
+
+
+def _view_with_places(layers: str, rootfs: str) -> str:
+    """To look at, with a layer on top that is gone afterwards: for the places of volumes in a tree that has none yet,
+    because it was never started."""
+    root = Root(rootfs)
+    filesystem_mount(root, ".", os.dup(root.fd), "tmpfs", "mode=700", NODEV)
+    for name in ("upper", "work", "rootfs"):
+        os.mkdir(f"{rootfs}/{name}", 0o755)
+    overlay_mount(layers, f"{rootfs}/upper", f"{rootfs}/work", f"{rootfs}/rootfs")
+    os.close(root.fd)
+    return f"{rootfs}/rootfs"
 
 
 def _say(word: int, error: BaseException) -> None:

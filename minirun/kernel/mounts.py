@@ -23,6 +23,7 @@ NOSUID, NODEV, NOEXEC, RDONLY = (
     lib.MOUNT_ATTR_RDONLY,
 )
 
+PROC_SUPER_MAGIC = lib.PROC_SUPER_MAGIC
 _MOST_LINKS = 40  # as the kernel's own walk
 _RESOLVE_NO_XDEV = 0x01
 _MS_RDONLY, _MS_NODEV = 1, 4  # mount(2)
