@@ -439,6 +439,21 @@ def test_commit_keeps_what_is_deleted_and_replaced(crowded: Host) -> None:
     crowded.minirun("rm", "first", "third")
 
 
+def test_a_volume_of_an_image(crowded: Host) -> None:
+    crowded.image("holding", "mkdir data; echo kept > data/file", "-c", "VOLUME /data /more")
+    held = crowded.minirun("volume", "ls", "-q").stdout
+    script = "cat /data/file; mount | grep -c -e ' /data ' -e ' /more '"
+    assert run(crowded, "holding", "sh", "-c", script).stdout == "kept\n2\n"
+    assert crowded.minirun("volume", "ls", "-q").stdout == held  # --rm takes them along
+    crowded.minirun("create", "--name", "holder", "-v", "/third", "--tmpfs", "/more", "holding", "x")
+    mounts = json.loads(crowded.minirun("inspect", "holder").stdout)[0]["Mounts"]
+    assert sorted(one["Destination"] for one in mounts if one["Type"] == "volume") == ["/data", "/third"]
+    crowded.minirun("commit", "holder", "holding:2")
+    assert list(inspect(crowded, "holding:2")["Config"]["Volumes"]) == ["/data", "/more", "/third"]
+    crowded.minirun("rm", "-v", "holder")
+    assert crowded.minirun("volume", "ls", "-q").stdout == held
+
+
 def test_commit_takes_the_configuration_of_the_container(crowded: Host) -> None:
     flags = ["-e", "A=1", "-w", "/tmp", "-u", "9", "-l", "x=y", "-p", "0.0.0.0::81", "--health-cmd", "true"]
     crowded.minirun("run", "-d", "--name", "given", *flags, "--entrypoint", "sleep", "busybox", "1000")
