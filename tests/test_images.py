@@ -568,7 +568,7 @@ def test_lists(host: Host) -> None:
     host.minirun("create", "--name", "user", "two", "x")
     pruned = host.minirun("image", "prune", "-a", "-f").stdout
     assert "untagged: one:latest" in pruned
-    assert "Total reclaimed space: 1.99MB" in pruned
+    assert "Total reclaimed space: 1.985MB" in pruned
     assert names() == ["three:w", "two:latest"]
     assert len(host.sh(f"ls {LAYERS}").split()) == 1
 
