@@ -44,6 +44,7 @@ def config_of(container: Container, base: Image) -> Config:
     """The container's, as Docker has it: its image's with all that was said at create, also the command."""
     spec = container.spec
     exposed = dict.fromkeys((*spec.expose, *(f"{port.container_port}/{port.protocol}" for port in spec.ports)))
+    nameless = [mount.target for mount in spec.mounts if mount.anonymous and not mount.no_copy]  # not --volumes-from's
     config: Config = {
         "Env": [f"{key}={value}" for key, value in spec.env],
         "Cmd": list(spec.argv[len(spec.entrypoint) :]),
@@ -52,7 +53,7 @@ def config_of(container: Container, base: Image) -> Config:
         "User": spec.user,
         "Labels": dict(spec.labels),
         "ExposedPorts": {port: {} for port in exposed},
-        "Volumes": base.config.get("Volumes", {}),
+        "Volumes": {**base.config.get("Volumes", {}), **{place: {} for place in nameless}},
         "Healthcheck": health(spec.health) if spec.health else {},
         "StopSignal": spec.stop_signal,
     }

@@ -108,10 +108,10 @@ class Host:
     def image(self, name: str, script: str, *words: str) -> None:
         """An image of busybox's files, after `script` has run where they are; `words` are flags of import."""
         self.sh(
-            "rm -rf /run/tree; mkdir /run/tree && cd /run/tree &&"
-            f' "{MINIRUN}" create --name tree-of busybox >/dev/null &&'
-            f' "{MINIRUN}" export tree-of | tar -xp && "{MINIRUN}" rm tree-of >/dev/null && {{ {script}; }} &&'
-            " tar -cf /run/tree.tar ."
+            "set -e; rm -rf /run/tree; mkdir /run/tree; cd /run/tree;"
+            f' "{MINIRUN}" create --name tree-of busybox >/dev/null; "{MINIRUN}" export tree-of | tar -xp;'
+            f' "{MINIRUN}" rm tree-of >/dev/null; set +e\n{script}\n'
+            "tar -C /run/tree -cSf /run/tree.tar ."
         )
         self.minirun("import", *words, "/run/tree.tar", name)
 
