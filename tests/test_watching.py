@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from minirun.errors import MinirunError
 from minirun.kernel.procfs import HostClock, ProcessStatus, process_status, terminal_name
 from minirun.processlist import choose_columns, cpu_time, elapsed_time, start_time
 from tests.harness import Host, eventually
-from tests.harness.host import MINIRUN
+from tests.harness.host import MINIRUN, REPO
 
 BUSY = ("sh", "-c", "while :; do :; done")
 
@@ -63,6 +64,14 @@ def test_top_takes_the_usual_fields_of_ps(watched: Host) -> None:
     assert header == ["USER", "PID", "%CPU", "%MEM", "VSZ", "RSS", "TTY", "STAT", "START", "TIME", "COMMAND"]
     assert (row[0], row[6], row[10]) == ("root", "?", " ".join(BUSY))
     assert float(row[2]) > 20
+
+
+def test_without_groups_the_pid_namespace_tells_the_same(watched: Host) -> None:
+    """As on hosts without the v2 hierarchy."""
+    pids = [row[0] for row in top(watched, "pair", "-o", "pid")[1:]]
+    look = f"from minirun.kernel.procfs import namespace_members; print(*sorted(namespace_members({pids[0]})))"
+    found = watched.run([sys.executable, "-c", look], cwd=REPO).stdout.split()
+    assert found == pids
 
 
 def test_top_sees_who_came_by_exec(watched: Host) -> None:
