@@ -8,37 +8,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+from minirun.caller import PROXIED, SignalPipe, Sink, drain
 from minirun.errors import MinirunError
 from minirun.kernel import terminal
-from minirun.turn import READ, WRITE, Interest, turn, wait_writable
+from minirun.turn import READ, WRITE, Interest, turn
 from minirun.wire import CHUNK, GIVES_STDIN, HIGH_WATER, WANTS_OUTPUT, Kind, Outbox, Parser, frame
-
-# Everything but what cannot be caught, what the terminal needs, and what a bug here would raise.
-PROXIED = [
-    signal.Signals(number)
-    for number in signal.valid_signals()
-    if number < 32
-    and number
-    not in (
-        signal.SIGKILL,
-        signal.SIGSTOP,
-        signal.SIGCHLD,
-        signal.SIGPIPE,
-        signal.SIGTSTP,
-        signal.SIGTTIN,
-        signal.SIGTTOU,
-        signal.SIGCONT,
-        signal.SIGURG,
-        signal.SIGSEGV,
-        signal.SIGBUS,
-        signal.SIGFPE,
-        signal.SIGILL,
-        signal.SIGTRAP,
-        signal.SIGABRT,
-        signal.SIGSYS,
-        signal.SIGWINCH,
-    )
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,29 +28,12 @@ DETACHED = Outcome(-2)  # the user typed the detach keys
 CUT_OFF = Outcome(-3)  # the reader of our output has left
 
 
-class SignalPipe:
-    """Signals as bytes on a pipe, so that one poll waits for everything (signal.set_wakeup_fd)."""
-
-    def __init__(self, signals: list[signal.Signals]) -> None:
-        self.fd, self._write = os.pipe()
-        os.set_blocking(self.fd, False)
-        os.set_blocking(self._write, False)
-        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        for number in signals:
-            signal.signal(number, lambda *_: None)
-
-    def read(self) -> bytes:
-        try:
-            return os.read(self.fd, 64)
-        except BlockingIOError:
-            return b""
-
-
 @dataclass(frozen=True, slots=True)
 class Manner:
     """What an attached command does with its own side."""
 
     output: bool = True
+    only: str = ""  # stdout or stderr, when the other is not wanted
     stdin: bool = False
     tty: bool = False
     proxy: bool = True  # pass signals on
@@ -96,6 +53,7 @@ class Attachment:
         self.manner = manner
         self.parser = Parser()
         self.outbox = Outbox()
+        self.sinks = {Kind.OUT: Sink(1), Kind.ERR: Sink(2)} if manner.output else {}
         self.keys = DetachKeys(manner.detach_keys if manner.tty else b"")
         self.stdin_open = manner.stdin
         self.reader_gone = False
@@ -136,6 +94,8 @@ class Attachment:
         with self._terminal():
             while self.outcome is None:
                 turn(self._interests(signals))
+            if self.outcome is not DETACHED:
+                drain(list(self.sinks.values()), signals)
         return CUT_OFF if self.reader_gone else self.outcome
 
     def _terminal(self) -> AbstractContextManager[None]:
@@ -143,7 +103,11 @@ class Attachment:
         return terminal.raw_mode(0) if raw else nullcontext()
 
     def _interests(self, signals: SignalPipe) -> Iterator[Interest]:
-        yield self.channel.fileno(), READ, self._receive
+        if all(len(sink) < HIGH_WATER for sink in self.sinks.values()):
+            yield self.channel.fileno(), READ, self._receive
+        for kind, sink in self.sinks.items():
+            if sink:
+                yield sink.fd, WRITE, lambda kind=kind: self._write(kind)  # type: ignore[misc]
         yield signals.fd, READ, lambda: self._signals(signals)
         if self.outbox:
             yield self.channel.fileno(), WRITE, self._flush
@@ -171,13 +135,14 @@ class Attachment:
             self.outcome = self.outcome or GONE
         for kind, body in self.parser.feed(data):
             if kind in (Kind.OUT, Kind.ERR):
-                self._write(1 if kind is Kind.OUT else 2, body)
+                if self.manner.only in ("", "stdout" if kind is Kind.OUT else "stderr"):
+                    self._write(kind, body)
             elif kind is Kind.LOST:
-                write_all(2, b"minirun: " + body + b"\n")
+                self._write(Kind.ERR, b"minirun: " + body + b"\n")
             elif kind in (Kind.EXITED, Kind.FAILED):
                 self.outcome = _outcome(kind, body)
 
-    def _write(self, fd: int, data: bytes) -> None:
+    def _write(self, kind: Kind, data: bytes = b"") -> None:
         """A reader that leaves (`| head -1`) ends the command, as SIGPIPE would.
 
         The container goes on, as under Docker: its log has it all. One with --rm has nobody left who could want it,
@@ -185,11 +150,12 @@ class Attachment:
         """
         try:
             if not self.reader_gone:
-                write_all(fd, data)
+                self.sinks[kind].write(data)
         except BrokenPipeError:
             if not self.manner.end_with_reader:
                 raise
             self.reader_gone = True
+            self.sinks[kind].clear()
             self.send(Kind.SIGNAL, bytes([signal.SIGKILL]))
 
     def _read_stdin(self) -> None:
@@ -263,13 +229,3 @@ def size_of_terminal() -> tuple[int, int]:
 
 def _outcome(kind: Kind, body: bytes) -> Outcome:
     return Outcome(body[0], body[1:].decode("utf-8", "replace") if kind is Kind.FAILED else "")
-
-
-def write_all(fd: int, data: bytes) -> None:
-    """All of it, to a terminal, file or pipe that may be slow. BrokenPipeError when its reader is gone."""
-    view = memoryview(data)
-    while view:
-        try:
-            view = view[os.write(fd, view) :]
-        except BlockingIOError:
-            wait_writable(fd)

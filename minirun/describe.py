@@ -1,13 +1,15 @@
 """inspect: the records, in Docker's shape and field names."""
 
 import json
-from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+from minirun.describe_config import bindings, config, host_config
 from minirun.instance import Instance
 from minirun.kernel.netns import pin_path
 from minirun.log import timestamp
-from minirun.model import ACTIVE, Container, Endpoint, Network, PortMapping, Status
+from minirun.model import ACTIVE, Container, Endpoint, Mode, Network, Status
+from minirun.volumes import describing
 
 _NEVER = "0001-01-01T00:00:00Z"
 
@@ -21,47 +23,23 @@ def describe_container(instance: Instance, container: Container) -> dict[str, An
         "Path": spec.argv[0],
         "Args": list(spec.argv[1:]),
         "State": _state(container),
-        "Image": spec.image,
+        "Image": f"sha256:{spec.image_id}" if spec.image_id else spec.image,
         "ResolvConfPath": str(directory / "resolv.conf"),
         "HostnamePath": str(directory / "hostname"),
         "HostsPath": str(directory / "hosts"),
-        "LogPath": str(directory / "log"),
+        "LogPath": "" if spec.logging.driver == "none" else str(directory / "log"),
         "Name": f"/{container.name}",
         "RestartCount": container.restarts,
-        "HostConfig": {
-            "Binds": [
-                f"{volume.source}:{volume.target}" + (":ro" if volume.read_only else "")
-                for volume in spec.mounts
-                if volume.kind == "bind"
-            ],
-            "NetworkMode": str(spec.network),
-            "PortBindings": _bindings(spec.ports),
-            "RestartPolicy": {"Name": spec.restart.name, "MaximumRetryCount": spec.restart.most},
-            "AutoRemove": spec.auto_remove,
-            "Init": spec.init,
-        },
-        "Mounts": [
-            {
-                "Type": volume.kind,
-                "Source": volume.source,
-                "Destination": volume.target,
-                "Mode": "ro" if volume.read_only else "",
-                "RW": not volume.read_only,
-                "Propagation": "rprivate",
-            }
-            for volume in spec.mounts
-        ],
-        "Config": {
-            "Hostname": spec.hostname or container.short_id,
-            "User": spec.user,
-            "Tty": spec.tty,
-            "OpenStdin": spec.interactive,
-            "Env": [f"{key}={value}" for key, value in spec.env],
-            "Cmd": list(spec.argv),
-            "Image": spec.image,
-            "WorkingDir": spec.workdir,
-            "Labels": dict(spec.labels),
-        },
+        "Driver": "overlay2",
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": None,
+        "HostConfig": host_config(spec),
+        "GraphDriver": {"Name": "overlay2", "Data": _overlay(directory)},
+        "Mounts": describing.mounts(instance, spec),
+        "Config": config(container),
         "NetworkSettings": _network_settings(instance, container),
     }
 
@@ -74,8 +52,16 @@ def describe_network(instance: Instance, network: Network) -> dict[str, Any]:
         "Created": _time(network.created),
         "Scope": "local",
         "Driver": "bridge",
+        "EnableIPv4": True,
+        "EnableIPv6": False,
+        "Internal": False,
+        "Attachable": False,
+        "Ingress": False,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": False,
         "IPAM": {
             "Driver": "default",
+            "Options": {},
             "Config": [{"Subnet": str(network.subnet), "Gateway": str(network.gateway)}],
         },
         "Containers": {
@@ -115,43 +101,68 @@ def _state(container: Container) -> dict[str, Any]:
 
 def _network_settings(instance: Instance, container: Container) -> dict[str, Any]:
     store = instance.store
-    by_id = {network.id: network for network in store.networks()}
-    endpoints = store.endpoints(sandbox=container.id)
-    ports = [publication.mapping for publication in store.ports(container=container.id)]
-    first = endpoints[0] if endpoints else None
-    network = by_id[first.network] if first else None
+    networks = _networks(instance, container)
+    first = networks[next(iter(networks))] if networks else _endpoint(None, None)
+    mappings = [publication.mapping for publication in store.ports(container=container.id)]
+    exposed = dict.fromkeys(container.spec.expose) if container.status in ACTIVE else {}
     return {
+        "Bridge": "",
         "SandboxID": container.sandbox,
         "SandboxKey": str(pin_path(container.name)) if container.sandbox else "",
-        "Ports": _bindings(ports),
-        "Gateway": str(network.gateway) if network else "",
-        "IPAddress": str(first.address) if first else "",
-        "IPPrefixLen": network.subnet.prefixlen if network else 0,
-        "MacAddress": first.mac if first else "",
-        "Networks": {by_id[end.network].name: _endpoint(end, by_id[end.network]) for end in endpoints},
+        "Ports": {**exposed, **bindings(mappings)},
+        **{name: first[name] for name in _OF_THE_FIRST},
+        "Networks": networks,
     }
 
 
-def _endpoint(endpoint: Endpoint, network: Network) -> dict[str, Any]:
+_OF_THE_FIRST = (
+    *("EndpointID", "Gateway", "GlobalIPv6Address", "GlobalIPv6PrefixLen", "IPAddress", "IPPrefixLen"),
+    *("IPv6Gateway", "MacAddress"),
+)
+
+
+def _networks(instance: Instance, container: Container) -> dict[str, dict[str, Any]]:
+    """Those it is in, by name; of one that is stopped, those it will be in, without addresses."""
+    by_id = {network.id: network for network in instance.store.networks()}
+    endpoints = instance.store.endpoints(sandbox=container.id)
+    if endpoints:
+        return {by_id[end.network].name: _endpoint(end, by_id[end.network]) for end in endpoints}
+    request = container.spec.network
+    names = request.names if request.mode is Mode.BRIDGE else (request.mode,)
+    if request.mode is Mode.CONTAINER:
+        return {}
+    return {str(name): _endpoint(None, instance.store.find_network(str(name))) for name in names}
+
+
+def _endpoint(endpoint: Endpoint | None, network: Network | None) -> dict[str, Any]:
+    """`EndpointID` is what follows from sandbox and position: minirun keeps no second name for it."""
+    there = {
+        "EndpointID": f"{endpoint.sandbox}-{endpoint.position}" if endpoint else "",
+        "Gateway": str(network.gateway) if network and endpoint else "",
+        "IPAddress": str(endpoint.address) if endpoint else "",
+        "IPPrefixLen": network.subnet.prefixlen if network and endpoint else 0,
+        "MacAddress": endpoint.mac if endpoint else "",
+        "Interface": endpoint.interface if endpoint else "",
+        "HostInterface": endpoint.veth if endpoint else "",
+    }
     return {
-        "NetworkID": network.id,
-        "Gateway": str(network.gateway),
-        "IPAddress": str(endpoint.address),
-        "IPPrefixLen": network.subnet.prefixlen,
-        "MacAddress": endpoint.mac,
-        "Interface": endpoint.interface,
-        "HostInterface": endpoint.veth,
-        "Bridge": network.bridge,
+        "IPAMConfig": None,
+        "Links": None,
+        "Aliases": None,
+        "DriverOpts": None,
+        "NetworkID": network.id if network else "",
+        **there,
+        "IPv6Gateway": "",
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "DNSNames": None,
+        "Bridge": network.bridge if network else "",
     }
 
 
-def _bindings(ports: Iterable[PortMapping]) -> dict[str, list[dict[str, str]]]:
-    found: dict[str, list[dict[str, str]]] = {}
-    for mapping in ports:
-        key = f"{mapping.container_port}/{mapping.protocol}"
-        binding = {"HostIp": str(mapping.host_address), "HostPort": str(mapping.host_port)}
-        found.setdefault(key, []).append(binding)
-    return found
+def _overlay(directory: Path) -> dict[str, str]:
+    names = {"UpperDir": "upper", "WorkDir": "work", "MergedDir": "rootfs"}
+    return {key: str(directory / name) for key, name in names.items()}
 
 
 def _time(seconds: float) -> str:

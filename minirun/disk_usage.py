@@ -1,22 +1,24 @@
 """How much room images, containers and volumes take, and who uses them."""
 
+from collections import Counter
 from dataclasses import dataclass
 
-from minirun.image.store import images
+from minirun.image import records
 from minirun.instance import Instance
 from minirun.model import ACTIVE, Container
 from minirun.sizes import tree_size
+from minirun.volumes.keeping import data_path
+from minirun.volumes.records import Volume, users, volumes
 
 
 @dataclass(frozen=True)
 class ImageUse:
-    name: str
-    tag: str
+    id: str
+    reference: str  # "" for one without
     created: float
     size: int
+    shared: int  # bytes of its layers that others have, too
     containers: int
-    id: str = ""
-    shared: int = 0  # bytes of its layers that others have, too
 
     @property
     def unique(self) -> int:
@@ -41,8 +43,22 @@ class VolumeUse:
 
 
 def image_uses(instance: Instance) -> list[ImageUse]:
-    used = [one.spec.image.removesuffix(":latest") for one in instance.store.containers()]
-    return [ImageUse(one.name, "latest", one.created, one.size, used.count(one.name)) for one in images(instance)]
+    """A layer that several images have is measured once."""
+    found, tags = records.all_images(instance.store), records.tags(instance.store)
+    used = Counter(one.spec.image_id for one in instance.store.containers())
+    owners = Counter(name for image in found for name, _ in image.layers)
+    sizes = {name: tree_size(instance.root / "layers" / name) for name, count in owners.items() if count > 1}
+    return [
+        ImageUse(
+            image.id,
+            next(iter(tags.get(image.id, [])), ""),
+            image.created,
+            image.size,
+            sum(sizes.get(name, 0) for name, _ in image.layers),
+            used[image.id],
+        )
+        for image in found
+    ]
 
 
 def container_uses(instance: Instance) -> list[ContainerUse]:
@@ -53,12 +69,8 @@ def container_uses(instance: Instance) -> list[ContainerUse]:
 
 def volume_uses(instance: Instance) -> list[VolumeUse]:
     """A volume that stands for a directory of the host's has nothing of its own."""
-    links = [
-        name
-        for one in instance.store.containers()
-        for name in {mount.source for mount in one.spec.mounts if mount.kind == "volume"}
-    ]
+    held = users(instance.store)
     return [
-        VolumeUse(name, links.count(name), tree_size(instance.root / "volumes" / name / "_data"))
-        for (name,) in instance.store.db.execute("select name from volumes order by name")
+        VolumeUse(one.name, len(held.get(one.name, [])), tree_size(data_path(instance, Volume(one.name))))
+        for one in volumes(instance.store)
     ]

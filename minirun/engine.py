@@ -10,14 +10,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from minirun import etc
-from minirun.errors import FAILED, MinirunError, describe
-from minirun.image.store import image_layers
+from minirun.errors import FAILED, MinirunError, NotFoundError, describe
+from minirun.image.records import is_there
+from minirun.image.store import lower_of
 from minirun.instance import Instance
 from minirun.kernel import processes
 from minirun.kernel.sockets import send_with_fds
 from minirun.lifecycle import finish, tell
-from minirun.model import Container, Mode, Process, Spec
-from minirun.network import ports
+from minirun.model import Container, Mode, Process, Spec, Status
+from minirun.network import ports, sandbox
 from minirun.network.driver import Driver
 from minirun.network.modes import driver_for
 from minirun.network.none import refuse_foreign_pin
@@ -90,14 +91,14 @@ def create(instance: Instance, name: str, spec: Spec) -> Container:
     """Put a container on record, with its files. Nothing runs, no address or port is taken."""
     instance.store.refuse_taken_name(name)
     container = Container(os.urandom(32).hex(), name, resolve(instance, spec), time.time())
-    _validate(instance, name, container.spec)
+    _, lower = _validate(instance, container.spec)
+    _check_pin(name, container.spec)
     with instance.store.write():
-        instance.store.add_container(container)
-        tell(instance.store, container.id, "create")
+        _add(instance, container)
     try:
-        _make_files(instance, container)
+        _make_files(instance, container, lower)
     except BaseException as error:
-        finish(instance, container.id, FAILED, describe(error), remove=True)
+        finish(instance, container.id, None, FAILED, describe(error), remove=True)
         raise
     return container
 
@@ -111,6 +112,11 @@ def run(instance: Instance, name: str, spec: Spec, launch: Launch, terms: Terms)
 
 def start(instance: Instance, container: Container, launch: Launch, terms: Terms) -> Container:
     """Start one that is stopped; when any part fails, it is stopped again."""
+    if container.status is Status.EXITED and container.monitor is not None:
+        from minirun.stopping import settle  # only when it has ended this very moment
+
+        settle(instance, container)
+    sandbox.refuse_in_use(instance, container)
     return _launch(instance, container, launch, terms, fresh=False)
 
 
@@ -119,7 +125,7 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
 
     When any step fails, everything is taken back: by the monitor for its half, then by the record for the rest.
     """
-    driver, lower = _validate(instance, container.name, container.spec)
+    driver, lower = _validate(instance, container.spec)
     claimed = False
     try:
         wanted = ports.wanted(container.spec) if container.spec.network.mode is Mode.BRIDGE else ()
@@ -130,7 +136,7 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
         claimed = True
         if not fresh:
             _wait_for_copies(instance, container)
-        _make_files(instance, container)
+        _make_files(instance, container, lower)
         etc.write_files(instance, container, instance.container_dir(container.id))
         netns = driver.pin(instance, container)
         plan = plan_of(instance, container, lower, netns, terms.size, fresh)
@@ -142,20 +148,23 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
     except BaseException as error:
         said = launch.abandon()
         if claimed:
-            finish(instance, container.id, FAILED, describe(error), remove=fresh)
+            finish(instance, container.id, launch.process, FAILED, describe(error), remove=fresh)
         if said is not None and isinstance(error, OSError):
             raise said from error  # the monitor failed first, and took away what this half was working on
         raise
     return container
 
 
-def _validate(instance: Instance, name: str, spec: Spec) -> tuple[Driver, str]:
+def _validate(instance: Instance, spec: Spec) -> tuple[Driver, str]:
     driver = driver_for(spec.network.mode)
-    lower = image_layers(instance, spec.image)
+    lower = lower_of(instance, spec)
     driver.validate(instance, spec)
+    return driver, lower
+
+
+def _check_pin(name: str, spec: Spec) -> None:
     if spec.network.mode is not Mode.HOST:
         refuse_foreign_pin(name)
-    return driver, lower
 
 
 def _record(instance: Instance, container: Container, driver: Driver, launch: Launch, fresh: bool) -> Container:
@@ -163,14 +172,32 @@ def _record(instance: Instance, container: Container, driver: Driver, launch: La
     store = instance.store
     with store.write():
         if fresh:
-            store.add_container(container)
-            tell(store, container.id, "create")
-        sandbox = driver.reserve(instance, container)
-        if not store.set_starting(container.id, launch.command, launch.process, sandbox, processes.boot_id()):
+            _add(instance, container)
+        if not store.set_starting(container.id, launch.command, launch.process, processes.boot_id()):
             raise MinirunError(f"container {container.name} is being started or removed by another command")
+        _check_pin(container.name, container.spec)  # what is there now is none of its own
+        own = driver.reserve(instance, container)
+        store.set_values(container.id, sandbox=own)
         if not container.spec.auto_remove:
             store.set_values(container.id, held=json.dumps(_held(instance, container)))
-    return replace(container, sandbox=sandbox, monitor=launch.process)
+        if container.spec.mounts:
+            from minirun.volumes.keeping import tell_mounts
+
+            tell_mounts(store, container, "mount")
+    return replace(container, sandbox=own, monitor=launch.process)
+
+
+def _add(instance: Instance, container: Container) -> None:
+    """A new container on record, with the volumes that it names. Within a transaction: from here on it holds its image,
+    which `rmi` asks for in one, too."""
+    if not is_there(instance.store, container.spec.image_id):
+        raise NotFoundError(f"No such image: {container.spec.image}", "it has just been removed", FAILED)
+    instance.store.add_container(container)
+    tell(instance.store, container.id, "create")
+    if container.spec.mounts:
+        from minirun.volumes.keeping import record_volumes
+
+        record_volumes(instance.store, container)
 
 
 def _held(instance: Instance, container: Container) -> dict[str, str]:
@@ -186,11 +213,12 @@ def _wait_for_copies(instance: Instance, container: Container) -> None:
     os.close(fd)
 
 
-def _make_files(instance: Instance, container: Container) -> None:
+def _make_files(instance: Instance, container: Container, lower: str) -> None:
     directory = instance.container_dir(container.id)
     directory.parent.mkdir(mode=0o700, exist_ok=True)
     for name in ("", "upper", "work", "rootfs"):
         (directory / name).mkdir(mode=0o755, exist_ok=True)
-    for mount in container.spec.mounts:
-        if mount.kind == "bind" and not os.path.lexists(mount.source):
-            os.makedirs(mount.source)  # as docker -v does
+    if container.spec.mounts:
+        from minirun.volumes.preparing import prepare  # most containers have none
+
+        prepare(instance, container, lower)

@@ -39,6 +39,3 @@ class Instance:
 
     def container_dir(self, container_id: str) -> Path:
         return self.root / "containers" / container_id
-
-    def image_dir(self, image: str) -> Path:
-        return self.root / "images" / image

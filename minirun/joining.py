@@ -13,7 +13,7 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from minirun.errors import FAILED, MinirunError
+from minirun.errors import CANNOT_INVOKE, FAILED, MinirunError
 from minirun.init import program
 from minirun.init.program import StartError
 from minirun.kernel import controllers, credentials, processes, terminal
@@ -65,7 +65,7 @@ def join(container: Container, request: Request, groups: list[Path]) -> Joined:
     processes.join_pid_namespace(container.init.pid, target)
     pid = processes.fork(
         lambda: _become(container, request, target, groups, theirs, stdio, error_fd, stub),
-        lambda failure: theirs.sendall(b"E" + program.report(failure)),
+        lambda failure: theirs.sendall(b"E" + program.report(failure, CANNOT_INVOKE)),
     )
     processes.leave_pid_namespace()
     theirs.close()
@@ -125,7 +125,7 @@ def _become(
         **dict(container.spec.env),
         **dict(request.env),
     }
-    program.enter_workdir(request.workdir)
+    program.enter_workdir(request.workdir, make=False)
     spec, security = container.spec, container.spec.security
     capabilities = granted(security.cap_add, security.cap_drop, security.privileged or request.privileged)
     program.take_user(request.user or spec.user, spec.groups, capabilities, env, (0, 1, 2))

@@ -1,9 +1,15 @@
 """How a container ends, for whoever ends it: its monitor, the command that failed to start it, or the next command.
 
-Everything here works from the record alone, may run twice, and may run at once in two processes.
+Everything here works from the record alone, and may run twice, also when another process is at it: they take turns,
+and who comes second finds that nothing is left to do.
 """
 
+import fcntl
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from minirun.files import remove_tree
@@ -17,30 +23,76 @@ KILLED = 137
 MONITOR_LOST = "the monitor of this container was killed, and the container with it"
 
 
-def finish(instance: Instance, container_id: str, code: int, error: str = "", remove: bool = False) -> None:
-    """Record the end and give back what the container held. `remove` (or --rm) takes the record and files, too."""
+def finish(
+    instance: Instance, container_id: str, monitor: Process | None, code: int, error: str = "", remove: bool = False
+) -> None:
+    """Record the end of the run that `monitor` was responsible for, and give back what the container held. `remove`
+    (or --rm) takes the record and files, too."""
+    with _alone(instance, container_id):
+        container = instance.store.container(container_id)
+        if container is not None and is_same(container.monitor, monitor):
+            _finish(instance, container_id, code, error, remove)
+
+
+@contextmanager
+def _alone(instance: Instance, container_id: str) -> Iterator[None]:
+    """One process at a time: what the second one took away might be of the next start already."""
+    try:
+        fd = os.open(instance.container_dir(container_id), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:  # not made yet, or removed
+        yield
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def is_same(one: Process | None, other: Process | None) -> bool:
+    return (one and (one.pid, one.started)) == (other and (other.pid, other.started))
+
+
+def _finish(instance: Instance, container_id: str, code: int, error: str, remove: bool) -> None:
     store = instance.store
     with store.write():
-        if store.set_exited(container_id, code, time.time(), error):
+        ended = store.set_exited(container_id, code, time.time(), error)
+        if ended:
             tell(store, container_id, "die", exitCode=str(code))
     container = store.container(container_id)
     if container is None:
         return
+    if ended and container.spec.mounts and container.monitor is not None:
+        _tell_unmounts(store, container)
     _end_processes(instance, container)
     sandbox.leave(instance, container)
     if remove or container.spec.auto_remove:
-        delete(instance, container)
+        # A plain `rm` that was cut short keeps the volumes; one with -v has made this a container with --rm.
+        plain = container.status is Status.REMOVING and not container.spec.auto_remove
+        delete(instance, container, volumes=not plain)
     else:
         store.forget_processes(container_id)
 
 
-def delete(instance: Instance, container: Container) -> None:
-    """Files, then record: a crash in between leaves the record, from which the files are removed again."""
-    instance.store.move_status(container.id, (Status.CREATED, Status.EXITED), Status.REMOVING)
+def delete(instance: Instance, container: Container, volumes: bool) -> bool:
+    """Files, then record: a crash in between leaves the record, from which the files are removed again. `volumes`:
+    those that had no name, too. False when it has been started again, or is gone."""
+    removable = (Status.CREATED, Status.EXITED, Status.REMOVING)
+    if not instance.store.move_status(container.id, removable, Status.REMOVING):
+        return False
+    if volumes and not container.spec.auto_remove:  # whoever has to finish this knows what was wanted
+        instance.store.set_spec(container.id, replace(container.spec, auto_remove=True))
     remove_tree(instance.container_dir(container.id))
+    volumes = volumes and any(mount.anonymous for mount in container.spec.mounts)
     with instance.store.write():
         tell(instance.store, container.id, "destroy")
         instance.store.delete_container(container.id)
+        if volumes:
+            from minirun.volumes.keeping import detach_anonymous
+
+            detach_anonymous(instance, container)
+    _sweep(instance)
+    return True
 
 
 def tell(store: Store, container_id: str, action: str, **attributes: str) -> None:
@@ -64,15 +116,32 @@ def is_tended(container: Container) -> bool:
     return is_alive(container.monitor) or (container.status is Status.STARTING and is_alive(container.command))
 
 
+def _tell_unmounts(store: Store, container: Container) -> None:
+    from minirun.volumes.keeping import tell_mounts
+
+    with store.write():
+        tell_mounts(store, container, "unmount")
+
+
+def _sweep(instance: Instance) -> None:
+    """What a removal has moved to the side, and a crash may have left there."""
+    if (instance.root / "removed").exists():
+        from minirun.volumes.keeping import sweep
+
+        sweep(instance)
+
+
 def reconcile(instance: Instance) -> None:
     """Mend what a killed minirun, a killed monitor or a reboot left behind: the record is made true again."""
+    _sweep(instance)
     boot = processes.boot_id()
     for container in instance.store.containers():
         if not _is_unfinished(container):
             continue
         if instance.store.boot_of(container.id) == boot and is_tended(container):
             continue  # whoever is responsible for it is at it
-        finish(instance, container.id, KILLED, MONITOR_LOST, remove=container.status is Status.REMOVING)
+        remove = container.status is Status.REMOVING
+        finish(instance, container.id, container.monitor, KILLED, MONITOR_LOST, remove)
 
 
 def _is_unfinished(container: Container) -> bool:

@@ -12,6 +12,8 @@ def rename(instance: Instance, container: Container, name: str) -> None:
     """Pin under the new name, record, unpin the old one. The record says beforehand which second pin there may be, so
     that whoever ends the container takes that back, too, if this is killed in between."""
     store = instance.store
+    if name == container.name:
+        raise MinirunError("Renaming a container with the same name as its current name")
     store.refuse_taken_name(name)
     if container.status in (Status.STARTING, Status.RESTARTING):
         raise MinirunError(f"container {container.name} is {container.status}: its namespace cannot be renamed now")

@@ -1,6 +1,7 @@
 """Ending a running container from outside, or holding it still: signals, patience, and waiting until its monitor has
 taken all back."""
 
+import errno
 import os
 import signal
 import time
@@ -10,13 +11,15 @@ from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel import freezer, processes
 from minirun.kernel.sockets import control_connect
-from minirun.lifecycle import KILLED, MONITOR_LOST, delete, finish, is_tended, tell
+from minirun.lifecycle import KILLED, MONITOR_LOST, delete, finish, is_same, is_tended, tell
 from minirun.model import ACTIVE, Container, Process, Status
 from minirun.signals import parse_signal
 from minirun.wire import ATTACH_SOCKET, Kind, frame
 
 DEFAULT_PATIENCE = 10
 _MONITOR_PATIENCE = 30.0  # seconds that a monitor may need to take everything back
+_GLANCE = 0.02  # seconds between two looks at the record
+_MOST_STARTS = 10  # by others, of one that is being removed
 
 
 def send(instance: Instance, container: Container, number: int) -> None:
@@ -50,6 +53,7 @@ def stop(instance: Instance, container: Container, number: int | None, patience:
     """The stop signal, then after `patience` seconds (None: for ever) SIGKILL; returns when all is taken back."""
     if container.status not in ACTIVE:
         return
+    container = past_its_start(instance, container)
     # First the wish, then a look: from here on its monitor will not decide to start it again, and what it decided
     # before is seen.
     instance.store.set_values(container.id, stop_requested=1)
@@ -62,6 +66,7 @@ def stop(instance: Instance, container: Container, number: int | None, patience:
             thaw(instance, container)
         if not _wait(container.init, patience):
             _signal(container.init, 9)
+            _thaw_if_paused(instance, container)
     settle(instance, container)
     with instance.store.write():
         tell(instance.store, container.id, "stop")
@@ -94,30 +99,55 @@ def cancel(instance: Instance, container: Container) -> None:
         _signal(current.init, 9)  # it has just been started again
 
 
+def past_its_start(instance: Instance, container: Container) -> Container:
+    """One that is being started has no process to signal yet. A moment later it has, or the start has failed."""
+    deadline = time.monotonic() + _MONITOR_PATIENCE
+    while container.status is Status.STARTING and is_tended(container) and time.monotonic() < deadline:
+        time.sleep(_GLANCE)
+        current = instance.store.container(container.id)
+        if current is None:
+            break
+        container = current
+    return container
+
+
 def settle(instance: Instance, container: Container) -> None:
     """Wait for the monitor of a container that is ending; if it is gone without a word, take everything back here.
 
-    Until its record says so, rather than until the monitor is gone: that stays for a reader who is slow.
+    Until its record says so, rather than until the monitor is gone: that stays for a reader who is slow. And of this
+    run only: others may start it again meanwhile.
     """
     deadline = time.monotonic() + _MONITOR_PATIENCE
-    current: Container | None = container
-    while current is not None and current.monitor is not None and time.monotonic() < deadline:
-        if _wait(current.monitor, 0.05):
+    while (current := _same_run(instance, container)) is not None and time.monotonic() < deadline:
+        if current.monitor is None or _wait(current.monitor, _GLANCE):
             break
-        current = instance.store.container(container.id)
-    current = instance.store.container(container.id)
+    current = _same_run(instance, container)
     if current is not None and current.status is Status.STARTING and current.command is not None:
         _wait(current.command, _MONITOR_PATIENCE)  # its monitor is lost, and it is taking the start back
-        current = instance.store.container(container.id)
-    if current is not None and current.status in ACTIVE and not is_tended(current):
-        finish(instance, container.id, KILLED, MONITOR_LOST)
+        current = _same_run(instance, container)
+    if current is None:
+        return
+    if is_tended(current):
+        raise MinirunError(
+            f"container {container.name} is {current.status}: its end was not recorded in {_MONITOR_PATIENCE:.0f} s",
+            f"see what its monitor, process {current.monitor and current.monitor.pid}, waits for",
+        )
+    finish(instance, container.id, current.monitor, KILLED, MONITOR_LOST)
+
+
+def _same_run(instance: Instance, container: Container) -> Container | None:
+    """As it is on record now; None when that run has been taken back."""
+    current = instance.store.container(container.id)
+    if current is None or current.monitor is None or not is_same(current.monitor, container.monitor):
+        return None
+    return current
 
 
 def take_back(instance: Instance, container: Container) -> None:
     """For a command whose monitor closed the channel without a word. Others wait for that command (`settle`)."""
     gone = container.monitor is None or _wait(container.monitor, _MONITOR_PATIENCE)
     if gone and container.status in ACTIVE:
-        finish(instance, container.id, KILLED, MONITOR_LOST)
+        finish(instance, container.id, container.monitor, KILLED, MONITOR_LOST)
 
 
 def thaw(instance: Instance, container: Container) -> None:
@@ -125,6 +155,13 @@ def thaw(instance: Instance, container: Container) -> None:
     with instance.store.write():
         instance.store.set_values(container.id, paused=0)
         tell(instance.store, container.id, "unpause")
+
+
+def _thaw_if_paused(instance: Instance, container: Container) -> None:
+    """By another command, meanwhile."""
+    current = instance.store.container(container.id)
+    if current is not None and current.paused:
+        thaw(instance, current)
 
 
 def freeze(instance: Instance, container: Container) -> None:
@@ -135,26 +172,41 @@ def freeze(instance: Instance, container: Container) -> None:
     instance.store.set_values(container.id, paused=1)  # before the fact: frozen and not on record, nobody could thaw it
     try:
         freezer.freeze(freezer.freezer_group(instance.cgroup, container.id))
-    except BaseException:
+    except BaseException as error:
         instance.store.set_values(container.id, paused=0)
+        if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENODEV):  # it has just ended
+            raise MinirunError(f"Container {container.id} is not running") from error
         raise
     with instance.store.write():
         tell(instance.store, container.id, "pause")
 
 
-def remove(instance: Instance, container: Container, force: bool) -> None:
-    """Remove a stopped container; with `force` a running one is killed first. Gone meanwhile is fine."""
-    if container.status in ACTIVE:
-        if not force:
-            state = "paused" if container.paused else container.status
-            raise MinirunError(
-                f'cannot remove container "{container.name}": container is {state}',
-                "stop the container before removing or force remove: minirun rm -f",
-            )
-        stop(instance, container, 9, None)
-    current = instance.store.container(container.id)
-    if current is not None:
-        delete(instance, current)
+def remove(instance: Instance, container: Container, force: bool, volumes: bool = False) -> None:
+    """Remove a stopped container; with `force` a running one is killed first. Gone meanwhile is fine. `volumes`: those
+    that had no name, too."""
+    current: Container | None = container
+    for _ in range(_MOST_STARTS):
+        if current is None:
+            return
+        if current.status in ACTIVE:
+            _refuse_running(current, force)
+            stop(instance, current, 9, None)
+        elif current.monitor is not None:
+            settle(instance, current)
+        if delete(instance, current, volumes or current.spec.auto_remove):
+            return
+        current = instance.store.container(container.id)
+    raise MinirunError(f'cannot remove container "{container.name}": it is started again and again')
+
+
+def _refuse_running(container: Container, force: bool) -> None:
+    if not force:
+        state = "paused" if container.paused else container.status
+        raise MinirunError(
+            f'cannot remove container "{container.name}": container is {state}:'
+            " stop the container before removing or force remove",
+            f"minirun rm -f {container.name}",
+        )
 
 
 def _ends(container: Container, number: int) -> bool:

@@ -169,8 +169,8 @@ class Store:
         held = self.db.execute("select id from containers where name = ?", (name,)).fetchone()
         if held:
             raise ConflictError(
-                f'Conflict. The container name "/{name}" is already in use by container "{held[0]}".',
-                "You have to remove (or rename) that container to be able to reuse that name.",
+                f'Conflict. The container name "/{name}" is already in use by container "{held[0]}".'
+                " You have to remove (or rename) that container to be able to reuse that name."
             )
 
     def add_container(self, container: Container) -> None:
@@ -189,15 +189,16 @@ class Store:
         )
         return changed.rowcount == 1
 
-    def set_starting(self, container_id: str, command: Process, monitor: Process, sandbox: str, boot: str) -> bool:
-        """Claim a stopped container for a start; False when it is not stopped (any more)."""
+    def set_starting(self, container_id: str, command: Process, monitor: Process, boot: str) -> bool:
+        """Claim a stopped container for a start; False when it is not stopped (any more), or what its last run held
+        is still being given back."""
         changed = self.db.execute(
             "update containers set status = 'starting', command_pid = ?, command_started = ?,"
-            " monitor_pid = ?, monitor_started = ?, sandbox = ?, boot = ?, init_pid = null, init_started = null,"
+            " monitor_pid = ?, monitor_started = ?, boot = ?, init_pid = null, init_started = null,"
             " exit_code = 0, error = '', paused = 0, restarts = 0, stop_requested = 0,"
             " health = '', oom_killed = 0"
-            " where id = ? and status in ('created', 'exited')",
-            (command.pid, command.started, monitor.pid, monitor.started, sandbox, boot, container_id),
+            " where id = ? and status in ('created', 'exited') and monitor_pid is null",
+            (command.pid, command.started, monitor.pid, monitor.started, boot, container_id),
         )
         return changed.rowcount == 1
 
@@ -228,7 +229,8 @@ class Store:
         return changed.rowcount == 1
 
     def set_values(self, container_id: str, **values: "int | str | float") -> None:
-        """Columns that no state machine guards: paused, stop_requested, health, oom_killed, name, held, second_pin."""
+        """Columns that no state machine guards: paused, stop_requested, health, oom_killed, name, held, sandbox,
+        second_pin, started_at."""
         names = ", ".join(f"{name} = ?" for name in values)
         self.db.execute(f"update containers set {names} where id = ?", (*values.values(), container_id))
 

@@ -82,20 +82,21 @@ class Outbox:
 
     def flush(self, write: "socket.socket | int") -> bool:
         """Write what can be written now; False when the other side is gone."""
-        while self._pending:
-            try:
-                piece = memoryview(self._pending)[: 4 * CHUNK]
-                sent = os.write(write, piece) if isinstance(write, int) else write.send(piece)
-                piece.release()
-            except BlockingIOError:
-                piece.release()
-                return True
-            except OSError:
-                piece.release()
-                self._pending.clear()
-                return False
-            del self._pending[:sent]
+        try:
+            self.write_to(write)
+        except OSError:
+            self._pending.clear()
+            return False
         return True
+
+    def write_to(self, write: "socket.socket | int") -> None:
+        while self._pending:
+            with memoryview(self._pending) as whole, whole[: 4 * CHUNK] as piece:
+                try:
+                    sent = os.write(write, piece) if isinstance(write, int) else write.send(piece)
+                except BlockingIOError:
+                    return
+            del self._pending[:sent]
 
 
 class Spool(Outbox):

@@ -33,3 +33,12 @@ def crowded() -> Iterator[Host]:
     with Host() as made:
         made.minirun("run", "-d", "--name", "base", "busybox", "sleep", "1000")
         yield made
+
+
+@pytest.fixture(scope="module")
+def hybrid() -> Iterator[Host]:
+    with Host(hybrid=True) as host:
+        if not host.sh("ls -d /sys/fs/cgroup/memory 2>/dev/null || true"):
+            pytest.skip("this machine has no v1 controllers")
+        host.minirun("run", "--rm", "busybox", "true")
+        yield host

@@ -254,7 +254,7 @@ def test_create_then_start(primed: Host) -> None:
     assert primed.minirun("start", "-a", made.strip()).stdout == "1\n"
     assert primed.minirun("start", "-a", "web").stdout == "1\n"
     done = primed.minirun("create", "--name", "web", "busybox", check=False)
-    assert (done.returncode, 'The container name "/web" is already in use' in done.stderr) == (125, True)
+    assert (done.returncode, 'The container name "/web" is already in use' in done.stderr) == (1, True)
     primed.minirun("rm", "web")
 
 
@@ -280,7 +280,8 @@ def test_logs_are_rotated(primed: Host) -> None:
     primed.minirun("run", "--name", "web", *flags, "busybox", "sh", "-c", script)
     sizes = [int(size) for size in primed.sh("stat -c %s /var/lib/minirun/containers/*/log*").split()]
     assert len(sizes) == 3
-    assert max(sizes) < 2048 + 70_000  # one read more than the limit at most
+    assert max(sizes) < 2048 + 60  # one line more than the limit at most, however much of it came at once
+    assert sorted(sizes)[1] >= 2048
     assert primed.minirun("logs", "-n1", "web").stdout == "line 399\n"
     primed.minirun("run", "--name", "mute", "--log-driver=none", "busybox", "echo", "x")
     done = primed.minirun("logs", "mute", check=False)
@@ -357,15 +358,6 @@ def _address(host: Host, name: str) -> str:
     return str(json.loads(host.minirun("inspect", name).stdout)[0]["NetworkSettings"]["IPAddress"])
 
 
-@pytest.fixture(scope="module")
-def hybrid() -> Iterator[Host]:
-    with Host(hybrid=True) as host:
-        if not host.sh("ls -d /sys/fs/cgroup/memory 2>/dev/null || true"):
-            pytest.skip("this machine has no v1 controllers")
-        host.minirun("run", "--rm", "busybox", "true")
-        yield host
-
-
 def _group(host: Host, controller: str, name: str, file: str) -> str:
     found = json.loads(host.minirun("inspect", name).stdout)[0]["Id"]
     return host.sh(f"cat /sys/fs/cgroup/{controller}/minirun/{found}/{file}").strip()
@@ -404,7 +396,7 @@ def test_limits_for_one_that_has_none(hybrid: Host) -> None:
     hybrid.minirun("start", "web")
     assert _group(hybrid, "memory", "web", "memory.limit_in_bytes") == str(64 << 20)
     done = hybrid.minirun("update", "--memory=1k", "web", check=False)
-    assert (done.returncode, "Minimum memory limit" in done.stderr) == (125, True)
+    assert (done.returncode, "Minimum memory limit" in done.stderr) == (1, True)
     hybrid.minirun("rm", "-f", "web")
 
 

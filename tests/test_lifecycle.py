@@ -2,12 +2,9 @@
 
 import json
 import os
-import pty
-import select
 import signal
 import subprocess
 import sys
-import termios
 import time
 from pathlib import Path
 from typing import Any
@@ -20,7 +17,7 @@ from minirun.log import LogReader, LogWriter
 from minirun.model import Restart
 from minirun.monitor.restarting import BackOff, wants_restart
 from minirun.wire import HIGH_WATER, Kind, Outbox, Parser, Spool, frame
-from tests.harness import Host, Snapshot, assert_same, eventually
+from tests.harness import Host, Snapshot, Terminal, assert_same, eventually
 from tests.harness.host import MINIRUN
 
 
@@ -222,59 +219,31 @@ def test_rename_moves_name_and_network_namespace(primed: Host) -> None:
     assert_same(primed, before)
 
 
-def _terminal(host: Host, *words: str) -> tuple[int, "subprocess.Popen[bytes]"]:
-    master, slave = pty.openpty()
-    process = host.popen([MINIRUN, *words], stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
-    os.close(slave)
-    return master, process
-
-
-def _until(master: int, text: bytes) -> bytes:
-    seen = b""
-    deadline = time.monotonic() + 10
-    while text not in seen:
-        assert time.monotonic() < deadline, seen
-        if select.select([master], [], [], 0.1)[0]:
-            try:
-                seen += os.read(master, 4096)
-            except OSError:
-                raise AssertionError(f"closed after {seen!r}") from None
-    return seen
-
-
 def test_detach_keys_leave_it_running_and_attach_comes_back(primed: Host) -> None:
-    master, process = _terminal(primed, "run", "-it", "--name", "shell", "--net=none", "busybox", "sh")
-    _until(master, b"# ")
-    os.write(master, b"x=42\n")
-    _until(master, b"# ")
-    os.write(master, b"\x10\x11")
-    _until(master, b"read escape sequence")
-    assert process.wait(5) == 0
+    with Terminal(primed, "run", "-it", "--name", "shell", "--net=none", "busybox", "sh") as first:
+        first.until(b"# ")
+        first.type(b"x=42\n")
+        first.until(b"# ")
+        first.type(b"\x10\x11")
+        first.until(b"read escape sequence")
+        assert first.wait() == 0
     assert status(primed, "shell") == "running"
-    os.close(master)
-    master, process = _terminal(primed, "attach", "shell")
-    os.write(master, b"echo got-$x\n")
-    _until(master, b"got-42")
-    os.write(master, b"exit 3\n")
-    assert process.wait(5) == 3
-    os.close(master)
+    with Terminal(primed, "attach", "shell") as second:
+        second.type(b"echo got-$x\n")
+        second.until(b"got-42")
+        second.type(b"exit 3\n")
+        assert second.wait() == 3
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_terminal_is_given_back_even_when_the_command_is_killed(primed: Host, number: int) -> None:
-    master, slave = pty.openpty()
-    before = termios.tcgetattr(slave)
-    words = [MINIRUN, "run", "-it", "--init", "--name", "shell", "--net=none", "busybox", "sleep", "1000"]
-    process = primed.popen(words, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
-    eventually(lambda: termios.tcgetattr(slave) != before)
-    # pid 1 that has no handler yet ignores a signal (pid_namespaces(7)).
-    eventually(lambda: "sleep" in primed.minirun("exec", "shell", "ps", check=False).stdout)
-    # nsenter forks: the command itself is its child.
-    child = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
-    os.kill(child, number)
-    eventually(lambda: termios.tcgetattr(slave) == before)
-    os.close(master)
-    os.close(slave)
+    words = ["run", "-it", "--init", "--name", "shell", "--net=none", "busybox", "sleep", "1000"]
+    with Terminal(primed, *words) as terminal:
+        eventually(lambda: terminal.settings() != terminal.before)
+        # pid 1 that has no handler yet ignores a signal (pid_namespaces(7)).
+        eventually(lambda: "sleep" in primed.minirun("exec", "shell", "ps", check=False).stdout)
+        os.kill(terminal.command(), number)
+        eventually(lambda: terminal.settings() == terminal.before)
 
 
 @pytest.mark.parametrize(
@@ -452,4 +421,19 @@ def test_a_killed_monitor_of_a_foreground_run_is_told_of(primed: Host) -> None:
         assert b"was killed" in run.stderr.read()
         if not extra:
             primed.minirun("rm", "web")
+    assert_same(primed, before)
+
+
+def test_one_whose_namespace_is_shared_is_not_started_again_beside_it(primed: Host) -> None:
+    before = Snapshot.of(primed)
+    primed.minirun("run", "-d", "--name", "first", "-p", "8080:80", "busybox", "sleep", "1000")
+    primed.minirun("run", "-d", "--name", "guest", "--net=container:first", "busybox", "sleep", "1000")
+    done = primed.minirun("restart", "first", check=False)
+    assert (done.returncode, "is still that of guest" in done.stderr) == (1, True)
+    assert status(primed, "first") == "running"
+    primed.minirun("stop", "-t", "0", "first")
+    assert "is still that of guest" in primed.minirun("start", "first", check=False).stderr
+    primed.minirun("stop", "-t", "0", "guest")
+    primed.minirun("start", "first")
+    primed.minirun("rm", "-f", "first", "guest")
     assert_same(primed, before)

@@ -42,7 +42,7 @@ def call(words: list[str], launch: tuple[int, int] | None = None) -> int:
         code = _call(words)
         sys.stdout.flush()
     except MinirunError as error:
-        return _complain(error.message, error.hint, _failure() if error.code == 1 else error.code)
+        return _complain(error.message, error.hint, _code_of(error))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -68,15 +68,15 @@ def _call(words: list[str]) -> int | None:
     if called in FAMILIES or (called.split()[0] in FAMILIES and name not in VERBS):
         return _family(called)
     if name not in VERBS:
-        raise MinirunError(f"'{called}' is not a minirun command.", "See 'minirun --help'.")
+        raise MinirunError(f"unknown command: minirun {called}", "\nRun 'minirun --help' for more information")
     verb = load_verb(name)(called)
     try:
         wanted = verb.read(rest)
     except UsageError as error:
         from minirun.cli.usage import usage_line
 
-        hint = f"{usage_line(type(verb), called)}\nSee 'minirun {called} --help'."
-        raise MinirunError(error.message, hint, error.code) from None
+        hint = f"\n{usage_line(type(verb), called)}\n\nRun 'minirun {called} --help' for more information"
+        raise UsageError(error.message, hint, error.code) from None
     if not wanted:
         from minirun.cli.usage import of_verb
 
@@ -101,7 +101,7 @@ def _read_global(words: list[str]) -> bool:
             if not equals:
                 text, at = (words[at] if at < len(words) else ""), at + 1
             if not text:
-                raise MinirunError("flag needs an argument: --root", code=FAILED)
+                raise UsageError("flag needs an argument: --root", code=FAILED)
             _SESSION.root = Path(text)
         elif name in ("-v", "--version"):
             from minirun import __version__
@@ -111,7 +111,7 @@ def _read_global(words: list[str]) -> bool:
         elif name in ("-h", "--help"):
             return _help()
         else:
-            raise MinirunError(f"unknown flag: {name}", "See 'minirun --help'.", FAILED)
+            raise UsageError(f"unknown flag: {name}", "See 'minirun --help'.", FAILED)
     return False
 
 
@@ -127,7 +127,10 @@ def _family(called: str) -> int | None:
 
     family, _, word = called.partition(" ")
     if word and word not in ("-h", "--help"):
-        raise MinirunError(f"unknown command: minirun {called}", f"Run 'minirun {family} --help' for more information")
+        raise MinirunError(
+            f"unknown command: minirun {called}",
+            f"\nUsage:  minirun {family} COMMAND\n\nRun 'minirun {family} --help' for more information",
+        )
     print(of_family(family))
     return None
 
@@ -139,6 +142,13 @@ def warn(text: str) -> None:
 def warn_of(error: MinirunError) -> None:
     """One of several failures, of which each is told."""
     warn(f"minirun: {error.message}" + (f"\n{error.hint}" if error.hint else ""))
+
+
+def _code_of(error: MinirunError) -> int:
+    """What cannot be read is 125 for every verb; other failures of ours are 125 only for run, as Docker has it."""
+    if error.code in (1, FAILED) and not isinstance(error, UsageError):
+        return _failure()
+    return error.code
 
 
 def _failure() -> int:

@@ -35,9 +35,13 @@ class Attach(Streams):
         container = self.words[0]
         found = find_container(instance.store, container)
         if found.status is not Status.RUNNING:
-            raise MinirunError("cannot attach to a stopped container, start it first", f"minirun start -ai {container}")
+            raise MinirunError(
+                "You cannot attach to a stopped container, start it first", f"minirun start -ai {container}"
+            )
         if found.paused:
-            raise MinirunError("cannot attach to a paused container, unpause it first", f"minirun unpause {container}")
+            raise MinirunError(
+                "You cannot attach to a paused container, unpause it first", f"minirun unpause {container}"
+            )
         manner = manner_for(found, not self.no_stdin, self.sig_proxy, self.detach_keys)
         if manner.tty and manner.stdin and not os.isatty(0):
             raise MinirunError("the input device is not a TTY")

@@ -16,8 +16,10 @@ class Create(ContainerFlags):
         if self.name:
             parse.check_name(self.name)
         check_cidfile(self.cidfile)
+        session().fail_with(1)
         require_root()
         instance = open_instance()
+        spec = self.with_image(instance, spec)
         container = create(instance, self.name or free_name(instance), spec)
         if self.cidfile:
             write_cidfile(self.cidfile, container.id)

@@ -17,9 +17,8 @@ def for_each(references: Iterable[str], act: Callable[[str], object], missing_is
             act(reference)
             print(reference)
         except MinirunError as error:
-            if not (missing_is_fine and isinstance(error, NotFoundError)):
-                warn_of(error)
-                failed = True
+            warn_of(error)
+            failed |= not (missing_is_fine and isinstance(error, NotFoundError))
     return 1 if failed else 0
 
 

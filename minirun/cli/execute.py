@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 
 from minirun import attach, parse
+from minirun.caller import PROXIED, SignalPipe, Sink, drain
 from minirun.cli.app import warn
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, many, switch, value
@@ -17,6 +18,8 @@ from minirun.lookup import find_container
 from minirun.turn import READ, WRITE, Interest, is_ready, turn
 from minirun.wire import CHUNK, HIGH_WATER, Outbox
 
+_FULL_PIPE = 1 << 20
+
 
 class Exec(Verb):
     usage = "CONTAINER COMMAND [ARG...]"
@@ -27,6 +30,8 @@ class Exec(Verb):
     interactive = switch("interactive", "i", "Keep STDIN open even if not attached")
     tty = switch("tty", "t", "Allocate a pseudo-TTY")
     env = many("env", "e", "Set environment variables")
+    env_file = many("env-file", "", "Read in a file of environment variables")
+    privileged = switch("privileged", "", "Give extended privileges to the command")
     workdir = value("workdir", "w", "Working directory inside the container")
     user = value("user", "u", 'Username or UID (format: "<name|uid>[:<group|gid>]")')
 
@@ -37,9 +42,10 @@ class Exec(Verb):
         found = find_container(instance.store, self.words[0])
         request = Request(
             argv=tuple(self.words[1:]),
-            env=parse.parse_env(self.env),
+            env=parse.parse_env(self.env, self.env_file),
             workdir=self.workdir or found.spec.workdir,
             user=self.user,
+            privileged=self.privileged,
             tty=self.tty and not self.detach,
             interactive=self.interactive and not self.detach,
             detach=self.detach,
@@ -60,31 +66,36 @@ class Relay:
         self.joined = joined
         self.request = request
         self.to_program = Outbox()
+        self.sinks = {source: Sink(target) for source, target in joined.outputs.items()}
         self.stdin_open = request.interactive
         if joined.stdin >= 0:
             os.set_blocking(joined.stdin, False)
 
     def run(self) -> int:
-        signals = attach.SignalPipe([*attach.PROXIED, signal.SIGWINCH])
+        signals = SignalPipe([*PROXIED, signal.SIGWINCH])
         raw = self.request.tty and self.request.interactive and os.isatty(0)
         with terminal.raw_mode(0) if raw else nullcontext():
             while not processes.wait_gone(self.joined.pidfd, 0):
                 turn(self._interests(signals))
             self._drain()
+            drain(list(self.sinks.values()), signals)
         status = os.waitstatus_to_exitcode(os.waitpid(self.joined.pid, 0)[1])
         return 128 - status if status < 0 else status
 
-    def _interests(self, signals: attach.SignalPipe) -> Iterator[Interest]:
+    def _interests(self, signals: SignalPipe) -> Iterator[Interest]:
         yield self.joined.pidfd, READ, lambda: None  # its end ends the loop
         yield signals.fd, READ, lambda: self._signals(signals)
-        for fd in self.joined.outputs:
-            yield fd, READ, lambda fd=fd: self._read_output(fd)  # type: ignore[misc]
+        for fd, sink in self.sinks.items():
+            if sink:
+                yield sink.fd, WRITE, sink.push
+            if fd in self.joined.outputs and len(sink) < HIGH_WATER:
+                yield fd, READ, lambda fd=fd: self._read_output(fd)  # type: ignore[misc]
         if self.stdin_open and len(self.to_program) < HIGH_WATER:
             yield 0, READ, self._read_stdin
         if self.to_program and self.joined.stdin >= 0:
             yield self.joined.stdin, WRITE, self._feed
 
-    def _signals(self, signals: attach.SignalPipe) -> None:
+    def _signals(self, signals: SignalPipe) -> None:
         for number in signals.read():
             if number != signal.SIGWINCH:
                 processes.signal_send(self.joined.pidfd, number, self.joined.pid)
@@ -92,7 +103,10 @@ class Relay:
                 terminal.set_window_size(self.joined.terminal, *attach.size_of_terminal())
 
     def _read_stdin(self) -> None:
-        data = os.read(0, CHUNK)
+        try:
+            data = os.read(0, CHUNK)
+        except OSError:  # the terminal was hung up
+            data = b""
         self.stdin_open = bool(data)
         self.to_program.add(data)
         self._feed()
@@ -115,12 +129,14 @@ class Relay:
         except OSError:  # EIO: nobody holds the terminal any more
             data = b""
         if data:
-            attach.write_all(self.joined.outputs[fd], data)
+            self.sinks[fd].write(data)
         else:
             del self.joined.outputs[fd]
 
     def _drain(self) -> None:
-        """What the process wrote is in the pipes already; what its own children may write later is not waited for."""
+        """What the process wrote is in the pipes already, a mebibyte at most (pipe(7)); what its own children may write
+        later is not waited for."""
         for fd in list(self.joined.outputs):
-            while fd in self.joined.outputs and is_ready(fd):
-                self._read_output(fd)
+            for _ in range(_FULL_PIPE // CHUNK):
+                if fd in self.joined.outputs and is_ready(fd):
+                    self._read_output(fd)

@@ -3,11 +3,13 @@
 https://docs.docker.com/engine/cli/formatting/
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from minirun.cli.app import warn
 from minirun.cli.table import print_table
 from minirun.errors import MinirunError
 
@@ -41,6 +43,40 @@ def print_rows(rows: Sequence[Row], columns: Columns, form: str, quiet: bool = F
         render = compiled(_unescaped(form))
         for row in rows:
             print(render(row))
+
+
+def print_objects(
+    references: Sequence[str], find: Callable[[str], Mapping[str, Any] | None], form: str, missing_words: str
+) -> int:
+    """What the inspect verbs print: all that was found, then a line for each that was not. The exit code."""
+    show = compiled(form) if form not in ("", "json") else None
+    described = [(reference, find(reference)) for reference in references]
+    found = [one for _, one in described if one is not None]
+    if show is not None:
+        for one in found:
+            print(show(_struct(one)))
+    else:
+        print(json_text(found) if form == "json" else json.dumps(found, indent=4))
+    for reference, one_found in described:
+        if one_found is None:
+            warn(f"minirun: {missing_words.format(reference)}")
+    return 0 if len(found) == len(described) else 1
+
+
+# What is called by names that somebody chose.
+_MAPS = ("Labels", "Ports", "Networks", "PortBindings", "Sysctls", "Options", "Containers", "ExposedPorts", "Volumes")
+
+
+def _struct(value: Any, name: str = "") -> Any:
+    """As Docker's templates see it: fields of a struct must be there, keys of a map need not."""
+    from minirun.gotemplate import Struct
+
+    if isinstance(value, list):
+        return [_struct(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    fields = {key: _struct(one, key) for key, one in value.items()}
+    return fields if name in _MAPS else Struct(fields)
 
 
 def json_text(value: object) -> str:

@@ -8,7 +8,7 @@ from minirun import __version__
 from minirun.cli.format import shower
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, value
-from minirun.image.store import images
+from minirun.image.records import all_images
 from minirun.instance import Instance
 from minirun.kernel import cgroups, controllers
 from minirun.model import Status
@@ -61,7 +61,7 @@ def describe(instance: Instance) -> dict[str, Any]:
         "ContainersRunning": sum(not one.paused for one in running),
         "ContainersPaused": sum(one.paused for one in running),
         "ContainersStopped": len(containers) - len(running),
-        "Images": len(images(instance)),
+        "Images": len(all_images(instance.store)),
         "Driver": "overlay2",
         "LoggingDriver": "json-file",
         "CgroupDriver": "cgroupfs",

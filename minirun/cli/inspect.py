@@ -1,11 +1,9 @@
 """minirun inspect."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
-from minirun.cli.app import warn
-from minirun.cli.format import json_text, shower
+from minirun.cli.format import print_objects
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, switch, value
 from minirun.describe import describe_container, describe_network
@@ -27,25 +25,15 @@ class Inspect(Verb):
     def run(self) -> int:
         kinds = [self.kind or self._called_kind()] if self.kind or self._called_kind() else list(FINDERS)
         if kinds[0] not in FINDERS:
-            raise MinirunError(f'"{self.kind}" is not a valid value for --type', "one of " + ", ".join(FINDERS))
-        show = shower(self.form, strict=False) if self.form not in ("", "json") else None
+            known = ", ".join(f'"{kind}"' for kind in FINDERS)
+            raise MinirunError(f'unknown type: "{self.kind}": must be one of {known}')
         instance = open_instance()
-        found, missing = [], []
-        for name in self.words:
-            described = next((one for kind in kinds if (one := FINDERS[kind](instance, name)) is not None), None)
-            if described is None:
-                missing.append(name)
-            else:
-                found.append(self._sized(instance, described))
-        if show is not None:
-            for one in found:
-                print(show(one))
-        else:
-            print(json_text(found) if self.form == "json" else json.dumps(found, indent=4))
-        what = kinds[0] if len(kinds) == 1 else "object"
-        for name in missing:
-            warn(f"minirun: No such {what}: {name}")
-        return 1 if missing else 0
+
+        def find(name: str) -> dict[str, Any] | None:
+            found = next((one for kind in kinds if (one := FINDERS[kind](instance, name)) is not None), None)
+            return found and self._sized(instance, found)
+
+        return print_objects(self.words, find, self.form, f"No such {kinds[0] if len(kinds) == 1 else 'object'}: {{}}")
 
     def _called_kind(self) -> str:
         """`minirun container inspect` looks among containers alone."""
@@ -72,5 +60,26 @@ def _network(instance: Instance, name: str) -> dict[str, Any] | None:
     return describe_network(instance, network) if network else None
 
 
+def _image(instance: Instance, name: str) -> dict[str, Any] | None:
+    from minirun.image.describe import describe_image
+    from minirun.image.store import AmbiguousError, look_up
+
+    try:
+        image = look_up(instance, name)
+    except AmbiguousError:
+        raise
+    except MinirunError:  # what cannot be the name of one
+        image = None
+    return describe_image(instance, image) if image else None
+
+
+def _volume(instance: Instance, name: str) -> dict[str, Any] | None:
+    from minirun.volumes.describing import describe_volume
+    from minirun.volumes.records import find_volume
+
+    volume = find_volume(instance.store, name)
+    return describe_volume(instance, volume) if volume else None
+
+
 # In the order in which a name is looked for.
-FINDERS: dict[str, Finder] = {"container": _container, "network": _network}
+FINDERS: dict[str, Finder] = {"container": _container, "image": _image, "network": _network, "volume": _volume}

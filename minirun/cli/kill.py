@@ -3,6 +3,7 @@
 from minirun.cli.each import for_each_container
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, value
+from minirun.errors import MinirunError
 from minirun.model import Container
 from minirun.signals import parse_signal
 from minirun.stopping import send, settle
@@ -19,7 +20,10 @@ class Kill(Verb):
         instance = open_instance()
 
         def act(container: Container) -> None:
-            send(instance, container, number)
+            try:
+                send(instance, container, number)
+            except MinirunError as error:
+                raise MinirunError(f"cannot kill container: {container.name}: {error.message}") from None
             if number == 9:
                 settle(instance, container)
 

@@ -17,14 +17,18 @@ class LimitFlags(Verb):
     pids_limit = number("pids-limit", "", "Tune container pids limit (set -1 for unlimited)")
     blkio_weight = number("blkio-weight", "", "Block IO (relative weight), between 10 and 1000, or 0 to disable")
 
-    def read_limits(self) -> tuple[tuple[str, int | str], ...]:
-        """What was given, as fields of kernel.limits.Limits. Looks at each only when it was typed: most have none."""
+    def read_limits(self, whole: bool = True) -> tuple[tuple[str, int | str], ...]:
+        """What was given, as fields of kernel.limits.Limits. Looks at each only when it was typed: most have none.
+        `whole`: what is given is all there is, so that it must fit together."""
         typed = self.given & _NAMES
         if not typed:
             return ()
-        from minirun.limits import asked
+        from minirun.limits import asked, check, of
 
-        return asked({name: getattr(self, name.replace("-", "_")) for name in typed})
+        given = asked({name: getattr(self, name.replace("-", "_")) for name in typed})
+        if whole:
+            check(of(given))
+        return given
 
 
 _NAMES = {

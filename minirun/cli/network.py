@@ -1,34 +1,70 @@
 """minirun network create|inspect|ls|rm."""
 
-import json
+from collections.abc import Callable
+from typing import Any
 
 from minirun import parse
 from minirun.cli.each import for_each
+from minirun.cli.filters import matches, parse_filters
+from minirun.cli.format import Columns, Row, print_objects, print_rows
 from minirun.cli.opening import open_instance
-from minirun.cli.table import print_table
-from minirun.cli.verb import Verb, switch, value
+from minirun.cli.verb import Verb, many, switch, value
 from minirun.describe import describe_network
 from minirun.errors import MinirunError
+from minirun.instance import Instance
+from minirun.log import timestamp
 from minirun.lookup import find_network
-from minirun.model import DEFAULT_NETWORK
+from minirun.model import DEFAULT_NETWORK, Network
 from minirun.network import custom
+
+COLUMNS = Columns({"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE"}, "ID")
+_OTHERS = {"CreatedAt": "CREATED AT", "IPv6": "IPV6", "Internal": "INTERNAL", "Labels": "LABELS"}
+_FILTERS = ("driver", "id", "name", "scope", "type")
 
 
 class List(Verb):
     most = 0
     quiet = switch("quiet", "q", "Only display network IDs")
+    no_trunc = switch("no-trunc", "", "Do not truncate the output")
+    filters = many("filter", "f", 'Provide filter values (e.g. "driver=bridge")', "filter")
+    form = value("format", "", "Format output using a custom template: table, json or TEMPLATE")
 
     def run(self) -> None:
+        filters = parse_filters(self.filters, _FILTERS)
         instance = open_instance()
         custom.default_network(instance)
-        networks = sorted(instance.store.networks(), key=lambda network: network.name)
-        if self.quiet:
-            for network in networks:
-                print(network.id[:12])
-            return
-        rows = [(network.id[:12], network.name, "bridge", "local") for network in networks]
-        rows += [("-", name, name if name == "host" else "null", "local") for name in ("host", "none")]
-        print_table(("NETWORK ID", "NAME", "DRIVER", "SCOPE"), sorted(rows, key=lambda row: row[1]))
+        rows = [_row(network, self.no_trunc) for network in instance.store.networks()]
+        rows += [_mode_row("host", "host"), _mode_row("none", "null")]
+        shown = [row for row in sorted(rows, key=lambda row: row["Name"]) if matches(row, filters, _TESTS)]
+        print_rows(shown, COLUMNS, self.form, self.quiet, _OTHERS)
+
+
+_TESTS: dict[str, Callable[[Row, str], bool]] = {
+    "driver": lambda row, text: row["Driver"] == text,
+    "id": lambda row, text: row["ID"].startswith(text[: len(row["ID"])]),
+    "name": lambda row, text: text in row["Name"],
+    "scope": lambda row, text: row["Scope"] == text,
+    "type": lambda row, text: (row["Name"] in (*custom.RESERVED, DEFAULT_NETWORK)) == (text == "builtin"),
+}
+
+
+def _row(network: Network, whole: bool) -> Row:
+    return {
+        "ID": network.id if whole else network.id[:12],
+        "Name": network.name,
+        "Driver": "bridge",
+        "Scope": "local",
+        "CreatedAt": timestamp(int(network.created * 1e9)),
+        "IPv6": "false",
+        "Internal": "false",
+        "Labels": "",
+    }
+
+
+def _mode_row(name: str, driver: str) -> Row:
+    """host and none are modes, not records: they have no id."""
+    others = {"CreatedAt": "", "IPv6": "false", "Internal": "false", "Labels": ""}
+    return {"ID": "-", "Name": name, "Driver": driver, "Scope": "local", **others}
 
 
 class Create(Verb):
@@ -57,19 +93,25 @@ class Inspect(Verb):
     usage = "NETWORK [NETWORK...]"
     least = 1
     completes = "networks"
+    form = value("format", "f", "Format output using a custom template: json or TEMPLATE")
 
-    def run(self) -> None:
+    def run(self) -> int:
         instance = open_instance()
         if DEFAULT_NETWORK in self.words:
             custom.default_network(instance)
-        found = [describe_network(instance, find_network(instance.store, name)) for name in self.words]
-        print(json.dumps(found, indent=4))
+        return print_objects(self.words, lambda name: _describe(instance, name), self.form, "network {} not found")
+
+
+def _describe(instance: Instance, name: str) -> dict[str, Any] | None:
+    network = instance.store.find_network(name)
+    return describe_network(instance, network) if network else None
 
 
 class Remove(Verb):
     usage = "NETWORK [NETWORK...]"
     least = 1
     completes = "networks"
+    force = switch("force", "f", "Do not error if the network does not exist")
 
     def run(self) -> int:
         instance = open_instance()
@@ -79,4 +121,4 @@ class Remove(Verb):
                 raise MinirunError(f"{name} is a pre-defined network and cannot be removed")
             custom.remove_network(instance, find_network(instance.store, name))
 
-        return for_each(self.words, remove)
+        return for_each(self.words, remove, missing_is_fine=self.force)

@@ -1,7 +1,7 @@
-"""minirun container prune, network prune."""
+"""minirun container prune, image prune, network prune."""
 
 from minirun.cli.confirming import confirmed, print_reclaimed, print_removed
-from minirun.cli.filters import parse_filters
+from minirun.cli.filters import Filters, parse_filters
 from minirun.cli.opening import open_instance
 from minirun.cli.prune_filters import KEYS, Choice, choice_of
 from minirun.cli.verb import Verb, many, switch
@@ -21,6 +21,23 @@ class PruneContainers(Verb):
             return
         removed, freed = containers_away(open_instance(), choice)
         print_removed("Deleted Containers", removed)
+        print_reclaimed(freed)
+
+
+class PruneImages(Verb):
+    most = 0
+    everything = switch("all", "a", "Remove all unused images, not just dangling ones")
+    force = switch("force", "f", "Do not prompt for confirmation")
+    filters = many("filter", "", 'Provide filter values (e.g. "until=<timestamp>")', "filter")
+
+    def run(self) -> None:
+        filters = parse_filters(self.filters, ("dangling", "until", "label", "label!"))
+        everything = self.everything or filters.pop("dangling", ["true"])[0] in ("0", "false")
+        what = "images without at least one container associated to them" if everything else "dangling images"
+        if not confirmed(f"This will remove all {what}.", self.force):
+            return
+        removed, freed = images_away(open_instance(), filters, everything)
+        print_removed("Deleted Images", removed)
         print_reclaimed(freed)
 
 
@@ -45,3 +62,13 @@ def containers_away(instance: Instance, choice: Choice) -> tuple[list[str], int]
 def networks_away(instance: Instance, choice: Choice) -> tuple[list[str], int]:
     """(names removed, bytes: none). Networks have no labels yet."""
     return prune_networks(instance, [one for one in instance.store.networks() if choice.has(one.created, {})]), 0
+
+
+def images_away(instance: Instance, filters: Filters, everything: bool) -> tuple[list[str], int]:
+    """(what was done, bytes)."""
+    from minirun.cli.images import chosen
+    from minirun.image.removing import prune_images
+
+    wanted = filters if everything else {**filters, "dangling": ["true"]}
+    removed = prune_images(instance, [image for image, _ in chosen(instance, wanted, everything)])
+    return [f"{what.lower()}: {name}" for what, name in removed.lines], sum(removed.sizes)

@@ -61,7 +61,7 @@ class Ps(Verb):
 def _row(instance: Instance, container: Container, whole: bool, sizes: bool) -> Row:
     spec = container.spec
     labels = dict(spec.labels)
-    mounts = [mount.source or mount.target for mount in spec.mounts]
+    mounts = [mount.source for mount in spec.mounts if mount.kind != "tmpfs"]
     return {
         "ID": container.id if whole else container.short_id,
         "Image": spec.image,

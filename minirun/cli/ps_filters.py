@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from minirun.cli.filters import Filters, has_all_labels, matches
 from minirun.cli.states import HEALTHS, STATES, health_status, state_of
 from minirun.errors import MinirunError
+from minirun.image.store import is_made_from
 from minirun.instance import Instance
 from minirun.lookup import find_container
 from minirun.model import Container, Mode, Status
@@ -43,7 +44,8 @@ def _tests(instance: Instance, filters: Filters) -> dict[str, Test]:
         "exited": lambda one, text: one.status is Status.EXITED and str(one.exit_code) == text,
         "status": lambda one, text: state_of(one) == text,
         "ancestor": lambda one, text: (
-            text.removesuffix(":latest") in (one.spec.image.removesuffix(":latest"), one.spec.image_id)
+            text.removesuffix(":latest") == one.spec.image.removesuffix(":latest")
+            or is_made_from(instance, one.spec.image_id, text)
         ),
         "volume": lambda one, text: any(text in (mount.source, mount.target) for mount in one.spec.mounts),
         "network": lambda one, text: networks[text](one),

@@ -5,18 +5,22 @@ from minirun.cli.app import session
 from minirun.cli.container_flags import ContainerFlags, check_cidfile, check_terminal, write_cidfile
 from minirun.cli.opening import open_instance, require_root
 from minirun.cli.starting import confirm, first_launch, follow, free_name
-from minirun.cli.verb import switch, value
+from minirun.cli.verb import many, switch, value
 from minirun.engine import Terms, run
-from minirun.errors import FAILED
+from minirun.errors import FAILED, MinirunError
+
+_STREAMS = ("stdin", "stdout", "stderr")
 
 
 class Run(ContainerFlags):
     detach = switch("detach", "d", "Run container in background and print container ID")
     sig_proxy = switch("sig-proxy", "", "Proxy received signals to the process", True)
     detach_keys = value("detach-keys", "", "Override the key sequence for detaching a container")
+    attached = many("attach", "a", "Attach to STDIN, STDOUT or STDERR")
 
     def run(self) -> int:
         session().fail_with(FAILED)
+        streams = self._streams()
         spec = self.spec(self.detach)
         if self.name:
             parse.check_name(self.name)
@@ -24,11 +28,13 @@ class Run(ContainerFlags):
         check_cidfile(self.cidfile)
         require_root()
         instance = open_instance()
+        spec = self.with_image(instance, spec)
         launch = first_launch()
         chosen = self.name or free_name(instance)
         manner = attach.Manner(
-            output=not self.detach,
-            stdin=self.interactive and not self.detach,
+            output=bool(streams & {"stdout", "stderr"}),
+            only=next((name for name in ("stdout", "stderr") if streams & {"stdout", "stderr"} == {name}), ""),
+            stdin=self.interactive and "stdin" in streams,
             tty=self.tty,
             proxy=self.sig_proxy,
             detach_keys=attach.parse_detach_keys(self.detach_keys),
@@ -40,4 +46,18 @@ class Run(ContainerFlags):
             write_cidfile(self.cidfile, container.id)
         if self.detach:
             return confirm(instance, container, launch, container.id)
+        if not manner.output:
+            print(container.id)
         return follow(instance, container, launch.channel, manner)
+
+    def _streams(self) -> set[str]:
+        """What the command is attached to: all, without -a and -d."""
+        wanted = {name.lower() for name in self.attached}
+        if self.detach and wanted:
+            raise MinirunError("Conflicting options: -a and -d", code=FAILED)
+        for name in wanted - set(_STREAMS):
+            raise MinirunError(
+                f'invalid argument "{name}" for "-a, --attach" flag: valid streams are STDIN, STDOUT and STDERR',
+                code=FAILED,
+            )
+        return set() if self.detach else wanted or set(_STREAMS)

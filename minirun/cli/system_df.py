@@ -98,10 +98,11 @@ def _line(kind: str, everything: Sequence[Use], unused: Sequence[Use]) -> Row:
 
 
 def _image(one: ImageUse) -> Row:
+    repository, _, tag = one.reference.rpartition(":")
     return {
-        "Repository": one.name,
-        "Tag": one.tag,
-        "ID": one.id or "<none>",
+        "Repository": repository or "<none>",
+        "Tag": tag or "<none>",
+        "ID": one.id[:12],
         "CreatedSince": ago(one.created),
         "Size": size(one.size),
         "SharedSize": size(one.shared),

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from minirun.cli.confirming import confirmed, print_reclaimed, print_removed
 from minirun.cli.filters import parse_filters
 from minirun.cli.opening import open_instance
-from minirun.cli.prune import containers_away, networks_away
+from minirun.cli.prune import containers_away, images_away, networks_away
 from minirun.cli.prune_filters import KEYS, Choice, choice_of
 from minirun.cli.verb import Verb, many, switch
+from minirun.cli.volume import volumes_away
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 
@@ -24,6 +25,21 @@ class Kind:
 
 _CONTAINERS = Kind("all stopped containers", "Deleted Containers", containers_away)
 _NETWORKS = Kind("all networks not used by at least one container", "Deleted Networks", networks_away)
+_VOLUMES = Kind(
+    "all anonymous volumes not used by at least one container",
+    "Deleted Volumes",
+    lambda instance, choice: volumes_away(instance, choice.filters, everything=False),
+)
+_DANGLING = Kind(
+    "all dangling images",
+    "Deleted Images",
+    lambda instance, choice: images_away(instance, choice.filters, everything=False),
+)
+_IMAGES = Kind(
+    "all images without at least one container associated to them",
+    "Deleted Images",
+    lambda instance, choice: images_away(instance, choice.filters, everything=True),
+)
 
 
 class SystemPrune(Verb):
@@ -50,9 +66,8 @@ class SystemPrune(Verb):
 
     def _kinds(self) -> list[Kind]:
         """Where the kinds are put together: containers first, for they hold networks, volumes and images."""
-        if self.everything or self.volumes:
-            raise MinirunError("images and volumes cannot be pruned yet", "leave out --all and --volumes")
-        return [_CONTAINERS, _NETWORKS]
+        volumes = [_VOLUMES] if self.volumes else []
+        return [_CONTAINERS, _NETWORKS, *volumes, _IMAGES if self.everything else _DANGLING]
 
     def _warning(self, kinds: list[Kind]) -> str:
         lines = ["This will remove:", *(f"  - {kind.warning}" for kind in kinds)]

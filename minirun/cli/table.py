@@ -1,4 +1,4 @@
-"""Columns as docker prints them: three spaces apart, headers in capitals; and its words for spans of time."""
+"""Columns as docker prints them, headers in capitals; and its words for spans of time."""
 
 import time
 from collections.abc import Sequence

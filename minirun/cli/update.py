@@ -4,11 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from minirun import parse
+from minirun.cli.app import session
 from minirun.cli.each import for_each_container
 from minirun.cli.limit_flags import LimitFlags
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import UsageError, value
-from minirun.errors import MinirunError
+from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
 from minirun.kernel import cgroups, controllers, limits
 from minirun.lifecycle import tell
@@ -24,10 +25,12 @@ class Update(LimitFlags):
 
     def run(self) -> int:
         if not self.given:
-            raise UsageError("You must provide one or more flags when using this command.")
-        asked = self.read_limits()
+            raise UsageError("you must provide one or more flags when using this command.")
+        session().fail_with(FAILED)
+        asked = self.read_limits(whole=False)
         if "restart" in self.given:
             parse.parse_restart(self.restart)
+        session().fail_with(1)
         instance = open_instance()
         return for_each_container(instance, self.words, lambda one: self._update(instance, one, asked))
 

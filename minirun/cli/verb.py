@@ -13,6 +13,7 @@ Not typer or argparse: importing typer cost half of `run --rm busybox true`, and
 
 from typing import Any, ClassVar
 
+from minirun.cli.verbs import canonical
 from minirun.errors import FAILED, MinirunError
 
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")
@@ -121,14 +122,14 @@ class Verb:
     @classmethod
     def slot(cls, words: list[str]) -> tuple[Flag | None, list[str], set[str]]:
         """Where one more word would go: (the flag whose value it is, the words before it, the flags given so far)."""
-        *before, (flag, _) = _Reader(cls.flags(), [*words, "next"]).typed(cls.interspersed)
+        *before, (flag, _) = _Reader(cls.flags(), [*words, "next"], "").typed(cls.interspersed)
         return flag, [word for one, word in before if one is None], {one.name for one, _ in before if one}
 
     def read(self, words: list[str]) -> bool:
         """Set the attributes. False when help is asked for."""
         flags = self.flags()
         values = {flag.attribute: flag.default for flag in flags.values()}
-        reader = _Reader(flags, words)
+        reader = _Reader(flags, words, canonical(self.called))
         for flag, word in reader.typed(self.interspersed):
             if flag is None:
                 self.words.append(word)
@@ -160,10 +161,11 @@ _HELP = Flag("help", "", "", False, "")
 class _Reader:
     """The words, one after the other, as (flag, its value) or (None, a word)."""
 
-    def __init__(self, flags: dict[str, Flag], words: list[str]) -> None:
+    def __init__(self, flags: dict[str, Flag], words: list[str], verb: str) -> None:
         self._by_name = {"help": _HELP, **flags, **{flag.also: flag for flag in flags.values() if flag.also}}
         self._by_letter = {"h": _HELP, **{flag.short: flag for flag in flags.values() if flag.short}}
         self._words = words
+        self._verb = verb
         self._at = 0
 
     def typed(self, interspersed: bool) -> "list[tuple[Flag | None, str]]":
@@ -187,10 +189,16 @@ class _Reader:
         name, equals, given = text.partition("=")
         flag = self._by_name.get(name)
         if flag is None:
-            raise UsageError(f"unknown flag: --{name}", code=FAILED)
+            raise self._unknown(name)
         if equals:
             return flag, given
         return flag, "true" if not flag.kind else self._next(f"flag needs an argument: --{name}")
+
+    def _unknown(self, name: str) -> UsageError:
+        from minirun.cli.refused import reason
+
+        why = reason(self._verb, name)
+        return UsageError(f"--{name} cannot be had: {why}" if why else f"unknown flag: --{name}", code=FAILED)
 
     def _short(self, word: str) -> list[tuple[Flag, str]]:
         """`-it`, `-p80`, `-p=80`, `-itp 80`."""

@@ -12,7 +12,7 @@ from minirun.kernel.sockets import control_connect
 from minirun.lifecycle import reconcile
 from minirun.lookup import find_container
 from minirun.model import ACTIVE, Container, Status
-from minirun.stopping import settle
+from minirun.stopping import past_its_start, settle
 from minirun.wire import ATTACH_SOCKET
 
 
@@ -44,6 +44,7 @@ class Wait(Verb):
 
 def _connect(instance: Instance, container: Container) -> socket.socket | None:
     """None: it has ended, and its record says how."""
+    container = past_its_start(instance, container)
     if container.status not in ACTIVE:
         return None
     try:

@@ -23,5 +23,7 @@ def parse_duration(text: str, flag: str) -> float:
     """Seconds."""
     seconds = find_duration(text)
     if seconds is None:
+        if text and text.isascii() and text.replace(".", "", 1).isdigit():
+            raise invalid(text, flag, f'time: missing unit in duration "{text}"', "such as 30s or 1m30s")
         raise invalid(text, flag, f'time: invalid duration "{text}"', "such as 30s or 1m30s")
     return seconds

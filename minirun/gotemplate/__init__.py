@@ -8,13 +8,14 @@ from minirun.gotemplate.errors import TemplateError
 from minirun.gotemplate.evaluate import Evaluator
 from minirun.gotemplate.functions import FUNCTIONS
 from minirun.gotemplate.parser import Parser
+from minirun.gotemplate.values import Struct
 
-__all__ = ["Template", "TemplateError"]
+__all__ = ["Struct", "Template", "TemplateError"]
 
 
 class Template:
     def __init__(self, text: str, strict: bool = False) -> None:
-        """Strict: a field that the dict to be rendered lacks is an error, as it is of Docker's structs."""
+        """Strict: a field that the dict to be rendered, or a Struct in it, lacks is an error."""
         self._text = text
         self._strict = strict
         try:

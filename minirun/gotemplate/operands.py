@@ -11,7 +11,7 @@ from minirun.gotemplate.lexer import quoted
 from minirun.gotemplate.literals import utf8
 from minirun.gotemplate.nodes import Command, Literal, Name, Node, Operand, Path, Pipe, Place
 from minirun.gotemplate.printf import LARGEST
-from minirun.gotemplate.values import NO_VALUE, static_type, truth
+from minirun.gotemplate.values import NO_VALUE, Struct, static_type, truth
 
 _STEPS = 1_000_000  # about two seconds
 _ABSENT = object()  # no value comes down the pipeline
@@ -117,7 +117,7 @@ class Operands:
         found = value.get(name, NO_VALUE)
         if callable(found):
             return self._guarded(found, arguments or [], name, place)
-        if found is NO_VALUE and self._strict and value is self._root:
+        if found is NO_VALUE and self._strict and (value is self._root or isinstance(value, Struct)):
             self.fail(place, f"can't evaluate field {name} in type {static_type(value)}")
         if arguments:
             self.fail(place, f"{name} is not a method but has arguments")

@@ -9,6 +9,10 @@ from collections.abc import Iterator
 NO_VALUE = object()
 
 
+class Struct(dict[str, object]):
+    """A dict whose keys are fixed, as a Go struct's: one that is missing is a mistake of whoever wrote the template."""
+
+
 def truth(value: object) -> bool:
     return value is not NO_VALUE and bool(value)
 

@@ -20,14 +20,16 @@ class StartError(Exception):
         self.text = text
 
 
-def enter_workdir(path: str) -> None:
-    """Change to the working directory, made if missing, and be sure to be inside the root (CVE-2024-21626)."""
+def enter_workdir(path: str, make: bool) -> None:
+    """Change to it, and be sure to be inside the root (CVE-2024-21626). `make`: it may be missing."""
     try:
-        os.makedirs(path, exist_ok=True)
+        if make:
+            os.makedirs(path, exist_ok=True)
         os.chdir(path)
         inside = os.getcwd()
     except OSError as error:
-        raise StartError(CANNOT_INVOKE, f"chdir to the working directory {path!r}: {error.strerror}") from None
+        text = f'chdir to cwd ("{path}"): {(error.strerror or "").lower()}'
+        raise StartError(CANNOT_INVOKE, text) from None
     if not inside.startswith("/"):
         raise StartError(CANNOT_INVOKE, f"the working directory {path!r} is outside the container's root")
 
@@ -112,10 +114,11 @@ def last_words() -> None:
     processes.cloexec_from(3)
 
 
-def report(error: BaseException) -> bytes:
-    """A failure before the exec, as one message to whoever waits: exit code, then text."""
+def report(error: BaseException, no_user: int) -> bytes:
+    """A failure before the exec, as one message to whoever waits: exit code, then text. `no_user` is Docker's code for
+    a user that is not there: 125 for run, 126 for exec."""
     if isinstance(error, StartError):
         return bytes([error.code]) + error.text.encode("utf-8", "replace")
     if isinstance(error, UserError):
-        return bytes([CANNOT_INVOKE]) + str(error).encode("utf-8", "replace")
+        return bytes([no_user]) + str(error).encode("utf-8", "replace")
     return bytes([FAILED]) + describe(error).encode("utf-8", "replace")

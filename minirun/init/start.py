@@ -25,7 +25,7 @@ def first_process(
     try:
         _start(plan, line, stdio, error_fd, stub, parent, ipc_of)
     except BaseException as error:  # noqa: BLE001 - a traceback would open files by path, inside the image
-        line.sendall(FAILURE + program.report(error))
+        line.sendall(FAILURE + program.report(error, FAILED))
     finally:
         os._exit(FAILED)
 
@@ -49,7 +49,7 @@ def _start(
         **({"TERM": "xterm"} if plan.tty else {}),
     }
     env |= dict(plan.env)
-    program.enter_workdir(plan.workdir)
+    program.enter_workdir(plan.workdir, make=True)
     program.take_user(plan.user, plan.groups, plan.capabilities, env, (0, 1, 2))
     credentials.die_with_parent(parent)
     if plan.no_new_privileges:

@@ -11,6 +11,7 @@ from minirun.init.program import execve_failed
 from minirun.init.start import first_process
 from minirun.kernel import cgroups, processes, terminal
 from minirun.kernel.sockets import receive_with_fds
+from minirun.model import Process
 from minirun.plan import Plan
 from minirun.turn import READ, WRITE, Interest, is_ready
 from minirun.wire import CHUNK, HIGH_WATER, Kind, Outbox
@@ -115,6 +116,11 @@ class Program:
         if not self._reaped:
             processes.signal_send(self.pidfd, number, self.pid)
 
+    def process(self) -> Process | None:
+        """None: it has ended already, and its number may be somebody else's."""
+        started = None if self._reaped else processes.start_time(self.pid)
+        return None if started is None else Process(self.pid, started)
+
     def resize(self, rows: int, columns: int) -> None:
         if self.terminal >= 0:
             terminal.set_window_size(self.terminal, rows, columns)
@@ -214,6 +220,7 @@ class Program:
     def reap(self) -> int:
         """The exit code, as Docker counts it; says in `failure` why, if the program never ran."""
         _, status = os.waitpid(self.pid, 0)
+        self._reaped = True
         code = os.waitstatus_to_exitcode(status)
         code = 128 - code if code < 0 else code
         if not self.started and self.failure is None:
@@ -232,7 +239,6 @@ class Program:
 
     def _close(self) -> None:
         """For the next run: nothing of this one stays open."""
-        self._reaped = True
         self._line.close()
         for fd in {self.pidfd, self.stdin, self.terminal, self._error, *self.outputs}:
             if fd >= 0:

@@ -133,19 +133,20 @@ class Monitor:
 
     def _record_started(self) -> None:
         self.ever_started = True
-        started = processes.start_time(self.program.pid)
-        # None: it has ended already. The end is recorded soon, and a start without a process would be a lie.
-        if started is not None:
-            process = Process(self.program.pid, started)
-            self._recorded(lambda: self._set_running(process))
-            if self.plan.health:
-                self._recorded(self._begin_health)
+        process = self.program.process()
+        self._recorded(lambda: self._set_started(process))
+        if process is not None and self.plan.health:
+            self._recorded(self._begin_health)
         self.clients.tell(Kind.STARTED)
 
-    def _set_running(self, process: Process) -> None:
+    def _set_started(self, process: Process | None) -> None:
+        """None: it has ended already. That is recorded soon, and running without a process would be a lie."""
         store = self.instance.store
         with store.write():
-            store.set_running(self.plan.container, process, time.time())
+            if process is not None:
+                store.set_running(self.plan.container, process, time.time())
+            else:
+                store.set_values(self.plan.container, started_at=time.time())
             tell(store, self.plan.container, "start")
 
     def _begin_health(self) -> None:
@@ -214,7 +215,8 @@ class Monitor:
         failure = self.program.failure
         remove = not self.ever_started and self.plan.fresh
         text = failure[1] if failure else ""
-        self._recorded(lambda: finish(self.instance, self.plan.container, code, text, remove=remove))
+        me = Process(os.getpid(), processes.start_time(os.getpid()) or 0)
+        self._recorded(lambda: finish(self.instance, self.plan.container, me, code, text, remove))
         for fd in self.held:
             os.close(fd)
         self.clients.accept_all()  # who came meanwhile hears it, too: of one with --rm nobody else can tell

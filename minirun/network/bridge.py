@@ -4,6 +4,7 @@ The same driver serves the default bridge and the custom ones: they differ in wh
 """
 
 import os
+import time
 from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv4Interface
 from typing import TYPE_CHECKING
@@ -21,6 +22,10 @@ from minirun.network.none import add_namespace
 
 if TYPE_CHECKING:
     from minirun.kernel.netlink import Netlink
+
+# Seconds that the veth of a container's last run may be there still: the kernel takes a dead namespace apart on its own
+# time, and under load that comes after the next start.
+_LAST_ONE = 5.0
 
 
 class Bridge:
@@ -123,18 +128,17 @@ def _plug(netlink: "Netlink", container: Container, endpoint: Endpoint, network:
 
     alias = f"minirun {container.name} {container.id[:12]} {endpoint.interface}"
     fd = os.open(pin_path(container.name), os.O_RDONLY | os.O_CLOEXEC)
+    words = (endpoint.interface, endpoint.mac, network.mtu, container.name, fd, alias)
+    deadline = time.monotonic() + _LAST_ONE
     try:
-        veth_add(
-            netlink,
-            endpoint.veth,
-            network.bridge,
-            endpoint.interface,
-            endpoint.mac,
-            network.mtu,
-            container.name,
-            fd,
-            alias,
-        )
+        while True:
+            try:
+                veth_add(netlink, endpoint.veth, network.bridge, *words)
+                break
+            except FileExistsError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.005)
     finally:
         os.close(fd)
     sysctl_ensure(f"net/ipv6/conf/{endpoint.veth}/disable_ipv6", "1")

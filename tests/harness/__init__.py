@@ -2,5 +2,6 @@
 
 from tests.harness.host import Host, Neighbour
 from tests.harness.snapshot import Snapshot, assert_same, eventually
+from tests.harness.terminal import Terminal
 
-__all__ = ["Host", "Neighbour", "Snapshot", "assert_same", "eventually"]
+__all__ = ["Host", "Neighbour", "Snapshot", "Terminal", "assert_same", "eventually"]
