@@ -76,6 +76,8 @@ def offered(host: Host, line: str) -> list[str]:
         ("ps|--filter|st", ["status=", ":nospace"]),
         ("ps|--filter|status=p", ["status=paused", ":"]),
         ("ps|--filter=health=h", ["--filter=health=healthy", ":"]),
+        ("volume|prune|--filter|", ["all=", "label=", "label!=", ":nospace"]),
+        ("import|", [":files"]),
         ("ps|--format|", ["json", "table", ":"]),
         ("cp|w", ["web:", ":files nospace"]),
         ("completion|", ["bash", "zsh", "fish", ":"]),
@@ -106,6 +108,7 @@ def test_every_verb_and_flag_answers(tmp_path: Path, monkeypatch: pytest.MonkeyP
         kinds = {"containers", "running", "paused", "stopped", "removable", "images", "networks", "volumes", "objects"}
         for kind in verb.completes.split():
             assert kind in {*kinds, "files", "copied", "-"} or "|" in kind, (name, kind)
+        assert bool(verb.filterable) == ("filter" in verb.flags()), name
         for flag in verb.flags().values():
             if not flag.hidden:
                 assert f"--{flag.name}" in answer([*name.split(), "--"]).candidates

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,8 +14,8 @@ import pytest
 from minirun.errors import MinirunError
 from minirun.kernel.procfs import HostClock, ProcessStatus, process_status, terminal_name
 from minirun.processlist import choose_columns, cpu_time, elapsed_time, start_time
-from tests.harness import Host, eventually
-from tests.harness.host import MINIRUN
+from tests.harness import Host, Terminal, eventually
+from tests.harness.host import MINIRUN, REPO
 
 BUSY = ("sh", "-c", "while :; do :; done")
 
@@ -63,6 +64,14 @@ def test_top_takes_the_usual_fields_of_ps(watched: Host) -> None:
     assert header == ["USER", "PID", "%CPU", "%MEM", "VSZ", "RSS", "TTY", "STAT", "START", "TIME", "COMMAND"]
     assert (row[0], row[6], row[10]) == ("root", "?", " ".join(BUSY))
     assert float(row[2]) > 20
+
+
+def test_without_groups_the_pid_namespace_tells_the_same(watched: Host) -> None:
+    """As on hosts without the v2 hierarchy."""
+    pids = [row[0] for row in top(watched, "pair", "-o", "pid")[1:]]
+    look = f"from minirun.kernel.procfs import namespace_members; print(*sorted(namespace_members({pids[0]})))"
+    found = watched.run([sys.executable, "-c", look], cwd=REPO).stdout.split()
+    assert found == pids
 
 
 def test_top_sees_who_came_by_exec(watched: Host) -> None:
@@ -238,11 +247,14 @@ def test_stats_of_named_ones_end_when_all_are_removed(primed: Host) -> None:
 
 
 def test_stats_at_a_terminal_redraw_in_place(watched: Host) -> None:
-    script = f"import pty; pty.spawn(['timeout', '-s', 'INT', '1.6', {MINIRUN!r}, 'stats'])"
-    text = watched.run(["python3", "-c", script], check=False).stdout
-    screens = text.split("\x1b[H")[1:]
-    assert len(screens) >= 2
-    assert all(screen.rstrip("^C\r\n").endswith("\x1b[J") for screen in screens)
-    assert all(line.endswith("\x1b[K") for line in screens[0].split("\r\n")[:-1])
-    assert "--" in screens[0].split("busy")[1].split("/")[0]  # a rate takes two looks
-    assert "%" in screens[1].split("busy")[1].split("/")[0]
+    with Terminal(watched, "stats") as terminal:
+        first, second = (terminal.until(b"\x1b[J").decode() for _ in range(2))
+        terminal.type(b"\x03")
+        assert terminal.wait() == 130
+    for screen in (first.removeprefix("\x1b[2J"), second):
+        assert screen.startswith("\x1b[H")
+        lines = screen.removesuffix("\x1b[J").split("\r\n")
+        assert len(lines) == 4
+        assert all(line.endswith("\x1b[K") for line in lines[:3])
+    assert "--" in first.split("busy")[1].split("/")[0]  # a rate takes two looks
+    assert "%" in second.split("busy")[1].split("/")[0]

@@ -13,20 +13,19 @@ from minirun.cli.verb import Verb, many, value
 from minirun.log import timestamp
 from minirun.store import Event, Store
 
-_FILTERS = ("container", "event", "image", "label", "network", "type", "volume")
 _PAUSE = 0.05  # seconds between two looks: one `select` of a few microseconds each
 
 
 class Events(Verb):
     most = 0
+    filterable = ("container", "event", "image", "label", "network", "type", "volume")
     since = value("since", "", "Show all events created since timestamp")
     until = value("until", "", "Stream events until this timestamp")
     filters = many("filter", "f", "Filter output based on conditions provided", "filter")
     form = value("format", "", "Format output using a custom template: json or TEMPLATE")
-    filterable = _FILTERS
 
     def run(self) -> int:
-        filters = parse_filters(self.filters, _FILTERS)
+        filters = parse_filters(self.filters, self.filterable)
         window = _Window(moment(self.since) if self.since else "", moment(self.until) if self.until else "")
         show = shower(self.form) if self.form else None
         signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -19,7 +19,6 @@ from minirun.instance import Instance
 from minirun.log import timestamp
 
 NONE = "<none>"
-_FILTERS = ("before", "dangling", "label", "label!", "reference", "since", "until")
 _NOT_COUNTED = dict.fromkeys(("Containers", "SharedSize", "UniqueSize"), "N/A")
 _EXTRA = {
     "CreatedAt": "CREATED AT",
@@ -35,6 +34,7 @@ class Images(Verb):
     usage = "[REPOSITORY[:TAG]]"
     most = 1
     completes = "images"
+    filterable = ("before", "dangling", "label", "label!", "reference", "since", "until")
     everything = switch("all", "a", "Show all images (default hides intermediate images)")
     quiet = switch("quiet", "q", "Only show image IDs")
     no_trunc = switch("no-trunc", "", "Don't truncate output")
@@ -43,7 +43,7 @@ class Images(Verb):
     form = value("format", "", "Format output using a custom template: table, table TEMPLATE, json or TEMPLATE")
 
     def run(self) -> None:
-        filters = parse_filters(self.filters, _FILTERS)
+        filters = parse_filters(self.filters, self.filterable)
         if self.words:
             filters.setdefault("reference", []).append(self.words[0])
         instance = open_instance()

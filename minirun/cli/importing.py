@@ -19,6 +19,7 @@ class Import(Verb):
     usage = "file|URL|- [REPOSITORY[:TAG]]"
     least = 1
     most = 2
+    completes = "files -"
     changes = many("change", "c", "Apply Dockerfile instruction to the created image")
     message = value("message", "m", "Set commit message for imported image")
     platform = value("platform", "", "Set platform if server is multi-platform capable")

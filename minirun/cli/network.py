@@ -19,18 +19,18 @@ from minirun.network import custom
 
 COLUMNS = Columns({"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE"}, "ID")
 _OTHERS = {"CreatedAt": "CREATED AT", "IPv6": "IPV6", "Internal": "INTERNAL", "Labels": "LABELS"}
-_FILTERS = ("driver", "id", "name", "scope", "type")
 
 
 class List(Verb):
     most = 0
+    filterable = ("driver", "id", "name", "scope", "type")
     quiet = switch("quiet", "q", "Only display network IDs")
     no_trunc = switch("no-trunc", "", "Do not truncate the output")
     filters = many("filter", "f", 'Provide filter values (e.g. "driver=bridge")', "filter")
     form = value("format", "", "Format output using a custom template: table, json or TEMPLATE")
 
     def run(self) -> None:
-        filters = parse_filters(self.filters, _FILTERS)
+        filters = parse_filters(self.filters, self.filterable)
         instance = open_instance()
         custom.default_network(instance)
         rows = [_row(network, self.no_trunc) for network in instance.store.networks()]

@@ -16,7 +16,7 @@ class PruneContainers(Verb):
     filters = many("filter", "", 'Provide filter values (e.g. "until=<duration>")', "filter")
 
     def run(self) -> None:
-        choice = choice_of(parse_filters(self.filters, KEYS))
+        choice = choice_of(parse_filters(self.filters, self.filterable))
         if not confirmed("This will remove all stopped containers.", self.force):
             return
         removed, freed = containers_away(open_instance(), choice)
@@ -26,12 +26,13 @@ class PruneContainers(Verb):
 
 class PruneImages(Verb):
     most = 0
+    filterable = ("dangling", *KEYS)
     everything = switch("all", "a", "Remove all unused images, not just dangling ones")
     force = switch("force", "f", "Do not prompt for confirmation")
     filters = many("filter", "", 'Provide filter values (e.g. "until=<timestamp>")', "filter")
 
     def run(self) -> None:
-        filters = parse_filters(self.filters, ("dangling", "until", "label", "label!"))
+        filters = parse_filters(self.filters, self.filterable)
         everything = self.everything or filters.pop("dangling", ["true"])[0] in ("0", "false")
         what = "images without at least one container associated to them" if everything else "dangling images"
         if not confirmed(f"This will remove all {what}.", self.force):
@@ -48,7 +49,7 @@ class PruneNetworks(Verb):
     filters = many("filter", "", 'Provide filter values (e.g. "until=<duration>")', "filter")
 
     def run(self) -> None:
-        choice = choice_of(parse_filters(self.filters, KEYS))
+        choice = choice_of(parse_filters(self.filters, self.filterable))
         if confirmed("This will remove all custom networks not used by at least one container.", self.force):
             print_removed("Deleted Networks", networks_away(open_instance(), choice)[0])
 

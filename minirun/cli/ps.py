@@ -29,6 +29,7 @@ _EXTRA = {"CreatedAt": "CREATED AT", "LocalVolumes": "LOCAL VOLUMES"}
 
 class Ps(Verb):
     most = 0
+    filterable = KEYS
     everything = switch("all", "a", "Show all containers (default shows just running)")
     quiet = switch("quiet", "q", "Only display container IDs")
     last = number("last", "n", "Show n last created containers (includes all states)", -1)
@@ -38,10 +39,8 @@ class Ps(Verb):
     filters = many("filter", "f", "Filter output based on conditions provided", "filter")
     form = value("format", "", "Format output using a custom template: table, table TEMPLATE, json or TEMPLATE")
 
-    filterable = KEYS
-
     def run(self) -> None:
-        filters = parse_filters(self.filters, KEYS)
+        filters = parse_filters(self.filters, self.filterable)
         instance = open_instance()
         sizes = self.sizes or ".Size" in self.form
         rows = [_row(instance, one, self.no_trunc, sizes) for one in self._chosen(instance, filters)]

@@ -51,7 +51,7 @@ class SystemPrune(Verb):
     filters = many("filter", "", 'Provide filter values (e.g. "label=<key>=<value>")', "filter")
 
     def run(self) -> None:
-        filters = parse_filters(self.filters, KEYS)
+        filters = parse_filters(self.filters, self.filterable)
         if self.volumes and "until" in filters:
             raise MinirunError('the "until" filter is not supported with "--volumes"')
         choice, kinds = choice_of(filters), self._kinds()

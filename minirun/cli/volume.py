@@ -47,12 +47,13 @@ class Create(Verb):
 
 class List(Verb):
     most = 0
+    filterable = ("dangling", "driver", "label", "label!", "name")
     quiet = switch("quiet", "q", "Only display volume names")
     filters = many("filter", "f", 'Provide filter values (e.g. "dangling=true")', "filter")
     form = value("format", "", "Format output using a custom template: table, table TEMPLATE, json or TEMPLATE")
 
     def run(self) -> None:
-        filters = parse_filters(self.filters, ("dangling", "driver", "label", "label!", "name"))
+        filters = parse_filters(self.filters, self.filterable)
         instance = open_instance()
         rows = [_row(instance, one) for one in _filtered(instance, filters)]
         print_rows(rows, _COLUMNS, self.form, self.quiet, {"Mountpoint": "MOUNTPOINT", "Labels": "LABELS"})
@@ -79,12 +80,13 @@ class Remove(Verb):
 
 class Prune(Verb):
     most = 0
+    filterable = ("all", "label", "label!")
     everything = switch("all", "a", "Remove all unused volumes, not just anonymous ones")
     force = switch("force", "f", "Do not prompt for confirmation")
     filters = many("filter", "", 'Provide filter values (e.g. "label=<label>")', "filter")
 
     def run(self) -> None:
-        filters = parse_filters(self.filters, ("all", "label", "label!"))
+        filters = parse_filters(self.filters, self.filterable)
         everything = self.everything or any(_truth("all", text) for text in filters.pop("all", []))
         kind = "all" if everything else "anonymous"
         if not confirmed(f"This will remove {kind} local volumes not used by at least one container.", self.force):
