@@ -98,6 +98,14 @@ static int sys_mount_setattr(int dirfd, const char *path, unsigned int flags,
     return syscall(SYS_mount_setattr, dirfd, path, flags, &attr, sizeof attr);
 }
 
+static int sys_mount_propagate(int dirfd, unsigned int flags, unsigned long long propagation)
+{
+    struct mount_attr attr;
+    memset(&attr, 0, sizeof attr);
+    attr.propagation = propagation;
+    return syscall(SYS_mount_setattr, dirfd, "", flags, &attr, sizeof attr);
+}
+
 static int sys_openat2(int dirfd, const char *path, unsigned long long flags,
                        unsigned long long mode, unsigned long long resolve)
 {

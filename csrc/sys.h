@@ -14,6 +14,7 @@ int sys_open_tree(int dirfd, const char *path, unsigned int flags);
 int sys_move_mount(int from_fd, const char *from_path, int to_fd, const char *to_path, unsigned int flags);
 int sys_mount_setattr(int dirfd, const char *path, unsigned int flags,
                       unsigned long long set, unsigned long long clear);
+int sys_mount_propagate(int dirfd, unsigned int flags, unsigned long long propagation);
 int sys_openat2(int dirfd, const char *path, unsigned long long flags,
                 unsigned long long mode, unsigned long long resolve);
 

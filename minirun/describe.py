@@ -9,6 +9,7 @@ from minirun.instance import Instance
 from minirun.kernel.netns import pin_path
 from minirun.log import timestamp
 from minirun.model import ACTIVE, Container, Endpoint, Mode, Network, Status
+from minirun.volumes import describing
 
 _NEVER = "0001-01-01T00:00:00Z"
 
@@ -22,7 +23,7 @@ def describe_container(instance: Instance, container: Container) -> dict[str, An
         "Path": spec.argv[0],
         "Args": list(spec.argv[1:]),
         "State": _state(container),
-        "Image": spec.image_id or spec.image,
+        "Image": f"sha256:{spec.image_id}" if spec.image_id else spec.image,
         "ResolvConfPath": str(directory / "resolv.conf"),
         "HostnamePath": str(directory / "hostname"),
         "HostsPath": str(directory / "hosts"),
@@ -37,17 +38,7 @@ def describe_container(instance: Instance, container: Container) -> dict[str, An
         "ExecIDs": None,
         "HostConfig": host_config(spec),
         "GraphDriver": {"Name": "overlay2", "Data": _overlay(directory)},
-        "Mounts": [
-            {
-                "Type": volume.kind,
-                "Source": volume.source,
-                "Destination": volume.target,
-                "Mode": "ro" if volume.read_only else "",
-                "RW": not volume.read_only,
-                "Propagation": "rprivate",
-            }
-            for volume in spec.mounts
-        ],
+        "Mounts": describing.mounts(instance, spec),
         "Config": config(container),
         "NetworkSettings": _network_settings(instance, container),
     }

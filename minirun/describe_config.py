@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from minirun.model import Container, Health, PortMapping, Spec
+from minirun.volumes import describing
 
 _SHM_SIZE = 64 << 20
 _NANOSECONDS = 1_000_000_000
@@ -40,9 +41,9 @@ def config(container: Container) -> dict[str, Any]:
         "StdinOnce": attached and spec.interactive,
         "Env": [f"{key}={value}" for key, value in spec.env],
         "Cmd": list(spec.argv[len(spec.entrypoint) :]) or None,
-        **({"Healthcheck": _health(spec.health)} if spec.health else {}),
+        **({"Healthcheck": health(spec.health)} if spec.health else {}),
         "Image": spec.image,
-        "Volumes": None,
+        "Volumes": {one.target: {} for one in spec.mounts if one.anonymous} or None,
         "WorkingDir": spec.workdir,
         "Entrypoint": list(spec.entrypoint) or None,
         "Labels": dict(spec.labels),
@@ -53,11 +54,7 @@ def config(container: Container) -> dict[str, Any]:
 
 def host_config(spec: Spec) -> dict[str, Any]:
     return {
-        "Binds": [
-            f"{volume.source}:{volume.target}" + (":ro" if volume.read_only else "")
-            for volume in spec.mounts
-            if volume.kind == "bind"
-        ],
+        **describing.host_config(spec),
         "LogConfig": {"Type": spec.logging.driver, "Config": _log_options(spec)},
         "NetworkMode": str(spec.network),
         "PortBindings": bindings(spec.ports),
@@ -125,15 +122,15 @@ def _log_options(spec: Spec) -> dict[str, str]:
     return size | ({"max-file": str(spec.logging.files)} if spec.logging.files > 1 else {})
 
 
-def _health(health: Health) -> dict[str, Any]:
+def health(said: Health) -> dict[str, Any]:
     """Times are nanoseconds."""
     return {
-        "Test": ["CMD", *health.test],
-        "Interval": int(health.interval * _NANOSECONDS),
-        "Timeout": int(health.timeout * _NANOSECONDS),
-        "StartPeriod": int(health.start_period * _NANOSECONDS),
-        "StartInterval": int(health.start_interval * _NANOSECONDS),
-        "Retries": health.retries,
+        "Test": ["CMD", *said.test],
+        "Interval": int(said.interval * _NANOSECONDS),
+        "Timeout": int(said.timeout * _NANOSECONDS),
+        "StartPeriod": int(said.start_period * _NANOSECONDS),
+        "StartInterval": int(said.start_interval * _NANOSECONDS),
+        "Retries": said.retries,
     }
 
 

@@ -10,8 +10,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from minirun import etc
-from minirun.errors import FAILED, MinirunError, describe
-from minirun.image.store import image_layers
+from minirun.errors import FAILED, MinirunError, NotFoundError, describe
+from minirun.image.records import is_there
+from minirun.image.store import lower_of
 from minirun.instance import Instance
 from minirun.kernel import processes
 from minirun.kernel.sockets import send_with_fds
@@ -90,13 +91,12 @@ def create(instance: Instance, name: str, spec: Spec) -> Container:
     """Put a container on record, with its files. Nothing runs, no address or port is taken."""
     instance.store.refuse_taken_name(name)
     container = Container(os.urandom(32).hex(), name, resolve(instance, spec), time.time())
-    _validate(instance, container.spec)
+    _, lower = _validate(instance, container.spec)
     _check_pin(name, container.spec)
     with instance.store.write():
-        instance.store.add_container(container)
-        tell(instance.store, container.id, "create")
+        _add(instance, container)
     try:
-        _make_files(instance, container)
+        _make_files(instance, container, lower)
     except BaseException as error:
         finish(instance, container.id, None, FAILED, describe(error), remove=True)
         raise
@@ -136,7 +136,7 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
         claimed = True
         if not fresh:
             _wait_for_copies(instance, container)
-        _make_files(instance, container)
+        _make_files(instance, container, lower)
         etc.write_files(instance, container, instance.container_dir(container.id))
         netns = driver.pin(instance, container)
         plan = plan_of(instance, container, lower, netns, terms.size, fresh)
@@ -157,7 +157,7 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
 
 def _validate(instance: Instance, spec: Spec) -> tuple[Driver, str]:
     driver = driver_for(spec.network.mode)
-    lower = image_layers(instance, spec.image)
+    lower = lower_of(instance, spec)
     driver.validate(instance, spec)
     return driver, lower
 
@@ -172,8 +172,7 @@ def _record(instance: Instance, container: Container, driver: Driver, launch: La
     store = instance.store
     with store.write():
         if fresh:
-            store.add_container(container)
-            tell(store, container.id, "create")
+            _add(instance, container)
         if not store.set_starting(container.id, launch.command, launch.process, processes.boot_id()):
             raise MinirunError(f"container {container.name} is being started or removed by another command")
         _check_pin(container.name, container.spec)  # what is there now is none of its own
@@ -181,7 +180,24 @@ def _record(instance: Instance, container: Container, driver: Driver, launch: La
         store.set_values(container.id, sandbox=own)
         if not container.spec.auto_remove:
             store.set_values(container.id, held=json.dumps(_held(instance, container)))
+        if container.spec.mounts:
+            from minirun.volumes.keeping import tell_mounts
+
+            tell_mounts(store, container, "mount")
     return replace(container, sandbox=own, monitor=launch.process)
+
+
+def _add(instance: Instance, container: Container) -> None:
+    """A new container on record, with the volumes that it names. Within a transaction: from here on it holds its image,
+    which `rmi` asks for in one, too."""
+    if not is_there(instance.store, container.spec.image_id):
+        raise NotFoundError(f"No such image: {container.spec.image}", "it has just been removed", FAILED)
+    instance.store.add_container(container)
+    tell(instance.store, container.id, "create")
+    if container.spec.mounts:
+        from minirun.volumes.keeping import record_volumes
+
+        record_volumes(instance.store, container)
 
 
 def _held(instance: Instance, container: Container) -> dict[str, str]:
@@ -197,11 +213,12 @@ def _wait_for_copies(instance: Instance, container: Container) -> None:
     os.close(fd)
 
 
-def _make_files(instance: Instance, container: Container) -> None:
+def _make_files(instance: Instance, container: Container, lower: str) -> None:
     directory = instance.container_dir(container.id)
     directory.parent.mkdir(mode=0o700, exist_ok=True)
     for name in ("", "upper", "work", "rootfs"):
         (directory / name).mkdir(mode=0o755, exist_ok=True)
-    for mount in container.spec.mounts:
-        if mount.kind == "bind" and not os.path.lexists(mount.source):
-            os.makedirs(mount.source)  # as docker -v does
+    if container.spec.mounts:
+        from minirun.volumes.preparing import prepare  # most containers have none
+
+        prepare(instance, container, lower)

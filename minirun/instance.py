@@ -14,10 +14,13 @@ DEFAULT_ROOT = Path("/var/lib/minirun")
 ROOT_VARIABLE = "MINIRUN_ROOT"
 
 
+def state_root(chosen: Path | None) -> Path:
+    return Path(os.path.realpath(chosen or os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT))
+
+
 class Instance:
     def __init__(self, root: Path | None = None) -> None:
-        chosen = root or Path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
-        self.root = Path(os.path.realpath(chosen))
+        self.root = state_root(root)
         self.tag = "" if self.root == DEFAULT_ROOT else f"{zlib.crc32(os.fsencode(self.root)):08x}"
         self.store = Store(self.root)
 
@@ -36,6 +39,3 @@ class Instance:
 
     def container_dir(self, container_id: str) -> Path:
         return self.root / "containers" / container_id
-
-    def image_dir(self, image: str) -> Path:
-        return self.root / "images" / image

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from minirun.files import remove_tree
@@ -55,29 +56,42 @@ def is_same(one: Process | None, other: Process | None) -> bool:
 def _finish(instance: Instance, container_id: str, code: int, error: str, remove: bool) -> None:
     store = instance.store
     with store.write():
-        if store.set_exited(container_id, code, time.time(), error):
+        ended = store.set_exited(container_id, code, time.time(), error)
+        if ended:
             tell(store, container_id, "die", exitCode=str(code))
     container = store.container(container_id)
     if container is None:
         return
+    if ended and container.spec.mounts and container.monitor is not None:
+        _tell_unmounts(store, container)
     _end_processes(instance, container)
     sandbox.leave(instance, container)
     if remove or container.spec.auto_remove:
-        delete(instance, container)
+        # A plain `rm` that was cut short keeps the volumes; one with -v has made this a container with --rm.
+        plain = container.status is Status.REMOVING and not container.spec.auto_remove
+        delete(instance, container, volumes=not plain)
     else:
         store.forget_processes(container_id)
 
 
-def delete(instance: Instance, container: Container) -> bool:
-    """Files, then record: a crash in between leaves the record, from which the files are removed again. False when
-    it has been started again, or is gone."""
+def delete(instance: Instance, container: Container, volumes: bool) -> bool:
+    """Files, then record: a crash in between leaves the record, from which the files are removed again. `volumes`:
+    those that had no name, too. False when it has been started again, or is gone."""
     removable = (Status.CREATED, Status.EXITED, Status.REMOVING)
     if not instance.store.move_status(container.id, removable, Status.REMOVING):
         return False
+    if volumes and not container.spec.auto_remove:  # whoever has to finish this knows what was wanted
+        instance.store.set_spec(container.id, replace(container.spec, auto_remove=True))
     remove_tree(instance.container_dir(container.id))
+    volumes = volumes and any(mount.anonymous for mount in container.spec.mounts)
     with instance.store.write():
         tell(instance.store, container.id, "destroy")
         instance.store.delete_container(container.id)
+        if volumes:
+            from minirun.volumes.keeping import detach_anonymous
+
+            detach_anonymous(instance, container)
+    _sweep(instance)
     return True
 
 
@@ -102,8 +116,24 @@ def is_tended(container: Container) -> bool:
     return is_alive(container.monitor) or (container.status is Status.STARTING and is_alive(container.command))
 
 
+def _tell_unmounts(store: Store, container: Container) -> None:
+    from minirun.volumes.keeping import tell_mounts
+
+    with store.write():
+        tell_mounts(store, container, "unmount")
+
+
+def _sweep(instance: Instance) -> None:
+    """What a removal has moved to the side, and a crash may have left there."""
+    if (instance.root / "removed").exists():
+        from minirun.volumes.keeping import sweep
+
+        sweep(instance)
+
+
 def reconcile(instance: Instance) -> None:
     """Mend what a killed minirun, a killed monitor or a reboot left behind: the record is made true again."""
+    _sweep(instance)
     boot = processes.boot_id()
     for container in instance.store.containers():
         if not _is_unfinished(container):

@@ -39,14 +39,6 @@ def _scaled(number: str, factor: int) -> int:
     return int(whole or "0") * factor + int(part or "0") * factor // int("1".ljust(len(part) + 1, "0"))
 
 
-def parse_memory(text: str) -> int:
-    """--memory: bytes; 0 is no limit."""
-    size = parse_bytes(text)
-    if 0 < size < _LEAST_MEMORY:
-        raise _bad("Minimum memory limit allowed is 6MB")
-    return size
-
-
 def parse_memory_swap(text: str) -> int:
     """--memory-swap: bytes of memory and swap together; -1 is no limit."""
     return -1 if text == "-1" else parse_bytes(text, "--memory-swap")
@@ -67,7 +59,7 @@ def parse_cpus(text: str) -> int:
 
 
 _FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "memory": ("memory", parse_memory),
+    "memory": ("memory", parse_bytes),
     "memory-swap": ("memory_swap", parse_memory_swap),
     "memory-reservation": ("memory_reservation", lambda text: parse_bytes(text, "--memory-reservation")),
     "cpus": ("nano_cpus", parse_cpus),

@@ -55,11 +55,12 @@ class Mount:
     source: str
     target: str
     read_only: bool = False
-    options: str = ""  # of a tmpfs: size=..,mode=..
+    options: str = ""  # of a tmpfs: size=..,mode=..; of a bind: nonrecursive, or writable below a read-only one
     no_copy: bool = False  # an empty volume is not filled with what the image has there
     propagation: str = ""  # of a bind: rprivate (""), private, rslave, slave, rshared, shared
-    must_exist: bool = False  # the source of a bind is not made (--mount)
+    must_exist: bool = False  # given by --mount: the source of a bind is not made
     subpath: str = ""  # of a volume
+    anonymous: bool = False  # a volume that was given no name: it goes with the container
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,7 @@ class Spec:
     network: NetworkRequest = field(default_factory=NetworkRequest)
     ports: tuple[PortMapping, ...] = ()
     mounts: tuple[Mount, ...] = ()
+    volumes_from: tuple[str, ...] = ()  # CONTAINER[:ro]; what they have is in `mounts` since the creation
     restart: Restart = field(default_factory=Restart)
     labels: tuple[tuple[str, str], ...] = ()
     domainname: str = ""

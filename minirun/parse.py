@@ -1,4 +1,4 @@
-"""From the words of a command line to the model: ports, volumes, networks, names. Each error is one clear line."""
+"""From the words of a command line to the model: ports, networks, names. Each error is one clear line."""
 
 import os
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 
 from minirun.errors import FAILED, MinirunError
-from minirun.model import ANY_ADDRESS, DEFAULT_NETWORK, Mode, Mount, NetworkRequest, PortMapping, Restart
+from minirun.model import ANY_ADDRESS, DEFAULT_NETWORK, Mode, NetworkRequest, PortMapping, Restart
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 _HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,61}[a-zA-Z0-9])?\Z")
@@ -82,27 +82,6 @@ def _range(text: str, whole: str, what: str) -> list[int]:
     return list(range(first, last + 1))
 
 
-def parse_volume(text: str) -> Mount:
-    """`SOURCE:TARGET[:ro|rw]` with an absolute source and target. A colon in a path cannot be said this way."""
-    parts = text.split(":")
-    if len(parts) not in (2, 3) or not parts[0] or not parts[1] or "\0" in text:
-        raise _bad(f"invalid volume specification: '{text}'", "SOURCE:TARGET or SOURCE:TARGET:ro")
-    source, target = os.path.expanduser(parts[0]), parts[1]
-    if source.startswith("./") or source in (".", ".."):
-        source = os.path.abspath(source)
-    if not source.startswith("/"):
-        raise _bad(
-            f"invalid volume specification: '{text}': named volumes are not supported yet",
-            "give an absolute path",
-        )
-    if not target.startswith("/") or os.path.normpath(target) in ("/", "//"):
-        raise _bad(f"invalid volume specification: '{text}': the target must be an absolute path, and not /")
-    mode = parts[2] if len(parts) == 3 else "rw"
-    if mode not in ("ro", "rw"):
-        raise _bad(f"invalid mode: {mode} in -v {text}", "ro or rw")
-    return Mount("bind", source, os.path.normpath(target), mode == "ro")
-
-
 def parse_network(texts: Sequence[str], ip: str | None) -> NetworkRequest:
     """--net: host, none, container:X, bridge, or names of networks."""
     names = [DEFAULT_NETWORK if text in ("bridge", "default") else text for text in texts] or [DEFAULT_NETWORK]
@@ -154,6 +133,11 @@ def parse_env(texts: Iterable[str], files: Iterable[str] = ()) -> tuple[tuple[st
         elif key in os.environ:
             found[key] = os.environ[key]
     return tuple(found.items())
+
+
+def unset_env(texts: Iterable[str], files: Iterable[str] = ()) -> list[str]:
+    """Names alone of what the caller does not have: the image's own are then left out, too."""
+    return [text for text in (*_env_lines(files), *texts) if "=" not in text and text not in os.environ]
 
 
 def _env_lines(files: Iterable[str]) -> list[str]:

@@ -7,6 +7,9 @@ and marshal is in it already, where json and pickle would have to be imported.
 import marshal
 from dataclasses import dataclass
 
+# bind or tmpfs; source on the host; target; read-only; options; propagation; what below the source is meant
+PlannedMount = tuple[str, str, str, bool, str, str, str]
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -25,7 +28,7 @@ class Plan:
     init: bool
     stdin_once: bool  # the input ends when who attached with it leaves
     fresh: bool  # made by this very command: a start that fails takes the container along
-    mounts: tuple[tuple[str, str, str, bool, str], ...]  # kind, source on the host, target, read-only, options
+    mounts: tuple[PlannedMount, ...]  # in the order in which they are mounted
     restart: str = "no"  # whether to ask the record, when the program ends, if it is to start again
     capabilities: tuple[str, ...] = ()
     domainname: str = ""

@@ -9,13 +9,14 @@ from minirun.kernel import cgroups
 from minirun.kernel.capabilities import granted
 from minirun.lookup import find_container
 from minirun.model import Container, Spec, Status
-from minirun.plan import Plan
+from minirun.plan import Plan, PlannedMount
 
 _HOST = (0, 0)
 
 
 def resolve(instance: Instance, spec: Spec) -> Spec:
-    """At creation: other containers are kept by id, so that a rename of theirs changes nothing."""
+    """At creation: other containers are kept by id, so that a rename of theirs changes nothing; what they have mounted
+    is copied, and every volume gets a name."""
     changed: dict[str, str] = {}
     for name in ("pid_mode", "ipc_mode"):
         kind, colon, reference = getattr(spec, name).partition(":")
@@ -24,6 +25,10 @@ def resolve(instance: Instance, spec: Spec) -> Spec:
     if spec.links:
         found = tuple((find_container(instance.store, name, FAILED).id, alias) for name, alias in spec.links)
         spec = replace(spec, links=found)
+    if spec.mounts or spec.volumes_from:
+        from minirun.volumes.preparing import settle_mounts
+
+        spec = settle_mounts(instance, spec)
     return replace(spec, **changed) if changed else spec  # type: ignore[arg-type]
 
 
@@ -50,7 +55,7 @@ def plan_of(
         init=spec.init,
         stdin_once=spec.interactive and not spec.detach,
         fresh=fresh,
-        mounts=tuple((one.kind, one.source, one.target, one.read_only, one.options) for one in spec.mounts),
+        mounts=mounts_of(instance, spec),
         restart=spec.restart.name,
         capabilities=granted(security.cap_add, security.cap_drop, security.privileged),
         domainname=spec.domainname,
@@ -76,6 +81,14 @@ def plan_of(
         rows=size[0],
         columns=size[1],
     )
+
+
+def mounts_of(instance: Instance, spec: Spec) -> tuple[PlannedMount, ...]:
+    if not spec.mounts:
+        return ()
+    from minirun.volumes.preparing import planned_mounts
+
+    return planned_mounts(instance, spec)
 
 
 def _limit_groups(instance: Instance, container: Container) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from minirun.errors import MinirunError
 from minirun.instance import Instance
-from minirun.model import ACTIVE, DEFAULT_NETWORK, Container
+from minirun.model import ACTIVE, DEFAULT_NETWORK, Container, Network
 from minirun.network import custom
 from minirun.sizes import tree_size
 from minirun.stopping import remove
@@ -26,11 +26,11 @@ def prune_containers(instance: Instance, containers: list[Container]) -> tuple[l
     return removed, freed
 
 
-def prune_networks(instance: Instance) -> list[str]:
-    """Those that no container is in, nor would be when it starts."""
+def prune_networks(instance: Instance, networks: list[Network]) -> list[str]:
+    """Those of them that no container is in, nor would be when it starts."""
     wanted = {name for one in instance.store.containers() for name in one.spec.network.names}
     removed = []
-    for network in instance.store.networks():
+    for network in networks:
         if network.name == DEFAULT_NETWORK or network.name in wanted or network.id in wanted:
             continue
         try:

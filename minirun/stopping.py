@@ -195,8 +195,9 @@ def freeze(instance: Instance, container: Container) -> None:
         tell(instance.store, container.id, "pause")
 
 
-def remove(instance: Instance, container: Container, force: bool) -> None:
-    """Remove a stopped container; with `force` a running one is killed first. Gone meanwhile is fine."""
+def remove(instance: Instance, container: Container, force: bool, volumes: bool = False) -> None:
+    """Remove a stopped container; with `force` a running one is killed first. Gone meanwhile is fine. `volumes`: those
+    that had no name, too."""
     current: Container | None = container
     for _ in range(_MOST_STARTS):
         if current is None:
@@ -206,7 +207,7 @@ def remove(instance: Instance, container: Container, force: bool) -> None:
             stop(instance, current, 9, None)
         elif current.monitor is not None:
             settle(instance, current)
-        if delete(instance, current):
+        if delete(instance, current, volumes or current.spec.auto_remove):
             return
         current = instance.store.container(container.id)
     raise MinirunError(f'cannot remove container "{container.name}": it is started again and again')
@@ -216,8 +217,9 @@ def _refuse_running(container: Container, force: bool) -> None:
     if not force:
         state = "paused" if container.paused else container.status
         raise MinirunError(
-            f'cannot remove container "{container.name}": container is {state}',
-            "stop the container before removing or force remove: minirun rm -f",
+            f'cannot remove container "{container.name}": container is {state}:'
+            " stop the container before removing or force remove",
+            f"minirun rm -f {container.name}",
         )
 
 

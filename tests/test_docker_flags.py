@@ -109,8 +109,8 @@ def test_attach_is_refused(crowded: Host, words: list[str], says: str) -> None:
 
 def test_start_interactive_feeds_it(primed: Host) -> None:
     primed.minirun("create", "--name", "web", "-i", "busybox", "cat")
-    done = primed.minirun("start", "--attach", "--interactive", "web", input="to and fro\n")
-    assert done.stdout == "to and fro\n"
+    done = primed.minirun("start", "--attach", "--interactive", "web", input="there and back\n")
+    assert done.stdout == "there and back\n"
 
 
 @pytest.mark.parametrize("verb", ["stop", "restart"])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from minirun import parse
 from minirun.errors import MinirunError
 from minirun.etc import resolvers
+from minirun.flags import mounts
 from minirun.log import parse as parse_log
 from minirun.model import ANY_ADDRESS, Mode, Mount, Network, NetworkRequest, PortMapping, Spec
 from minirun.network import ipam
@@ -52,8 +53,8 @@ def test_networks(texts: list[str], expected: NetworkRequest) -> None:
 
 
 def test_volumes() -> None:
-    assert parse.parse_volume("/a:/b") == Mount("bind", "/a", "/b")
-    assert parse.parse_volume("/a b:/b/../c:ro") == Mount("bind", "/a b", "/c", True)
+    assert mounts.parse_volume("/a:/b") == Mount("bind", "/a", "/b")
+    assert mounts.parse_volume("/a b:/b/../c:ro") == Mount("bind", "/a b", "/c", True)
 
 
 @pytest.mark.parametrize(("text", "number"), [("KILL", 9), ("SIGTERM", 15), ("sigint", 2), ("1", 1)])
@@ -63,7 +64,10 @@ def test_signals(text: str, number: int) -> None:
 
 PARSERS = [
     parse.parse_port,
-    parse.parse_volume,
+    mounts.parse_volume,
+    mounts.parse_mount,
+    mounts.parse_tmpfs,
+    mounts.parse_volumes_from,
     parse.check_name,
     parse.check_hostname,
     parse.parse_address,

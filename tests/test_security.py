@@ -103,23 +103,15 @@ def test_mounts(primed: Host) -> None:
 
 @pytest.mark.parametrize("name", ["proc", "sys", "dev", "etc"])
 def test_an_image_whose_top_directories_are_symlinks(primed: Host, name: str) -> None:
-    image = "/var/lib/minirun/images/hostile"
-    primed.sh(
-        f"mkdir -p {image} && cp -a /var/lib/minirun/images/busybox/rootfs {image}/rootfs && cd {image}/rootfs &&"
-        f" rm -rf {name} && ln -s /tmp/escape {name} && mkdir -p /run/escape"
-    )
+    primed.image("hostile", f"rm -rf {name} && ln -s /tmp/escape {name}")
     words = ["run", "--rm", "--net=none", "hostile", "sh", "-c", "ls -d /proc/1 /dev/null /etc/hosts /sys/kernel"]
     assert primed.minirun(*words).stdout.split() == ["/dev/null", "/etc/hosts", "/proc/1", "/sys/kernel"]
     assert primed.sh("ls -A /tmp/escape 2>/dev/null", check=False) == ""
 
 
 def test_a_volume_on_a_symlink_stays_inside(primed: Host) -> None:
-    image = "/var/lib/minirun/images/hostile"
-    primed.sh(
-        f"mkdir -p {image} /run/outside /run/volume && cp -a /var/lib/minirun/images/busybox/rootfs {image}/rootfs &&"
-        f" ln -s /run/outside {image}/rootfs/data && ln -s ../../../../../run/outside {image}/rootfs/up;"
-        " echo v > /run/volume/v"
-    )
+    primed.image("hostile", "ln -s /run/outside data && ln -s ../../../../../run/outside up")
+    primed.sh("mkdir /run/outside /run/volume; echo v > /run/volume/v")
     for target in ("/data/x", "/up/y"):
         words = ["run", "--rm", "--net=none", "-v", f"/run/volume:{target}", "hostile", "cat", f"{target}/v"]
         assert primed.minirun(*words).stdout == "v\n"
@@ -137,11 +129,7 @@ def test_proc_self_exe_as_the_entrypoint_is_no_host_binary(primed: Host) -> None
 
 def test_passwd_is_a_fifo_or_huge(primed: Host) -> None:
     for make in ("mkfifo", "truncate -s 3000000"):
-        image = "/var/lib/minirun/images/odd"
-        primed.sh(
-            f"rm -rf {image}; mkdir -p {image} && cp -a /var/lib/minirun/images/busybox/rootfs {image}/rootfs &&"
-            f" rm {image}/rootfs/etc/passwd && {make} {image}/rootfs/etc/passwd"
-        )
+        primed.image("odd", f"rm etc/passwd && {make} etc/passwd")
         done = primed.minirun("run", "--rm", "--net=none", "-u", "root", "odd", "true", check=False, timeout=10)
         assert done.returncode == 126
 

@@ -69,7 +69,7 @@ def _call(words: list[str]) -> int | None:
         return _family(called)
     if name not in VERBS:
         raise MinirunError(f"unknown command: minirun {called}", "\nRun 'minirun --help' for more information")
-    verb = _load(name)(called)
+    verb = load_verb(name)(called)
     try:
         wanted = verb.read(rest)
     except UsageError as error:
@@ -85,7 +85,7 @@ def _call(words: list[str]) -> int | None:
     return verb.run()
 
 
-def _load(name: str) -> type[Verb]:
+def load_verb(name: str) -> type[Verb]:
     module, _, attribute = VERBS[name][0].partition(":")
     found: type[Verb] = getattr(importlib.import_module(f"minirun.cli.{module}"), attribute)
     return found

@@ -19,4 +19,4 @@ def print_removed(title: str, names: list[str]) -> None:
 
 
 def print_reclaimed(number: int) -> None:
-    print(f"Total reclaimed space: {size(number)}")
+    print(f"Total reclaimed space: {size(number, 4)}")

@@ -1,6 +1,7 @@
 """The flags that run and create share, and the spec that they make."""
 
 import os
+from dataclasses import replace
 from typing import Any
 
 from minirun import parse
@@ -8,17 +9,17 @@ from minirun.cli.app import session
 from minirun.cli.limit_flags import LimitFlags
 from minirun.cli.verb import many, number, switch, value
 from minirun.errors import FAILED, MinirunError
-from minirun.image.store import default_command
+from minirun.image.inherit import health_of, inherit
+from minirun.image.store import image_to_run
+from minirun.instance import Instance
 from minirun.model import Health, Logging, Mode, NetworkRequest, Security, Spec
-
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 
 class ContainerFlags(LimitFlags):
     usage = "IMAGE [COMMAND] [ARG...]"
     least = 1
     interspersed = False
-    completes = "images"
+    completes = "images -"
 
     interactive = switch("interactive", "i", "Keep STDIN open even if not attached")
     tty = switch("tty", "t", "Allocate a pseudo-TTY")
@@ -42,6 +43,10 @@ class ContainerFlags(LimitFlags):
 
     # Files
     volume = many("volume", "v", "Bind mount a volume")
+    mount = many("mount", "", "Attach a filesystem mount to the container", "mount")
+    tmpfs = many("tmpfs", "", "Mount a tmpfs directory")
+    volumes_from = many("volumes-from", "", "Mount volumes from the specified container(s)")
+    volume_driver = value("volume-driver", "", "Optional volume driver for the container")
     read_only = switch("read-only", "", "Mount the container's root filesystem as read only")
     device = many("device", "", "Add a host device to the container")
     shm_size = value("shm-size", "", "Size of /dev/shm", kind="bytes")
@@ -96,16 +101,18 @@ class ContainerFlags(LimitFlags):
     log_opt = many("log-opt", "", "Log driver options")
 
     def spec(self, detach: bool) -> Spec:
-        """MinirunError for the first thing that is wrong, or that cannot be had."""
+        """What the flags say; `with_image` adds the rest. MinirunError for the first thing that is wrong, or that
+        cannot be had."""
         self._refuse()
         image, *words = self.words
         network = self._network()
         ipc = self._namespace("ipc", ("", "none", "host", "private", "shareable", "container"))
         return Spec(
             image=image,
-            argv=_argv(image, self.entrypoint, words),
+            argv=tuple(words),
+            entrypoint=(self.entrypoint,) if "entrypoint" in self.given else (),
             env=parse.parse_env(self.env, self.env_file),
-            workdir=_workdir(self.workdir or "/"),
+            workdir=_workdir(self.workdir) if self.workdir else "",
             user=self.user,
             hostname=self._hostname(network.mode),
             tty=self.tty,
@@ -115,7 +122,7 @@ class ContainerFlags(LimitFlags):
             detach=detach,
             network=network,
             ports=parse.parse_ports(self.publish),
-            mounts=tuple(parse.parse_volume(text) for text in self.volume),
+            **self._mounts(),
             restart=parse.parse_restart(self.restart, self.remove),
             labels=self._labels(),
             domainname=parse.check_hostname(self.domainname) if self.domainname else "",
@@ -131,18 +138,23 @@ class ContainerFlags(LimitFlags):
             shm_size=self._shm_size(),
             limits=self.read_limits(),
             security=self._security(),
-            health=self._health(None),
             logging=self._logging(),
             **self._process(network.mode, ipc),
         )
+
+    def with_image(self, instance: Instance, spec: Spec) -> Spec:
+        image = image_to_run(instance, spec.image)
+        spec = inherit(spec, image, parse.unset_env(self.env, self.env_file) if "Env" in image.config else ())
+        health = self._health(health_of(image) if "Healthcheck" in image.config else None)
+        return replace(spec, health=health) if health is not None else spec
 
     def _refuse(self) -> None:
         if self.pull not in ("always", "missing", "never"):
             raise _bad(f'invalid pull option: \'{self.pull}\': must be one of "always", "missing" or "never"')
         if self.pull == "always":
             raise _bad("--pull=always: minirun has no registry to pull from", "minirun images shows what there is")
-        if self.platform and not _is_ours(self.platform):
-            raise _bad(f"image with platform {self.platform} was not found: this machine is {_ours()}")
+        if self.platform:
+            _check_platform(self.platform)
         if self.ip6:
             raise _bad("--ip6: the networks of minirun have no IPv6 yet")
         if self.alias:
@@ -214,6 +226,17 @@ class ContainerFlags(LimitFlags):
             "oom_score_adj": process.check_oom_score(self.oom_score_adj),
         }
 
+    def _mounts(self) -> dict[str, Any]:
+        if not self.given & {"volume", "mount", "tmpfs", "volumes-from", "volume-driver"}:
+            return {}
+        from minirun.flags import mounts
+
+        mounts.check_driver(self.volume_driver)
+        return {
+            "mounts": mounts.parse_mounts(self.volume, self.mount, self.tmpfs),
+            "volumes_from": tuple(mounts.parse_volumes_from(text) for text in self.volumes_from),
+        }
+
     def _namespace(self, flag: str, allowed: tuple[str, ...]) -> str:
         text = str(getattr(self, flag))
         if not text:
@@ -280,30 +303,17 @@ def check_cidfile(path: str) -> None:
         )
 
 
-def _argv(image: str, entrypoint: str, words: list[str]) -> tuple[str, ...]:
-    """--entrypoint replaces the program and drops the image's own command, as Docker has it."""
-    if entrypoint:
-        return (entrypoint, *words)
-    argv = tuple(words) or default_command(image)
-    if not argv[0]:
-        raise MinirunError('exec: "": executable file not found in $PATH', code=127)
-    return argv
-
-
 def _workdir(path: str) -> str:
     if not path.startswith("/") or "\0" in path:
         raise MinirunError(f"the working directory '{path}' is invalid, it needs to be an absolute path")
     return path
 
 
-def _ours() -> str:
-    machine = os.uname().machine
-    return f"linux/{_MACHINES.get(machine, machine)}"
+def _check_platform(platform: str) -> None:
+    from minirun.machine import architecture, architecture_of
 
-
-def _is_ours(text: str) -> bool:
-    wanted = text.lower() if "/" in text else f"linux/{text.lower()}"
-    return wanted == _ours() or wanted.startswith(_ours() + "/")
+    if architecture_of(platform) != architecture():
+        raise _bad(f"image with platform {platform} was not found: this machine is linux/{architecture()}")
 
 
 def _bad(message: str, hint: str = "") -> MinirunError:

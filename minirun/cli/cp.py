@@ -20,6 +20,7 @@ class Cp(Verb):
 
     usage = "CONTAINER:SRC_PATH DEST_PATH|-  or  SRC_PATH|- CONTAINER:DEST_PATH"
     least = most = 2
+    completes = "copied"
     archive = switch("archive", "a", "Archive mode (copy all uid/gid information)")
     follow = switch("follow-link", "L", "Always follow symbol link in SRC_PATH")
     quiet = switch("quiet", "q", "Suppress output; it is suppressed without a terminal, too")

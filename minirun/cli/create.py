@@ -19,6 +19,7 @@ class Create(ContainerFlags):
         session().fail_with(1)
         require_root()
         instance = open_instance()
+        spec = self.with_image(instance, spec)
         container = create(instance, self.name or free_name(instance), spec)
         if self.cidfile:
             write_cidfile(self.cidfile, container.id)

@@ -1,13 +1,12 @@
 """minirun events."""
 
-import json
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from minirun.cli.filters import Filters, has_label, parse_filters
-from minirun.cli.format import compiled
+from minirun.cli.format import shower
 from minirun.cli.moments import moment
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, many, value
@@ -24,11 +23,12 @@ class Events(Verb):
     until = value("until", "", "Stream events until this timestamp")
     filters = many("filter", "f", "Filter output based on conditions provided", "filter")
     form = value("format", "", "Format output using a custom template: json or TEMPLATE")
+    filterable = _FILTERS
 
     def run(self) -> int:
         filters = parse_filters(self.filters, _FILTERS)
         window = _Window(moment(self.since) if self.since else "", moment(self.until) if self.until else "")
-        show = compiled(self.form) if self.form not in ("", "json") else None
+        show = shower(self.form) if self.form else None
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         store = open_instance().store
         after = store.last_event() if not self.since else 0
@@ -37,9 +37,7 @@ class Events(Verb):
                 for event in store.events(after):
                     after = event.number
                     if window.has(event) and _is_wanted(event, filters):
-                        described = describe(event)
-                        text = json.dumps(described) if self.form == "json" else _line(event)
-                        print(show(described) if show else text, flush=True)
+                        print(show(describe(event)) if show else _line(event), flush=True)
                 if window.is_over():
                     return 0
                 _wait(store, after, window)

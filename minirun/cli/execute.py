@@ -25,7 +25,7 @@ class Exec(Verb):
     usage = "CONTAINER COMMAND [ARG...]"
     least = 2
     interspersed = False
-    completes = "running"
+    completes = "running -"
     detach = switch("detach", "d", "Detached mode: run command in the background")
     interactive = switch("interactive", "i", "Keep STDIN open even if not attached")
     tty = switch("tty", "t", "Allocate a pseudo-TTY")

@@ -15,7 +15,8 @@ from minirun.errors import MinirunError
 
 Row = Mapping[str, Any]  # by Docker's placeholder names
 _ESCAPES = {r"\t": "\t", r"\n": "\n"}
-_FIELD = re.compile(r"\{\{[^}]*?\.(\w+)[^}]*\}\}")
+_ACTION = re.compile(r"(\{\{.*?\}\})", re.DOTALL)
+_FIELD = re.compile(r"\{\{[^}]*?\.(\w+)(?: +\"([^\"]*)\")?[^}]*\}\}")
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,13 @@ def print_rows(rows: Sequence[Row], columns: Columns, form: str, quiet: bool = F
             print(row[columns.key])
     elif form == "json":
         for row in rows:
-            shown = {name: value for name, value in row.items() if not callable(value)}
-            print(json.dumps(shown, separators=(",", ":")))
+            print(json_text(dict(sorted(row.items()))))
     elif form in ("", "table"):
         print_table(tuple(columns.headers.values()), [[str(row[name]) for name in columns.headers] for row in rows])
     elif form.startswith("table "):
         _table(rows, {**(extra or {}), **columns.headers}, form.removeprefix("table ").strip())
     else:
-        render = compiled(form)
+        render = compiled(_unescaped(form))
         for row in rows:
             print(render(row))
 
@@ -56,7 +56,7 @@ def print_objects(
         for one in found:
             print(show(_struct(one)))
     else:
-        print(json.dumps(found, indent=None if form == "json" else 4))
+        print(json_text(found) if form == "json" else json.dumps(found, indent=4))
     for reference, one_found in described:
         if one_found is None:
             warn(f"minirun: {missing_words.format(reference)}")
@@ -79,12 +79,30 @@ def _struct(value: Any, name: str = "") -> Any:
     return fields if name in _MAPS else Struct(fields)
 
 
+def json_text(value: object) -> str:
+    """As Docker's `--format json`: on one line, without spaces; methods are left out."""
+    from minirun.gotemplate.encode import encode
+
+    return encode(value)
+
+
+def _unescaped(form: str) -> str:
+    r"""In lists, a \t or \n between the actions is a tab or a new line; within them it is Go's to read."""
+    parts = _ACTION.split(form)
+    for escape, char in _ESCAPES.items():
+        parts[::2] = [part.replace(escape, char) for part in parts[::2]]
+    return "".join(parts)
+
+
+def shower(form: str, strict: bool = True) -> Callable[[Any], str]:
+    """For what is no list: `json`, or a template."""
+    return json_text if form == "json" else compiled(form, strict)
+
+
 def compiled(form: str, strict: bool = True) -> Callable[[Any], str]:
     """A template, ready to be filled in."""
     from minirun.gotemplate import Template, TemplateError
 
-    for escape, char in _ESCAPES.items():
-        form = form.replace(escape, char)
     try:
         template = Template(form, strict=strict)
     except TemplateError as error:
@@ -101,13 +119,19 @@ def compiled(form: str, strict: bool = True) -> Callable[[Any], str]:
 
 def _table(rows: Sequence[Row], headers: Mapping[str, Any], form: str) -> None:
     """Cells are what stands between tabs; each header is made of the names of the fields in its cell."""
+    form = _unescaped(form)
     render = compiled(form)
-    heads = [_header(cell, headers) for cell in re.split(r"\\t|\t", form)]
+    heads = [_header(cell, headers) for cell in form.split("\t")]
     print_table(heads, [_fitted(render(row).split("\t"), len(heads)) for row in rows])
 
 
 def _header(cell: str, headers: Mapping[str, Any]) -> str:
-    return _FIELD.sub(lambda match: str(headers.get(match[1], match[1].upper())), cell)
+    def name(match: re.Match[str]) -> str:
+        if match[1] == "Label" and match[2]:  # com.example.build-number: build number
+            return match[2].rpartition(".")[2].replace("-", " ").replace("_", " ")
+        return str(headers.get(match[1], match[1].upper()))
+
+    return _FIELD.sub(name, cell)
 
 
 def _fitted(cells: list[str], count: int) -> list[str]:

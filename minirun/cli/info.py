@@ -1,15 +1,14 @@
 """minirun info: the installation and the host, as minirun sees them."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 from minirun import __version__
-from minirun.cli.format import compiled
+from minirun.cli.format import shower
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, value
-from minirun.image.store import images
+from minirun.image.records import all_images
 from minirun.instance import Instance
 from minirun.kernel import cgroups, controllers
 from minirun.model import Status
@@ -22,7 +21,7 @@ class Info(Verb):
     def run(self) -> None:
         found = describe(open_instance())
         if self.form:
-            print(json.dumps(found) if self.form == "json" else compiled(self.form)(found))
+            print(shower(self.form)(found))
             return
         for name, text in _LINES:
             print(f"{name}: {text.format(**found)}")
@@ -62,7 +61,7 @@ def describe(instance: Instance) -> dict[str, Any]:
         "ContainersRunning": sum(not one.paused for one in running),
         "ContainersPaused": sum(one.paused for one in running),
         "ContainersStopped": len(containers) - len(running),
-        "Images": len(images(instance)),
+        "Images": len(all_images(instance.store)),
         "Driver": "overlay2",
         "LoggingDriver": "json-file",
         "CgroupDriver": "cgroupfs",

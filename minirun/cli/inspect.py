@@ -17,7 +17,7 @@ Finder = Callable[[Instance, str], dict[str, Any] | None]
 class Inspect(Verb):
     usage = "NAME|ID [NAME|ID...]"
     least = 1
-    completes = "containers"
+    completes = "objects"
     form = value("format", "f", "Format output using a custom template: json or TEMPLATE")
     size = switch("size", "s", "Display total file sizes if the type is container")
     kind = value("type", "", "Only inspect objects of the given type: container, image, network or volume")
@@ -60,5 +60,26 @@ def _network(instance: Instance, name: str) -> dict[str, Any] | None:
     return describe_network(instance, network) if network else None
 
 
+def _image(instance: Instance, name: str) -> dict[str, Any] | None:
+    from minirun.image.describe import describe_image
+    from minirun.image.store import AmbiguousError, look_up
+
+    try:
+        image = look_up(instance, name)
+    except AmbiguousError:
+        raise
+    except MinirunError:  # what cannot be the name of one
+        image = None
+    return describe_image(instance, image) if image else None
+
+
+def _volume(instance: Instance, name: str) -> dict[str, Any] | None:
+    from minirun.volumes.describing import describe_volume
+    from minirun.volumes.records import find_volume
+
+    volume = find_volume(instance.store, name)
+    return describe_volume(instance, volume) if volume else None
+
+
 # In the order in which a name is looked for.
-FINDERS: dict[str, Finder] = {"container": _container, "network": _network}
+FINDERS: dict[str, Finder] = {"container": _container, "image": _image, "network": _network, "volume": _volume}

@@ -9,7 +9,7 @@ from minirun.lookup import find_container
 class Port(Verb):
     usage = "CONTAINER [PRIVATE_PORT[/PROTO]]"
     least, most = 1, 2
-    completes = "running"
+    completes = "running -"
 
     def run(self) -> None:
         instance = open_instance()

@@ -1,56 +1,74 @@
-"""minirun container prune, network prune."""
-
-import time
+"""minirun container prune, image prune, network prune."""
 
 from minirun.cli.confirming import confirmed, print_reclaimed, print_removed
-from minirun.cli.filters import Filters, has_all_labels, parse_filters
+from minirun.cli.filters import Filters, parse_filters
 from minirun.cli.opening import open_instance
+from minirun.cli.prune_filters import KEYS, Choice, choice_of
 from minirun.cli.verb import Verb, many, switch
-from minirun.errors import MinirunError
-from minirun.flags.durations import find_duration
-from minirun.model import Container
+from minirun.instance import Instance
 from minirun.pruning import prune_containers, prune_networks, stopped_containers
 
 
 class PruneContainers(Verb):
     most = 0
+    filterable = KEYS
     force = switch("force", "f", "Do not prompt for confirmation")
     filters = many("filter", "", 'Provide filter values (e.g. "until=<duration>")', "filter")
 
     def run(self) -> None:
-        filters = parse_filters(self.filters, ("until", "label", "label!"))
-        latest = _latest(filters)
+        choice = choice_of(parse_filters(self.filters, KEYS))
         if not confirmed("This will remove all stopped containers.", self.force):
             return
-        instance = open_instance()
-        chosen = [one for one in stopped_containers(instance) if _is_chosen(one, filters, latest)]
-        removed, freed = prune_containers(instance, chosen)
+        removed, freed = containers_away(open_instance(), choice)
         print_removed("Deleted Containers", removed)
+        print_reclaimed(freed)
+
+
+class PruneImages(Verb):
+    most = 0
+    everything = switch("all", "a", "Remove all unused images, not just dangling ones")
+    force = switch("force", "f", "Do not prompt for confirmation")
+    filters = many("filter", "", 'Provide filter values (e.g. "until=<timestamp>")', "filter")
+
+    def run(self) -> None:
+        filters = parse_filters(self.filters, ("dangling", "until", "label", "label!"))
+        everything = self.everything or filters.pop("dangling", ["true"])[0] in ("0", "false")
+        what = "images without at least one container associated to them" if everything else "dangling images"
+        if not confirmed(f"This will remove all {what}.", self.force):
+            return
+        removed, freed = images_away(open_instance(), filters, everything)
+        print_removed("Deleted Images", removed)
         print_reclaimed(freed)
 
 
 class PruneNetworks(Verb):
     most = 0
+    filterable = KEYS
     force = switch("force", "f", "Do not prompt for confirmation")
+    filters = many("filter", "", 'Provide filter values (e.g. "until=<duration>")', "filter")
 
     def run(self) -> None:
+        choice = choice_of(parse_filters(self.filters, KEYS))
         if confirmed("This will remove all custom networks not used by at least one container.", self.force):
-            print_removed("Deleted Networks", prune_networks(open_instance()))
+            print_removed("Deleted Networks", networks_away(open_instance(), choice)[0])
 
 
-def _latest(filters: Filters) -> float:
-    """Created before then: `until` is a duration before now, or seconds since the epoch."""
-    latest = time.time()
-    for text in filters.get("until", []):
-        ago = find_duration(text)
-        if ago is not None:
-            latest = min(latest, time.time() - ago)
-        elif text.isascii() and text.isdigit():
-            latest = min(latest, float(text))
-        else:
-            raise MinirunError(f"invalid filter 'until={text}'", "a duration such as 24h, or seconds since the epoch")
-    return latest
+def containers_away(instance: Instance, choice: Choice) -> tuple[list[str], int]:
+    """(ids removed, bytes)."""
+    stopped = stopped_containers(instance)
+    return prune_containers(instance, [one for one in stopped if choice.has(one.created, dict(one.spec.labels))])
 
 
-def _is_chosen(container: Container, filters: Filters, latest: float) -> bool:
-    return container.created <= latest and has_all_labels(dict(container.spec.labels), filters)
+def networks_away(instance: Instance, choice: Choice) -> tuple[list[str], int]:
+    """(names removed, bytes: none). Networks have no labels yet."""
+    return prune_networks(instance, [one for one in instance.store.networks() if choice.has(one.created, {})]), 0
+
+
+def images_away(instance: Instance, filters: Filters, everything: bool) -> tuple[list[str], int]:
+    """(what was done, bytes)."""
+    from minirun.cli.images import chosen
+    from minirun.image.removing import prune_images
+
+    wanted = filters if everything else {**filters, "dangling": ["true"]}
+    removed = prune_images(instance, [image for image, _ in chosen(instance, wanted, everything)])
+    return [f"{what.lower()}: {name}" for what, name in removed.lines], sum(removed.sizes)

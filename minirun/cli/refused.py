@@ -38,7 +38,6 @@ RUN = {
     "storage-opt": "the writable layer has no quota",
     "use-api-socket": _NO_ENGINE,
     "userns": "user namespaces are not there yet",
-    "volume-driver": "the only driver is local",
 }
 REFUSED: dict[str, dict[str, str]] = {
     "run": RUN,

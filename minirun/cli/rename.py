@@ -10,7 +10,7 @@ from minirun.renaming import rename
 class Rename(Verb):
     usage = "CONTAINER NEW_NAME"
     least = most = 2
-    completes = "containers"
+    completes = "containers -"
 
     def run(self) -> None:
         container, new_name = self.words

@@ -9,11 +9,15 @@ from minirun.stopping import remove
 class Rm(Verb):
     usage = "CONTAINER [CONTAINER...]"
     least = 1
-    completes = "containers"
+    completes = "removable"
     force = switch("force", "f", "Kill a running container; a missing one is fine")
+    volumes = switch("volumes", "v", "Remove anonymous volumes associated with the container")
 
     def run(self) -> int:
         instance = open_instance()
         return for_each_container(
-            instance, self.words, lambda container: remove(instance, container, self.force), missing_is_fine=self.force
+            instance,
+            self.words,
+            lambda container: remove(instance, container, self.force, self.volumes),
+            missing_is_fine=self.force,
         )

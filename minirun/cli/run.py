@@ -28,6 +28,7 @@ class Run(ContainerFlags):
         check_cidfile(self.cidfile)
         require_root()
         instance = open_instance()
+        spec = self.with_image(instance, spec)
         launch = first_launch()
         chosen = self.name or free_name(instance)
         manner = attach.Manner(

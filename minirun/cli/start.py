@@ -15,7 +15,7 @@ from minirun.model import ACTIVE, Container
 class Start(Verb):
     usage = "CONTAINER [CONTAINER...]"
     least = 1
-    completes = "containers"
+    completes = "stopped"
     attached = switch("attach", "a", "Attach STDOUT/STDERR and forward signals")
     interactive = switch("interactive", "i", "Attach container's STDIN")
     detach_keys = value("detach-keys", "", "Override the key sequence for detaching a container")

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 from minirun.errors import printable
 
-_LEAST, _GAP = 10, 3  # of a column with its gap, as Docker's tabwriter is set
+_GAP = 3
 
 
-def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], least: int = 10) -> None:
+    """`least`: how wide a column is with the gap behind it, however short its cells."""
     cells = [list(headers), *([printable(cell) for cell in row] for row in rows)]
-    widths = [max(_LEAST, *(len(row[column]) + _GAP for row in cells)) for column in range(len(headers))]
+    widths = [max(least, _GAP + max(len(row[column]) for row in cells)) for column in range(len(headers))]
     for row in cells:
         print("".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
@@ -45,9 +46,19 @@ def _some(count: int, unit: str) -> str:
     return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
-def size(number: float) -> str:
+def size(number: float, digits: int = 3) -> str:
+    """As go-units' HumanSize words it, which docker calls with 4 digits for totals and 3 in columns."""
     for unit in ("B", "kB", "MB", "GB"):
         if number < 1000:
-            return f"{number:.3g}{unit}"
+            return f"{number:.{digits}g}{unit}"
         number /= 1000
-    return f"{number:.3g}TB"
+    return f"{number:.{digits}g}TB"
+
+
+def binary_size(number: float) -> str:
+    """As go-units' BytesSize: 12.5MiB."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.4g}{unit}"
+        number /= 1024
+    return f"{number:.4g}TiB"

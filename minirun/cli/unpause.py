@@ -12,7 +12,7 @@ from minirun.stopping import thaw
 class Unpause(Verb):
     usage = "CONTAINER [CONTAINER...]"
     least = 1
-    completes = "running"
+    completes = "paused"
 
     def run(self) -> int:
         instance = open_instance()

@@ -1,9 +1,9 @@
 """Help, as Docker prints it."""
 
 from minirun.cli.verb import Flag, Verb
-from minirun.cli.verbs import ALIASES, COMMON, FAMILIES, VERBS
+from minirun.cli.verbs import ALIASES, COMMON, FAMILIES, VERBS, is_shown
 
-_GLOBAL = (
+GLOBAL_FLAGS = (
     ("    --root string", "State root (default $MINIRUN_ROOT or /var/lib/minirun)"),
     ("-v, --version", "Print version information and quit"),
 )
@@ -12,8 +12,8 @@ _INDENT = "  "
 
 def of_all() -> str:
     """`minirun --help`."""
-    short = {name: line for name, (_, line) in VERBS.items() if " " not in name}
-    families = {name: line for name, line in FAMILIES.items() if _members(name)}
+    short = {name: line for name, (_, line) in VERBS.items() if " " not in name and is_shown(name)}
+    families = {name: line for name, line in FAMILIES.items() if members_of(name)}
     return "\n".join(
         [
             "Usage:  minirun [OPTIONS] COMMAND",
@@ -30,7 +30,7 @@ def of_all() -> str:
             *_columns(sorted((name, line) for name, line in short.items() if name not in COMMON)),
             "",
             "Global Options:",
-            *_columns(list(_GLOBAL)),
+            *_columns(list(GLOBAL_FLAGS)),
             "",
             "Run 'minirun COMMAND --help' for more information on a command.",
         ]
@@ -45,7 +45,7 @@ def of_family(family: str) -> str:
             FAMILIES[family],
             "",
             "Commands:",
-            *_columns(sorted(_members(family).items())),
+            *_columns(sorted(members_of(family).items())),
             "",
             f"Run 'minirun {family} COMMAND --help' for more information on a command.",
         ]
@@ -71,7 +71,7 @@ def usage_line(verb: type[Verb], called: str) -> str:
     return f"Usage:  minirun {called}{options} {verb.usage}".rstrip()
 
 
-def _members(family: str) -> dict[str, str]:
+def members_of(family: str) -> dict[str, str]:
     """Words behind the family's name, with their lines."""
     found = {name: line for name, (_, line) in VERBS.items() if name.startswith(family + " ")}
     found |= {

@@ -86,7 +86,10 @@ class Verb:
     least: ClassVar[int] = 0  # words that are no flags
     most: ClassVar[int | None] = None
     interspersed: ClassVar[bool] = True  # False: flags end at the first word, the rest is the container's command
-    completes: ClassVar[str] = ""  # what its words name: containers, running, images, networks, volumes
+    # What its words name, in their order, for completion; the last goes for all that follow. containers, running,
+    # paused, stopped, removable, images, networks, volumes, objects, files, copied, one|of|several, or - for nothing.
+    completes: ClassVar[str] = ""
+    filterable: ClassVar[tuple[str, ...]] = ()  # keys of its --filter
 
     def __init__(self, called: str) -> None:
         self.called = called  # as it was typed: "container ls"
@@ -110,6 +113,17 @@ class Verb:
                     flag.attribute = attribute
                     found[flag.name] = flag
         return found
+
+    @classmethod
+    def flag_called(cls, name: str) -> Flag | None:
+        """By either of its long names."""
+        return next((flag for flag in cls.flags().values() if name in (flag.name, flag.also)), None)
+
+    @classmethod
+    def slot(cls, words: list[str]) -> tuple[Flag | None, list[str], set[str]]:
+        """Where one more word would go: (the flag whose value it is, the words before it, the flags given so far)."""
+        *before, (flag, _) = _Reader(cls.flags(), [*words, "next"], "").typed(cls.interspersed)
+        return flag, [word for one, word in before if one is None], {one.name for one, _ in before if one}
 
     def read(self, words: list[str]) -> bool:
         """Set the attributes. False when help is asked for."""

@@ -17,6 +17,15 @@ VERBS: dict[str, tuple[str, str]] = {
     "create": ("create:Create", "Create a new container"),
     "diff": ("diff:Diff", "Inspect changes to files or directories on a container's filesystem"),
     "export": ("export:Export", "Export a container's filesystem as a tar archive"),
+    "build": ("registry:Build", "Build an image from a Dockerfile (not supported)"),
+    "commit": ("commit:Commit", "Create a new image from a container's changes"),
+    "history": ("history:History", "Show the history of an image"),
+    "image prune": ("prune:PruneImages", "Remove unused images"),
+    "import": ("importing:Import", "Import the contents from a tarball to create a filesystem image"),
+    "pull": ("registry:Pull", "Download an image from a registry (not supported)"),
+    "push": ("registry:Push", "Upload an image to a registry (not supported)"),
+    "rmi": ("rmi:Rmi", "Remove one or more images"),
+    "tag": ("tag:Tag", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
     "inspect": ("inspect:Inspect", "Return low-level information on objects"),
     "kill": ("kill:Kill", "Kill one or more running containers"),
     "logs": ("logs:Logs", "Fetch the logs of a container"),
@@ -27,6 +36,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "rm": ("rm:Rm", "Remove one or more containers"),
     "start": ("start:Start", "Start one or more stopped containers"),
     "stop": ("stop:Stop", "Stop one or more running containers"),
+    "stats": ("stats:Stats", "Display a live stream of container(s) resource usage statistics"),
+    "top": ("top:Top", "Display the running processes of a container"),
+    "completion": ("completion:Completion", "Print the script that completes commands in a shell"),
+    "__complete": ("completion:Complete", "Answer the completion scripts"),
     "update": ("update:Update", "Update configuration of one or more containers"),
     "unpause": ("unpause:Unpause", "Unpause all processes within one or more containers"),
     "wait": ("wait:Wait", "Block until one or more containers stop, then print their exit codes"),
@@ -34,6 +47,13 @@ VERBS: dict[str, tuple[str, str]] = {
     "network inspect": ("network:Inspect", "Display detailed information on one or more networks"),
     "network ls": ("network:List", "List networks"),
     "network rm": ("network:Remove", "Remove one or more networks"),
+    "volume create": ("volume:Create", "Create a volume"),
+    "volume inspect": ("inspect:Inspect", "Display detailed information on one or more volumes"),
+    "volume ls": ("volume:List", "List volumes"),
+    "volume prune": ("volume:Prune", "Remove unused local volumes"),
+    "volume rm": ("volume:Remove", "Remove one or more volumes"),
+    "system df": ("system_df:SystemDf", "Show disk usage"),
+    "system prune": ("system_prune:SystemPrune", "Remove unused data"),
     "system start": ("system_start:SystemStart", "Start the containers that should run, after a boot"),
 }
 COMMON = ("run", "exec", "ps", "images", "version")
@@ -58,6 +78,10 @@ ALIASES = {
     "image rm": "rmi",
     "image remove": "rmi",
     "image import": "import",
+    "image build": "build",
+    "image history": "history",
+    "image pull": "pull",
+    "image push": "push",
     "image tag": "tag",
     "image inspect": "inspect",
     "system events": "events",
@@ -77,6 +101,11 @@ def split(words: list[str]) -> tuple[list[str], str, list[str]]:
         at += 2 if words[at] in GLOBAL_VALUES else 1
     spelling = words[at : at + 2] if at < len(words) and words[at] in FAMILIES else words[at : at + 1]
     return words[:at], " ".join(spelling), words[at + len(spelling) :]
+
+
+def is_shown(name: str) -> bool:
+    """Whether help lists it, and a shell offers it."""
+    return not name.startswith("__")
 
 
 def canonical(spelling: str) -> str:

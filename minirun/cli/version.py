@@ -1,10 +1,9 @@
 """minirun version."""
 
-import json
 import os
 
 from minirun import __version__
-from minirun.cli.format import compiled
+from minirun.cli.format import shower
 from minirun.cli.verb import Verb, value
 
 
@@ -24,7 +23,8 @@ class Version(Verb):
             "Arch": uname.machine,
         }
         if self.form:
-            print(json.dumps(found) if self.form == "json" else compiled(self.form)(found))
+            # Docker's has two halves. Here they are one program, and scripts that ask for either are answered.
+            print(shower(self.form)({**found, "Client": found, "Server": found}))
             return
         print(f"minirun version {__version__}")
         print(f" Python:  {found['Python']}")

@@ -19,7 +19,7 @@ from minirun.wire import ATTACH_SOCKET
 class Wait(Verb):
     usage = "CONTAINER [CONTAINER...]"
     least = 1
-    completes = "containers"
+    completes = "running"
 
     def run(self) -> int:
         """Connected to all before waiting for any: one with --rm can be asked only while it runs."""

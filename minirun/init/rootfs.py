@@ -4,11 +4,12 @@ import os
 import socket
 import stat
 
-from minirun.init import devices
+from minirun.init import devices, volumes
 from minirun.kernel.mounts import (
     NODEV,
     NOEXEC,
     NOSUID,
+    PROC_SUPER_MAGIC,
     RDONLY,
     Root,
     bind_mount,
@@ -25,7 +26,6 @@ from minirun.kernel.mounts import (
 )
 from minirun.plan import Plan
 
-_PROC_SUPER_MAGIC = 0x9FA0
 _SHM_SIZE = 64 << 20  # bytes
 _MASKED = [
     "asound",
@@ -53,6 +53,7 @@ def build(plan: Plan, ipc_of: int) -> None:
     it shares SysV IPC and /dev/shm with, or -1."""
     os.chdir(plan.root)
     here = f"containers/{plan.container}"
+    mounts = volumes.open_sources(plan.mounts)
     mounts_private()
     shm = tree_of_process(ipc_of, "dev/shm") if ipc_of >= 0 else -1
     overlay_mount(plan.lower, f"{here}/upper", f"{here}/work", f"{here}/rootfs")
@@ -61,14 +62,11 @@ def build(plan: Plan, ipc_of: int) -> None:
     _kernel_filesystems(root, plan)
     _shared_memory(root, plan, shm)
     devices.populate(root, plan.devices, plan.privileged)
+    volumes.attach(root, [one for one in mounts if volumes.covers_top(one)])
     for name in ("hosts", "hostname", "resolv.conf"):
         bind_mount(root, f"{here}/{name}", f"etc/{name}", root.file(f"etc/{name}"), NODEV)
     os.close(root.file(".dockerenv", 0o755))
-    for kind, source, target, read_only, options in plan.mounts:
-        if kind == "tmpfs":
-            filesystem_mount(root, target.lstrip("/"), root.directory(target), "tmpfs", options, NOSUID | NODEV)
-        else:
-            _volume(root, source, target, read_only)
+    volumes.attach(root, [one for one in mounts if not volumes.covers_top(one)])
     if not plan.unmasked:
         _covers(root, null)
     os.close(null)
@@ -90,7 +88,7 @@ def _kernel_filesystems(root: Root, plan: Plan) -> None:
     proc = root.real_directory("proc")
     filesystem_mount(root, "proc", proc, "proc", "", _LOCKED)
     check = root.open("proc", os.O_RDONLY | os.O_DIRECTORY, follow=False)
-    if filesystem_magic(check) != _PROC_SUPER_MAGIC:
+    if filesystem_magic(check) != PROC_SUPER_MAGIC:
         raise OSError("/proc of the container is not a proc file system")
     os.close(check)
     filesystem_mount(root, "sys", root.real_directory("sys"), "sysfs", "", _LOCKED | sealed)
@@ -127,12 +125,6 @@ def _cgroup(root: Root, sealed: int) -> None:
         filesystem_mount(root, "sys/fs/cgroup", target, "cgroup2", "", _LOCKED | sealed)
     except OSError:
         pass  # a kernel without cgroup v2: the container then sees none
-
-
-def _volume(root: Root, source: str, target: str, read_only: bool) -> None:
-    fd = root.directory(target) if os.path.isdir(source) else root.file(target)
-    attributes = NODEV | (RDONLY if read_only else 0)
-    bind_mount(root, source, target.lstrip("/"), fd, attributes, "ro" if read_only else "rw")
 
 
 def _covers(root: Root, null: int) -> None:

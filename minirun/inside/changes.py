@@ -12,7 +12,7 @@ from minirun.inside.walk import DIRECTORY, Place, is_opaque, is_whiteout, look, 
 
 ADDED, CHANGED, DELETED = "A", "C", "D"
 # What the runtime itself puts in, which Docker has in a layer of its own that no comparison shows.
-_OURS = ("/dev", "/proc", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/.dockerenv")
+OURS = ("/dev", "/proc", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/.dockerenv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class _Comparison:
     def _compare(self, place: Place, level: _Level, name: str) -> None:
         path = f"{level.path}/{name}"
         found = look(place.fd, name)
-        if found is None or path in _OURS:
+        if found is None or path in OURS:
             return
         below = _below(level.below, name)
         if is_whiteout(found):

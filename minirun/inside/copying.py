@@ -11,16 +11,16 @@ import errno
 import json
 import os
 import shutil
-import tarfile
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from minirun.errors import MinirunError
 from minirun.inside import places
+from minirun.inside.archive import pass_on
 from minirun.inside.jail import Tree, reading, writing
 from minirun.inside.pack import CHUNK, Packer
 from minirun.inside.places import Source, Target
-from minirun.inside.unpack import Manner, Unpacker, members
+from minirun.inside.unpack import Manner, Unpacker
 from minirun.inside.walk import DIRECTORY
 from minirun.kernel.mounts import filesystem_magic
 
@@ -73,7 +73,7 @@ def stream_in(side: Side, archive: bool, source: BinaryIO) -> int:
     """An archive, compressed or not, into a directory. It is written anew: the jail reads only what we wrote."""
     with writing(side.tree, lambda stream: _receive(side, stream, Manner(inside=True, archive=archive))) as stream:
         with Packer(stream) as packer:
-            _pass_on(source, packer)
+            pass_on(source, packer, "the archive on the standard input")
         return packer.size
 
 
@@ -91,15 +91,6 @@ def _check_output(path: str) -> None:
 
 def _ended() -> bytes:
     raise EOFError("the stream ended before it began")
-
-
-def _pass_on(source: BinaryIO, packer: Packer) -> None:
-    try:
-        with tarfile.open(fileobj=source, mode="r|*", bufsize=CHUNK) as tar:
-            for member in members(tar):
-                packer.pass_on(tar, member)
-    except (tarfile.TarError, EOFError) as error:
-        raise MinirunError(f"the archive on the standard input cannot be read: {error}") from error
 
 
 def _pack(packer: Packer, source: Source) -> int:
@@ -121,11 +112,8 @@ def _unpack(stream: BinaryIO, target: Target, manner: Manner) -> Unpacker:
 
 
 def _unpack_into(top: int, stream: BinaryIO, target: Target, manner: Manner) -> Unpacker:
-    with tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK) as tar:
-        unpacker = Unpacker(top, target.directory, manner)
-        unpacker.run(tar)
-    while stream.read(CHUNK):  # the padding behind the end mark: who wrote it shall not find the pipe closed
-        pass
+    unpacker = Unpacker(top, target.directory, manner)
+    unpacker.run_all(stream)
     return unpacker
 
 

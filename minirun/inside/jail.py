@@ -5,7 +5,8 @@ itself would see, also one that is put in place a moment later. From then on it 
 starts nothing (CVE-2019-14271: what it loaded would be the container's).
 
     running    chroot to /proc/PID/root: its mounts and volumes are seen
-    stopped    its layers, mounted where nobody else sees it
+    stopped    its layers and volumes, mounted where nobody else sees it
+    a layer    of an image that is being made: chroot
 """
 
 import fcntl
@@ -19,14 +20,27 @@ from pathlib import Path
 from typing import BinaryIO
 
 from minirun.errors import MinirunError, describe
-from minirun.image.store import image_layers
+from minirun.image.store import lower_of
+from minirun.init import volumes
 from minirun.instance import Instance
 from minirun.kernel import credentials, processes
 from minirun.kernel.capabilities import DEFAULT
-from minirun.kernel.mounts import mounts_unshare, overlay_mount, overlay_view, pivot_root, root_enter
+from minirun.kernel.mounts import (
+    NODEV,
+    Root,
+    directory_enter,
+    filesystem_mount,
+    mounts_unshare,
+    overlay_mount,
+    overlay_view,
+    pivot_root,
+    root_enter,
+)
 from minirun.model import ACTIVE, Container, Process, Status
+from minirun.plan import PlannedMount
+from minirun.planning import mounts_of
 
-Work = Callable[[BinaryIO], None]
+Work = Callable[[BinaryIO], object]
 _ENDED_EARLY = (BrokenPipeError, EOFError, tarfile.ReadError)
 
 # With these, tarfile would ask the C library for names of users, which loads what the tree's nsswitch.conf names.
@@ -42,6 +56,7 @@ class Tree:
     lower: str
     init: Process | None  # None: it is not running
     still_stopped: Callable[[], bool]
+    mounts: tuple[PlannedMount, ...] = ()
 
     @property
     def here(self) -> str:
@@ -49,11 +64,12 @@ class Tree:
 
 
 def tree_of(instance: Instance, container: Container) -> Tree:
-    lower = image_layers(instance, container.spec.image)
+    lower = lower_of(instance, container.spec)
     if container.status in ACTIVE and container.status is not Status.RUNNING:
         raise MinirunError(f"container {container.name} is {container.status}", "wait until it runs, or stop it")
     init = container.init if container.status is Status.RUNNING else None
-    return Tree(instance.root, container.id, lower, init, lambda: _is_stopped(instance, container.id))
+    mounts = () if init else mounts_of(instance, container.spec)
+    return Tree(instance.root, container.id, lower, init, lambda: _is_stopped(instance, container.id), mounts)
 
 
 def _is_stopped(instance: Instance, container_id: str) -> bool:
@@ -62,16 +78,27 @@ def _is_stopped(instance: Instance, container_id: str) -> bool:
 
 
 @contextmanager
-def reading(tree: Tree, work: Work) -> Iterator[BinaryIO]:
-    """What `work` writes inside the tree. Its failure is raised here, when the block ends."""
-    with _child(tree, work, writes=False) as stream:
+def reading(tree: Tree, work: Work, keep: tuple[int, ...] = ()) -> Iterator[BinaryIO]:
+    """What `work` writes inside the tree. Its failure is raised here, when the block ends. `keep`: descriptors that it
+    needs besides."""
+    with _child(lambda: _enter(tree, False), work, writes=False, keep=keep) as stream:
         yield stream
 
 
 @contextmanager
 def writing(tree: Tree, work: Work) -> Iterator[BinaryIO]:
     """What is written here, `work` reads inside the tree, which it may change."""
-    with _alone(tree), _child(tree, work, writes=True) as stream:
+    with _alone(tree), _child(lambda: _enter(tree, True), work, writes=True) as stream:
+        yield stream
+
+
+@contextmanager
+def filling(layer: Path, work: Work, capabilities: tuple[str, ...] = ()) -> Iterator[BinaryIO]:
+    """What is written here, `work` reads inside a layer that is being made. `capabilities` are those that it needs
+    beside a container's."""
+    with _child(
+        lambda: directory_enter(str(layer)), work, writes=True, capabilities=(*DEFAULT, *capabilities)
+    ) as stream:
         yield stream
 
 
@@ -91,11 +118,17 @@ def _alone(tree: Tree) -> Iterator[None]:
 
 
 @contextmanager
-def _child(tree: Tree, work: Work, writes: bool) -> Iterator[BinaryIO]:
+def _child(
+    enter: Callable[[], None],
+    work: Work,
+    writes: bool,
+    capabilities: tuple[str, ...] = tuple(DEFAULT),
+    keep: tuple[int, ...] = (),
+) -> Iterator[BinaryIO]:
     data, word = os.pipe(), os.pipe()
     theirs, ours = data if writes else data[::-1]
     pid = processes.fork(
-        lambda: _live(tree, work, theirs, word[1], writes),
+        lambda: _live(lambda: _settle(enter, capabilities), work, theirs, word[1], writes, keep),
         lambda error: _say(word[1], error),
     )
     os.close(theirs)
@@ -123,24 +156,32 @@ def _last_words(pid: int, word: int, finished: bool) -> str:
     return said
 
 
-def _live(tree: Tree, work: Work, data: int, word: int, writes: bool) -> int:
+def _live(settle: Callable[[], None], work: Work, data: int, word: int, writes: bool, keep: tuple[int, ...]) -> int:
     """The child's life."""
-    processes.close_from(3, (data, word))
+    processes.close_from(3, (data, word, *keep))
     credentials.hide_from_ptrace()
-    if tree.init is not None:
-        _enter_running(tree.init)
-    else:
-        _enter_stopped(tree, writes)
-    # No more rights than the container has: a link below /proc to what only the host's root may see stays shut.
-    credentials.drop_capabilities(DEFAULT)
-    credentials.become(0, 0, [])
-    os.umask(0)
+    settle()
     for finders in (sys.meta_path, sys.path_hooks, sys.path):
         finders.clear()
     sys.unraisablehook = lambda _: None  # it would print a traceback, and open the source files that this names
     with open(data, "rb" if writes else "wb") as stream:
         work(stream)
     return 0
+
+
+def _settle(enter: Callable[[], None], capabilities: tuple[str, ...]) -> None:
+    enter()
+    # No more rights than the container has: a link below /proc to what only the host's root may see stays shut.
+    credentials.drop_capabilities(capabilities)
+    credentials.become(0, 0, [])
+    os.umask(0)
+
+
+def _enter(tree: Tree, writes: bool) -> None:
+    if tree.init is not None:
+        _enter_running(tree.init)
+    else:
+        _enter_stopped(tree, writes)
 
 
 def _enter_running(init: Process) -> None:
@@ -159,11 +200,28 @@ def _enter_stopped(tree: Tree, writes: bool) -> None:
     os.chdir(tree.root)
     mounts_unshare()
     upper, rootfs = f"{tree.here}/upper", f"{tree.here}/rootfs"
+    binds = [mount for mount in tree.mounts if mount[0] == "bind"]
+    opened = volumes.open_sources(binds)
     if writes:
         overlay_mount(tree.lower, upper, f"{tree.here}/work", rootfs)
+    elif binds:
+        rootfs = _view_with_places(f"{upper}:{tree.lower}", rootfs)
     else:
         overlay_view(f"{upper}:{tree.lower}", rootfs)
+    volumes.attach(Root(rootfs), opened)
     pivot_root(rootfs)
+
+
+def _view_with_places(layers: str, rootfs: str) -> str:
+    """To look at, with a layer on top that is gone afterwards: for the places of volumes in a tree that has none yet,
+    because it was never started."""
+    root = Root(rootfs)
+    filesystem_mount(root, ".", os.dup(root.fd), "tmpfs", "mode=700", NODEV)
+    for name in ("upper", "work", "rootfs"):
+        os.mkdir(f"{rootfs}/{name}", 0o755)
+    overlay_mount(layers, f"{rootfs}/upper", f"{rootfs}/work", f"{rootfs}/rootfs")
+    os.close(root.fd)
+    return f"{rootfs}/rootfs"
 
 
 def _say(word: int, error: BaseException) -> None:

@@ -4,13 +4,14 @@ import os
 import stat
 import tarfile
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
-from minirun.inside.walk import DIRECTORY, Place, identity, look, names_in, xattr
+from minirun.inside.walk import DIRECTORY, OPAQUE, Place, identity, look, names_in, xattr
 from minirun.kernel.mounts import filesystem_magic, is_mount_point
 
 CAPABILITY = "security.capability"
-CAPABILITY_HEADER = f"SCHILY.xattr.{CAPABILITY}"  # as GNU tar, bsdtar and Go's archive/tar have it
+XATTR_HEADER = "SCHILY.xattr."  # as GNU tar, bsdtar and Go's archive/tar have it
+CAPABILITY_HEADER = XATTR_HEADER + CAPABILITY
 CHUNK = 1 << 16
 END_SIZE = 2 * tarfile.BLOCKSIZE  # the end mark, without the padding that tarfile puts behind it
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # a FIFO there must not hold us
@@ -34,10 +35,22 @@ class _Level:
 
 class Packer:
     """Writes entries to a stream. `contained`: what the runtime mounted (/proc, /sys, /dev) is left empty;
-    `one_mount`: whatever is mounted in the tree is."""
+    `one_mount`: whatever is mounted in the tree is. `layer`: a container's own layer, as its mount does not show it:
+    with whiteouts and marks, and without the names in `skip`."""
 
-    def __init__(self, stream: BinaryIO, contained: bool = False, one_mount: bool = False) -> None:
-        self.tar = tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT, bufsize=CHUNK)  # noqa: SIM115
+    def __init__(
+        self,
+        stream: "Writable",
+        contained: bool = False,
+        one_mount: bool = False,
+        layer: bool = False,
+        skip: frozenset[str] = frozenset(),
+    ) -> None:
+        self.tar = tarfile.open(  # noqa: SIM115
+            fileobj=cast(BinaryIO, stream), mode="w|", format=tarfile.PAX_FORMAT, bufsize=CHUNK
+        )
+        self._layer = layer
+        self._skip = skip
         self.size = END_SIZE
         self._one_mount = one_mount
         self._contained = contained or one_mount
@@ -72,9 +85,10 @@ class Packer:
                         place.up()
                     continue
                 name = levels[-1].names.pop()
-                child = self._put(place.fd, name, os.path.join(levels[-1].stored, name))
+                path = os.path.join(levels[-1].stored, name)
+                child = self._put(place.fd, name, path) if path not in self._skip else None
                 if child is not None:
-                    levels.append(_Level(os.path.join(levels[-1].stored, name), names_in(child)))
+                    levels.append(_Level(path, names_in(child)))
                     place.down(child)
         finally:
             place.close()
@@ -120,7 +134,10 @@ class Packer:
 
     def _add_directory(self, fd: int, stored: str, mounted: bool) -> int | None:
         found = os.fstat(fd)
-        self._add(_info(stored, found, tarfile.DIRTYPE))
+        info = _info(stored, found, tarfile.DIRTYPE)
+        if self._layer:
+            info.pax_headers = self._xattrs(fd)
+        self._add(info)
         runtime = mounted and (filesystem_magic(fd) in _KERNEL_FILESYSTEMS or identity(found) == self._devices)
         if runtime:
             os.close(fd)
@@ -144,12 +161,15 @@ class Packer:
             if first != stored:
                 info.type, info.linkname, info.size = tarfile.LNKTYPE, first, 0
                 return self._add(info)
-            capability = xattr(fd, CAPABILITY)
-            if capability:
-                info.pax_headers = {CAPABILITY_HEADER: capability.decode("utf-8", "surrogateescape")}
+            info.pax_headers = self._xattrs(fd)
             self._add(info, _Exactly(fd))
         finally:
             os.close(fd)
+
+    def _xattrs(self, fd: int) -> dict[str, str]:
+        names = [name for name in os.listxattr(fd) if _is_kept(name)] if self._layer else [CAPABILITY]
+        found = {name: value for name in names if (value := xattr(fd, name))}
+        return {XATTR_HEADER + name: value.decode("utf-8", "surrogateescape") for name, value in found.items()}
 
     def _add_special(self, stored: str, found: os.stat_result) -> None:
         kinds = {stat.S_IFCHR: tarfile.CHRTYPE, stat.S_IFBLK: tarfile.BLKTYPE, stat.S_IFIFO: tarfile.FIFOTYPE}
@@ -171,6 +191,15 @@ def entry_size(info: tarfile.TarInfo) -> int:
 def forget(tar: tarfile.TarFile) -> None:
     """The entries so far: it keeps each, and an archive may have millions."""
     vars(tar)["members"].clear()
+
+
+def _is_kept(name: str) -> bool:
+    """Of a layer. What else an overlay notes (origin, impure, nlink) is true of the layer where it stands, only."""
+    return name in (CAPABILITY, OPAQUE) or name.startswith(("user.", "system.posix_acl_"))
+
+
+class Writable(Protocol):
+    def write(self, data: bytes, /) -> int: ...
 
 
 class _Readable(Protocol):

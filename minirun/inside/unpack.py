@@ -11,10 +11,10 @@ import stat
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, BinaryIO
 
 from minirun.errors import MinirunError
-from minirun.inside.pack import CAPABILITY, CAPABILITY_HEADER, CHUNK, END_SIZE, entry_size, forget
+from minirun.inside.pack import CAPABILITY, CHUNK, END_SIZE, XATTR_HEADER, entry_size, forget
 from minirun.inside.walk import look
 
 _ZEROS = bytes(CHUNK)
@@ -30,6 +30,7 @@ class Manner:
     archive: bool = False  # -a: the numbers of user and group are kept
     rename: str = ""  # a new name for what is at the top of the archive
     contents: bool = False  # its top is "." and has no name
+    layer: bool = False  # with the marks of an overlay's layer, which nobody but minirun may write
 
 
 class Unpacker:
@@ -44,6 +45,12 @@ class Unpacker:
         self._at: list[str] = []
         self._here = os.dup(top)
         self._times: list[tuple[list[str], float]] = []
+
+    def run_all(self, stream: BinaryIO) -> None:
+        with tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK) as tar:
+            self.run(tar)
+        while stream.read(CHUNK):  # the padding behind the end mark: who wrote it shall not find the pipe closed
+            pass
 
     def run(self, tar: tarfile.TarFile) -> None:
         for member in members(tar):
@@ -113,6 +120,8 @@ class Unpacker:
             if self.manner.archive:
                 os.fchown(fd, member.uid, member.gid)
             os.fchmod(fd, self._mode(member))
+            if self.manner.layer:
+                self._set_xattrs(fd, member)
         finally:
             os.close(fd)
 
@@ -125,12 +134,16 @@ class Unpacker:
             if self.manner.archive:
                 os.fchown(fd, member.uid, member.gid)
             os.fchmod(fd, self._mode(member))  # after the owner, whose change takes the set-id bits away
-            capability = member.pax_headers.get(CAPABILITY_HEADER, "")
-            if capability and self.manner.inside:
-                os.setxattr(fd, CAPABILITY, capability.encode("utf-8", "surrogateescape"))
+            self._set_xattrs(fd, member)
             os.utime(fd, (member.mtime, member.mtime))
         finally:
             os.close(fd)
+
+    def _set_xattrs(self, fd: int, member: tarfile.TarInfo) -> None:
+        for header, text in member.pax_headers.items():
+            name = header.removeprefix(XATTR_HEADER)
+            if name != header and (name == CAPABILITY or self.manner.layer) and self.manner.inside:
+                os.setxattr(fd, name, text.encode("utf-8", "surrogateescape"))
 
     def _put_link(self, member: tarfile.TarInfo, directory: int, name: str) -> None:
         """Only to what is in the directory to unpack into, and never through a symlink."""

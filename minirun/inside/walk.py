@@ -4,6 +4,7 @@ import os
 import stat
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+OPAQUE = "trusted.overlay.opaque"
 
 
 class Place:
@@ -58,7 +59,7 @@ def is_whiteout(found: os.stat_result) -> bool:
 
 def is_opaque(directory: int | str) -> bool:
     """Whether a directory of a layer hides what the layers below have at its place."""
-    return xattr(directory, "trusted.overlay.opaque") == b"y"
+    return xattr(directory, OPAQUE) == b"y"
 
 
 def xattr(file: int | str, name: str) -> bytes:

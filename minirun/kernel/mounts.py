@@ -23,8 +23,10 @@ NOSUID, NODEV, NOEXEC, RDONLY = (
     lib.MOUNT_ATTR_RDONLY,
 )
 
+PROC_SUPER_MAGIC = lib.PROC_SUPER_MAGIC
 _MOST_LINKS = 40  # as the kernel's own walk
 _RESOLVE_NO_XDEV = 0x01
+_MS_RDONLY, _MS_NODEV = 1, 4  # mount(2)
 
 
 class Root:
@@ -120,14 +122,13 @@ def mounts_private() -> None:
     os.chdir(place)
 
 
-@shell("mount -t overlay overlay -o nodev,lowerdir={lower},upperdir={upper},workdir={work} {target}")
+@shell("mount -t overlay overlay -o nodev,lowerdir={lower},upperdir={upper},workdir={work},... {target}")
 def overlay_mount(lower: str, upper: str, work: str, target: str) -> None:
     """Paths are relative to the working directory, so the container's mountinfo tells nothing of the host's.
 
     nodev: a device node that the container makes (it has CAP_MKNOD, as under Docker) can never be opened.
     """
-    mount = _filesystem("overlay", {"lowerdir": lower, "upperdir": upper, "workdir": work}, NODEV)
-    _move(mount, lib.AT_FDCWD, target)
+    _overlay(f"lowerdir={lower},upperdir={upper},workdir={work}", _MS_NODEV, target)
 
 
 @shell("mount -t {kind} -o {options} {kind} {root}/{target}")
@@ -246,7 +247,7 @@ def _to_namespace_root() -> None:
 def overlay_view(layers: str, target: str) -> None:
     """Layers (topmost first, joined by colons) as one tree to look at. It takes no upper directory, so it may stand
     beside the writable mount of the same layers, which must be the only one of its kind."""
-    _move(_filesystem("overlay", {"lowerdir": layers}, NODEV | RDONLY), lib.AT_FDCWD, target)
+    _overlay(f"lowerdir={layers}", _MS_NODEV | _MS_RDONLY, target)
 
 
 @shell("unshare --mount --propagation private")
@@ -262,6 +263,12 @@ def root_enter(fd: int, pid: int) -> None:
     os.fchdir(fd)
     os.chroot(".")
     os.close(fd)
+
+
+@shell("chroot {path}")
+def directory_enter(path: str) -> None:
+    os.chroot(path)
+    os.chdir("/")
 
 
 def is_mount_point(directory: int, name: str) -> bool:
@@ -322,6 +329,18 @@ def _cover(root: Root, path: str) -> Iterator[int | None]:
         yield fd
     finally:
         os.close(fd)
+
+
+def _overlay(layers: str, flags: int, target: str) -> None:
+    """By mount(2): fsconfig(2) takes 255 bytes of layers, but for kernels from 6.5 on; this takes a page of them.
+
+    A layer must mean the same in the next image: so nothing of what a kernel may be set to note in it beside whiteouts
+    and opaque directories.
+    """
+    options = f"{layers},redirect_dir=off,metacopy=off,index=off".encode()
+    if len(options) >= os.sysconf("SC_PAGE_SIZE"):  # the kernel would cut it off without a word
+        raise OSError(errno.E2BIG, "the names of the layers are longer than a page", target)
+    check(lib.sys_mount(b"overlay", os.fsencode(target), b"overlay", flags, options), target)
 
 
 def _filesystem(kind: str, options: dict[str, str], attributes: int) -> int:

@@ -1,7 +1,15 @@
 """What a container uses: from the groups that it has, and where no controller counts for it, from /proc.
 
-On a hybrid host a container without limits has its v2 group alone. That counts its CPU time, without any controller;
-memory and tasks are then summed up over its processes.
+On a hybrid host a container without limits has its v2 group alone, which counts CPU time without any controller.
+
+figure   from the groups, the first that knows it             without: summed over the container's processes
+CPU      v2 cpu.stat, v1 cpuacct.usage                         user and system time, of children that have ended too
+memory   memory.current or usage_in_bytes, less inactive_file  PSS: its share of what it shares; no page cache, no tmpfs
+limit    memory.max or limit_in_bytes, at most the host's      the host's memory
+pids     pids.current                                          threads
+block    v2 io.stat, v1 blkio                                  /proc/PID/io, of children that have ended too
+
+What an ended process used that was nobody's child within (the first of an `exec`) is missing in the sums.
 """
 
 import os
@@ -11,9 +19,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from minirun.kernel.controllers import members
+from minirun.kernel.procfs import TICKS
 
 T = TypeVar("T")
-_TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+_TICK_NS = 1_000_000_000 // TICKS
 
 
 @dataclass(frozen=True)
@@ -30,12 +39,15 @@ class Usage:
     block_write: int | None
 
 
-def usage(paths: Sequence[Path]) -> Usage:
-    """Of the groups of one container, in any order: each figure comes from the first group that knows it."""
-    pids = next((found for path in paths if (found := members(path))), [])
+def usage(paths: Sequence[Path], others: Sequence[int] = ()) -> Usage:
+    """Of the groups of one container, in any order: each figure comes from the first group that knows it.
+
+    `others`: its processes, for where it has no group.
+    """
+    pids: Sequence[int] = next((found for path in paths if (found := members(path))), others)
     system, cpus = _system_cpu()
     cpu, memory = _first(paths, _group_cpu), _first(paths, _group_memory)
-    tasks, block = _first(paths, _group_tasks), _first(paths, _group_block)
+    tasks, block = _first(paths, _group_tasks), _first(paths, _group_block) or _processes_block(pids)
     host = _memory_total()
     return Usage(
         cpu_ns=sum(map(_process_cpu, pids)) if cpu is None else cpu,
@@ -124,6 +136,15 @@ def _process_memory(pid: int) -> int:
         return share * 1024
     pages = (_text(Path(f"/proc/{pid}/statm")) or "0 0").split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _processes_block(pids: Sequence[int]) -> tuple[int, int] | None:
+    """Bytes that really went to and from devices (proc_pid_io(5)); not every kernel keeps these."""
+    counts = [_keyed(Path(f"/proc/{pid}/io"), ":") for pid in pids]
+    known = [count for count in counts if "read_bytes" in count]
+    if not known:
+        return None
+    return sum(count["read_bytes"] for count in known), sum(count["write_bytes"] for count in known)
 
 
 def _stat(pid: int) -> list[str]:

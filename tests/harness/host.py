@@ -105,6 +105,16 @@ class Host:
     def minirun(self, *words: str, **kwargs: Any) -> Any:
         return self.run([MINIRUN, *words], **kwargs)
 
+    def image(self, name: str, script: str, *words: str) -> None:
+        """An image of busybox's files, after `script` has run where they are; `words` are flags of import."""
+        self.sh(
+            "rm -rf /run/tree; mkdir /run/tree && cd /run/tree &&"
+            f' "{MINIRUN}" create --name tree-of busybox >/dev/null &&'
+            f' "{MINIRUN}" export tree-of | tar -xp && "{MINIRUN}" rm tree-of >/dev/null && {{ {script}; }} &&'
+            " tar -cf /run/tree.tar ."
+        )
+        self.minirun("import", *words, "/run/tree.tar", name)
+
     def neighbour(self, index: int = 0, default_route: bool = False) -> "Neighbour":
         return Neighbour(self, index, default_route)
 

@@ -1,0 +1,59 @@
+"""commit: what a container has changed becomes a layer, and what it was given becomes the new image's configuration."""
+
+from minirun.describe_config import health
+from minirun.image import records
+from minirun.image.building import add_image
+from minirun.image.changes import apply
+from minirun.image.records import Config, Image
+from minirun.instance import Instance
+from minirun.model import Container
+
+
+def commit(
+    instance: Instance, container: Container, reference: str, changes: tuple[str, ...], author: str, comment: str
+) -> Image:
+    from minirun.inside.layers import copy_layer
+
+    base = image_of(instance, container)
+    config = apply(config_of(container, base), changes)
+    upper = instance.container_dir(container.id) / "upper"
+    return add_image(
+        instance,
+        lambda layer: copy_layer(upper, layer),
+        {
+            "config": config,
+            "architecture": base.details.get("architecture", ""),
+            "parent": base.id,
+            "author": author,
+            "comment": comment,
+        },
+        {"created_by": " ".join(container.spec.argv), "comment": comment},
+        reference,
+        base,
+    )
+
+
+def image_of(instance: Instance, container: Container) -> Image:
+    from minirun.image.store import image_to_run
+
+    found = records.by_id(instance.store, container.spec.image_id)
+    return found or image_to_run(instance, container.spec.image)
+
+
+def config_of(container: Container, base: Image) -> Config:
+    """The container's, as Docker has it: its image's with all that was said at create, also the command."""
+    spec = container.spec
+    exposed = dict.fromkeys((*spec.expose, *(f"{port.container_port}/{port.protocol}" for port in spec.ports)))
+    config: Config = {
+        "Env": [f"{key}={value}" for key, value in spec.env],
+        "Cmd": list(spec.argv[len(spec.entrypoint) :]),
+        "Entrypoint": list(spec.entrypoint),
+        "WorkingDir": spec.workdir if spec.workdir != "/" else base.config.get("WorkingDir", ""),
+        "User": spec.user,
+        "Labels": dict(spec.labels),
+        "ExposedPorts": {port: {} for port in exposed},
+        "Volumes": base.config.get("Volumes", {}),
+        "Healthcheck": health(spec.health) if spec.health else {},
+        "StopSignal": spec.stop_signal,
+    }
+    return {name: value for name, value in config.items() if value}  # type: ignore[return-value]

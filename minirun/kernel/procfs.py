@@ -1,0 +1,146 @@
+"""What /proc says of one process (proc_pid_stat(5), proc_pid_status(5)). Names and arguments are the process's own
+words: bytes that are no text arrive as \\xNN, and control characters as they are."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")  # a second
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_LONGEST = 128 * 1024  # bytes of a command line; the kernel would give as much as the process cares to show
+
+
+@dataclass(frozen=True)
+class ProcessStatus:
+    pid: int
+    name: str  # as the kernel calls it: 15 bytes
+    arguments: str  # "" of kernel threads and zombies
+    state: str  # R, S, D, Z, T ...
+    parent: int
+    group: int
+    session: int
+    terminal: int  # device number, 0: none
+    foreground: int  # process group that has the terminal
+    cpu: float  # seconds used by itself
+    nice: int
+    priority: int
+    threads: int
+    started: float  # seconds after boot
+    virtual: int  # bytes
+    resident: int  # bytes
+    locked: bool  # has pages locked in memory
+    processor: int
+    user: int  # real
+    effective_user: int
+    real_group: int
+    effective_group: int
+
+
+@dataclass(frozen=True)
+class HostClock:
+    """What the figures of processes are held against."""
+
+    uptime: float  # seconds
+    booted: float  # seconds since the epoch
+    memory: int  # bytes
+
+
+def host_clock() -> HostClock:
+    lines = dict(line.split(" ", 1) for line in Path("/proc/stat").read_text().splitlines())
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    return HostClock(uptime, float(lines["btime"]), _PAGE * os.sysconf("SC_PHYS_PAGES"))
+
+
+def process_status(pid: int) -> ProcessStatus | None:
+    """None when it is gone."""
+    try:
+        line = Path(f"/proc/{pid}/stat").read_bytes()
+        status = dict(_status_lines(Path(f"/proc/{pid}/status").read_bytes()))
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            arguments = file.read(_LONGEST)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    name = line[line.index(b"(") + 1 : line.rindex(b")")]
+    # From the state on: field N of the manual page is fields[N - 3].
+    fields = line[line.rindex(b")") + 2 :].split()
+    users, groups = status[b"Uid"].split(), status[b"Gid"].split()
+    return ProcessStatus(
+        pid=pid,
+        name=_text(name),
+        arguments=_text(arguments.rstrip(b"\0").replace(b"\0", b" ")),
+        state=fields[0].decode(),
+        parent=int(fields[1]),
+        group=int(fields[2]),
+        session=int(fields[3]),
+        terminal=int(fields[4]),
+        foreground=int(fields[5]),
+        cpu=(int(fields[11]) + int(fields[12])) / TICKS,
+        priority=int(fields[15]),
+        nice=int(fields[16]),
+        threads=int(fields[17]),
+        started=int(fields[19]) / TICKS,
+        virtual=int(fields[20]),
+        # Not of stat: that figure is summed up lazily, and may be some hundred kilobytes behind.
+        resident=int(status.get(b"VmRSS", b"0 kB").split()[0]) * 1024,
+        processor=int(fields[36]),
+        locked=status.get(b"VmLck", b"0 kB").split()[0] != b"0",
+        user=int(users[0]),
+        effective_user=int(users[1]),
+        real_group=int(groups[0]),
+        effective_group=int(groups[1]),
+    )
+
+
+def terminal_name(number: int) -> str:
+    """As ps shows it: pts/3, tty1, or ? for none (major numbers of linux/Documentation/admin-guide/devices.txt).
+
+    Guessed from the number, as ps does where it finds no such node: the container's /dev/pts is not the host's.
+    """
+    major, minor = os.major(number), os.minor(number)
+    if 136 <= major <= 143:
+        return f"pts/{minor + (major - 136) * 256}"
+    if major == 4:
+        return f"tty{minor}" if minor < 64 else f"ttyS{minor - 64}"
+    return "?" if number == 0 else f"{major}:{minor}"
+
+
+def namespace_members(pid: int) -> list[int]:
+    """Every process in the pid namespace of `pid`: for hosts where no group holds them together."""
+    try:
+        wanted = _namespace(pid)
+    except OSError:
+        return []
+    found = []
+    for name in os.listdir("/proc"):
+        try:
+            if name.isdigit() and _namespace(int(name)) == wanted:
+                found.append(int(name))
+        except OSError:
+            continue  # gone meanwhile
+    return found
+
+
+def traffic(pid: int) -> tuple[int, int]:
+    """Bytes received and sent by the links of its network namespace, but for loopback. Gone: none."""
+    try:
+        lines = Path(f"/proc/{pid}/net/dev").read_text().splitlines()[2:]
+    except OSError:
+        return 0, 0
+    counts = [text.split() for name, _, text in (line.partition(":") for line in lines) if name.strip() != "lo"]
+    return sum(int(count[0]) for count in counts), sum(int(count[8]) for count in counts)
+
+
+def _namespace(pid: int) -> tuple[int, int]:
+    found = os.stat(f"/proc/{pid}/ns/pid")
+    return found.st_dev, found.st_ino
+
+
+def _status_lines(text: bytes) -> Iterator[tuple[bytes, bytes]]:
+    for line in text.splitlines():
+        key, _, value = line.partition(b":")
+        yield key, value
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="backslashreplace")

@@ -1,0 +1,73 @@
+"""Mounts that are attached to nothing yet: copied from where they are, given their attributes, then put in place
+(open_tree(2), mount_setattr(2); mounts.tree_attach)."""
+
+import os
+from pathlib import Path
+
+from minirun.kernel._sys import lib
+from minirun.kernel.errno import check
+from minirun.kernel.mounts import Root
+from minirun.kernel.seam import shell
+
+_PROPAGATION = {"private": lib.MS_PRIVATE, "slave": lib.MS_SLAVE, "shared": lib.MS_SHARED}
+
+
+@shell("mount --rbind {source} ...  # as a detached copy")
+def tree_copy(source: str, recursive: bool = True) -> int:
+    """A copy of the tree at a host path, with all that is mounted in it, or without."""
+    return _copy(lib.AT_FDCWD, os.fsencode(source), recursive, source)
+
+
+@shell("mount --rbind {source}/{below} ...  # as a detached copy")
+def tree_copy_below(source: str, below: str) -> int:
+    """A copy of a part of a tree whose owner may be hostile: no symlink in it leads out."""
+    root = Root(source)
+    try:
+        found = root.open(below)
+        try:
+            return _copy(found, b"", True, f"{source}/{below}")
+        finally:
+            os.close(found)
+    finally:
+        os.close(root.fd)
+
+
+@shell("mount -o remount,bind,... {shown}")
+def tree_attributes(tree: int, attributes: int, recursive: bool, shown: str) -> None:
+    if attributes:
+        check(lib.sys_mount_setattr(tree, b"", _flags(recursive), attributes, 0), shown)
+
+
+@shell("mount --make-{mode} {shown}")
+def tree_propagation(tree: int, mode: str, shown: str) -> None:
+    """`rslave` and the like: with an r also for what is mounted in it (mount_namespaces(7))."""
+    kind = mode.removeprefix("r")
+    check(lib.sys_mount_propagate(tree, _flags(kind != mode), _PROPAGATION[kind]), shown)
+
+
+def propagation_of(path: str) -> tuple[str, set[str]]:
+    """(the mount that a path is on, those of `shared` and `slave` that it is)."""
+    real, best, found = os.path.realpath(path), "", set[str]()
+    for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
+        fields = line.split(" ")
+        place = _unescape(fields[4])
+        inside = real == place or real.startswith(place.rstrip("/") + "/")
+        if inside and len(place) >= len(best):  # of several at one place the last is on top
+            tags = fields[6 : fields.index("-")]
+            best, found = place, {"slave" if tag.startswith("master:") else tag.partition(":")[0] for tag in tags}
+    return best or "/", found
+
+
+def _unescape(text: str) -> str:
+    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(code, char)
+    return text
+
+
+def _copy(directory: int, path: bytes, recursive: bool, shown: str) -> int:
+    flags = lib.OPEN_TREE_CLONE | (lib.AT_RECURSIVE if recursive else 0) | (0 if path else lib.AT_EMPTY_PATH)
+    return check(lib.sys_open_tree(directory, path, flags), shown)
+
+
+def _flags(recursive: bool) -> int:
+    return int(lib.AT_EMPTY_PATH | (lib.AT_RECURSIVE if recursive else 0))
