@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from dataclasses import replace
+from functools import partial
 
 from minirun.errors import MinirunError
 from minirun.instance import Instance
@@ -13,6 +14,7 @@ from minirun.kernel import freezer, processes
 from minirun.kernel.sockets import control_connect
 from minirun.lifecycle import KILLED, MONITOR_LOST, delete, finish, is_same, is_tended, tell
 from minirun.model import ACTIVE, Container, Process, Status
+from minirun.reserve import spending
 from minirun.signals import parse_signal
 from minirun.wire import ATTACH_SOCKET, Kind, frame
 
@@ -100,7 +102,8 @@ def _wish_its_end(instance: Instance, container: Container) -> Container:
     before is seen. One that others have just started again is not yet one that can be ended."""
     while True:
         container = past_its_start(instance, container)
-        instance.store.set_values(container.id, stop_requested=1)
+        wish = partial(instance.store.set_values, container.id, stop_requested=1)
+        spending(instance.root, wish)
         current = instance.store.container(container.id)
         if current is None or not _is_starting(current):
             return current or container
