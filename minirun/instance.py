@@ -5,9 +5,11 @@ carries a tag made from the root's path, but for the default root, whose names a
 """
 
 import os
+import sqlite3
 import zlib
 from pathlib import Path
 
+from minirun.reserve import keep, spending
 from minirun.store import Store
 
 DEFAULT_ROOT = Path("/var/lib/minirun")
@@ -22,7 +24,13 @@ class Instance:
     def __init__(self, root: Path | None = None) -> None:
         self.root = state_root(root)
         self.tag = "" if self.root == DEFAULT_ROOT else f"{zlib.crc32(os.fsencode(self.root)):08x}"
-        self.store = Store(self.root)
+        try:
+            self.store = spending(self.root, lambda: Store(self.root))
+        except sqlite3.Error as error:
+            from minirun.trouble import of_database
+
+            raise of_database(error, self.root) from error
+        keep(self.root)
 
     @property
     def table(self) -> str:

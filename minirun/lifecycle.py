@@ -17,6 +17,7 @@ from minirun.instance import Instance
 from minirun.kernel import cgroups, controllers, processes
 from minirun.model import ACTIVE, Container, Process, Status
 from minirun.network import sandbox
+from minirun.reserve import spending
 from minirun.store import Store
 
 KILLED = 137
@@ -31,7 +32,7 @@ def finish(
     with _alone(instance, container_id):
         container = instance.store.container(container_id)
         if container is not None and is_same(container.monitor, monitor):
-            _finish(instance, container_id, code, error, remove)
+            spending(instance.root, lambda: _finish(instance, container_id, code, error, remove))
 
 
 @contextmanager
@@ -78,7 +79,8 @@ def delete(instance: Instance, container: Container, volumes: bool) -> bool:
     """Files, then record: a crash in between leaves the record, from which the files are removed again. `volumes`:
     those that had no name, too. False when it has been started again, or is gone."""
     removable = (Status.CREATED, Status.EXITED, Status.REMOVING)
-    if not instance.store.move_status(container.id, removable, Status.REMOVING):
+    store, container_id = instance.store, container.id
+    if not spending(instance.root, lambda: store.move_status(container_id, removable, Status.REMOVING)):
         return False
     if volumes and not container.spec.auto_remove:  # whoever has to finish this knows what was wanted
         instance.store.set_spec(container.id, replace(container.spec, auto_remove=True))

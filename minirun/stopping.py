@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from dataclasses import replace
+from functools import partial
 
 from minirun.errors import MinirunError
 from minirun.instance import Instance
@@ -13,6 +14,7 @@ from minirun.kernel import freezer, processes
 from minirun.kernel.sockets import control_connect
 from minirun.lifecycle import KILLED, MONITOR_LOST, delete, finish, is_same, is_tended, tell
 from minirun.model import ACTIVE, Container, Process, Status
+from minirun.reserve import spending
 from minirun.signals import parse_signal
 from minirun.wire import ATTACH_SOCKET, Kind, frame
 
@@ -53,11 +55,7 @@ def stop(instance: Instance, container: Container, number: int | None, patience:
     """The stop signal, then after `patience` seconds (None: for ever) SIGKILL; returns when all is taken back."""
     if container.status not in ACTIVE:
         return
-    container = past_its_start(instance, container)
-    # First the wish, then a look: from here on its monitor will not decide to start it again, and what it decided
-    # before is seen.
-    instance.store.set_values(container.id, stop_requested=1)
-    container = instance.store.container(container.id) or container
+    container = _wish_its_end(instance, container)
     if container.status is Status.RESTARTING:
         cancel(instance, container)
     elif container.init is not None:
@@ -99,16 +97,35 @@ def cancel(instance: Instance, container: Container) -> None:
         _signal(current.init, 9)  # it has just been started again
 
 
+def _wish_its_end(instance: Instance, container: Container) -> Container:
+    """First the wish, then a look: from here on its monitor will not decide to start it again, and what it decided
+    before is seen. One that others have just started again is not yet one that can be ended."""
+    while True:
+        container = past_its_start(instance, container)
+        wish = partial(instance.store.set_values, container.id, stop_requested=1)
+        spending(instance.root, wish)
+        current = instance.store.container(container.id)
+        if current is None or not _is_starting(current):
+            return current or container
+        container = current
+
+
 def past_its_start(instance: Instance, container: Container) -> Container:
     """One that is being started has no process to signal yet. A moment later it has, or the start has failed."""
     deadline = time.monotonic() + _MONITOR_PATIENCE
-    while container.status is Status.STARTING and is_tended(container) and time.monotonic() < deadline:
+    while _is_starting(container):
+        if time.monotonic() > deadline:
+            raise MinirunError(f"container {container.name} is being started since {_MONITOR_PATIENCE:.0f} s")
         time.sleep(_GLANCE)
         current = instance.store.container(container.id)
         if current is None:
             break
         container = current
     return container
+
+
+def _is_starting(container: Container) -> bool:
+    return container.status is Status.STARTING and is_tended(container)
 
 
 def settle(instance: Instance, container: Container) -> None:

@@ -27,6 +27,10 @@ from minirun.model import (
 )
 
 BUSY_SECONDS = 10
+DATABASE = "state.db"
+UNTOUCHED = "nothing was touched: put a copy of it in its place, or use another --root"
+# What cannot be used is not closed either: closing would write what is in its log into it.
+_left_open: list[sqlite3.Connection] = []
 _SCHEMA_1 = """
 create table networks (
     id text primary key, name text not null unique, subnet text not null unique, gateway text not null,
@@ -105,13 +109,13 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         make_private(root)
-        path = root / "state.db"
+        self.db = sqlite3.connect(root / DATABASE, timeout=BUSY_SECONDS, isolation_level=None)
+        self.db.row_factory = sqlite3.Row
         try:
-            self.db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-            self.db.row_factory = sqlite3.Row
             self._prepare()
-        except sqlite3.Error as error:
-            raise MinirunError(f"the state database {path} cannot be used: {error}") from error
+        except (sqlite3.Error, MinirunError):
+            _left_open.append(self.db)
+            raise
 
     def close(self) -> None:
         self.db.close()
@@ -122,13 +126,16 @@ class Store:
         self.db.execute("begin immediate")
         try:
             yield
+            self.db.execute("commit")
         except BaseException:
-            self.db.execute("rollback")
+            if self.db.in_transaction:  # on a full disk SQLite has rolled back already
+                self.db.execute("rollback")
             raise
-        self.db.execute("commit")
 
     def _prepare(self) -> None:
         version = self.db.execute("pragma user_version").fetchone()[0]
+        if not version:
+            self._refuse_lost()
         if version < VERSION:
             self.db.execute("pragma journal_mode=wal")
             with self.write():
@@ -142,9 +149,17 @@ class Store:
             raise MinirunError(
                 f"the state in {self.root} was written by another version of minirun (format {version}, this one"
                 f" reads {VERSION})",
-                "use the newer minirun, or another --root; nothing was touched",
+                "use the newer minirun, or another --root; nothing was touched",  # see _left_open
             )
         self.db.execute("pragma synchronous=normal")
+
+    def _refuse_lost(self) -> None:
+        """A new database comes before the first container: when there are some, it is not new but was lost."""
+        containers = self.root / "containers"
+        if containers.is_dir() and any(containers.iterdir()):
+            raise MinirunError(
+                f"the state database {self.root / DATABASE} is empty, but {containers} is not", UNTOUCHED
+            )
 
     # --- containers
 

@@ -305,7 +305,7 @@ def test_a_tree_deeper_than_python_recurses_is_removed(primed: Host) -> None:
 def test_a_locked_or_foreign_database(primed: Host) -> None:
     primed.sh("cp -a /var/lib/minirun /run/kept; echo nonsense > /run/kept/state.db; rm -f /run/kept/state.db-*")
     done = primed.minirun("--root", "/run/kept", "ps", check=False)
-    assert (done.returncode, "cannot be used" in done.stderr) == (1, True)
+    assert (done.returncode, "is damaged" in done.stderr) == (1, True)
     primed.sh(
         "python3 -c \"import sqlite3; sqlite3.connect('/var/lib/minirun/state.db').execute('pragma user_version=99')\""
     )

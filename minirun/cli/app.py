@@ -53,6 +53,8 @@ def call(words: list[str], launch: tuple[int, int] | None = None) -> int:
     except Exception as error:  # whatever it is, the user gets a line; the traceback is for us
         if os.environ.get(_DEBUG):
             raise
+        if hasattr(error, "sqlite_errorname"):
+            return _complain_of_database(error)
         return _complain(f"{type(error).__name__}: {describe(error)}", f"{_DEBUG}=1 shows where", _failure())
     return code or 0
 
@@ -153,6 +155,14 @@ def _code_of(error: MinirunError) -> int:
 
 def _failure() -> int:
     return _SESSION.failure
+
+
+def _complain_of_database(error: Exception) -> int:
+    from minirun.instance import state_root
+    from minirun.trouble import of_database
+
+    told = of_database(error, state_root(_SESSION.root))
+    return _complain(told.message, told.hint, _failure())
 
 
 def _complain(message: str, hint: str, code: int) -> int:

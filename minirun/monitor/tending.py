@@ -3,7 +3,6 @@
 import os
 import sqlite3
 import struct
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -132,9 +131,13 @@ class Monitor:
         self.clients.output(kind, data)
 
     def _record_started(self) -> None:
-        self.ever_started = True
         process = self.program.process()
-        self._recorded(lambda: self._set_started(process))
+        try:
+            self._set_started(process)
+        except sqlite3.OperationalError as error:  # locked for long, or no room: what nobody can see is not to run
+            self.program.abort(f"its start cannot be recorded: {self._trouble(error)}")
+            return
+        self.ever_started = True
         if process is not None and self.plan.health:
             self._recorded(self._begin_health)
         self.clients.tell(Kind.STARTED)
@@ -164,12 +167,20 @@ class Monitor:
     def _recorded(self, write: Callable[[], T]) -> T:
         """The state database may be locked or the disk full: what happened is true all the same, so try until it is
         written. Nobody is misled meanwhile: this process lives, and whoever looks sees that."""
+        told = False
         while True:
             try:
                 return write()
             except sqlite3.OperationalError as error:
-                print(f"minirun: {error}: tried again every second", file=sys.stderr, flush=True)
+                if not told:
+                    self.clients.tell(Kind.LOST, f"{self._trouble(error)}; tried until it can".encode())
+                    told = True
                 time.sleep(_RETRY)
+
+    def _trouble(self, error: sqlite3.Error) -> str:
+        from minirun.trouble import of_database  # most never have any
+
+        return of_database(error, self.instance.root).message
 
     # --- again
 
