@@ -97,6 +97,10 @@ def _proof(cases: list[Case], verb: str, flag: Flag | None = None) -> str:
     return min(found, key=lambda case: (len(case.words), case.name)).name if found else ""
 
 
+# Verbs that have their flags from the class of another: what these do is shown there.
+_LIKE = {"create": "run", "volume inspect": "inspect"}
+
+
 def _render(cases: list[Case]) -> tuple[str, list[str]]:
     """(the page, what nothing shows)."""
     lines, missing = [_HEAD], []
@@ -110,8 +114,7 @@ def _render(cases: list[Case]) -> tuple[str, list[str]]:
         if flags:
             lines += ["| flag | what | test |", "|---|---|---|"]
         for flag in flags:
-            # create has run's flags from the same class, and what they do is done at the start.
-            proof = _proof(cases, name, flag) or (_proof(cases, "run", flag) if name == "create" else "")
+            proof = _proof(cases, name, flag) or _proof(cases, _LIKE.get(name, name), flag)
             if not proof:
                 missing.append(f"{name} --{flag.name}")
             text = flag.text.replace("|", "\\|")

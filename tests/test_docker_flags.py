@@ -9,6 +9,8 @@ import pytest
 
 from minirun.cli.refused import REFUSED
 from tests.harness import Host
+from tests.harness.host import MINIRUN
+from tests.harness.terminal import Terminal
 
 
 def _inspected(host: Host, name: str) -> dict[str, Any]:
@@ -149,6 +151,49 @@ def test_networks_are_listed_as_asked(primed: Host) -> None:
     primed.minirun("network", "rm", "blue")
     assert primed.minirun("network", "rm", "blue", check=False).returncode == 1
     assert primed.minirun("network", "rm", "--force", "blue").stdout == ""
+
+
+@pytest.mark.parametrize("words", [["start", "-ai"], ["attach"]])
+def test_detach_keys_of_ones_own(primed: Host, words: list[str]) -> None:
+    primed.minirun("create", "-it", "--name", "web", "--net=none", "busybox", "sh")
+    if words == ["attach"]:
+        primed.minirun("start", "web")
+    with Terminal(primed, *words, "--detach-keys", "ctrl-x,q", "web") as terminal:
+        terminal.type(b"echo here-$((40+2))\n")
+        terminal.until(b"here-42")
+        terminal.type(b"\x18q")
+        terminal.until(b"read escape sequence")
+        terminal.wait()
+    assert primed.minirun("inspect", "-f", "{{.State.Status}}", "web").stdout == "running\n"
+
+
+def test_attach_without_sig_proxy_leaves_the_program_its_peace(primed: Host) -> None:
+    script = "trap 'echo hit' INT; echo ready; while :; do sleep 0.05; done"
+    primed.minirun("run", "-d", "--name", "web", "busybox", "sh", "-c", script)
+    command = f"timeout -s INT 1 {MINIRUN} attach --sig-proxy=false --no-stdin web"
+    assert "hit" not in primed.sh(command, check=False)
+    assert "hit" not in primed.minirun("logs", "web").stdout
+    assert primed.minirun("inspect", "-f", "{{.State.Status}}", "web").stdout == "running\n"
+    # With it, the signal is the program's, and the command stays.
+    primed.sh(f"timeout -s INT -k 1 1 {MINIRUN} attach --no-stdin web >/dev/null 2>&1", check=False)
+    assert "hit" in primed.minirun("logs", "web").stdout
+
+
+def test_the_only_volume_driver_is_local(primed: Host) -> None:
+    words = ["-v", "data:/data", "busybox", "touch", "/data/x"]
+    primed.minirun("run", "--rm", "--volume-driver", "local", *words)
+    done = primed.minirun("run", "--rm", "--volume-driver", "nfs", *words, check=False)
+    assert (done.returncode, 'plugin "nfs" not found' in done.stderr) == (125, True)
+
+
+def test_an_import_has_a_message_and_its_history_tells_it(primed: Host) -> None:
+    primed.minirun("create", "--name", "web", "busybox")
+    primed.sh(f"{MINIRUN} export web > /run/web.tar")
+    primed.minirun("import", "--message", "from the web", "/run/web.tar", "copy:1")
+    assert "from the web" in primed.minirun("history", "copy:1").stdout
+    exact = primed.minirun("history", "--human=false", "--format", "{{.Size}} {{.CreatedSince}}", "copy:1").stdout
+    assert exact.split()[0].isdigit()
+    assert exact.split()[1].endswith("Z")
 
 
 def test_cp_follows_a_link_when_asked(primed: Host, tmp_path: Path) -> None:
