@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from bench import cgroups, contenders, measure, report
+from bench import cgroups, contenders, measure, memory, report
 
 # Engines write here whatever one tells them: a key, a containerd directory, network definitions, image caches.
 _WRITTEN = ("/etc", "/opt", "/var")
@@ -37,6 +37,7 @@ def _work(work: Path, minirun: str, rounds: int, rows: list[str]) -> int:
         return 1
     results = measure.measure(found, rows, rounds)
     print(report.table(found, rows, rounds, results))
+    print(report.memory_table(found, memory.measure(found), memory.daemons(found)))
     return 0
 
 

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench import memory
 from bench.measure import ROWS, Cell, Contender, Results
 
 
@@ -29,6 +30,21 @@ def table(contenders: Sequence[Contender], rows: Sequence[str], rounds: int, res
         ratios = [_ratio(results.get((row, "minirun")), results.get((row, peer))) for peer in peers]
         lines.append(f"| `{ROWS[row][0]}` | " + " | ".join([*map(_text, cells), *ratios]) + " |")
     return "\n".join(lines)
+
+
+def memory_table(contenders: Sequence[Contender], watchers: dict[str, list[int]], daemons: dict[str, int]) -> str:
+    names = [one.name for one in contenders if one.name in watchers]
+    return "\n".join(
+        [
+            "",
+            f"Memory, in MiB of PSS: median (lowest to highest) of {memory.CONTAINERS} containers that run at once.",
+            "",
+            "| memory | " + " | ".join(names) + " |",
+            "|---" * (len(names) + 1) + "|",
+            "| of what watches one container | " + " | ".join(memory.text(watchers[name]) for name in names) + " |",
+            "| of the daemons | " + " | ".join(f"{daemons[name] / 1024:.1f}" for name in names) + " |",
+        ]
+    )
 
 
 def _text(cell: Cell | None) -> str:

@@ -219,7 +219,9 @@ _PATIENT = "trap 'echo int; exit 3' INT; trap 'echo term; exit 4' TERM; echo rea
 
 
 def _signalled(host: Host, words: list[str], number: int) -> "subprocess.Popen[bytes]":
-    process = host.popen([MINIRUN, *words], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    # A suite that was started in the background ignores SIGINT, and so would all that it starts.
+    heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    process = host.popen([MINIRUN, *words], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, **heed)
     assert process.stdout
     assert process.stdout.readline() == b"ready\n"
     os.kill(int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0]), number)
