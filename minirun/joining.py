@@ -9,7 +9,9 @@ It is made by the command itself: no monitor is needed, the command is the one w
 """
 
 import os
+import signal
 import socket
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,33 +60,74 @@ def join(container: Container, request: Request, groups: list[Path]) -> Joined:
     target = processes.open_process(container.init.pid, container.init.started)
     if target is None:
         raise MinirunError(f"container {container.name} is not running")
-    line, theirs = socket.socketpair()
-    error, error_fd = os.pipe()
-    stub = processes.sealed_stub()
-    ours, stdio = ((-1, -1, -1), ()) if request.tty else _pipes(request)
+    with ExitStack() as failed, ExitStack() as done:
+        done.callback(os.close, target)
+        line, theirs = socket.socketpair()
+        error, error_fd = os.pipe()
+        done.callback(os.close, error)
+        stub = processes.sealed_stub()
+        ours, stdio = ((), ()) if request.tty else _pipes(request)
+        for end in (line, theirs):
+            done.callback(end.close)
+        for fd in ours:
+            failed.callback(_close, fd)
+        try:
+            pid = _fork(container, request, target, groups, theirs, stdio, error_fd, stub)
+        finally:
+            theirs.close()
+            for fd in (error_fd, stub, *stdio):
+                os.close(fd)
+        failed.callback(_reap, pid)
+        joined = Joined(pid, os.pidfd_open(pid))
+        failed.callback(os.close, joined.pidfd)
+        if request.tty:
+            joined.terminal = joined.stdin = _receive_terminal(line)
+            failed.callback(os.close, joined.terminal)
+            joined.outputs = {joined.terminal: 1}
+        elif not request.detach:
+            joined.stdin, joined.outputs = ours[0], {ours[1]: 1, ours[2]: 2}
+        _check_exec(line, error, request)
+        failed.pop_all()
+        return joined
+
+
+def _fork(
+    container: Container,
+    request: Request,
+    target: int,
+    groups: list[Path],
+    line: socket.socket,
+    stdio: tuple[int, ...],
+    error_fd: int,
+    stub: int,
+) -> int:
+    assert container.init is not None
     processes.join_pid_namespace(container.init.pid, target)
-    pid = processes.fork(
-        lambda: _become(container, request, target, groups, theirs, stdio, error_fd, stub),
-        lambda failure: theirs.sendall(b"E" + program.report(failure, CANNOT_INVOKE)),
-    )
-    processes.leave_pid_namespace()
-    theirs.close()
-    for fd in (error_fd, stub, target, *stdio):
+    try:
+        return processes.fork(
+            lambda: _become(container, request, target, groups, line, stdio, error_fd, stub),
+            lambda failure: line.sendall(b"E" + program.report(failure, CANNOT_INVOKE)),
+        )
+    finally:
+        processes.leave_pid_namespace()
+
+
+def _reap(pid: int) -> None:
+    """Of one that failed: as long as it is a zombie its pid namespace, and with it the container, cannot end."""
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def _close(fd: int) -> None:
+    if fd >= 0:
         os.close(fd)
-    joined = Joined(pid, os.pidfd_open(pid))
-    if request.tty:
-        joined.terminal = joined.stdin = _receive_terminal(line)
-        joined.outputs = {joined.terminal: 1}
-    else:
-        joined.stdin, joined.outputs = ours[0], {} if request.detach else {ours[1]: 1, ours[2]: 2}
-    _check_exec(line, error, request)
-    return joined
 
 
-def _pipes(request: Request) -> tuple[tuple[int, int, int], tuple[int, ...]]:
+def _pipes(request: Request) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """(our ends, the process's): standard input (-1 when it has none), output, error."""
     null = [os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)]
     if request.detach:
-        return (-1, -1, -1), (null[0], os.dup(null[0]), os.dup(null[0]))
+        return (), (null[0], os.dup(null[0]), os.dup(null[0]))
     stdin, our_stdin = os.pipe() if request.interactive else (null.pop(), -1)
     for fd in null:
         os.close(fd)
@@ -161,10 +204,8 @@ def _receive_terminal(line: socket.socket) -> int:
 def _check_exec(line: socket.socket, error: int, request: Request) -> None:
     """End of file on the error pipe means that the exec worked; four bytes, or a message on the line, mean not."""
     failed = os.read(error, 4)
-    os.close(error)
     if failed:
         raise program.execve_failed(int.from_bytes(failed, "little"), request.argv[0])
     data = line.recv(65536)
-    line.close()
     if data[:1] == b"E":
         raise StartError(data[1], data[2:].decode("utf-8", "replace"))

@@ -314,6 +314,15 @@ def test_health_goes_from_starting_to_healthy_to_unhealthy(primed: Host) -> None
     primed.minirun("rm", "-f", "web")
 
 
+def test_a_container_ends_at_once_whatever_its_check_is_at(primed: Host) -> None:
+    """A check that was just being made when the program was killed once stayed a zombie, and the container with it."""
+    flags = ["--net=none", "--health-cmd=true", "--health-interval=10ms"]
+    for number in range(8):
+        primed.minirun("run", "-d", "--name", "web", *flags, "busybox", "sleep", "1000")
+        time.sleep(0.03 * number)
+        primed.minirun("rm", "-f", "web", timeout=10)
+
+
 def test_a_check_that_hangs_is_killed(primed: Host) -> None:
     flags = ["--health-cmd=sleep 1234", "--health-interval=100ms", "--health-timeout=200ms", "--health-retries=1"]
     primed.minirun("run", "-d", "--name", "web", *flags, "busybox", "sleep", "1000")

@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 
+from minirun.errors import MinirunError
 from minirun.init.program import StartError
 from minirun.instance import Instance
 from minirun.joining import Joined, Request, join
@@ -81,7 +82,7 @@ class HealthCheck:
             self._joined = join(container, request, controllers.existing(self._instance.cgroup, self._id))
         except StartError as error:
             self._judge(error.code, error.text)
-        except OSError as error:  # the program has just ended
+        except (MinirunError, OSError) as error:  # the program has just ended
             self._judge(-1, str(error))
 
     def _read(self, fd: int) -> None:
