@@ -137,6 +137,15 @@ def test_logs_between_two_moments(primed: Host) -> None:
     assert primed.minirun("logs", "--since", "1h", "web").stdout == "first\nsecond\nthird\n"
 
 
+def test_a_tail_counts_the_lines_of_each_stream(primed: Host) -> None:
+    script = "printf half; sleep 0.3; echo whole >&2; sleep 0.3; echo way"
+    primed.minirun("run", "--name", "web", "busybox", "sh", "-c", script)
+    done = primed.minirun("logs", "-n1", "web")
+    assert (done.stdout, done.stderr) == ("halfway\n", "")
+    done = primed.minirun("logs", "-n2", "web")
+    assert (done.stdout, done.stderr) == ("halfway\n", "whole\n")
+
+
 def test_networks_are_listed_as_asked(primed: Host) -> None:
     whole = primed.minirun("network", "create", "blue").stdout.strip()
     ids = primed.minirun("network", "ls", "--quiet", "--filter", "driver=bridge").stdout.split()

@@ -57,19 +57,17 @@ class _Window:
 
 
 def _tail(entries: Iterator[Entry], window: _Window, lines: str) -> Iterable[Entry]:
-    """The last `lines` whole lines; "all" or a negative number: everything."""
+    """The last `lines` lines, of both streams together; "all" or a negative number: everything."""
     wanted = (entry for entry in entries if window.has(entry))
     if not lines.isascii() or not lines.isdigit():
         return wanted
     kept: deque[list[Entry]] = deque(maxlen=int(lines))
-    line: list[Entry] = []
+    pending: dict[str, list[Entry]] = {}  # by stream: pieces of a line that has no end yet
     for entry in wanted:
-        line.append(entry)
+        pending.setdefault(entry.stream, []).append(entry)
         if entry.data.endswith(b"\n"):
-            kept.append(line)
-            line = []
-    if line:
-        kept.append(line)
+            kept.append(pending.pop(entry.stream))
+    kept.extend(pending.values())
     return [entry for line in kept for entry in line]
 
 
