@@ -16,7 +16,7 @@ from minirun.image.store import lower_of
 from minirun.instance import Instance
 from minirun.kernel import processes
 from minirun.kernel.sockets import send_with_fds
-from minirun.lifecycle import finish, tell
+from minirun.lifecycle import alone, finish, tell
 from minirun.model import Container, Mode, Process, Spec, Status
 from minirun.network import ports, sandbox
 from minirun.network.driver import Driver
@@ -128,11 +128,8 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
     driver, lower = _validate(instance, container.spec)
     claimed = False
     try:
-        wanted = ports.wanted(container.spec) if container.spec.network.mode is Mode.BRIDGE else ()
-        mappings, held = ports.hold(instance.store, wanted, {} if fresh else instance.store.held(container.id))
-        if mappings:
-            container = replace(container, spec=replace(container.spec, ports=mappings))
-        container = _record(instance, container, driver, launch, fresh)
+        with alone(instance, container.id):
+            container, held = _claim(instance, container, driver, launch, fresh)
         claimed = True
         if not fresh:
             _wait_for_copies(instance, container)
@@ -167,6 +164,23 @@ def _check_pin(name: str, spec: Spec) -> None:
         refuse_foreign_pin(name)
 
 
+def _claim(
+    instance: Instance, container: Container, driver: Driver, launch: Launch, fresh: bool
+) -> tuple[Container, list[socket.socket]]:
+    """Its ports, then all that the record has of a start."""
+    if not fresh and not instance.store.is_startable(container.id):
+        raise _taken(container)
+    wanted = ports.wanted(container.spec) if container.spec.network.mode is Mode.BRIDGE else ()
+    mappings, held = ports.hold(instance.store, wanted, {} if fresh else instance.store.held(container.id))
+    if mappings:
+        container = replace(container, spec=replace(container.spec, ports=mappings))
+    return _record(instance, container, driver, launch, fresh), held
+
+
+def _taken(container: Container) -> MinirunError:
+    return MinirunError(f"container {container.name} is being started or removed by another command")
+
+
 def _record(instance: Instance, container: Container, driver: Driver, launch: Launch, fresh: bool) -> Container:
     """Intent before effect: name, leases and ports, in one transaction that all of them hold or none."""
     store = instance.store
@@ -174,7 +188,7 @@ def _record(instance: Instance, container: Container, driver: Driver, launch: La
         if fresh:
             _add(instance, container)
         if not store.set_starting(container.id, launch.command, launch.process, processes.boot_id()):
-            raise MinirunError(f"container {container.name} is being started or removed by another command")
+            raise _taken(container)
         _check_pin(container.name, container.spec)  # what is there now is none of its own
         own = driver.reserve(instance, container)
         store.set_values(container.id, sandbox=own)

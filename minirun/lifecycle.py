@@ -29,15 +29,16 @@ def finish(
 ) -> None:
     """Record the end of the run that `monitor` was responsible for, and give back what the container held. `remove`
     (or --rm) takes the record and files, too."""
-    with _alone(instance, container_id):
+    with alone(instance, container_id):
         container = instance.store.container(container_id)
         if container is not None and is_same(container.monitor, monitor):
             spending(instance.root, lambda: _finish(instance, container_id, code, error, remove))
 
 
 @contextmanager
-def _alone(instance: Instance, container_id: str) -> Iterator[None]:
-    """One process at a time: what the second one took away might be of the next start already."""
+def alone(instance: Instance, container_id: str) -> Iterator[None]:
+    """One process at a time, claiming a stopped container for a start or ending it: what the second one took away might
+    be of the next start already."""
     try:
         fd = os.open(instance.container_dir(container_id), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:  # not made yet, or removed

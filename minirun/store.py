@@ -89,6 +89,7 @@ create table volumes (
 # Each brings the database one version further; a new one runs them all.
 _SCHEMAS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3)
 VERSION = len(_SCHEMAS)
+_STARTABLE = "status in ('created', 'exited') and monitor_pid is null"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -212,10 +213,15 @@ class Store:
             " monitor_pid = ?, monitor_started = ?, boot = ?, init_pid = null, init_started = null,"
             " exit_code = 0, error = '', paused = 0, restarts = 0, stop_requested = 0,"
             " health = '', oom_killed = 0"
-            " where id = ? and status in ('created', 'exited') and monitor_pid is null",
+            f" where id = ? and {_STARTABLE}",
             (command.pid, command.started, monitor.pid, monitor.started, boot, container_id),
         )
         return changed.rowcount == 1
+
+    def is_startable(self, container_id: str) -> bool:
+        """As `set_starting` will find it."""
+        row = self.db.execute(f"select 1 from containers where id = ? and {_STARTABLE}", (container_id,)).fetchone()
+        return row is not None
 
     def set_running(self, container_id: str, init: Process, now: float) -> None:
         self.db.execute(

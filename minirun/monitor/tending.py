@@ -227,9 +227,9 @@ class Monitor:
         remove = not self.ever_started and self.plan.fresh
         text = failure[1] if failure else ""
         me = Process(os.getpid(), processes.start_time(os.getpid()) or 0)
-        self._recorded(lambda: finish(self.instance, self.plan.container, me, code, text, remove))
-        for fd in self.held:
+        for fd in self.held:  # before the record gives the ports back: the next start may follow at once
             os.close(fd)
+        self._recorded(lambda: finish(self.instance, self.plan.container, me, code, text, remove))
         self.clients.accept_all()  # who came meanwhile hears it, too: of one with --rm nobody else can tell
         self._tell_end(code)
         self.clients.close()
