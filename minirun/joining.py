@@ -11,6 +11,7 @@ It is made by the command itself: no monitor is needed, the command is the one w
 import os
 import signal
 import socket
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,7 +73,14 @@ def join(container: Container, request: Request, groups: list[Path]) -> Joined:
         for fd in ours:
             failed.callback(_close, fd)
         try:
-            pid = _fork(container, request, target, groups, theirs, stdio, error_fd, stub)
+            pid = _in_pid_namespace(
+                container.init.pid,
+                target,
+                lambda: processes.fork(
+                    lambda: _become(container, request, target, groups, theirs, stdio, error_fd, stub),
+                    lambda failure: theirs.sendall(b"E" + program.report(failure, CANNOT_INVOKE)),
+                ),
+            )
         finally:
             theirs.close()
             for fd in (error_fd, stub, *stdio):
@@ -91,23 +99,10 @@ def join(container: Container, request: Request, groups: list[Path]) -> Joined:
         return joined
 
 
-def _fork(
-    container: Container,
-    request: Request,
-    target: int,
-    groups: list[Path],
-    line: socket.socket,
-    stdio: tuple[int, ...],
-    error_fd: int,
-    stub: int,
-) -> int:
-    assert container.init is not None
-    processes.join_pid_namespace(container.init.pid, target)
+def _in_pid_namespace(pid: int, pidfd: int, make: Callable[[], int]) -> int:
+    processes.join_pid_namespace(pid, pidfd)
     try:
-        return processes.fork(
-            lambda: _become(container, request, target, groups, line, stdio, error_fd, stub),
-            lambda failure: line.sendall(b"E" + program.report(failure, CANNOT_INVOKE)),
-        )
+        return make()
     finally:
         processes.leave_pid_namespace()
 
