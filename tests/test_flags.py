@@ -22,15 +22,15 @@ CASES: list[tuple[str, list[str], str, str]] = [
         "hostname -f; cat /proc/sys/kernel/domainname",
         "box.a.org\na.org",
     ),
-    ("add-host", ["--add-host", "db:10.1.2.3"], "grep db /etc/hosts", "10.1.2.3\tdb"),
-    ("add-host v6", ["--add-host", "db=[fd00::1]"], "grep db /etc/hosts", "fd00::1\tdb"),
+    ("add-host", ["--add-host", "db:10.1.2.3"], "grep -w db /etc/hosts", "10.1.2.3\tdb"),
+    ("add-host v6", ["--add-host", "db=[fd00::1]"], "grep -w db /etc/hosts", "fd00::1\tdb"),
     (
         "host-gateway",
         ["--add-host", "up:host-gateway"],
         "grep up /etc/hosts; ip route | cut -d' ' -f3 | head -1",
         "172.17.0.1\tup\n172.17.0.1",
     ),
-    ("add-host on host", ["--net=host", "--add-host", "db:10.1.2.3"], "grep db /etc/hosts", "10.1.2.3\tdb"),
+    ("add-host on host", ["--net=host", "--add-host", "db:10.1.2.3"], "grep -w db /etc/hosts", "10.1.2.3\tdb"),
     (
         "dns",
         ["--dns=1.2.3.4", "--dns-search=a.b", "--dns-opt=ndots:2"],

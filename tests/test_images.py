@@ -306,8 +306,11 @@ def test_export_and_import_keep_the_tree(crowded: Host) -> None:
         "stat -c '%n %F %a %u %g %h %Y' /d /d/a /d/fifo; readlink /d/link; cat /d/b; ls /etc/passwd 2>&1",
     ]
     seen = {}
-    for suffix, packer in (("", "cat"), (".gz", "gzip"), (".bz2", "bzip2"), (".xz", "xz")):
-        crowded.sh(f'"{MINIRUN}" export source | {packer} > /run/packed{suffix}')
+    for suffix, module in (("", ""), (".gz", "gzip"), (".bz2", "bz2"), (".xz", "lzma")):
+        # Not the programs of those names: a small machine has none.
+        packer = f"import sys, {module}; sys.stdout.buffer.write({module}.compress(sys.stdin.buffer.read()))"
+        pipe = f'{sys.executable} -c "{packer}"' if module else "cat"
+        crowded.sh(f'"{MINIRUN}" export source | {pipe} > /run/packed{suffix}')
         printed = crowded.minirun("import", f"/run/packed{suffix}", "copy:x").stdout
         assert printed == inspect(crowded, "copy:x")["Id"] + "\n"
         seen[suffix] = run(crowded, "copy:x", *show, check=False).stdout

@@ -193,8 +193,8 @@ def test_stats_count_bytes_threads_and_memory(primed: Host) -> None:
 
 def test_stats_of_a_limited_container_come_from_its_groups() -> None:
     with Host(hybrid=True) as host:
-        if not host.sh("grep -l memory /proc/self/cgroup; ls -d /sys/fs/cgroup/memory 2>/dev/null || true").strip():
-            pytest.skip("this machine has no memory controller")
+        if not host.sh("ls -d /sys/fs/cgroup/memory 2>/dev/null || true"):
+            pytest.skip("this machine has no v1 controllers")
         limits = ("-m", "64m", "--pids-limit", "50")
         started = host.minirun("run", "-d", "--name", "lim", "--net=none", *limits, "busybox", *BUSY, check=False)
         assert started.returncode == 0, started.stderr
