@@ -101,7 +101,7 @@ def _names(spec: Spec) -> dict[str, Any]:
         "DnsOptions": list(spec.dns_options),
         "DnsSearch": list(spec.dns_search),
         "ExtraHosts": [f"{name}:{address}" for name, address in spec.extra_hosts] or None,
-        "Links": [f"{container}:{alias}" for container, alias in spec.links] or None,
+        "Links": [f"{container}:{alias}" for one in spec.network.attachments for container, alias in one.links] or None,
         "PublishAllPorts": spec.publish_all,
     }
 

@@ -18,10 +18,10 @@ from minirun.kernel import processes
 from minirun.kernel.sockets import send_with_fds
 from minirun.lifecycle import alone, finish, tell
 from minirun.model import Container, Mode, Process, Spec, Status
-from minirun.network import ports, sandbox
-from minirun.network.driver import Driver
-from minirun.network.modes import driver_for
+from minirun.network import ports
+from minirun.network.modes import wiring_for
 from minirun.network.none import refuse_foreign_pin
+from minirun.network.wiring import Wiring
 from minirun.plan import Plan
 from minirun.planning import plan_of, resolve
 from minirun.wire import CHUNK, MOST_FDS, Kind, Parser, frame
@@ -116,7 +116,6 @@ def start(instance: Instance, container: Container, launch: Launch, terms: Terms
         from minirun.stopping import settle  # only when it has ended this very moment
 
         settle(instance, container)
-    sandbox.refuse_in_use(instance, container)
     return _launch(instance, container, launch, terms, fresh=False)
 
 
@@ -125,21 +124,21 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
 
     When any step fails, everything is taken back: by the monitor for its half, then by the record for the rest.
     """
-    driver, lower = _validate(instance, container.spec)
+    wiring, lower = _validate(instance, container.spec)
     claimed = False
     try:
         with alone(instance, container.id):
-            container, held = _claim(instance, container, driver, launch, fresh)
+            container, held = _claim(instance, container, wiring, launch, fresh)
         claimed = True
         if not fresh:
             _wait_for_copies(instance, container)
         _make_files(instance, container, lower)
         etc.write_files(instance, container, instance.container_dir(container.id))
-        netns = driver.pin(instance, container)
+        netns = wiring.pin(instance, container)
         plan = plan_of(instance, container, lower, netns, terms.size, fresh)
         launch.send(plan, held, terms.flags)
         with ExitStack() as sockets:
-            for note in driver.connect(instance, container, sockets):
+            for note in wiring.connect(instance, container, sockets):
                 print(note, file=sys.stderr)
         launch.go()
     except BaseException as error:
@@ -152,11 +151,11 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
     return container
 
 
-def _validate(instance: Instance, spec: Spec) -> tuple[Driver, str]:
-    driver = driver_for(spec.network.mode)
+def _validate(instance: Instance, spec: Spec) -> tuple[Wiring, str]:
+    wiring = wiring_for(spec.network.mode)
     lower = lower_of(instance, spec)
-    driver.validate(instance, spec)
-    return driver, lower
+    wiring.validate(instance, spec)
+    return wiring, lower
 
 
 def _check_pin(name: str, spec: Spec) -> None:
@@ -165,7 +164,7 @@ def _check_pin(name: str, spec: Spec) -> None:
 
 
 def _claim(
-    instance: Instance, container: Container, driver: Driver, launch: Launch, fresh: bool
+    instance: Instance, container: Container, wiring: Wiring, launch: Launch, fresh: bool
 ) -> tuple[Container, list[socket.socket]]:
     """Its ports, then all that the record has of a start."""
     if not fresh and not instance.store.is_startable(container.id):
@@ -174,14 +173,14 @@ def _claim(
     mappings, held = ports.hold(instance.store, wanted, {} if fresh else instance.store.held(container.id))
     if mappings:
         container = replace(container, spec=replace(container.spec, ports=mappings))
-    return _record(instance, container, driver, launch, fresh), held
+    return _record(instance, container, wiring, launch, fresh), held
 
 
 def _taken(container: Container) -> MinirunError:
     return MinirunError(f"container {container.name} is being started or removed by another command")
 
 
-def _record(instance: Instance, container: Container, driver: Driver, launch: Launch, fresh: bool) -> Container:
+def _record(instance: Instance, container: Container, wiring: Wiring, launch: Launch, fresh: bool) -> Container:
     """Intent before effect: name, leases and ports, in one transaction that all of them hold or none."""
     store = instance.store
     with store.write():
@@ -190,7 +189,7 @@ def _record(instance: Instance, container: Container, driver: Driver, launch: La
         if not store.set_starting(container.id, launch.command, launch.process, processes.boot_id()):
             raise _taken(container)
         _check_pin(container.name, container.spec)  # what is there now is none of its own
-        own = driver.reserve(instance, container)
+        own = wiring.reserve(instance, container)
         store.set_values(container.id, sandbox=own)
         if not container.spec.auto_remove:
             store.set_values(container.id, held=json.dumps(_held(instance, container)))

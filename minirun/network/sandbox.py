@@ -1,6 +1,5 @@
 """Taking a sandbox back from its record: by whoever ends the container, however far its start had come."""
 
-from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel.netns import netns_del
 from minirun.model import Container
@@ -27,15 +26,3 @@ def leave(instance: Instance, container: Container) -> None:
         store.delete_ports(container.sandbox)
         store.delete_endpoints(container.sandbox)
         firewall.withdraw(store, instance.table, publications)
-
-
-def refuse_in_use(instance: Instance, container: Container) -> None:
-    """Before one with addresses is started again: others that joined its namespace may still hold them."""
-    store = instance.store
-    others = [one.name for one in store.members(container.id) if one.id != container.id]
-    if others and store.endpoints(sandbox=container.id):
-        raise MinirunError(
-            f"container {container.name} cannot be started again: its network namespace is still that of"
-            f" {', '.join(others)}",
-            f"stop first: minirun stop {' '.join(others)}",
-        )
