@@ -3,15 +3,16 @@
 import os
 import sqlite3
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Generic
 
 from minirun.errors import ConflictError, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.nft import nft_apply
+from minirun.kernel.sockets import link_state
 from minirun.model import DEFAULT_NETWORK, Address, Network, Subnet
-from minirun.network import firewall
+from minirun.network import firewall, neighbours
 from minirun.network.drivers import driver_named
 
 RESERVED = ("host", "none", "container", "default")
@@ -48,7 +49,28 @@ class NetworkWish:
 
 def default_network(instance: Instance) -> Network:
     """The network `bridge`; on first use it is put on record. Its bridge is made by the driver, as for any other."""
-    return instance.store.find_network(DEFAULT_NETWORK) or _record(instance, NetworkWish(DEFAULT_NETWORK))
+    found = instance.store.find_network(DEFAULT_NETWORK)
+    if found is None:
+        return _record(instance, NetworkWish(DEFAULT_NETWORK))
+    if not link_state(found.bridge)[0]:
+        return _moved(instance, found)
+    return found
+
+
+def _moved(instance: Instance, network: Network) -> Network:
+    """While its bridge was not there (before the first container, or since a reboot) another runtime cannot have seen
+    that its subnet is taken. Nobody has an address in it: then it gets another one."""
+    from minirun.network.pools import Surroundings, choose4
+
+    around = Surroundings.look()
+    store = instance.store
+    if any(found.overlaps(network.subnet) for found, _ in around.in_use if isinstance(found, IPv4Network)):
+        with store.write():
+            others = [other for other in store.networks() if other.id != network.id]
+            if not store.endpoints(network=network.id):
+                network = replace(network, pool=choose4(PoolWish(), others, around, familiar=True))
+                store.set_pool(network)
+    return network
 
 
 def create_network(instance: Instance, wish: NetworkWish) -> Network:
@@ -92,6 +114,7 @@ def remove_network(instance: Instance, network: Network) -> None:
             raise ConflictError(f"error while removing network: a container has just joined {network.name}")
         store.delete_network(network.id)
         nft_apply(firewall.render(instance.table, store.networks(), store.ports()))
+    neighbours.ensure(instance)  # its bridge is nobody's any more
 
 
 def _record(instance: Instance, wish: NetworkWish) -> Network:

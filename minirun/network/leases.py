@@ -46,7 +46,7 @@ def _address(instance: Instance, container: Container, network: Network, wanted:
     if wanted:
         return ipam.check_address(network, wanted, is_used)
     before = store.held(container.id).get(network.id)
-    if before is not None and not is_used(wish := IPv4Address(before)):
+    if before is not None and (wish := IPv4Address(before)) in network.subnet and not is_used(wish):
         return wish
     return ipam.next_address(network, partial(store.first_free, network.id), store.last_address(network.id))
 

@@ -38,6 +38,13 @@ class Networks:
             ),
         )
 
+    def set_pool(self, network: Network) -> None:
+        """Of one that nobody is in."""
+        self.db.execute(
+            "update networks set subnet = ?, config = ?, last_address = 0 where id = ?",
+            (str(network.subnet), json.dumps(_config(network)), network.id),
+        )
+
     def delete_network(self, network_id: str) -> None:
         self.db.execute("delete from networks where id = ?", (network_id,))
 
