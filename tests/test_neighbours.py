@@ -42,10 +42,6 @@ def is_cut_off(host: Host, container: str, at: str) -> bool:
     return not reaches(host, container, at, seconds=1)
 
 
-def set_br_netfilter(host: Host, value: str) -> None:
-    host.sh(f"[ ! -e {_SWITCH} ] || echo {value} > {_SWITCH}")
-
-
 def start_containers(host: Host) -> None:
     """`web` is published, `same` is in its network, `else` in another one."""
     host.minirun("run", "-d", "--name", "web", "-p", "8080:80", "busybox", *_SERVE)
@@ -55,7 +51,13 @@ def start_containers(host: Host) -> None:
 
 
 def assert_paths(host: Host, lan: Neighbour) -> None:
-    """Out, in by a published port on every way, and from one to the other."""
+    """Out, in by a published port on every way, and from one to the other; also where bridged packets are filtered."""
+    for br_netfilter in ("0", "1"):
+        host.sh(f"[ ! -e {_SWITCH} ] || echo {br_netfilter} > {_SWITCH}")
+        _assert_paths(host, lan)
+
+
+def _assert_paths(host: Host, lan: Neighbour) -> None:
     web = host.minirun("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web").stdout.strip()
     for container in ("web", "else"):
         eventually(lambda name=container: reaches(host, name, f"{lan.address}:7000"))
@@ -64,7 +66,6 @@ def assert_paths(host: Host, lan: Neighbour) -> None:
     assert host.run(fetch("127.0.0.1:8080"), check=False).stdout
     assert reaches(host, "same", web)
     assert reaches(host, "else", f"{lan.host_address}:8080")
-    assert is_cut_off(host, "else", web)
 
 
 def serving(host: Host) -> Neighbour:
@@ -104,8 +105,7 @@ def start_docker(host: Host) -> None:
     host.sh(f"{MINIRUN} create --name tree busybox; {MINIRUN} export tree | {DOCKER} import - box; {MINIRUN} rm tree")
 
 
-@pytest.mark.parametrize("br_netfilter", ["0", "1"])
-def test_a_docker_engine_beside_it(docker: Host, br_netfilter: str) -> None:
+def test_a_docker_engine_beside_it(docker: Host) -> None:
     lan = serving(docker)
     start_docker(docker)
     assert "-P FORWARD DROP" in docker.sh("iptables -S FORWARD")
@@ -118,7 +118,6 @@ def test_a_docker_engine_beside_it(docker: Host, br_netfilter: str) -> None:
         f"{DOCKER} inspect -f '{{{{range .NetworkSettings.Networks}}}}{{{{.IPAddress}}}}{{{{end}}}}' hidden"
     ).strip()
     before = others(docker)
-    set_br_netfilter(docker, br_netfilter)
     start_containers(docker)
     assert_paths(docker, lan)
     new = only_marked(before, others(docker))
@@ -186,8 +185,11 @@ def test_without_a_drop_nothing_is_put_anywhere(host: Host) -> None:
         "for i in iptables ip6tables; do $i -N LIBVIRT_FWI; $i -A FORWARD -j LIBVIRT_FWI;"
         " $i -A LIBVIRT_FWI -o virbr0 -j REJECT; $i -N DOCKER-USER; $i -I FORWARD -j DOCKER-USER; done;"
         " iptables -t nat -A POSTROUTING -s 192.168.122.0/24 ! -d 192.168.122.0/24 -j MASQUERADE;"
-        " nft 'table inet netavark { chain FORWARD { type filter hook forward priority 0; policy accept;"
-        " ct state invalid drop; oifname podman0 drop; } }'"
+    )
+    host.run(
+        ["nft", "-f", "-"],
+        input="table inet netavark {\n chain FORWARD {\n type filter hook forward priority 0; policy accept\n"
+        " ct state invalid drop\n oifname podman0 drop\n}\n}\n",
     )
     before = others(host)
     start_containers(host)
@@ -198,16 +200,14 @@ def test_without_a_drop_nothing_is_put_anywhere(host: Host) -> None:
 # --- ufw
 
 
-@pytest.mark.parametrize("br_netfilter", ["0", "1"])
-def test_beside_ufw(host: Host, br_netfilter: str) -> None:
+def test_beside_ufw(host: Host) -> None:
     lay(host, "ufw", "iptables")
     lan = serving(host)
     host.sh(
         "cp /usr/share/ufw/iptables/*.rules /usr/share/ufw/*.init /usr/share/ufw/ufw.conf /etc/ufw/;"
-        "ufw --force enable; ufw allow 22/tcp; ufw route deny from any to any port 9"
+        "ufw --force enable; ufw allow 22/tcp; ufw route deny from any to any port 9; ufw reload"
     )
     before = others(host)
-    set_br_netfilter(host, br_netfilter)
     start_containers(host)
     assert_paths(host, lan)
     new = only_marked(before, others(host))
@@ -242,14 +242,12 @@ def start_firewalld(host: Host) -> None:
     eventually(lambda: "running" in host.sh("firewall-cmd --state", check=False).split(), 30)
 
 
-@pytest.mark.parametrize("br_netfilter", ["0", "1"])
-def test_beside_firewalld(host: Host, br_netfilter: str) -> None:
+def test_beside_firewalld(host: Host) -> None:
     lan = serving(host)
     start_firewalld(host)
     # What a zone needs is made with its first interface, and stays: that is firewalld's way.
     host.sh("firewall-cmd --zone=trusted --add-interface=odd0; firewall-cmd --zone=trusted --remove-interface=odd0")
     before = others(host)
-    set_br_netfilter(host, br_netfilter)
     start_containers(host)
     assert_paths(host, lan)
     assert host.sh("firewall-cmd --zone=trusted --list-interfaces").split() == ["minirun0", "mr-+"]
@@ -259,4 +257,64 @@ def test_beside_firewalld(host: Host, br_netfilter: str) -> None:
     assert_paths(host, lan)
     remove_all(host)
     assert host.sh("firewall-cmd --zone=trusted --list-interfaces").split() == []
+    assert others(host) == before
+
+
+# --- rule sets of which no place is known
+
+
+_SITE = """table inet site {
+  chain in { type filter hook input priority 0; policy drop; iifname { lo, lan0 } accept; ct state established accept; }
+  chain pass { type filter hook forward priority 0; policy accept; ct state established accept; counter %s; }
+}
+"""
+
+
+@pytest.mark.parametrize("last", ["reject", "drop"])
+def test_a_chain_without_a_place_is_named_once_and_what_is_said_helps(host: Host, last: str) -> None:
+    lan = serving(host)
+    host.run(["nft", "-f", "-"], input=_SITE.replace("; ", ";\n").replace(" }", "\n}") % last)
+    before = others(host)
+    said = host.minirun("run", "-d", "--name", "web", "-p", "8080:80", "busybox", *_SERVE).stderr
+    assert "containers may be cut off: the chain pass of nftables' table inet site drops what is forwarded" in said
+    assert is_cut_off(host, "web", f"{lan.address}:7000")
+    assert "cut off" not in host.minirun("run", "-d", "--name", "same", "busybox", *_SERVE).stderr
+    assert others(host) == before
+    host.sh(said.partition("To allow it: ")[2].splitlines()[0])
+    assert reaches(host, "web", f"{lan.address}:7000")
+    assert lan.run(fetch(f"{lan.host_address}:8080")).stdout
+    assert host.run(fetch("127.0.0.1:8080")).stdout
+
+
+def test_firewalld_without_its_daemon_is_told_of(host: Host) -> None:
+    host.run(
+        ["nft", "-f", "-"],
+        input="table inet firewalld {\n chain filter_FORWARD {\n type filter hook forward priority 10\n reject\n}\n}\n",
+    )
+    said = host.minirun("run", "--rm", "busybox", "true").stderr
+    assert "firewall-cmd --zone=trusted --add-interface=minirun0" in said
+    assert "cut off" not in host.minirun("run", "--rm", "busybox", "true").stderr
+
+
+def test_ipv6_has_its_own_places_which_are_used_where_a_network_has_ipv6(host: Host) -> None:
+    host.sh(
+        "ip6tables -P FORWARD DROP; ip6tables -N ufw6-user-forward; ip6tables -A FORWARD -j ufw6-user-forward;"
+        "ip6tables -N DOCKER-USER; ip6tables -I FORWARD -j DOCKER-USER"
+    )
+    before = others(host)
+    host.minirun("run", "-d", "--name", "four", "busybox", "sleep", "100")
+    assert others(host) == before
+    host.minirun("network", "create", "--ipv6", "--opt", "com.docker.network.bridge.name=br-mine", "six")
+    host.minirun("run", "-d", "--name", "six", "--net=six", "busybox", "sleep", "100")
+    rules = host.sh("ip6tables -S DOCKER-USER; ip6tables -S ufw6-user-forward").splitlines()
+    mine = rules.index('-A DOCKER-USER -i br-mine -m comment --comment "minirun: from br-mine" -j ACCEPT')
+    dockers = rules.index(
+        '-A DOCKER-USER -i br-+ -m comment --comment "minirun: from br-* is not for minirun to say" -j RETURN'
+    )
+    assert mine < dockers  # its name is like those of Docker's bridges
+    assert '-A ufw6-user-forward -o minirun0 -m comment --comment "minirun: to minirun0" -j ACCEPT' in rules
+    host.minirun("rm", "-f", "six")
+    host.minirun("network", "rm", "six")
+    assert others(host) == before  # no network has IPv6 any more
+    host.minirun("rm", "-f", "four")
     assert others(host) == before
