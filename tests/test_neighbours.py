@@ -5,9 +5,10 @@ import subprocess
 
 import pytest
 
-from tests.harness import Host, Neighbour, eventually
+from tests.harness import Host, Neighbour, Snapshot, assert_same, eventually
 from tests.harness.host import MINIRUN
 from tests.harness.packages import lay
+from tests.test_faults import ENV, FAULTY
 
 DOCKER = "docker -H unix:///run/docker.sock"
 _DOCKERD = (
@@ -318,3 +319,19 @@ def test_ipv6_has_its_own_places_which_are_used_where_a_network_has_ipv6(host: H
     assert others(host) == before  # no network has IPv6 any more
     host.minirun("rm", "-f", "four")
     assert others(host) == before
+
+
+@pytest.mark.parametrize("how", ["fail", "kill"])
+def test_a_fault_when_rules_are_taken_away_leaves_none(primed: Host, how: str) -> None:
+    primed.sh("iptables -P FORWARD DROP; iptables -N DOCKER-USER; iptables -I FORWARD -j DOCKER-USER")
+    eventually(lambda: "veth" not in primed.sh("ip link"))
+    before = Snapshot.of(primed)
+    words = ["run", "--rm", "busybox", "true"]
+    total = int(primed.run([*FAULTY, "count", "0", *words], env=ENV).stderr.split()[-1])
+    left = 0
+    for step in range(total - 7, total + 1):
+        primed.run([*FAULTY, how, str(step), *words], env=ENV, check=False)
+        left += "minirun: " in primed.sh("iptables -S DOCKER-USER")
+        primed.minirun("ps")
+        assert_same(primed, before)
+    assert left  # the next command had something to mend

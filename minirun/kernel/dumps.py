@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import Iterator
 
+NETLINK_NETFILTER = 12  # which Python has no name for
 _REQUEST, _DUMP = 0x1, 0x300
 _NLMSG_ERROR, _NLMSG_DONE, _INTERRUPTED = 2, 3, 0x10
 _HEADER = struct.Struct("=IHHII")

@@ -8,15 +8,13 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from minirun.kernel.dumps import attribute, attribute_list, attributes, dump
+from minirun.kernel.dumps import NETLINK_NETFILTER, attribute, attribute_list, attributes, dump
+from minirun.kernel.nft import FAMILIES
 
 FORWARD = 2  # NF_INET_FORWARD
-_NETLINK_NETFILTER = 12  # which Python has no name for
-_GETTABLE, _GETCHAIN, _GETRULE = (10 << 8 | number for number in (1, 4, 7))  # NFNL_SUBSYS_NFTABLES
-_FAMILIES = {1: "inet", 2: "ip", 10: "ip6"}
-_NUMBERS = {name: number for number, name in _FAMILIES.items()}
+_GETCHAIN, _GETRULE = (10 << 8 | number for number in (4, 7))  # NFNL_SUBSYS_NFTABLES
+_NUMBERS = {name: number for number, name in FAMILIES.items()}
 _HEADER = 4  # struct nfgenmsg
-_TABLE_NAME = 1
 _CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY, _HOOK_NUMBER = 1, 3, 4, 5, 1
 _RULE_TABLE, _RULE_CHAIN, _RULE_HANDLE, _RULE_EXPRESSIONS = 1, 2, 3, 4
 _EXPRESSION_NAME, _EXPRESSION_DATA = 1, 2
@@ -28,7 +26,7 @@ _DROP, _JUMP, _RETURN = 0, -3, -5
 _ASIDE = {"counter", "immediate", "reject", "log", "target"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)  # cheap to make: on the path of each start
 class Chain:
     family: str
     table: str
@@ -100,12 +98,6 @@ class Rule:
                     yield struct.unpack(">i", verdict[_VERDICT_CODE])[0], _text(verdict.get(_VERDICT_CHAIN, b""))
 
 
-def tables() -> list[tuple[str, str]]:
-    """(family, name) of those that see IP packets."""
-    found = ((data[0], attributes(data, _HEADER)) for data in _dump(_GETTABLE, 0))
-    return [(_FAMILIES[family], _text(one[_TABLE_NAME])) for family, one in found if family in _FAMILIES]
-
-
 def chains(wanted: set[tuple[str, str]]) -> Iterator[Chain]:
     """Of these tables. The kernel sends those of all others, too: they are passed over with a look at their start."""
     for family in {family for family, _ in wanted}:
@@ -135,7 +127,7 @@ def _chain(family: str, table: str, found: dict[int, bytes]) -> Chain:
 
 
 def _dump(kind: int, family: int, words: bytes = b"") -> list[bytes]:
-    return dump(_NETLINK_NETFILTER, kind, struct.pack("=BBH", family, 0, 0) + words)
+    return dump(NETLINK_NETFILTER, kind, struct.pack("=BBH", family, 0, 0) + words)
 
 
 def _text(data: bytes) -> str:

@@ -3,6 +3,7 @@
 A place on record and the names of the bridges are all that it takes.
 """
 
+import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ NFT, LEGACY, FIREWALLD, TOLD = "nft", "legacy", "firewalld", "told"
 DOCKER = "DOCKER-USER"
 # Chains of the table `filter`. Docker: "Docker and iptables", ufw: ufw-framework(8).
 CHAINS = (DOCKER, "ufw-user-forward", "ufw6-user-forward")
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]+\Z")
 _WAYS = ("iifname", "oifname")
 _DOCKERS_FIRST, _DOCKERS_OTHERS = "docker0", "br-*"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)  # cheap to make: on the path of each start
 class Reach:
     """Whom the rules are for."""
 
@@ -28,7 +30,7 @@ class Reach:
     patterns: tuple[str, ...]  # the names of its bridges; one that ends in "*" stands for many
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)  # cheap to make: on the path of each start
 class Wanted:
     """One rule: the interface by which a packet comes or goes, and whether it then may pass, or goes on."""
 
@@ -146,7 +148,8 @@ def wanted_rules(reach: Reach, dockers: Iterable[str] | None) -> list[Wanted]:
     passing = [Wanted(way, pattern, True) for pattern in reach.patterns for way in _WAYS]
     if dockers is None:
         return passing
-    left = [Wanted(way, name, False) for name in sorted({_DOCKERS_FIRST, *dockers}) for way in _WAYS]
+    named = {name for name in dockers if _PLAIN.match(name)}  # others may have odd names, which nft could not read
+    left = [Wanted(way, name, False) for name in sorted({_DOCKERS_FIRST, *named}) for way in _WAYS]
     others = [Wanted(way, _DOCKERS_OTHERS, False) for way in _WAYS]
     # A bridge of minirun's that the user has given a name like those of Docker's.
     alike = [one for one in passing if one.pattern.startswith(_DOCKERS_OTHERS[:-1])]

@@ -11,6 +11,9 @@ class Places:
     def places(self) -> list[Place]:
         return [Place(*row) for row in self.db.execute("select kind, family, tab, chain from places")]
 
+    def has_rules_elsewhere(self) -> bool:
+        return self.db.execute("select 1 from places where kind != 'told' limit 1").fetchone() is not None
+
     def add_place(self, place: Place) -> bool:
         """False when it was on record."""
         words = (place.kind, place.family, place.table, place.chain)
