@@ -16,7 +16,7 @@ from minirun.files import remove_tree
 from minirun.instance import Instance
 from minirun.kernel import cgroups, controllers, processes
 from minirun.model import ACTIVE, Container, Process, Status
-from minirun.network import sandbox
+from minirun.network import neighbours, sandbox
 from minirun.reserve import spending
 from minirun.store import Store
 
@@ -145,6 +145,7 @@ def reconcile(instance: Instance) -> None:
             continue  # whoever is responsible for it is at it
         remove = container.status is Status.REMOVING
         finish(instance, container.id, container.monitor, KILLED, MONITOR_LOST, remove)
+    neighbours.mend(instance)
 
 
 def _is_unfinished(container: Container) -> bool:

@@ -390,3 +390,14 @@ class Publication:
     container: str
     mapping: PortMapping
     target: IPv4Address
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in somebody else's rule set minirun has rules of its own (network/neighbours.py), or has told that it
+    would need some."""
+
+    kind: str  # nft, legacy, firewalld; told
+    family: str
+    table: str
+    chain: str  # for firewalld an interface

@@ -1,6 +1,6 @@
 """Parsers: tables of cases, and hostile input, which gives one sentence and never a traceback."""
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 
 import pytest
 from hypothesis import given, settings
@@ -11,8 +11,7 @@ from minirun.errors import MinirunError
 from minirun.etc import resolvers
 from minirun.flags import mount_csv, mounts, networks
 from minirun.log import parse as parse_log
-from minirun.model import ANY_ADDRESS, Attachment, Mode, Mount, Network, NetworkRequest, Pool, PortMapping, Spec
-from minirun.network import ipam
+from minirun.model import ANY_ADDRESS, Attachment, Mode, Mount, NetworkRequest, PortMapping, Spec
 from minirun.signals import parse_signal
 from minirun.wire import Kind, Parser, frame
 
@@ -126,33 +125,6 @@ def test_a_spec_survives_the_record() -> None:
         mounts=(Mount("bind", "/a", "/b", True),),
     )
     assert Spec.from_dict(spec.to_dict()) == spec
-
-
-NET = Network("n", "net", 0, pool=Pool(IPv4Network("10.0.0.0/29"), IPv4Address("10.0.0.1")), bridge="mr-n")
-
-
-def test_addresses_go_round_and_never_twice() -> None:
-    used: set[int] = set()
-    last = 0
-    given_out = []
-    for _ in range(5):
-        address = ipam.next_address(NET, used, last)
-        last = int(address)
-        used.add(last)
-        given_out.append(str(address))
-    assert given_out == [f"10.0.0.{n}" for n in range(2, 7)]
-    with pytest.raises(MinirunError, match="no available IPv4 addresses"):
-        ipam.next_address(NET, used, last)
-    used.discard(int(IPv4Address("10.0.0.3")))
-    assert str(ipam.next_address(NET, used, last)) == "10.0.0.3"
-    assert str(ipam.next_address(NET, set(), int(IPv4Address("10.0.0.3")))) == "10.0.0.4"
-
-
-def test_a_free_subnet_is_clear_of_all_that_is_taken() -> None:
-    taken = [IPv4Network("172.16.0.0/12"), IPv4Network("192.168.0.0/18")]
-    assert ipam.free_subnet(taken) == IPv4Network("192.168.64.0/20")
-    with pytest.raises(MinirunError, match="non-overlapping"):
-        ipam.free_subnet([IPv4Network("0.0.0.0/0")])
 
 
 def test_loopback_resolvers_are_left_out() -> None:

@@ -9,11 +9,9 @@ from typing import TypeVar
 from minirun.flags import bad
 from minirun.flags.hosts import is_name, parse_links, parse_mac
 from minirun.model import Address, Attachment, Subnet
-from minirun.network.custom import PoolWish
+from minirun.network.custom import PoolWish, Wish4, Wish6
 
 T = TypeVar("T")
-Wish4 = PoolWish[IPv4Network, IPv4Address]
-Wish6 = PoolWish[IPv6Network, IPv6Address]
 
 
 def parse_attachment(text: str) -> Attachment:

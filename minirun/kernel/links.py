@@ -6,15 +6,12 @@ the object is there; deleting what is gone already is fine.
 
 import errno
 import socket
-from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface
 
 from minirun.kernel.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
     RTM_DELLINK,
-    RTM_GETADDR,
-    RTM_GETROUTE,
     RTM_NEWADDR,
     RTM_NEWLINK,
     RTM_NEWROUTE,
@@ -146,25 +143,3 @@ def _set_alias(netlink: Netlink, name: str, alias: str) -> None:
     message["index"] = socket.if_nametoindex(name)
     message["attrs"] = [["IFLA_IFALIAS", alias]]
     netlink.request(message, RTM_NEWLINK)
-
-
-def networks_in_use(netlink: Netlink) -> Iterator[tuple[IPv4Network, str]]:
-    """Every IPv4 network that this host routes to or has an address in, with the interface's name."""
-    for item in netlink.dump(ifaddrmsg(), RTM_GETADDR):
-        local = item.get_attr("IFA_LOCAL") or item.get_attr("IFA_ADDRESS")
-        if item["family"] == socket.AF_INET and local:
-            yield IPv4Interface(f"{local}/{item['prefixlen']}").network, _name(item["index"])
-    for item in netlink.dump(rtmsg(), RTM_GETROUTE):
-        target = item.get_attr("RTA_DST")
-        if item["family"] == socket.AF_INET and target and item["dst_len"]:
-            yield (
-                IPv4Network(f"{target}/{item['dst_len']}", strict=False),
-                _name(item.get_attr("RTA_OIF") or 0),
-            )
-
-
-def _name(index: int) -> str:
-    try:
-        return socket.if_indextoname(index)
-    except OSError:
-        return f"interface {index}"

@@ -13,7 +13,7 @@ from minirun.kernel.netns import entered, netns_share
 from minirun.kernel.sysctl import sysctl_ensure
 from minirun.lookup import find_network
 from minirun.model import DEFAULT_NETWORK, Container, Endpoint, Network, Publication, Spec
-from minirun.network import firewall, leases, ports
+from minirun.network import firewall, leases, neighbours, ports
 from minirun.network.custom import default_network
 from minirun.network.drivers import driver_named
 from minirun.network.none import add_namespace

@@ -3,15 +3,16 @@
 import os
 import sqlite3
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Generic
 
 from minirun.errors import ConflictError, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.nft import nft_apply
-from minirun.model import DEFAULT_NETWORK, Address, Network, Pool, Pool4, Pool6, Subnet
-from minirun.network import firewall, ipam
+from minirun.kernel.sockets import link_state
+from minirun.model import DEFAULT_NETWORK, Address, Network, Subnet
+from minirun.network import firewall, neighbours
 from minirun.network.drivers import driver_named
 
 RESERVED = ("host", "none", "container", "default")
@@ -27,14 +28,18 @@ class PoolWish(Generic[Subnet, Address]):
     aux: tuple[tuple[str, Address], ...] = ()
 
 
+Wish4 = PoolWish[IPv4Network, IPv4Address]
+Wish6 = PoolWish[IPv6Network, IPv6Address]
+
+
 @dataclass(frozen=True)
 class NetworkWish:
     """What `network create` asks for."""
 
     name: str
     driver: str = "bridge"
-    ipv4: PoolWish[IPv4Network, IPv4Address] = PoolWish()
-    ipv6: PoolWish[IPv6Network, IPv6Address] | None = None
+    ipv4: Wish4 = PoolWish()
+    ipv6: Wish6 | None = None
     internal: bool = False
     attachable: bool = False
     labels: tuple[tuple[str, str], ...] = ()
@@ -44,7 +49,28 @@ class NetworkWish:
 
 def default_network(instance: Instance) -> Network:
     """The network `bridge`; on first use it is put on record. Its bridge is made by the driver, as for any other."""
-    return instance.store.find_network(DEFAULT_NETWORK) or _record(instance, NetworkWish(DEFAULT_NETWORK))
+    found = instance.store.find_network(DEFAULT_NETWORK)
+    if found is None:
+        return _record(instance, NetworkWish(DEFAULT_NETWORK))
+    if not link_state(found.bridge)[0]:
+        return _moved(instance, found)
+    return found
+
+
+def _moved(instance: Instance, network: Network) -> Network:
+    """While its bridge was not there (before the first container, or since a reboot) another runtime cannot have seen
+    that its subnet is taken. Nobody has an address in it: then it gets another one."""
+    from minirun.network.pools import Surroundings, choose4
+
+    around = Surroundings.look()
+    store = instance.store
+    if any(found.overlaps(network.subnet) for found, _ in around.in_use if isinstance(found, IPv4Network)):
+        with store.write():
+            others = [other for other in store.networks() if other.id != network.id]
+            if not store.endpoints(network=network.id):
+                network = replace(network, pool=choose4(PoolWish(), others, around, familiar=True))
+                store.set_pool(network)
+    return network
 
 
 def create_network(instance: Instance, wish: NetworkWish) -> Network:
@@ -88,32 +114,28 @@ def remove_network(instance: Instance, network: Network) -> None:
             raise ConflictError(f"error while removing network: a container has just joined {network.name}")
         store.delete_network(network.id)
         nft_apply(firewall.render(instance.table, store.networks(), store.ports()))
+    neighbours.ensure(instance)  # its bridge is nobody's any more
 
 
 def _record(instance: Instance, wish: NetworkWish) -> Network:
-    from minirun.kernel.links import networks_in_use
-    from minirun.kernel.netlink import Netlink
+    from minirun.network.pools import Surroundings, choose4, choose6  # networks are made seldom
 
     driver = driver_named(wish.driver)
-    netlink = Netlink()
-    try:
-        in_use = list(networks_in_use(netlink)) if driver.pools else []
-    finally:
-        netlink.close()
+    around = Surroundings.look() if driver.pools else None
     store = instance.store
     with store.write():
         if (present := store.find_network(wish.name)) is not None and present.name == wish.name:
             if present.is_default:  # another first use was quicker
                 return present
             raise ConflictError(f"network with name {wish.name} already exists")
-        known = [(other.pool.subnet, f"network {other.name}") for other in store.networks() if other.pool]
+        others = store.networks()
         network = Network(
             id=os.urandom(32).hex(),
             name=wish.name,
             created=time.time(),
             driver=wish.driver,
-            pool=_pool(wish.ipv4, [*known, *in_use]) if driver.pools else None,
-            pool6=_pool6(store.networks(), wish.ipv6) if driver.pools and wish.ipv6 else None,
+            pool=choose4(wish.ipv4, others, around, wish.name == DEFAULT_NETWORK) if around else None,
+            pool6=choose6(wish.ipv6, others, around) if around and wish.ipv6 else None,
             internal=wish.internal,
             attachable=wish.attachable,
             labels=wish.labels,
@@ -126,39 +148,3 @@ def _record(instance: Instance, wish: NetworkWish) -> Network:
         except sqlite3.IntegrityError as error:
             raise ConflictError(f"network {wish.name} collides with another one: {error}") from error
     return network
-
-
-def _pool(wish: PoolWish[IPv4Network, IPv4Address], taken: list[tuple[IPv4Network, str]]) -> Pool4:
-    subnet = wish.subnet
-    if subnet is None:
-        subnet = ipam.free_subnet(network for network, _ in taken)
-    elif subnet.prefixlen > 30:
-        raise MinirunError(f"invalid subnet {subnet}: it has no room for a gateway and a container")
-    else:
-        for network, owner in taken:
-            if subnet.overlaps(network):
-                raise ConflictError(
-                    f"invalid pool request: Pool overlaps with other one on this address space: {subnet} and"
-                    f" {network}, which is held by {owner}"
-                )
-    aux = {address for _, address in wish.aux}
-    low = subnet.network_address + 1
-    gateway = wish.gateway or next(low + number for number in range(subnet.num_addresses) if low + number not in aux)
-    if gateway not in subnet or gateway in (subnet.network_address, subnet.broadcast_address):
-        raise MinirunError(f"invalid gateway {gateway}: it is not a host address of {subnet}")
-    return Pool(subnet, gateway, wish.ip_range, wish.aux)
-
-
-def _pool6(networks: list[Network], wish: PoolWish[IPv6Network, IPv6Address]) -> Pool6:
-    taken = [(other.pool6.subnet, other.name) for other in networks if other.pool6]
-    subnet = wish.subnet or ipam.free_subnet6(network for network, _ in taken)
-    for network, owner in taken:
-        if subnet.overlaps(network):
-            raise ConflictError(
-                f"invalid pool request: Pool overlaps with other one on this address space: {subnet} and {network},"
-                f" which is held by network {owner}"
-            )
-    gateway = wish.gateway or subnet.network_address + 1
-    if gateway not in subnet or gateway == subnet.network_address:
-        raise MinirunError(f"invalid gateway {gateway}: it is not a host address of {subnet}")
-    return Pool(subnet, gateway, wish.ip_range, wish.aux)

@@ -1,8 +1,9 @@
 """What an endpoint is given in a network: addresses, by choice, by habit, or the next ones free."""
 
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 
-from minirun.errors import ConflictError, MinirunError
+from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.model import Attachment, Container, Endpoint, Network
 from minirun.network import ipam
@@ -31,52 +32,42 @@ def check(network: Network, attachment: Attachment) -> None:
     if attachment.address and network.pool is None:
         raise MinirunError(f"network {network.name} gives addresses itself: --ip cannot be honoured")
     if attachment.address:
-        ipam.check_address(network, attachment.address, set())
+        ipam.check_address(network, attachment.address, lambda _: False)
     if attachment.address6:
         _check6(network, attachment.address6)
 
 
 def _address(instance: Instance, container: Container, network: Network, wanted: IPv4Address | None) -> IPv4Address:
-    used, last = instance.store.used_addresses(network.id)
+    store = instance.store
+
+    def is_used(asked: IPv4Address) -> bool:
+        return store.is_used(network.id, int(asked))
+
     if wanted:
-        return ipam.check_address(network, wanted, used)
-    before = instance.store.held(container.id).get(network.id)
-    if before is not None and int(wish := IPv4Address(before)) not in used:
+        return ipam.check_address(network, wanted, is_used)
+    before = store.held(container.id).get(network.id)
+    if before is not None and (wish := IPv4Address(before)) in network.subnet and not is_used(wish):
         return wish
-    return ipam.next_address(network, used, last)
+    return ipam.next_address(network, partial(store.first_free, network.id), store.last_address(network.id))
 
 
 def _address6(
     instance: Instance, network: Network, wanted: IPv6Address | None, address: IPv4Address | None
 ) -> IPv6Address | None:
     """By default with the host part of the IPv4 address: who knows one knows the other."""
-    pool = network.pool6
-    if pool is None:
+
+    def is_used(asked: IPv6Address) -> bool:
+        return instance.store.is_used6(network.id, asked)
+
+    if network.pool6 is None:
         return None
     if wanted:
-        if instance.store.is_used6(network.id, _check6(network, wanted)):
-            raise ConflictError(f"Address already in use: {wanted} on network {network.name}")
-        return wanted
-    base = pool.ip_range or pool.subnet
-    low = int(address) & int(network.subnet.hostmask) if address else 1
-    for number in range(low, min(low + 65536, base.num_addresses)):
-        free = base.network_address + number
-        if (
-            free != pool.gateway
-            and free not in dict(pool.aux).values()
-            and not instance.store.is_used6(network.id, free)
-        ):
-            return free
-    raise ConflictError(f"no available IPv6 addresses on network {network.name} ({base})")
+        return ipam.check_address6(network, wanted, is_used)
+    host_part = int(address) & int(network.subnet.hostmask) if address else 1
+    return ipam.next_address6(network, host_part, is_used)
 
 
 def _check6(network: Network, address: IPv6Address) -> IPv6Address:
     if network.pool6 is None:
         raise MinirunError(f"--ip6: network {network.name} has no IPv6", "make one with: minirun network create --ipv6")
-    if address not in network.pool6.subnet:
-        raise MinirunError(
-            f"invalid address {address}: it does not belong to network {network.name}'s subnet {network.pool6.subnet}"
-        )
-    if address == network.pool6.gateway:
-        raise ConflictError(f"Address already in use: {address} on network {network.name} belongs to the gateway")
-    return address
+    return ipam.check_address6(network, address, lambda _: False)

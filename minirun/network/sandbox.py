@@ -3,7 +3,7 @@
 from minirun.instance import Instance
 from minirun.kernel.netns import netns_del
 from minirun.model import Container
-from minirun.network import firewall
+from minirun.network import firewall, neighbours
 
 
 def leave(instance: Instance, container: Container) -> None:
@@ -26,3 +26,4 @@ def leave(instance: Instance, container: Container) -> None:
         store.delete_ports(container.sandbox)
         store.delete_endpoints(container.sandbox)
         firewall.withdraw(store, instance.table, publications)
+        neighbours.withdraw(instance)

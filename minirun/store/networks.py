@@ -38,14 +38,36 @@ class Networks:
             ),
         )
 
+    def set_pool(self, network: Network) -> None:
+        """Of one that nobody is in."""
+        self.db.execute(
+            "update networks set subnet = ?, config = ?, last_address = 0 where id = ?",
+            (str(network.subnet), json.dumps(_config(network)), network.id),
+        )
+
     def delete_network(self, network_id: str) -> None:
         self.db.execute("delete from networks where id = ?", (network_id,))
 
-    def used_addresses(self, network_id: str) -> tuple[set[int], int]:
-        """(addresses held, the last one given out), as integers."""
-        rows = self.db.execute("select address from endpoints where network = ?", (network_id,))
-        last = self.db.execute("select last_address from networks where id = ?", (network_id,)).fetchone()
-        return {row[0] for row in rows}, last[0] if last else 0
+    def last_address(self, network_id: str) -> int:
+        """The last one given out, as an integer."""
+        row = self.db.execute("select last_address from networks where id = ?", (network_id,)).fetchone()
+        return row[0] if row else 0
+
+    def is_used(self, network_id: str, address: int) -> bool:
+        found = self.db.execute("select 1 from endpoints where network = ? and address = ?", (network_id, address))
+        return found.fetchone() is not None
+
+    def first_free(self, network_id: str, low: int, high: int) -> int | None:
+        """The first address from `low` to `high` that no endpoint has."""
+        if not self.is_used(network_id, low):
+            return low
+        # The end of the run of held ones that begins at `low`: each step is one look into the index.
+        row = self.db.execute(
+            "select address + 1 from endpoints as held where network = ?1 and address between ?2 and ?3 and not exists"
+            " (select 1 from endpoints where network = ?1 and address = held.address + 1) order by address limit 1",
+            (network_id, low, high),
+        ).fetchone()
+        return row[0] if row and row[0] <= high else None
 
     def is_used6(self, network_id: str, address: IPv6Address) -> bool:
         found = self.db.execute(

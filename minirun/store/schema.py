@@ -81,6 +81,13 @@ drop table networks;
 alter table networks_4 rename to networks;
 alter table endpoints_4 rename to endpoints;
 """
+# What minirun has in others' rule sets.
+_SCHEMA_4_PLACES = """
+create table places (
+    kind text not null, family text not null, tab text not null, chain text not null,
+    primary key (kind, family, tab, chain)
+) strict;
+"""
 
 
 def _attachments(db: sqlite3.Connection) -> None:
@@ -103,7 +110,7 @@ _SCHEMAS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] = (
     (_SCHEMA_1,),
     (_SCHEMA_2,),
     (_SCHEMA_3,),
-    (_SCHEMA_4, _attachments),
+    (_SCHEMA_4, _attachments, _SCHEMA_4_PLACES),
 )
 VERSION = len(_SCHEMAS)
 
