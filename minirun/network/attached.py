@@ -67,7 +67,7 @@ class Attached:
         firewall.ensure(store, instance.table, networks, container.id)
         shared = len(store.members(container.id)) > 1
         plug(instance, netlink, container, list(zip(endpoints, networks, strict=True)), shared)
-        return _forwarding_on()
+        return [*_forwarding_on(), *neighbours.ensure(instance)]
 
 
 def plug(
