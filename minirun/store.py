@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, ip_address
 from pathlib import Path
 
 from minirun.errors import ConflictError, MinirunError
@@ -86,8 +86,38 @@ create table volumes (
     options text not null default '{}', anonymous integer not null default 0
 ) strict;
 """
+# `count` consecutive ports, which run in step. Two rows overlap when a port and a protocol are in both, and an address
+# is: 0.0.0.0 and :: are every address of their family. Ports that came singly are found by the index, which leaves the
+# ranges that begin lower: these have an index of their own, so that the thousandth port costs what the first did.
+_OVERLAPS = """(
+    held.protocol = {0}.protocol and held.host_port between {0}.host_port and {0}.host_port + {0}.count - 1
+    or held.protocol = {0}.protocol and held.count > 1 and held.host_port < {0}.host_port
+    and held.host_port + held.count > {0}.host_port
+) and (
+    held.host_address = {0}.host_address or (instr(held.host_address, ':') > 0) = (instr({0}.host_address, ':') > 0)
+    and (held.host_address in ('0.0.0.0', '::') or {0}.host_address in ('0.0.0.0', '::'))
+)
+"""
+_SCHEMA_PORTS = f"""
+drop trigger ports_overlap;
+alter table ports rename to ports_before;
+create table ports (
+    sandbox text not null, container text not null, protocol text not null, host_address text not null,
+    host_port integer not null, container_port integer not null, target text not null, count integer not null default 1,
+    check (host_port >= 1 and container_port >= 1 and count >= 1 and max(host_port, container_port) + count <= 65536)
+) strict;
+insert into ports select *, 1 from ports_before;
+drop table ports_before;
+create index ports_single on ports (protocol, host_port);
+create index ports_ranges on ports (protocol, host_port) where count > 1;
+create index ports_sandbox on ports (sandbox);
+create index ports_container on ports (container);
+create trigger ports_overlap before insert on ports
+when exists (select 1 from ports as held where {_OVERLAPS.format("new")})
+begin select raise(abort, 'UNIQUE constraint failed: ports overlap'); end;
+"""
 # Each brings the database one version further; a new one runs them all.
-_SCHEMAS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3)
+_SCHEMAS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_PORTS)
 VERSION = len(_SCHEMAS)
 _STARTABLE = "status in ('created', 'exited') and monitor_pid is null"
 
@@ -363,7 +393,7 @@ class Store:
     def add_port(self, publication: Publication) -> None:
         mapping = publication.mapping
         self.db.execute(
-            "insert into ports values (?, ?, ?, ?, ?, ?, ?)",
+            "insert into ports values (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 publication.sandbox,
                 publication.container,
@@ -372,25 +402,32 @@ class Store:
                 mapping.host_port,
                 mapping.container_port,
                 str(publication.target),
+                mapping.count,
             ),
         )
 
     def ports(self, container: str | None = None, sandbox: str | None = None) -> list[Publication]:
-        rows = self.db.execute(
-            "select * from ports where (?1 is null or container = ?1) and (?2 is null or sandbox = ?2)"
-            " order by protocol, host_port",
-            (container, sandbox),
-        )
-        return [_publication(row) for row in rows]
+        """All, or those of one container or sandbox."""
+        wanted = {"container": container, "sandbox": sandbox}
+        given = {name: value for name, value in wanted.items() if value is not None}
+        where = " and ".join(f"{name} = :{name}" for name in given) or "true"
+        query = f"select * from ports where {where} order by protocol, host_port, instr(host_address, ':') > 0"
+        return [_publication(row) for row in self.db.execute(query, given)]
 
     def port_holder(self, mapping: PortMapping) -> Publication | None:
         """Whose published port stands in the way of `mapping`."""
         row = self.db.execute(
-            "select * from ports where protocol = ?1 and host_port = ?2"
-            " and (host_address = ?3 or host_address = '0.0.0.0' or ?3 = '0.0.0.0')",
-            (mapping.protocol, mapping.host_port, str(mapping.host_address)),
+            "with wanted (protocol, host_port, count, host_address) as (values (?, ?, ?, ?))"
+            f" select held.* from wanted, ports as held where {_OVERLAPS.format('wanted')}",
+            (mapping.protocol, mapping.host_port, mapping.count, str(mapping.host_address)),
         ).fetchone()
         return row and _publication(row)
+
+    def delete_port(self, mapping: PortMapping) -> None:
+        self.db.execute(
+            "delete from ports where protocol = ? and host_address = ? and host_port = ?",
+            (mapping.protocol, str(mapping.host_address), mapping.host_port),
+        )
 
     def delete_ports(self, sandbox: str) -> None:
         self.db.execute("delete from ports where sandbox = ?", (sandbox,))
@@ -453,5 +490,7 @@ def _network(row: sqlite3.Row) -> Network:
 
 
 def _publication(row: sqlite3.Row) -> Publication:
-    mapping = PortMapping(row["container_port"], row["host_port"], row["protocol"], IPv4Address(row["host_address"]))
-    return Publication(row["sandbox"], row["container"], mapping, IPv4Address(row["target"]))
+    mapping = PortMapping(
+        row["container_port"], row["host_port"], row["protocol"], ip_address(row["host_address"]), row["count"]
+    )
+    return Publication(row["sandbox"], row["container"], mapping, ip_address(row["target"]))
