@@ -1,6 +1,7 @@
 """inspect: the records, in Docker's shape and field names."""
 
 import json
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from minirun.describe_config import bindings, config, host_config
 from minirun.instance import Instance
 from minirun.kernel.netns import pin_path
 from minirun.log import timestamp
-from minirun.model import ACTIVE, Container, Endpoint, Mode, Network, Status
+from minirun.model import ACTIVE, Attachment, Container, Endpoint, Mode, Network, Pool4, Pool6, Status
 from minirun.volumes import describing
 
 _NEVER = "0001-01-01T00:00:00Z"
@@ -51,32 +52,33 @@ def describe_network(instance: Instance, network: Network) -> dict[str, Any]:
         "Id": network.id,
         "Created": _time(network.created),
         "Scope": "local",
-        "Driver": "bridge",
+        "Driver": network.driver,
         "EnableIPv4": True,
-        "EnableIPv6": False,
-        "Internal": False,
-        "Attachable": False,
+        "EnableIPv6": network.pool6 is not None,
+        "Internal": network.internal,
+        "Attachable": network.attachable,
         "Ingress": False,
         "ConfigFrom": {"Network": ""},
         "ConfigOnly": False,
         "IPAM": {
             "Driver": "default",
             "Options": {},
-            "Config": [{"Subnet": str(network.subnet), "Gateway": str(network.gateway)}],
+            "Config": [_pool(pool) for pool in (network.pool, network.pool6) if pool],
         },
         "Containers": {
             endpoint.sandbox: {
                 "Name": (owner := instance.store.container(endpoint.sandbox)) and owner.name,
                 "MacAddress": endpoint.mac,
-                "IPv4Address": f"{endpoint.address}/{network.subnet.prefixlen}",
-                "IPv6Address": "",
+                "IPv4Address": _with_length(endpoint.address, network.pool),
+                "IPv6Address": _with_length(endpoint.address6, network.pool6),
                 "Interface": endpoint.interface,
                 "HostInterface": endpoint.veth,
             }
             for endpoint in endpoints
         },
-        "Options": {"minirun.bridge.name": network.bridge, "minirun.mtu": str(network.mtu)},
-        "Labels": {},
+        "Options": {**dict(network.options), "minirun.bridge.name": network.bridge, "minirun.mtu": str(network.mtu)},
+        "Labels": dict(network.labels),
+        "Env": [f"{key}={text}" for key, text in network.env],
     }
 
 
@@ -123,41 +125,67 @@ _OF_THE_FIRST = (
 
 def _networks(instance: Instance, container: Container) -> dict[str, dict[str, Any]]:
     """Those it is in, by name; of one that is stopped, those it will be in, without addresses."""
-    by_id = {network.id: network for network in instance.store.networks()}
-    endpoints = instance.store.endpoints(sandbox=container.id)
-    if endpoints:
-        return {by_id[end.network].name: _endpoint(end, by_id[end.network]) for end in endpoints}
-    request = container.spec.network
-    names = request.names if request.mode is Mode.BRIDGE else (request.mode,)
-    if request.mode is Mode.CONTAINER:
-        return {}
-    return {str(name): _endpoint(None, instance.store.find_network(str(name))) for name in names}
+    store, request = instance.store, container.spec.network
+    wanted = {one.network: one for one in request.attachments}
+    found = {}
+    for end in store.endpoints(sandbox=container.id):
+        if network := store.network(end.network):
+            attachment = wanted.get(network.name) or wanted.get(network.id)
+            found[network.name] = _endpoint(end, network, attachment)
+    if found or request.mode is Mode.CONTAINER:
+        return found
+    if request.mode is not Mode.BRIDGE:
+        return {str(request.mode): _endpoint(None, None)}
+    return {name: _endpoint(None, store.find_network(name), one) for name, one in wanted.items()}
 
 
-def _endpoint(endpoint: Endpoint | None, network: Network | None) -> dict[str, Any]:
+def _endpoint(
+    endpoint: Endpoint | None, network: Network | None, attachment: Attachment | None = None
+) -> dict[str, Any]:
     """`EndpointID` is what follows from sandbox and position: minirun keeps no second name for it."""
+    pool, pool6 = (network.pool, network.pool6) if network and endpoint else (None, None)
+    address6 = endpoint.address6 if endpoint else None
     there = {
         "EndpointID": f"{endpoint.sandbox}-{endpoint.position}" if endpoint else "",
-        "Gateway": str(network.gateway) if network and endpoint else "",
-        "IPAddress": str(endpoint.address) if endpoint else "",
-        "IPPrefixLen": network.subnet.prefixlen if network and endpoint else 0,
+        "Gateway": str(pool.gateway) if pool else "",
+        "IPAddress": str(endpoint.address or "") if endpoint else "",
+        "IPPrefixLen": pool.subnet.prefixlen if pool else 0,
         "MacAddress": endpoint.mac if endpoint else "",
         "Interface": endpoint.interface if endpoint else "",
-        "HostInterface": endpoint.veth if endpoint else "",
+        "HostInterface": endpoint.veth if endpoint and network and network.bridge else "",
+        "IPv6Gateway": str(pool6.gateway) if pool6 else "",
+        "GlobalIPv6Address": str(address6 or ""),
+        "GlobalIPv6PrefixLen": pool6.subnet.prefixlen if pool6 and address6 else 0,
     }
     return {
-        "IPAMConfig": None,
-        "Links": None,
-        "Aliases": None,
+        "IPAMConfig": _wanted_addresses(attachment) if attachment else None,
+        "Links": [f"{one}:{alias}" for one, alias in attachment.links] or None if attachment else None,
+        "Aliases": list(attachment.aliases) or None if attachment else None,
         "DriverOpts": None,
+        "GwPriority": attachment.priority if attachment else 0,
         "NetworkID": network.id if network else "",
         **there,
-        "IPv6Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
         "DNSNames": None,
         "Bridge": network.bridge if network else "",
     }
+
+
+def _wanted_addresses(attachment: Attachment) -> dict[str, str] | None:
+    wanted = (("IPv4Address", attachment.address), ("IPv6Address", attachment.address6))
+    return {key: str(address) for key, address in wanted if address} or None
+
+
+def _pool(pool: Pool4 | Pool6) -> dict[str, Any]:
+    return {
+        "Subnet": str(pool.subnet),
+        **({"IPRange": str(pool.ip_range)} if pool.ip_range else {}),
+        "Gateway": str(pool.gateway),
+        **({"AuxiliaryAddresses": {name: str(address) for name, address in pool.aux}} if pool.aux else {}),
+    }
+
+
+def _with_length(address: IPv4Address | IPv6Address | None, pool: Pool4 | Pool6 | None) -> str:
+    return f"{address}/{pool.subnet.prefixlen}" if address and pool else str(address or "")
 
 
 def _overlay(directory: Path) -> dict[str, str]:

@@ -18,13 +18,13 @@ from minirun.kernel import processes
 from minirun.kernel.sockets import send_with_fds
 from minirun.lifecycle import alone, finish, tell
 from minirun.model import Container, Mode, Process, Spec, Status
-from minirun.network import ports, sandbox
-from minirun.network.driver import Driver
-from minirun.network.modes import driver_for
+from minirun.network import ports
+from minirun.network.modes import wiring_for
 from minirun.network.none import refuse_foreign_pin
+from minirun.network.wiring import Wiring
 from minirun.plan import Plan
 from minirun.planning import plan_of, resolve
-from minirun.wire import CHUNK, MOST_FDS, Kind, Parser, frame
+from minirun.wire import CHUNK, Kind, Parser, frame, send_sockets
 
 
 class Launch:
@@ -44,12 +44,8 @@ class Launch:
         return Launch(pid, ours.detach())
 
     def send(self, plan: Plan, held: list[socket.socket], flags: int) -> None:
-        fds = [holder.fileno() for holder in held]
-        for start in range(0, len(fds), MOST_FDS):
-            send_with_fds(self.channel, frame(Kind.FDS), fds[start : start + MOST_FDS])
+        send_sockets(self.channel, held)
         self.channel.sendall(frame(Kind.PLAN, plan.dump()) + frame(Kind.ATTACH, bytes([flags])))
-        for holder in held:  # the monitor has them now
-            holder.close()
 
     def go(self) -> None:
         self.channel.sendall(frame(Kind.GO))
@@ -116,7 +112,6 @@ def start(instance: Instance, container: Container, launch: Launch, terms: Terms
         from minirun.stopping import settle  # only when it has ended this very moment
 
         settle(instance, container)
-    sandbox.refuse_in_use(instance, container)
     return _launch(instance, container, launch, terms, fresh=False)
 
 
@@ -125,22 +120,25 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
 
     When any step fails, everything is taken back: by the monitor for its half, then by the record for the rest.
     """
-    driver, lower = _validate(instance, container.spec)
-    claimed = False
+    wiring, lower = _validate(instance, container.spec)
+    claimed, held = False, ports.Held()
     try:
         with alone(instance, container.id):
-            container, held = _claim(instance, container, driver, launch, fresh)
+            container, held = _claim(instance, container, wiring, launch, fresh)
         claimed = True
         if not fresh:
             _wait_for_copies(instance, container)
         _make_files(instance, container, lower)
         etc.write_files(instance, container, instance.container_dir(container.id))
-        netns = driver.pin(instance, container)
+        netns = wiring.pin(instance, container)
         plan = plan_of(instance, container, lower, netns, terms.size, fresh)
-        launch.send(plan, held, terms.flags)
+        if len(held.sockets) > ports.MANY:
+            plan = replace(plan, ulimits=(ports.make_room(launch.process.pid, len(held.sockets)), *plan.ulimits))
+        launch.send(plan, held.sockets, terms.flags)
         with ExitStack() as sockets:
-            for note in driver.connect(instance, container, sockets):
+            for note in wiring.connect(instance, container, sockets):
                 print(note, file=sys.stderr)
+        held.shut(instance.store)
         launch.go()
     except BaseException as error:
         said = launch.abandon()
@@ -149,14 +147,16 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
         if said is not None and isinstance(error, OSError):
             raise said from error  # the monitor failed first, and took away what this half was working on
         raise
+    finally:
+        held.close()  # the monitor has them now
     return container
 
 
-def _validate(instance: Instance, spec: Spec) -> tuple[Driver, str]:
-    driver = driver_for(spec.network.mode)
+def _validate(instance: Instance, spec: Spec) -> tuple[Wiring, str]:
+    wiring = wiring_for(spec.network.mode)
     lower = lower_of(instance, spec)
-    driver.validate(instance, spec)
-    return driver, lower
+    wiring.validate(instance, spec)
+    return wiring, lower
 
 
 def _check_pin(name: str, spec: Spec) -> None:
@@ -165,23 +165,36 @@ def _check_pin(name: str, spec: Spec) -> None:
 
 
 def _claim(
-    instance: Instance, container: Container, driver: Driver, launch: Launch, fresh: bool
-) -> tuple[Container, list[socket.socket]]:
+    instance: Instance, container: Container, wiring: Wiring, launch: Launch, fresh: bool
+) -> tuple[Container, ports.Held]:
     """Its ports, then all that the record has of a start."""
     if not fresh and not instance.store.is_startable(container.id):
         raise _taken(container)
-    wanted = ports.wanted(container.spec) if container.spec.network.mode is Mode.BRIDGE else ()
-    mappings, held = ports.hold(instance.store, wanted, {} if fresh else instance.store.held(container.id))
-    if mappings:
-        container = replace(container, spec=replace(container.spec, ports=mappings))
-    return _record(instance, container, driver, launch, fresh), held
+    held = _hold_ports(instance, container, fresh) if container.spec.network.mode is Mode.BRIDGE else ports.Held()
+    try:
+        if held.mappings:
+            container = replace(container, spec=replace(container.spec, ports=tuple(held.mappings)))
+        return _record(instance, container, wiring, launch, fresh), held
+    except BaseException:
+        held.close()
+        raise
+
+
+def _hold_ports(instance: Instance, container: Container, fresh: bool) -> ports.Held:
+    wanted = ports.wanted(container.spec)
+    if not wanted:
+        return ports.Held()
+    from minirun.network.attached import everywhere
+
+    wishes = {} if fresh else instance.store.held(container.id)
+    return ports.hold(instance.store, wanted, wishes, everywhere(instance, container.spec))
 
 
 def _taken(container: Container) -> MinirunError:
     return MinirunError(f"container {container.name} is being started or removed by another command")
 
 
-def _record(instance: Instance, container: Container, driver: Driver, launch: Launch, fresh: bool) -> Container:
+def _record(instance: Instance, container: Container, wiring: Wiring, launch: Launch, fresh: bool) -> Container:
     """Intent before effect: name, leases and ports, in one transaction that all of them hold or none."""
     store = instance.store
     with store.write():
@@ -190,7 +203,7 @@ def _record(instance: Instance, container: Container, driver: Driver, launch: La
         if not store.set_starting(container.id, launch.command, launch.process, processes.boot_id()):
             raise _taken(container)
         _check_pin(container.name, container.spec)  # what is there now is none of its own
-        own = driver.reserve(instance, container)
+        own = wiring.reserve(instance, container)
         store.set_values(container.id, sandbox=own)
         if not container.spec.auto_remove:
             store.set_values(container.id, held=json.dumps(_held(instance, container)))

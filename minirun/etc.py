@@ -10,7 +10,7 @@ from pathlib import Path
 from minirun.errors import FAILED, MinirunError
 from minirun.files import write_private
 from minirun.instance import Instance
-from minirun.model import Container, Mode, Spec
+from minirun.model import DEFAULT_NETWORK, Container, Mode, Spec
 
 _LOCAL = """127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
@@ -100,7 +100,7 @@ def _extra_lines(instance: Instance, container: Container) -> str:
     spec, lines = container.spec, []
     for name, address in spec.extra_hosts:
         lines.append(f"{_gateway(instance, container) if address == HOST_GATEWAY else address}\t{name}\n")
-    for linked, alias in spec.links:
+    for linked, alias in _hosts_links(spec):
         other = instance.store.container(linked)
         ends = instance.store.endpoints(sandbox=linked)
         if other is None or not ends:
@@ -111,12 +111,18 @@ def _extra_lines(instance: Instance, container: Container) -> str:
     return "".join(lines)
 
 
+def _hosts_links(spec: Spec) -> tuple[tuple[str, str], ...]:
+    """On the default network links are lines in the hosts file; elsewhere the resolver knows them."""
+    on_default = [one for one in spec.network.attachments if one.network == DEFAULT_NETWORK]
+    return on_default[0].links if on_default else ()
+
+
 def _gateway(instance: Instance, container: Container) -> str:
     """Where the host is, as seen from the container."""
     for end in instance.store.endpoints(sandbox=container.id):
-        for network in instance.store.networks():
-            if network.id == end.network:
-                return str(network.gateway)
+        network = instance.store.network(end.network)
+        if network and network.pool:
+            return str(network.gateway)
     if container.sandbox == "":
         return "127.0.0.1"
     raise MinirunError(f"unable to derive the IP value for {HOST_GATEWAY}: the container has no network", code=FAILED)

@@ -7,13 +7,13 @@ start twice as much to make, and there are ten here (5 ms of the 60 that `run --
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
-from typing import Any
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any, Generic, TypeAlias, TypeVar
 
 DEFAULT_NETWORK = "bridge"
 ANY_ADDRESS = IPv4Address("0.0.0.0")
 ANY_ADDRESS6 = IPv6Address("::")
-Address = IPv4Address | IPv6Address
+AnyAddress = IPv4Address | IPv6Address
 
 
 class Status(StrEnum):
@@ -44,7 +44,7 @@ class PortMapping:
     container_port: int
     host_port: int = 0
     protocol: str = "tcp"
-    host_address: Address | None = None
+    host_address: AnyAddress | None = None
     count: int = 1
     host_last: int = 0
 
@@ -161,17 +161,54 @@ class Restart:
 
 
 @dataclass(frozen=True)
+class Attachment:
+    """One network that a container is to be in, and what is wanted there."""
+
+    network: str = DEFAULT_NETWORK  # name or id, as it was given
+    address: IPv4Address | None = None
+    address6: IPv6Address | None = None
+    mac: str = ""
+    aliases: tuple[str, ...] = ()  # further names that the resolver knows it by
+    links: tuple[tuple[str, str], ...] = ()  # container, alias: names that only this container knows
+    priority: int = 0  # the highest has the default gateway; among equals the first
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "Attachment":
+        values = {name: _frozen(value) for name, value in data.items()}
+        for name, kind in (("address", IPv4Address), ("address6", IPv6Address)):
+            values[name] = kind(values[name]) if values.get(name) else None
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        wanted = {one.name: value for one in fields(self) if (value := getattr(self, one.name))}
+        return wanted | {name: str(wanted[name]) for name in ("address", "address6") if name in wanted}
+
+
+@dataclass(frozen=True)
 class NetworkRequest:
-    """What --net asks for: a mode, and the names of the networks (or of the container) that it goes with."""
+    """What --net asks for: a mode, with the networks of mode bridge, or the container whose namespace it is."""
 
     mode: Mode = Mode.BRIDGE
-    names: tuple[str, ...] = (DEFAULT_NETWORK,)
-    address: IPv4Address | None = None
+    attachments: tuple[Attachment, ...] = (Attachment(),)
+    container: str = ""
 
     def __str__(self) -> str:
         if self.mode is Mode.CONTAINER:
-            return f"container:{self.names[0]}"
+            return f"container:{self.container}"
         return ",".join(self.names) if self.mode is Mode.BRIDGE else self.mode
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(one.network for one in self.attachments)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "NetworkRequest":
+        attachments = tuple(Attachment.from_dict(one) for one in data["attachments"])
+        return cls(Mode(data["mode"]), attachments, data["container"])
+
+    def to_dict(self) -> dict[str, Any]:
+        attachments = [one.to_dict() for one in self.attachments]
+        return {"mode": self.mode, "attachments": attachments, "container": self.container}
 
 
 @dataclass(frozen=True)
@@ -202,8 +239,6 @@ class Spec:
     dns: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
-    links: tuple[tuple[str, str], ...] = ()  # container, alias
-    mac: str = ""
     expose: tuple[str, ...] = ()  # 80/tcp
     publish_all: bool = False
     groups: tuple[str, ...] = ()
@@ -229,11 +264,11 @@ class Spec:
         data = {
             one.name: value for one in fields(self) if (value := getattr(self, one.name)) != _DEFAULTS.get(one.name)
         }
-        for name in ("network", "restart", "security", "health", "logging"):
+        for name in ("restart", "security", "health", "logging"):
             if name in data:
                 data[name] = asdict(data[name])
         if "network" in data:
-            data["network"]["address"] = self.network.address and str(self.network.address)
+            data["network"] = self.network.to_dict()
         if "mounts" in data:
             data["mounts"] = [asdict(mount) for mount in self.mounts]
         if "devices" in data:
@@ -253,14 +288,9 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
-def _network_request(data: dict[str, Any]) -> NetworkRequest:
-    address = IPv4Address(data["address"]) if data["address"] else None
-    return NetworkRequest(Mode(data["mode"]), tuple(data["names"]), address)
-
-
 _DEFAULTS: dict[str, Any] = vars(Spec(image="", argv=()))
 _CODECS: dict[str, Callable[[Any], Any]] = {
-    "network": _network_request,
+    "network": NetworkRequest.from_dict,
     "ports": lambda found: tuple(PortMapping.from_dict(one) for one in found),
     "mounts": lambda found: tuple(Mount(**one) for one in found),
     "restart": lambda found: Restart(**found),
@@ -306,19 +336,63 @@ class Container:
         return self.id[:12]
 
 
+Subnet = TypeVar("Subnet", IPv4Network, IPv6Network)
+Address = TypeVar("Address", IPv4Address, IPv6Address)
+
+
+@dataclass(frozen=True)
+class Pool(Generic[Subnet, Address]):
+    """Where a network's addresses of one family come from."""
+
+    subnet: Subnet
+    gateway: Address
+    ip_range: Subnet | None = None  # the part that is given out; a chosen address may be outside
+    aux: tuple[tuple[str, Address], ...] = ()  # name, address: held by somebody else, never given out
+
+
+Pool4: TypeAlias = Pool[IPv4Network, IPv4Address]
+Pool6: TypeAlias = Pool[IPv6Network, IPv6Address]
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Network:
     id: str
     name: str
-    subnet: IPv4Network
-    gateway: IPv4Address
-    bridge: str
     created: float
+    driver: str = "bridge"
+    pool: Pool4 | None = None  # None: the driver has addresses of its own
+    pool6: Pool6 | None = None
+    bridge: str = ""  # the link on the host, of a driver that makes one
     mtu: int = 1500
+    internal: bool = False  # nothing in or out, but for its members
+    attachable: bool = False
+    labels: tuple[tuple[str, str], ...] = ()
+    options: tuple[tuple[str, str], ...] = ()  # of the driver: -o KEY=VALUE
+    env: tuple[tuple[str, str], ...] = ()  # what each container that joins it gets
 
     @property
     def chain(self) -> str:
         return self.bridge.replace("-", "_").replace(".", "_")
+
+    @property
+    def subnet(self) -> IPv4Network:
+        return self._pool().subnet
+
+    @property
+    def gateway(self) -> IPv4Address:
+        return self._pool().gateway
+
+    @property
+    def is_default(self) -> bool:
+        return self.name == DEFAULT_NETWORK
+
+    def option(self, key: str, default: str = "") -> str:
+        return dict(self.options).get(key, default)
+
+    def _pool(self) -> Pool4:
+        if self.pool is None:
+            raise ValueError(f"network {self.name} has no address pool")
+        return self.pool
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -328,8 +402,11 @@ class Endpoint:
     sandbox: str
     position: int
     network: str  # the network's id
-    address: IPv4Address
+    address: IPv4Address | None = None  # None: the driver has not given one (yet)
+    address6: IPv6Address | None = None
     given_mac: str = ""  # --mac-address
+    aliases: tuple[str, ...] = ()
+    state: str = ""  # what the driver wants to find again when it unplugs
 
     @property
     def interface(self) -> str:
@@ -342,7 +419,9 @@ class Endpoint:
     @property
     def mac(self) -> str:
         """From the address, as Docker does it: a returning address never contradicts a neighbour's ARP cache."""
-        return self.given_mac or "02:42:" + ":".join(f"{byte:02x}" for byte in self.address.packed)
+        if self.given_mac or self.address is None:
+            return self.given_mac
+        return "02:42:" + ":".join(f"{byte:02x}" for byte in self.address.packed)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -353,4 +432,4 @@ class Publication:
     sandbox: str
     container: str
     mapping: PortMapping
-    target: Address
+    target: AnyAddress

@@ -4,10 +4,10 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, NetmaskValueError, ip_address
+from ipaddress import IPv6Address, ip_address
 
 from minirun.errors import FAILED, MinirunError
-from minirun.model import DEFAULT_NETWORK, Address, Mode, NetworkRequest, PortMapping, Restart
+from minirun.model import DEFAULT_NETWORK, AnyAddress, Attachment, Mode, NetworkRequest, PortMapping, Restart
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 _HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,61}[a-zA-Z0-9])?\Z")
@@ -60,7 +60,7 @@ def parse_port(text: str) -> PortMapping:
     return PortMapping(first, at, protocol, address, count, at + places - 1 if places > count else 0)
 
 
-def _split(body: str, whole: str) -> tuple[Address | None, str, str]:
+def _split(body: str, whole: str) -> tuple[AnyAddress | None, str, str]:
     """From the right, as an IPv6 address has colons of its own."""
     parts = body.rsplit(":", 2)
     *addresses, host, container = ["", *parts] if len(parts) == 1 else parts
@@ -107,42 +107,63 @@ def _range(text: str, whole: str, what: str) -> tuple[int, int]:
     return first, last - first + 1
 
 
-def parse_network(texts: Sequence[str], ip: str | None) -> NetworkRequest:
-    """--net: host, none, container:X, bridge, or names of networks."""
-    names = [DEFAULT_NETWORK if text in ("bridge", "default") else text for text in texts] or [DEFAULT_NETWORK]
+def parse_network(texts: Sequence[str], first: Attachment | None = None) -> NetworkRequest:
+    """--net: host, none, container:X, bridge, or names of networks, each with what is wanted there. `first` is what
+    other flags say of the first network."""
+    wanted = [_attachment(text) for text in texts] or [Attachment()]
+    names = [one.network for one in wanted]
     if "" in names:
         raise _bad("no name set for network")
     special = [name for name in names if name in _MODES or name.startswith("container:")]
     if special and len(names) > 1:
         raise _bad(f"conflicting options: cannot attach to {special[0]} and to other networks")
-    address = parse_address(ip) if ip is not None else None
-    if special and address:
+    if not special:
+        if first is not None and first != Attachment():
+            wanted[0] = _both(wanted[0], first)
+        if any(one.aliases and one.network == DEFAULT_NETWORK for one in wanted):
+            raise _bad(
+                "network-scoped alias is supported only for containers in user defined networks",
+                "make one: minirun network create NAME",
+            )
+        return NetworkRequest(Mode.BRIDGE, tuple(wanted))
+    if first is not None and (first.address or first.address6):
         raise _bad(
             f"invalid config for network {names[0]}: --ip needs a network that gives addresses",
             "use --ip with a bridge network",
         )
-    if not special:
-        return NetworkRequest(Mode.BRIDGE, tuple(names), address)
+    if first is not None and first.aliases:
+        raise _bad(f"network-scoped aliases are only supported for user-defined networks, not for {names[0]}")
     if names[0] in _MODES:
         return NetworkRequest(_MODES[names[0]], ())
     target = names[0].partition(":")[2]
     if not target:
         raise _bad("invalid container format container:<name|id>")
-    return NetworkRequest(Mode.CONTAINER, (target,))
+    return NetworkRequest(Mode.CONTAINER, (), target)
 
 
-def parse_address(text: str) -> IPv4Address:
-    try:
-        return IPv4Address(text)
-    except AddressValueError:
-        raise _bad(f"invalid IPv4 address: {text}") from None
+def _attachment(text: str) -> Attachment:
+    if text in ("bridge", "default"):
+        return Attachment()
+    if "=" not in text:
+        return Attachment(text)
+    from minirun.flags.networks import parse_attachment  # seldom given
+
+    return parse_attachment(text)
 
 
-def parse_subnet(text: str) -> IPv4Network:
-    try:
-        return IPv4Network(text)
-    except (AddressValueError, NetmaskValueError, ValueError) as error:
-        raise _bad(f"invalid subnet {text}: {error}") from None
+def _both(one: Attachment, flags: Attachment) -> Attachment:
+    """What --network name=.. and what --ip, --ip6, --mac-address, --network-alias and --link say of one network."""
+    for name, flag in (("address", "ip"), ("address6", "ip6"), ("mac", "mac-address")):
+        if getattr(one, name) and getattr(flags, name):
+            raise _bad(f"conflicting options: cannot specify both --{flag} and per-network {flag}")
+    return replace(
+        one,
+        address=one.address or flags.address,
+        address6=one.address6 or flags.address6,
+        mac=one.mac or flags.mac,
+        aliases=(*one.aliases, *flags.aliases),
+        links=flags.links,
+    )
 
 
 def parse_env(texts: Iterable[str], files: Iterable[str] = ()) -> tuple[tuple[str, str], ...]:

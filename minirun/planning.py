@@ -8,7 +8,7 @@ from minirun.instance import Instance
 from minirun.kernel import cgroups
 from minirun.kernel.capabilities import granted
 from minirun.lookup import find_container
-from minirun.model import Container, Spec, Status
+from minirun.model import Container, NetworkRequest, Spec, Status
 from minirun.plan import Plan, PlannedMount
 
 _HOST = (0, 0)
@@ -22,14 +22,21 @@ def resolve(instance: Instance, spec: Spec) -> Spec:
         kind, colon, reference = getattr(spec, name).partition(":")
         if colon:
             changed[name] = f"{kind}:{find_container(instance.store, reference, FAILED).id}"
-    if spec.links:
-        found = tuple((find_container(instance.store, name, FAILED).id, alias) for name, alias in spec.links)
-        spec = replace(spec, links=found)
+    if any(one.links for one in spec.network.attachments):
+        spec = replace(spec, network=_with_linked_ids(instance, spec.network))
     if spec.mounts or spec.volumes_from:
         from minirun.volumes.preparing import settle_mounts
 
         spec = settle_mounts(instance, spec)
     return replace(spec, **changed) if changed else spec  # type: ignore[arg-type]
+
+
+def _with_linked_ids(instance: Instance, request: NetworkRequest) -> NetworkRequest:
+    def resolved(links: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        return tuple((find_container(instance.store, name, FAILED).id, alias) for name, alias in links)
+
+    attachments = tuple(replace(one, links=resolved(one.links)) for one in request.attachments)
+    return replace(request, attachments=attachments)
 
 
 def plan_of(

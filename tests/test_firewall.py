@@ -6,13 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from minirun.model import Network, PortMapping, Publication
+from minirun.model import Network, Pool, PortMapping, Publication
 from minirun.network.firewall import render
 from tests.harness import Host
 
 GOLDEN = Path(__file__).with_name("golden")
-DEFAULT = Network("a" * 64, "bridge", IPv4Network("172.17.0.0/16"), IPv4Address("172.17.0.1"), "minirun0", 0)
-CUSTOM = Network("b" * 64, "db", IPv4Network("10.1.0.0/24"), IPv4Address("10.1.0.1"), "mr-bbbbbbbbbb", 0)
+DEFAULT = Network(
+    "a" * 64, "bridge", 0, pool=Pool(IPv4Network("172.17.0.0/16"), IPv4Address("172.17.0.1")), bridge="minirun0"
+)
+CUSTOM = Network(
+    "b" * 64, "db", 0, pool=Pool(IPv4Network("10.1.0.0/24"), IPv4Address("10.1.0.1")), bridge="mr-bbbbbbbbbb"
+)
 WEB = Publication("c" * 64, "c" * 64, PortMapping(80, 8080), IPv4Address("172.17.0.2"))
 LOCAL = Publication("d" * 64, "d" * 64, PortMapping(53, 5353, "udp", IPv4Address("127.0.0.1")), IPv4Address("10.1.0.2"))
 CASES = {

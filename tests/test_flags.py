@@ -110,8 +110,8 @@ def test_a_flag(box: Host, name: str, flags: list[str], script: str, printed: st
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--ip6", "fd00::1"], "no IPv6"),
-        (["--network-alias", "x"], "does not resolve names"),
+        (["--ip6", "fd00::1"], "has no IPv6"),
+        (["--network-alias", "x"], "only for containers in user defined networks"),
         (["--pull", "always"], "no registry"),
         (["--pull", "x"], "invalid pull option: 'x'"),
         (["--platform", "linux/s390x"], "image with platform linux/s390x was not found"),

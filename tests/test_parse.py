@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from minirun import parse
 from minirun.errors import MinirunError
 from minirun.etc import resolvers
-from minirun.flags import mount_csv, mounts
+from minirun.flags import mount_csv, mounts, networks
 from minirun.log import parse as parse_log
-from minirun.model import ANY_ADDRESS, Mode, Mount, Network, NetworkRequest, PortMapping, Spec
+from minirun.model import ANY_ADDRESS, Attachment, Mode, Mount, Network, NetworkRequest, Pool, PortMapping, Spec
 from minirun.network import ipam
 from minirun.signals import parse_signal
 from minirun.wire import Kind, Parser, frame
@@ -44,12 +44,12 @@ def test_ports(text: str) -> None:
         (["default"], NetworkRequest()),
         (["host"], NetworkRequest(Mode.HOST, ())),
         (["none"], NetworkRequest(Mode.NONE, ())),
-        (["container:web"], NetworkRequest(Mode.CONTAINER, ("web",))),
-        (["db", "front"], NetworkRequest(Mode.BRIDGE, ("db", "front"))),
+        (["container:web"], NetworkRequest(Mode.CONTAINER, (), "web")),
+        (["db", "front"], NetworkRequest(Mode.BRIDGE, (Attachment("db"), Attachment("front")))),
     ],
 )
 def test_networks(texts: list[str], expected: NetworkRequest) -> None:
-    assert parse.parse_network(texts, None) == expected
+    assert parse.parse_network(texts) == expected
 
 
 def test_volumes() -> None:
@@ -70,11 +70,13 @@ PARSERS = [
     mounts.parse_volumes_from,
     parse.check_name,
     parse.check_hostname,
-    parse.parse_address,
-    parse.parse_subnet,
+    networks.parse_attachment,
+    lambda text: networks.parse_pools(networks.PoolWords((text,), (text,), (text,), (text,)), True),
+    lambda text: networks.parse_options([text]),
+    networks.check_alias,
     parse_signal,
     lambda text: parse.parse_env([text]),
-    lambda text: parse.parse_network([text], text),
+    lambda text: parse.parse_network([text]),
 ]
 
 
@@ -119,14 +121,14 @@ def test_a_spec_survives_the_record() -> None:
         image="busybox",
         argv=("a", "b"),
         env=(("A", "1"),),
-        network=NetworkRequest(Mode.BRIDGE, ("db",), IPv4Address("10.0.0.9")),
+        network=NetworkRequest(Mode.BRIDGE, (Attachment("db", IPv4Address("10.0.0.9"), aliases=("a",)),)),
         ports=(PortMapping(80, 8080, "udp", LOCAL),),
         mounts=(Mount("bind", "/a", "/b", True),),
     )
     assert Spec.from_dict(spec.to_dict()) == spec
 
 
-NET = Network("n", "net", IPv4Network("10.0.0.0/29"), IPv4Address("10.0.0.1"), "mr-n", 0)
+NET = Network("n", "net", 0, pool=Pool(IPv4Network("10.0.0.0/29"), IPv4Address("10.0.0.1")), bridge="mr-n")
 
 
 def test_addresses_go_round_and_never_twice() -> None:

@@ -155,13 +155,6 @@ class ContainerFlags(LimitFlags):
             raise _bad("--pull=always: minirun has no registry to pull from", "minirun images shows what there is")
         if self.platform:
             _check_platform(self.platform)
-        if self.ip6:
-            raise _bad("--ip6: the networks of minirun have no IPv6 yet")
-        if self.alias:
-            raise _bad(
-                "--network-alias: minirun does not resolve names of containers yet",
-                "give the names in advance with --add-host, or use --link on the default bridge",
-            )
 
     def _labels(self) -> tuple[tuple[str, str], ...]:
         if not self.label and not self.label_file:
@@ -171,7 +164,11 @@ class ContainerFlags(LimitFlags):
         return parse_labels(self.label, self.label_file)
 
     def _network(self) -> NetworkRequest:
-        return parse.parse_network(self.network, self.ip if "ip" in self.given else None)
+        if not self.given & {"ip", "ip6", "mac-address", "network-alias", "link"}:
+            return parse.parse_network(self.network)
+        from minirun.flags.networks import first_attachment
+
+        return parse.parse_network(self.network, first_attachment(self.ip, self.ip6, self.mac, self.alias, self.link))
 
     def _hostname(self, mode: Mode) -> str:
         if not self.hostname:
@@ -184,7 +181,7 @@ class ContainerFlags(LimitFlags):
 
     def _names(self, network: NetworkRequest) -> dict[str, Any]:
         """What the container knows of names and addresses."""
-        given = {"add-host", "dns", "dns-search", "dns-option", "dns-opt", "mac-address", "link", "expose"}
+        given = {"add-host", "dns", "dns-search", "dns-option", "dns-opt", "expose"}
         if not self.given & given:
             return {"publish_all": self.publish_all}
         from minirun.flags import hosts
@@ -193,23 +190,16 @@ class ContainerFlags(LimitFlags):
             for flag, said in (
                 ("custom host-to-IP mapping", self.add_host),
                 ("dns", self.dns),
-                ("mac-address", self.mac),
             ):
                 if said:
                     raise _bad(f"conflicting options: {flag} and the network mode container")
             if self.expose:
                 raise _bad("conflicting options: port exposing and the container type network mode")
-        if self.mac and network.mode is not Mode.BRIDGE:
-            raise _bad(f"conflicting options: mac-address and the network mode {network.mode}")
-        if self.link and (network.mode is not Mode.BRIDGE or network.names != ("bridge",)):
-            raise _bad("conflicting options: --link is for the default bridge network only")
         return {
             "extra_hosts": hosts.parse_extra_hosts(self.add_host),
             "dns": hosts.parse_dns(self.dns),
             "dns_search": hosts.parse_dns_search(self.dns_search),
             "dns_options": hosts.parse_dns_options(self.dns_option),
-            "links": hosts.parse_links(self.link),
-            "mac": hosts.parse_mac(self.mac) if self.mac else "",
             "expose": hosts.parse_expose(self.expose),
             "publish_all": self.publish_all,
         }

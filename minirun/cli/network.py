@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minirun import parse
+from minirun.cli.app import session
 from minirun.cli.each import for_each
 from minirun.cli.filters import matches, parse_filters
 from minirun.cli.format import Columns, Row, print_objects, print_rows
@@ -11,6 +12,8 @@ from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, many, switch, value
 from minirun.describe import describe_network
 from minirun.errors import MinirunError
+from minirun.flags.environment import parse_labels
+from minirun.flags.networks import PoolWords, parse_options, parse_pools
 from minirun.instance import Instance
 from minirun.log import timestamp
 from minirun.lookup import find_network
@@ -52,12 +55,12 @@ def _row(network: Network, whole: bool) -> Row:
     return {
         "ID": network.id if whole else network.id[:12],
         "Name": network.name,
-        "Driver": "bridge",
+        "Driver": network.driver,
         "Scope": "local",
         "CreatedAt": timestamp(int(network.created * 1e9)),
-        "IPv6": "false",
-        "Internal": "false",
-        "Labels": "",
+        "IPv6": str(network.pool6 is not None).lower(),
+        "Internal": str(network.internal).lower(),
+        "Labels": ",".join(f"{key}={text}" for key, text in network.labels),
     }
 
 
@@ -71,22 +74,33 @@ class Create(Verb):
     usage = "NETWORK"
     least = most = 1
     driver = value("driver", "d", "Driver to manage the Network", "bridge")
-    subnet = value("subnet", "", "Subnet in CIDR format that represents a network segment")
-    gateway = value("gateway", "", "IPv4 Gateway for the master subnet")
+    subnet = many("subnet", "", "Subnet in CIDR format that represents a network segment", "strings")
+    gateway = many("gateway", "", "IPv4 or IPv6 Gateway for the subnet", "strings")
+    ip_range = many("ip-range", "", "Allocate container ip from a sub-range", "strings")
+    aux = many("aux-address", "", "Auxiliary IPv4 or IPv6 addresses used by Network driver (NAME=ADDRESS)", "map")
+    ipv6 = switch("ipv6", "", "Enable IPv6 networking")
+    internal = switch("internal", "", "Restrict external access to the network")
+    attachable = switch("attachable", "", "Enable manual container attachment")
+    label = many("label", "", "Set metadata on a network")
+    opt = many("opt", "o", "Set driver specific options", "map")
+    env = many("env", "e", "Set environment variables of every container that joins the network")
 
     def run(self) -> None:
         name = parse.check_name(self.words[0], "network")
-        if self.driver != "bridge":
-            raise MinirunError(f"could not find plugin {self.driver}: the driver is bridge")
-        if self.gateway and not self.subnet:
-            raise MinirunError("every gateway needs a subnet: give --subnet with --gateway")
-        network = custom.create_network(
-            open_instance(),
-            name,
-            parse.parse_subnet(self.subnet) if self.subnet else None,
-            parse.parse_address(self.gateway) if self.gateway else None,
+        ipv4, ipv6 = parse_pools(PoolWords(self.subnet, self.ip_range, self.gateway, self.aux), self.ipv6)
+        wish = custom.NetworkWish(
+            name=name,
+            driver=self.driver,
+            ipv4=ipv4,
+            ipv6=ipv6,
+            internal=self.internal,
+            attachable=self.attachable,
+            labels=parse_labels(self.label, ()),
+            options=parse_options(self.opt),
+            env=parse.parse_env(self.env),
         )
-        print(network.id)
+        session().fail_with(1)
+        print(custom.create_network(open_instance(), wish).id)
 
 
 class Inspect(Verb):

@@ -61,8 +61,9 @@ def containers_away(instance: Instance, choice: Choice) -> tuple[list[str], int]
 
 
 def networks_away(instance: Instance, choice: Choice) -> tuple[list[str], int]:
-    """(names removed, bytes: none). Networks have no labels yet."""
-    return prune_networks(instance, [one for one in instance.store.networks() if choice.has(one.created, {})]), 0
+    """(names removed, bytes: none)."""
+    chosen = [one for one in instance.store.networks() if choice.has(one.created, dict(one.labels))]
+    return prune_networks(instance, chosen), 0
 
 
 def images_away(instance: Instance, filters: Filters, everything: bool) -> tuple[list[str], int]:

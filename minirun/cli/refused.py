@@ -48,14 +48,9 @@ REFUSED: dict[str, dict[str, str]] = {
     "start": dict.fromkeys(("checkpoint", "checkpoint-dir"), "containers are not checkpointed"),
     "logs": {"details": "the log driver keeps no attributes"},
     "network create": {
-        **dict.fromkeys(("attachable", "config-from", "config-only", "ingress", "scope"), "there is no swarm"),
-        **dict.fromkeys(("ipv4", "ipv6"), "networks are IPv4 for now"),
-        **dict.fromkeys(("ipam-driver", "ipam-opt"), "addresses are handed out by minirun itself"),
-        "aux-address": "addresses are not set aside yet; a smaller --subnet leaves them out",
-        "ip-range": "addresses come from the whole subnet for now",
-        "internal": "every network reaches the outside for now",
-        "label": "networks have no labels yet",
-        "opt": "networks have no driver options yet",
+        **dict.fromkeys(("config-from", "config-only", "ingress", "scope"), "there is no swarm"),
+        **dict.fromkeys(("ipam-driver", "ipam-opt"), "addresses are handed out by minirun itself, or by the driver"),
+        "ipv4": "a network has IPv4 always; --ipv6 adds IPv6",
     },
     "network inspect": {"verbose": "there is no swarm"},
 }

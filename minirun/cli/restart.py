@@ -9,7 +9,6 @@ from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.lookup import find_container
 from minirun.model import Container
-from minirun.network.sandbox import refuse_in_use
 from minirun.stopping import keep_no_longer, stop_keeping
 
 
@@ -32,7 +31,6 @@ class Restart(Ending):
         """The container as it was, or None when there is none."""
         try:
             container = find_container(instance.store, reference)
-            refuse_in_use(instance, container)
             stop_keeping(instance, container, number, self.limit(container))
         except MinirunError as error:
             warn(f"minirun: {error.message}")

@@ -30,6 +30,10 @@ def parse_extra_hosts(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
+def is_name(text: str) -> bool:
+    return bool(_NAME.match(text))
+
+
 def parse_dns(texts: Iterable[str]) -> tuple[str, ...]:
     for text in texts:
         if not _is_address(text):

@@ -39,6 +39,12 @@ def netns_attach(name: str, pid: int) -> None:
     _pin(f"/proc/{pid}/ns/net", name)
 
 
+@shell("touch /run/netns/{name} && mount --bind /run/netns/{other} /run/netns/{name}")
+def netns_share(name: str, other: str) -> None:
+    """Pin a namespace that is pinned as `other` under one more name."""
+    _pin(str(pin_path(other)), name)
+
+
 @shell("ip netns del {name}")
 def netns_del(name: str) -> None:
     """Take the pin away; gone already is fine."""

@@ -17,7 +17,7 @@ class Joined:
         if spec.ports:
             raise MinirunError(
                 "conflicting options: port publishing and the container type network mode",
-                f"publish the port on {spec.network.names[0]}, whose address it is",
+                f"publish the port on {spec.network.container}, whose address it is",
                 FAILED,
             )
         self._target(instance, spec)
@@ -36,7 +36,7 @@ class Joined:
         return []
 
     def _target(self, instance: Instance, spec: Spec) -> Container:
-        target = find_container(instance.store, spec.network.names[0], code=FAILED)
+        target = find_container(instance.store, spec.network.container, code=FAILED)
         if target.status is not Status.RUNNING:
             raise MinirunError(
                 f"cannot join network of a non running container: {target.name} ({target.status})",

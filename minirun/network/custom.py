@@ -3,38 +3,61 @@
 import os
 import sqlite3
 import time
-from ipaddress import IPv4Address, IPv4Network
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Generic
 
 from minirun.errors import ConflictError, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.nft import nft_apply
-from minirun.lookup import find_network
-from minirun.model import DEFAULT_NETWORK, Network
+from minirun.model import DEFAULT_NETWORK, Address, Network, Pool, Pool4, Pool6, Subnet
 from minirun.network import firewall, ipam
+from minirun.network.drivers import driver_named
 
 RESERVED = ("host", "none", "container", "default")
 
 
+@dataclass(frozen=True)
+class PoolWish(Generic[Subnet, Address]):
+    """What was said of a network's addresses of one family; None is for minirun to choose."""
+
+    subnet: Subnet | None = None
+    gateway: Address | None = None
+    ip_range: Subnet | None = None
+    aux: tuple[tuple[str, Address], ...] = ()
+
+
+@dataclass(frozen=True)
+class NetworkWish:
+    """What `network create` asks for."""
+
+    name: str
+    driver: str = "bridge"
+    ipv4: PoolWish[IPv4Network, IPv4Address] = PoolWish()
+    ipv6: PoolWish[IPv6Network, IPv6Address] | None = None
+    internal: bool = False
+    attachable: bool = False
+    labels: tuple[tuple[str, str], ...] = ()
+    options: tuple[tuple[str, str], ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+
+
 def default_network(instance: Instance) -> Network:
     """The network `bridge`; on first use it is put on record. Its bridge is made by the driver, as for any other."""
-    found = instance.store.find_network(DEFAULT_NETWORK)
-    if found is None:
-        return _record(instance, DEFAULT_NETWORK, instance.default_bridge, None, None)
-    return found
+    return instance.store.find_network(DEFAULT_NETWORK) or _record(instance, NetworkWish(DEFAULT_NETWORK))
 
 
-def create_network(instance: Instance, name: str, subnet: IPv4Network | None, gateway: IPv4Address | None) -> Network:
+def create_network(instance: Instance, wish: NetworkWish) -> Network:
     """Record, rules, bridge, in this order: a crash in between leaves a record from which the next use goes on."""
     from minirun.kernel.netlink import Netlink
-    from minirun.network.bridge import ensure_bridge
 
-    if name in (*RESERVED, DEFAULT_NETWORK):
-        raise MinirunError(f"operation is not permitted on predefined {name} network")
-    network = _record(instance, name, "", subnet, gateway)
+    if wish.name in (*RESERVED, DEFAULT_NETWORK):
+        raise MinirunError(f"operation is not permitted on predefined {wish.name} network")
+    network = _record(instance, wish)
     netlink = Netlink()
     try:
         firewall.ensure(instance.store, instance.table, [network])
-        ensure_bridge(netlink, instance, network)
+        driver_named(network.driver).ensure(instance, netlink, network)
     except BaseException:
         remove_network(instance, network)
         raise
@@ -44,8 +67,7 @@ def create_network(instance: Instance, name: str, subnet: IPv4Network | None, ga
 
 
 def remove_network(instance: Instance, network: Network) -> None:
-    """Bridge, record, rules. Done twice, or with the bridge gone already, it ends in the same."""
-    from minirun.kernel.links import link_del
+    """What the driver made, record, rules. Done twice, or with the bridge gone already, it ends in the same."""
     from minirun.kernel.netlink import Netlink
 
     store = instance.store
@@ -58,7 +80,7 @@ def remove_network(instance: Instance, network: Network) -> None:
         )
     netlink = Netlink()
     try:
-        link_del(netlink, network.bridge)
+        driver_named(network.driver).remove(instance, netlink, network)
     finally:
         netlink.close()
     with store.write():
@@ -68,61 +90,75 @@ def remove_network(instance: Instance, network: Network) -> None:
         nft_apply(firewall.render(instance.table, store.networks(), store.ports()))
 
 
-def _record(
-    instance: Instance, name: str, bridge: str, subnet: IPv4Network | None, gateway: IPv4Address | None
-) -> Network:
+def _record(instance: Instance, wish: NetworkWish) -> Network:
     from minirun.kernel.links import networks_in_use
     from minirun.kernel.netlink import Netlink
 
+    driver = driver_named(wish.driver)
     netlink = Netlink()
     try:
-        in_use = list(networks_in_use(netlink))
+        in_use = list(networks_in_use(netlink)) if driver.pools else []
     finally:
         netlink.close()
     store = instance.store
     with store.write():
-        if (present := store.find_network(name)) is not None and present.name == name:
-            if name == DEFAULT_NETWORK:  # another first use was quicker
+        if (present := store.find_network(wish.name)) is not None and present.name == wish.name:
+            if present.is_default:  # another first use was quicker
                 return present
-            raise ConflictError(f"network with name {name} already exists")
-        known = [(network.subnet, f"network {network.name}") for network in store.networks()]
-        chosen = _subnet(subnet, [*known, *in_use])
-        identity = os.urandom(32).hex()
+            raise ConflictError(f"network with name {wish.name} already exists")
+        known = [(other.pool.subnet, f"network {other.name}") for other in store.networks() if other.pool]
         network = Network(
-            id=identity,
-            name=name,
-            subnet=chosen,
-            gateway=_gateway(chosen, gateway),
-            bridge=bridge or f"mr-{identity[:10]}",
+            id=os.urandom(32).hex(),
+            name=wish.name,
             created=time.time(),
+            driver=wish.driver,
+            pool=_pool(wish.ipv4, [*known, *in_use]) if driver.pools else None,
+            pool6=_pool6(store.networks(), wish.ipv6) if driver.pools and wish.ipv6 else None,
+            internal=wish.internal,
+            attachable=wish.attachable,
+            labels=wish.labels,
+            options=wish.options,
+            env=wish.env,
         )
+        network = driver.settle(instance, network)
         try:
             store.add_network(network)
         except sqlite3.IntegrityError as error:
-            raise ConflictError(f"network {name} collides with another one: {error}") from error
+            raise ConflictError(f"network {wish.name} collides with another one: {error}") from error
     return network
 
 
-def _subnet(wanted: IPv4Network | None, taken: list[tuple[IPv4Network, str]]) -> IPv4Network:
-    if wanted is None:
-        return ipam.free_subnet(network for network, _ in taken)
-    if wanted.prefixlen > 30:
-        raise MinirunError(f"invalid subnet {wanted}: it has no room for a gateway and a container")
+def _pool(wish: PoolWish[IPv4Network, IPv4Address], taken: list[tuple[IPv4Network, str]]) -> Pool4:
+    subnet = wish.subnet
+    if subnet is None:
+        subnet = ipam.free_subnet(network for network, _ in taken)
+    elif subnet.prefixlen > 30:
+        raise MinirunError(f"invalid subnet {subnet}: it has no room for a gateway and a container")
+    else:
+        for network, owner in taken:
+            if subnet.overlaps(network):
+                raise ConflictError(
+                    f"invalid pool request: Pool overlaps with other one on this address space: {subnet} and"
+                    f" {network}, which is held by {owner}"
+                )
+    aux = {address for _, address in wish.aux}
+    low = subnet.network_address + 1
+    gateway = wish.gateway or next(low + number for number in range(subnet.num_addresses) if low + number not in aux)
+    if gateway not in subnet or gateway in (subnet.network_address, subnet.broadcast_address):
+        raise MinirunError(f"invalid gateway {gateway}: it is not a host address of {subnet}")
+    return Pool(subnet, gateway, wish.ip_range, wish.aux)
+
+
+def _pool6(networks: list[Network], wish: PoolWish[IPv6Network, IPv6Address]) -> Pool6:
+    taken = [(other.pool6.subnet, other.name) for other in networks if other.pool6]
+    subnet = wish.subnet or ipam.free_subnet6(network for network, _ in taken)
     for network, owner in taken:
-        if wanted.overlaps(network):
+        if subnet.overlaps(network):
             raise ConflictError(
-                f"invalid pool request: Pool overlaps with other one on this address space: {wanted} and {network},"
-                f" which is held by {owner}"
+                f"invalid pool request: Pool overlaps with other one on this address space: {subnet} and {network},"
+                f" which is held by network {owner}"
             )
-    return wanted
-
-
-def _gateway(subnet: IPv4Network, wanted: IPv4Address | None) -> IPv4Address:
-    if wanted is None:
-        return subnet.network_address + 1
-    if wanted not in subnet or wanted in (subnet.network_address, subnet.broadcast_address):
-        raise MinirunError(f"invalid gateway {wanted}: it is not a host address of {subnet}")
-    return wanted
-
-
-__all__ = ["create_network", "default_network", "find_network", "remove_network"]
+    gateway = wish.gateway or subnet.network_address + 1
+    if gateway not in subnet or gateway == subnet.network_address:
+        raise MinirunError(f"invalid gateway {gateway}: it is not a host address of {subnet}")
+    return Pool(subnet, gateway, wish.ip_range, wish.aux)

@@ -22,7 +22,7 @@ from minirun.store import Store
 
 def render(table: str, networks: Iterable[Network], publications: Iterable[Publication]) -> str:
     """The complete table as one transaction: made if missing, emptied, and defined anew."""
-    nets = list(networks)
+    nets = [net for net in networks if net.bridge]
     ports = list(publications)
     return "\n".join(
         [

@@ -1,7 +1,9 @@
 """Which subnet a network gets and which address an endpoint gets: arithmetic over what is held, no I/O."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv4Network, collapse_addresses
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses
+from pathlib import Path
 
 from minirun.errors import ConflictError, MinirunError
 from minirun.model import Network
@@ -21,6 +23,21 @@ def free_subnet(taken: Iterable[IPv4Network]) -> IPv4Network:
         "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network",
         "give one with --subnet, or remove networks: minirun network ls",
     )
+
+
+def free_subnet6(taken: Iterable[IPv6Network]) -> IPv6Network:
+    """A /64 of the private /48 (RFC 4193) that follows from this machine's id."""
+    try:
+        seed = Path("/etc/machine-id").read_bytes().strip()
+    except OSError:
+        seed = b""
+    first = (0xFD << 120) | (int.from_bytes(hashlib.sha256(b"minirun" + seed).digest()[:5], "big") << 80)
+    held = set(taken)
+    for number in range(65536):
+        candidate = IPv6Network((IPv6Address(first | number << 64), 64))
+        if not any(candidate.overlaps(other) for other in held):
+            return candidate
+    raise MinirunError("could not find an available IPv6 address pool", "give one with --subnet")
 
 
 def next_address(network: Network, used: set[int], last: int) -> IPv4Address:

@@ -1,10 +1,10 @@
-"""From a mode to its driver. The bridge driver is imported only for those who use it."""
+"""From a mode to its wiring. What networks need is imported only for those who use them."""
 
 from minirun.model import Mode
-from minirun.network.driver import Driver
+from minirun.network.wiring import Wiring
 
 
-def driver_for(mode: Mode) -> Driver:
+def wiring_for(mode: Mode) -> Wiring:
     if mode is Mode.HOST:
         from minirun.network.host import Host
 
@@ -17,6 +17,6 @@ def driver_for(mode: Mode) -> Driver:
         from minirun.network.container import Joined
 
         return Joined()
-    from minirun.network.bridge import Bridge
+    from minirun.network.attached import Attached
 
-    return Bridge()
+    return Attached()

@@ -1,22 +1,25 @@
 """Published ports: which ones a start gets, holding them on the host, and saying who has one that is wanted."""
 
 import errno
+import os
 import socket
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
 from minirun.errors import FAILED, ConflictError, MinirunError
+from minirun.instance import Instance
 from minirun.kernel.sockets import port_close, port_hold, port_owner
-from minirun.model import ANY_ADDRESS, ANY_ADDRESS6, Address, PortMapping, Publication, Spec
+from minirun.model import AnyAddress, PortMapping, Publication, Spec
 from minirun.store import Store
 
 # A range of more ports than this is not held. A socket for each would be 16384 descriptors for the media ports of one
-# telephone exchange and a third of a second at each of its starts, against a process that happens to bind one of
-# them later: its packets would be translated, and it would wait for them in vain. That nobody has one is looked up once.
+# telephone exchange and a third of a second at each of its starts, against a process that happens to bind one of them
+# later: its packets would be translated, and it would wait for them in vain. That nobody has one is looked up once.
 HELD_MOST = 64
 _TRIES = 20  # of random ports
+MANY = 200  # sockets: so many fit beside all else below the usual limit of 1024 open files, in each of two processes
 
 
 class Held:
@@ -49,25 +52,44 @@ class Held:
         )
 
 
-def hold(store: Store, mappings: Iterable[PortMapping], wishes: Mapping[str, str], ipv6: bool) -> Held:
+def hold(
+    store: Store, mappings: Iterable[PortMapping], wishes: Mapping[str, str], everywhere: Sequence[AnyAddress]
+) -> Held:
     """Take every port on the host, before anything else is changed; all or none.
 
-    `wishes` are the random ports of an earlier start: each is taken again if it is free. With `ipv6` a port without an
-    address is published on those of both families, under the same number.
+    `wishes` are the random ports of an earlier start: each is taken again if it is free. `everywhere` is what a mapping
+    without an address means: one of each family, under the same number.
 
     The sockets live as long as the container's monitor keeps them, so no other process can take a published port
     meanwhile.
     """
-    held = Held()
+    held, mappings = Held(), list(mappings)
+    count = len(everywhere) * sum(one.count for one in mappings if one.count <= HELD_MOST)
+    if count > MANY:
+        make_room(os.getpid(), count)
     try:
         for mapping in mappings:
-            placed, sockets = _hold_one(store, mapping, int(wishes.get(wish_key(mapping), 0)), ipv6)
+            placed, sockets = _hold_one(store, mapping, int(wishes.get(wish_key(mapping), 0)), everywhere)
             held.mappings += placed
             held.sockets += sockets
     except BaseException:
         held.close()
         raise
     return held
+
+
+def make_room(pid: int, sockets: int) -> tuple[str, int, int]:
+    """Let a process hold so many ports: its limit of open files as it was before, as --ulimit has it."""
+    from minirun.kernel.rlimits import files_ensure
+
+    soft, hard = files_ensure(pid, sockets + 1024)
+    if hard < sockets + MANY:
+        raise MinirunError(
+            f"cannot hold {sockets} ports: this process may have {hard} files open",
+            "publish neighbours as one range, or raise the limit: ulimit -Hn",
+            FAILED,
+        )
+    return "nofile", soft, hard
 
 
 def record(store: Store, publication: Publication) -> None:
@@ -83,7 +105,8 @@ def wanted(spec: Spec) -> tuple[PortMapping, ...]:
     if not spec.publish_all:
         return spec.ports
     published = {port for mapping in spec.ports for port in mapping.private_ports}
-    exposed = sorted((protocol, int(port)) for port, _, protocol in map(_parts, spec.expose) if f"{port}/{protocol}" not in published)
+    parts = (one.partition("/") for one in spec.expose if one not in published)
+    exposed = sorted((protocol, int(port)) for port, _, protocol in parts)
     runs = groupby(enumerate(exposed), lambda item: (item[1][0], item[1][1] - item[0]))
     found = [[one for _, one in run] for _, run in runs]
     return (*spec.ports, *(PortMapping(run[0][1], 0, run[0][0], count=len(run)) for run in found))
@@ -93,16 +116,11 @@ def wish_key(mapping: PortMapping) -> str:
     return f"{mapping.host}:{mapping.container_port}/{mapping.protocol}"
 
 
-def _parts(port: str) -> tuple[str, str, str]:
-    return port.partition("/")
-
-
 def _hold_one(
-    store: Store, mapping: PortMapping, wish: int, ipv6: bool
+    store: Store, mapping: PortMapping, wish: int, everywhere: Sequence[AnyAddress]
 ) -> tuple[list[PortMapping], list[socket.socket]]:
     """The first of its choices that is free: (a mapping for each address, the sockets)."""
-    everywhere = (ANY_ADDRESS, ANY_ADDRESS6) if ipv6 else (ANY_ADDRESS,)
-    addresses = (mapping.host_address,) if mapping.host_address else everywhere
+    addresses = [mapping.host_address] if mapping.host_address else everywhere
     fixed = mapping.host_port and not mapping.host_last
     problem: ConflictError | None = None
     for port in _choices(mapping, addresses[0], wish):
@@ -117,11 +135,13 @@ def _hold_one(
         raise problem
     where = f"{mapping.host}:{mapping.host_port}-{mapping.host_last}" if mapping.host_port else "any port"
     raise ConflictError(
-        f"Bind for {where} failed: all ports are allocated ({mapping.protocol})", problem.message if problem else "", FAILED
+        f"Bind for {where} failed: all ports are allocated ({mapping.protocol})",
+        problem.message if problem else "",
+        FAILED,
     )
 
 
-def _choices(mapping: PortMapping, address: Address, wish: int) -> Iterator[int]:
+def _choices(mapping: PortMapping, address: AnyAddress, wish: int) -> Iterator[int]:
     if mapping.host_last:
         if mapping.host_port <= wish <= mapping.host_last:
             yield wish
@@ -170,7 +190,7 @@ def _hold_each(store: Store, mapping: PortMapping) -> Iterator[socket.socket]:
             raise _taken(store, replace(mapping, host_port=port, count=1)) from error
 
 
-def _bind(protocol: str, address: Address, port: int) -> socket.socket:
+def _bind(protocol: str, address: AnyAddress, port: int) -> socket.socket:
     try:
         return port_hold(protocol, str(address), port)
     except OSError as error:
@@ -208,3 +228,32 @@ def _taken(store: Store, mapping: PortMapping) -> ConflictError:
         "choose another host port, or stop its owner",
         FAILED,
     )
+
+
+def enforce(instance: Instance, container_id: str) -> None:
+    """Have the ports on record for a container in force, of one whose networks are."""
+    from minirun.network import firewall
+
+    firewall.ensure(instance.store, instance.table, [], container_id)
+    settle_flows(instance.store.ports(container=container_id))
+
+
+def withdraw(instance: Instance, publications: Collection[Publication]) -> None:
+    """Take ports out of force. The caller holds the write lock and has deleted their records."""
+    if not publications:
+        return
+    from minirun.network import firewall
+
+    firewall.withdraw(instance.store, instance.table, publications)
+    if any(one.mapping.protocol == "udp" for one in publications):
+        from minirun.network.flows import forget_led
+
+        forget_led(publications)
+
+
+def settle_flows(publications: Collection[Publication]) -> None:
+    """Once ports are in force: clients that are in the middle of talking follow."""
+    if any(one.mapping.protocol == "udp" for one in publications):
+        from minirun.network.flows import forget_misled
+
+        forget_misled(publications)

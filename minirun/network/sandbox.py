@@ -1,14 +1,13 @@
 """Taking a sandbox back from its record: by whoever ends the container, however far its start had come."""
 
-from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel.netns import netns_del
 from minirun.model import Container
-from minirun.network import firewall
+from minirun.network import ports
 
 
 def leave(instance: Instance, container: Container) -> None:
-    """The container is no longer a member of its sandbox; when it was the last, leases and ports are given back.
+    """The container is no longer a member of its sandbox: its ports are given back; when it was the last, its leases.
 
     Called after its status has left starting/running, and idempotent. The veths need no call: they die with the
     namespace, which dies with its last pin and process.
@@ -21,21 +20,8 @@ def leave(instance: Instance, container: Container) -> None:
     if container.second_pin and not any(one.name == container.second_pin for one in store.containers()):
         netns_del(container.second_pin)
     with store.write():
-        if store.members(container.sandbox):
-            return
-        publications = store.ports(sandbox=container.sandbox)
-        store.delete_ports(container.sandbox)
-        store.delete_endpoints(container.sandbox)
-        firewall.withdraw(store, instance.table, publications)
-
-
-def refuse_in_use(instance: Instance, container: Container) -> None:
-    """Before one with addresses is started again: others that joined its namespace may still hold them."""
-    store = instance.store
-    others = [one.name for one in store.members(container.id) if one.id != container.id]
-    if others and store.endpoints(sandbox=container.id):
-        raise MinirunError(
-            f"container {container.name} cannot be started again: its network namespace is still that of"
-            f" {', '.join(others)}",
-            f"stop first: minirun stop {' '.join(others)}",
-        )
+        publications = store.ports(container=container.id)
+        store.delete_ports(container.id)
+        if not store.members(container.sandbox):
+            store.delete_endpoints(container.sandbox)
+        ports.withdraw(instance, publications)

@@ -15,7 +15,7 @@ from minirun.instance import Instance
 from minirun.model import Container, Spec
 
 
-class Driver(Protocol):
+class Wiring(Protocol):
     def validate(self, instance: Instance, spec: Spec) -> None:
         """Raise MinirunError when this cannot work."""
 

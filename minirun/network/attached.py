@@ -1,0 +1,215 @@
+"""--net=bridge and --net=NAME: ethN in the order of the networks, the first that leads outside has the default route.
+
+The same for the default bridge and for custom networks of any driver: what differs is the driver's.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from ipaddress import IPv4Address, IPv4Interface
+from typing import TYPE_CHECKING
+
+from minirun.errors import FAILED, MinirunError
+from minirun.instance import Instance
+from minirun.kernel.netns import entered, netns_share
+from minirun.kernel.sysctl import sysctl_ensure
+from minirun.lookup import find_network
+from minirun.model import (
+    ANY_ADDRESS,
+    ANY_ADDRESS6,
+    DEFAULT_NETWORK,
+    AnyAddress,
+    Container,
+    Endpoint,
+    Network,
+    NetworkRequest,
+    PortMapping,
+    Publication,
+    Spec,
+)
+from minirun.network import firewall, leases, ports
+from minirun.network.custom import default_network
+from minirun.network.drivers import driver_named
+from minirun.network.drivers.bridge import HOST_BINDING
+from minirun.network.none import add_namespace
+
+if TYPE_CHECKING:
+    from minirun.kernel.netlink import Netlink
+
+
+class Attached:
+    def validate(self, instance: Instance, spec: Spec) -> None:
+        networks = [network_called(instance, name) for name in spec.network.names]
+        if len({network.id for network in networks}) < len(networks):
+            raise MinirunError("the same network is given twice", "give each --network once", FAILED)
+        for network, attachment in zip(networks, spec.network.attachments, strict=True):
+            leases.check(network, attachment)
+
+    def reserve(self, instance: Instance, container: Container) -> str:
+        store = instance.store
+        there = {end.network: end for end in store.endpoints(sandbox=container.id)}
+        endpoints: list[Endpoint] = []
+        for attachment in container.spec.network.attachments:
+            network = network_called(instance, attachment.network)
+            position = _free_position([*there.values(), *endpoints])
+            # When others have kept the namespace alive, its endpoints are there still.
+            known = there.get(network.id)
+            endpoints.append(known or leases.lease(instance, container, position, network, attachment))
+        if container.spec.ports:
+            leg = publishing_leg(instance, container, endpoints)
+            for mapping in container.spec.ports:
+                ports.record(store, publication(container, leg, mapping))
+        return container.id
+
+    def pin(self, instance: Instance, container: Container) -> str:
+        others = [one for one in instance.store.members(container.id) if one.id != container.id]
+        if others:
+            netns_share(container.name, others[0].name)
+        else:
+            add_namespace(container.name)
+        return container.name
+
+    def connect(self, instance: Instance, container: Container, undo: ExitStack) -> list[str]:
+        from minirun.kernel.netlink import Netlink  # 20 ms that the other modes do not need
+
+        store = instance.store
+        endpoints = store.endpoints(sandbox=container.id)
+        networks = [network for end in endpoints if (network := store.network(end.network))]
+        netlink = Netlink()
+        undo.callback(netlink.close)
+        # The guard chain must stand before a bridge with route_localnet does.
+        firewall.ensure(store, instance.table, networks, container.id)
+        if container.spec.ports:
+            ports.settle_flows(store.ports(container=container.id))
+        shared = len(store.members(container.id)) > 1
+        plug(instance, netlink, container, list(zip(endpoints, networks, strict=True)), shared)
+        return _forwarding_on()
+
+
+def plug(
+    instance: Instance,
+    netlink: "Netlink",
+    container: Container,
+    legs: list[tuple[Endpoint, Network]],
+    missing_only: bool,
+) -> None:
+    """Have these legs of the namespace that is pinned under the container's name; with `missing_only` those that are
+    there still stay as they are."""
+    from minirun.kernel.netlink import Netlink
+
+    drivers = {name: driver_named(name) for name in {network.driver for _, network in legs}}
+    plugged = []
+    for endpoint, network in legs:
+        driver = drivers[network.driver]
+        driver.ensure(instance, netlink, network)
+        if missing_only and driver.is_plugged(network, endpoint, container):
+            continue
+        done = driver.plug(instance, netlink, network, endpoint, container)
+        if driver.pools:
+            plugged.append((done, network))
+        else:
+            instance.store.set_endpoint(done)
+    if not plugged:
+        return
+    first = gateway_leg(container, legs)
+    with entered(container.name):
+        inside = Netlink()
+        try:
+            for endpoint, network in plugged:
+                _configure(inside, endpoint, network, first is not None and endpoint.position == first.position)
+        finally:
+            inside.close()
+
+
+def gateway_leg(container: Container, legs: list[tuple[Endpoint, Network]]) -> Endpoint | None:
+    """Whose network has the default route."""
+    first = gateway_network(container.spec.network, [network for _, network in legs])
+    return next((end for end, network in legs if network is first), None)
+
+
+def gateway_network(request: NetworkRequest, networks: Sequence[Network]) -> Network | None:
+    """The first one by priority and order that leads anywhere."""
+    priorities = {one.network: one.priority for one in request.attachments}
+    outward = [network for network in networks if not network.internal and network.pool]
+    wanted = max((_priority(priorities, network) for network in outward), default=0)
+    return next((network for network in outward if _priority(priorities, network) == wanted), None)
+
+
+def _priority(priorities: dict[str, int], network: Network) -> int:
+    return priorities.get(network.name, priorities.get(network.id, 0))
+
+
+def everywhere(instance: Instance, spec: Spec) -> tuple[AnyAddress, ...]:
+    """The host's addresses that a port is published on when none is said: all, of each family that the container has,
+    or the one that its network says."""
+    networks = [network_called(instance, name) for name in spec.network.names]
+    network = _publishing(gateway_network(spec.network, networks))
+    if binding := network.option(HOST_BINDING):
+        return (IPv4Address(binding),)
+    return (ANY_ADDRESS, ANY_ADDRESS6) if network.pool6 else (ANY_ADDRESS,)
+
+
+def publishing_leg(instance: Instance, container: Container, endpoints: list[Endpoint]) -> Endpoint:
+    """The one whose addresses the container's ports lead to."""
+    legs = [(end, network) for end in endpoints if (network := instance.store.network(end.network))]
+    first = gateway_leg(container, legs)
+    _publishing(next((network for end, network in legs if end is first), None))
+    assert first is not None, "checked in the line above"
+    return first
+
+
+def publication(container: Container, leg: Endpoint, mapping: PortMapping) -> Publication:
+    """Where a port leads to whose mapping has an address."""
+    assert mapping.host_address is not None, "it has been placed"
+    target = leg.address6 if mapping.host_address.version == 6 else leg.address
+    if target is None:
+        raise MinirunError(
+            f"cannot publish on {mapping.host}: container {container.name} has no IPv{mapping.host_address.version}"
+            " address on its first network",
+            "make a network with: minirun network create --ipv6",
+            FAILED,
+        )
+    return Publication(container.id, container.id, mapping, target)
+
+
+def _publishing(network: Network | None) -> Network:
+    if network is None:
+        raise MinirunError(
+            "cannot publish ports: none of the container's networks leads outside",
+            "leave out -p, or connect it to a network that is not --internal",
+            FAILED,
+        )
+    if not network.bridge:
+        raise MinirunError(
+            f"cannot publish ports: on network {network.name} ({network.driver}) the container has an address of its"
+            " own outside, which this host does not translate",
+            "leave out -p: every port that the program listens on is there under that address",
+            FAILED,
+        )
+    return network
+
+
+def _configure(netlink: "Netlink", endpoint: Endpoint, network: Network, is_gateway: bool) -> None:
+    """Inside the namespace: address, up, and for one network the way out."""
+    from minirun.kernel.links import address_add, default_route_add, link_up
+
+    address_add(netlink, endpoint.interface, IPv4Interface(f"{endpoint.address}/{network.subnet.prefixlen}"))
+    link_up(netlink, endpoint.interface)
+    if is_gateway:
+        default_route_add(netlink, endpoint.interface, network.gateway)
+
+
+def _free_position(endpoints: list[Endpoint]) -> int:
+    held = {end.position for end in endpoints}
+    return next(number for number in range(len(held) + 1) if number not in held)
+
+
+def _forwarding_on() -> list[str]:
+    if sysctl_ensure("net.ipv4.ip_forward", "1"):
+        return ["minirun turned on net.ipv4.ip_forward: containers reach the outside through this host"]
+    return []
+
+
+def network_called(instance: Instance, name: str) -> Network:
+    if name == DEFAULT_NETWORK:
+        return default_network(instance)
+    return find_network(instance.store, name, FAILED)

@@ -1,0 +1,160 @@
+"""The records of containers."""
+
+import json
+import sqlite3
+
+from minirun.errors import ConflictError
+from minirun.model import Container, Process, Spec, Status
+
+_STARTABLE = "status in ('created', 'exited') and monitor_pid is null"
+
+
+class Containers:
+    db: sqlite3.Connection
+
+    def containers(self) -> list[Container]:
+        return [_container(row) for row in self.db.execute("select * from containers order by created desc")]
+
+    def container(self, container_id: str) -> Container | None:
+        row = self.db.execute("select * from containers where id = ?", (container_id,)).fetchone()
+        return row and _container(row)
+
+    def find_containers(self, reference: str) -> list[Container]:
+        """By exact name or id, otherwise every one whose id starts with `reference`."""
+        exact = self.db.execute("select * from containers where name = ?1 or id = ?1", (reference,)).fetchall()
+        if exact or not reference:
+            return [_container(row) for row in exact]
+        pattern = reference.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        rows = self.db.execute("select * from containers where id like ? escape '\\'", (pattern,))
+        return [_container(row) for row in rows]
+
+    def refuse_taken_name(self, name: str) -> None:
+        """Early, for the sake of the message: what keeps names unique is the schema."""
+        held = self.db.execute("select id from containers where name = ?", (name,)).fetchone()
+        if held:
+            raise ConflictError(
+                f'Conflict. The container name "/{name}" is already in use by container "{held[0]}".'
+                " You have to remove (or rename) that container to be able to reuse that name."
+            )
+
+    def add_container(self, container: Container) -> None:
+        self.refuse_taken_name(container.name)
+        self.db.execute(
+            "insert into containers (id, name, spec, created) values (?, ?, ?, ?)",
+            (container.id, container.name, json.dumps(container.spec.to_dict()), container.created),
+        )
+
+    def move_status(self, container_id: str, sources: tuple[Status, ...], to: Status) -> bool:
+        """Change the status only from one of `sources`; False when somebody else was there first."""
+        marks = ",".join("?" * len(sources))
+        changed = self.db.execute(
+            f"update containers set status = ? where id = ? and status in ({marks})",
+            (to, container_id, *sources),
+        )
+        return changed.rowcount == 1
+
+    def set_starting(self, container_id: str, command: Process, monitor: Process, boot: str) -> bool:
+        """Claim a stopped container for a start; False when it is not stopped (any more), or what its last run held
+        is still being given back."""
+        changed = self.db.execute(
+            "update containers set status = 'starting', command_pid = ?, command_started = ?,"
+            " monitor_pid = ?, monitor_started = ?, boot = ?, init_pid = null, init_started = null,"
+            " exit_code = 0, error = '', paused = 0, restarts = 0, stop_requested = 0,"
+            " health = '', oom_killed = 0"
+            f" where id = ? and {_STARTABLE}",
+            (command.pid, command.started, monitor.pid, monitor.started, boot, container_id),
+        )
+        return changed.rowcount == 1
+
+    def is_startable(self, container_id: str) -> bool:
+        """As `set_starting` will find it."""
+        row = self.db.execute(f"select 1 from containers where id = ? and {_STARTABLE}", (container_id,)).fetchone()
+        return row is not None
+
+    def set_running(self, container_id: str, init: Process, now: float) -> None:
+        self.db.execute(
+            "update containers set status = 'running', init_pid = ?, init_started = ?, started_at = ?, paused = 0"
+            " where id = ?",
+            (init.pid, init.started, now, container_id),
+        )
+
+    def set_restarting(self, container_id: str, code: int, now: float, error: str) -> bool:
+        """It ended and shall start again; False when a user has asked for its end meanwhile."""
+        changed = self.db.execute(
+            "update containers set status = 'restarting', exit_code = ?, finished_at = ?, error = ?,"
+            " restarts = restarts + 1, init_pid = null, init_started = null, paused = 0"
+            " where id = ? and status in ('starting', 'running', 'restarting') and stop_requested = 0",
+            (code, now, error, container_id),
+        )
+        return changed.rowcount == 1
+
+    def set_exited(self, container_id: str, code: int, now: float, error: str) -> bool:
+        """The first to say how it ended is right; who cleans up later only finds it said."""
+        changed = self.db.execute(
+            "update containers set status = 'exited', exit_code = ?, finished_at = ?, error = ?, paused = 0"
+            " where id = ? and status in ('starting', 'running', 'restarting', 'created')",
+            (code, now, error, container_id),
+        )
+        return changed.rowcount == 1
+
+    def set_values(self, container_id: str, **values: "int | str | float") -> None:
+        """Columns that no state machine guards: paused, stop_requested, health, oom_killed, name, held, sandbox,
+        second_pin, started_at."""
+        names = ", ".join(f"{name} = ?" for name in values)
+        self.db.execute(f"update containers set {names} where id = ?", (*values.values(), container_id))
+
+    def set_spec(self, container_id: str, spec: Spec) -> None:
+        self.db.execute("update containers set spec = ? where id = ?", (json.dumps(spec.to_dict()), container_id))
+
+    def held(self, container_id: str) -> dict[str, str]:
+        """Addresses and ports of the last start, which the next one asks for again: {"network id": "address"}."""
+        row = self.db.execute("select held from containers where id = ?", (container_id,)).fetchone()
+        return json.loads(row[0]) if row else {}
+
+    def forget_processes(self, container_id: str) -> None:
+        self.db.execute(
+            "update containers set monitor_pid = null, init_pid = null, sandbox = '' where id = ?",
+            (container_id,),
+        )
+
+    def delete_container(self, container_id: str) -> None:
+        self.db.execute("delete from containers where id = ?", (container_id,))
+
+    def boot_of(self, container_id: str) -> str:
+        row = self.db.execute("select boot from containers where id = ?", (container_id,)).fetchone()
+        return row[0] if row else ""
+
+    def members(self, sandbox: str) -> list[Container]:
+        """The containers whose processes are, or are about to be, in a sandbox."""
+        rows = self.db.execute(
+            "select * from containers where sandbox = ? and status in ('starting', 'running', 'restarting')", (sandbox,)
+        )
+        return [_container(row) for row in rows]
+
+
+def _process(pid: int | None, started: int | None) -> Process | None:
+    return None if pid is None or started is None else Process(pid, started)
+
+
+def _container(row: sqlite3.Row) -> Container:
+    return Container(
+        id=row["id"],
+        name=row["name"],
+        spec=Spec.from_dict(json.loads(row["spec"])),
+        created=row["created"],
+        status=Status(row["status"]),
+        sandbox=row["sandbox"],
+        command=_process(row["command_pid"], row["command_started"]),
+        monitor=_process(row["monitor_pid"], row["monitor_started"]),
+        init=_process(row["init_pid"], row["init_started"]),
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        exit_code=row["exit_code"],
+        error=row["error"],
+        paused=bool(row["paused"]),
+        restarts=row["restarts"],
+        stop_requested=bool(row["stop_requested"]),
+        second_pin=row["second_pin"],
+        health=row["health"],
+        oom_killed=bool(row["oom_killed"]),
+    )

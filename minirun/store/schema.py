@@ -1,0 +1,159 @@
+"""The tables, and how each version of them became the next."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+
+_SCHEMA_1 = """
+create table networks (
+    id text primary key, name text not null unique, subnet text not null unique, gateway text not null,
+    bridge text not null unique, mtu integer not null, created real not null, last_address integer not null default 0
+) strict;
+create table containers (
+    id text primary key, name text not null unique, spec text not null, created real not null,
+    status text not null default 'created', sandbox text not null default '',
+    command_pid integer, command_started integer,
+    monitor_pid integer, monitor_started integer, init_pid integer, init_started integer,
+    boot text not null default '', started_at real not null default 0, finished_at real not null default 0,
+    exit_code integer not null default 0, error text not null default ''
+) strict;
+create table endpoints (
+    sandbox text not null, position integer not null, network text not null references networks (id),
+    address integer not null,
+    primary key (sandbox, position), unique (network, address)
+) strict;
+create table ports (
+    sandbox text not null, container text not null, protocol text not null, host_address text not null,
+    host_port integer not null check (host_port between 1 and 65535), container_port integer not null,
+    target text not null, unique (host_address, protocol, host_port)
+) strict;
+-- 0.0.0.0 overlaps every address: a unique key alone cannot say that.
+create trigger ports_overlap before insert on ports
+when exists (
+    select 1 from ports where protocol = new.protocol and host_port = new.host_port
+    and (host_address = '0.0.0.0' or new.host_address = '0.0.0.0')
+) begin select raise(abort, 'UNIQUE constraint failed: ports overlap'); end;
+"""
+_SCHEMA_2 = """
+alter table containers add column paused integer not null default 0;
+alter table containers add column restarts integer not null default 0;
+alter table containers add column stop_requested integer not null default 0;
+alter table containers add column held text not null default '{}';
+alter table containers add column second_pin text not null default '';
+create table events (
+    id integer primary key autoincrement, time real not null, type text not null, action text not null,
+    actor text not null, attributes text not null
+) strict;
+create trigger events_end after insert on events begin delete from events where id <= new.id - 10000; end;
+"""
+_SCHEMA_3 = """
+alter table containers add column health text not null default '';
+alter table containers add column oom_killed integer not null default 0;
+alter table endpoints add column mac text not null default '';
+create table images (
+    id text primary key, config text not null, layers text not null, created real not null, size integer not null
+) strict;
+create table tags (reference text primary key, image text not null references images (id)) strict;
+create table volumes (
+    name text primary key, created real not null, labels text not null default '{}',
+    options text not null default '{}', anonymous integer not null default 0
+) strict;
+"""
+# Networks of any driver, with IPv6 and options; endpoints with a second address and names of their own.
+_SCHEMA_4 = """
+create table networks_4 (
+    id text primary key, name text not null unique, driver text not null default 'bridge',
+    subnet text unique, subnet6 text unique, bridge text unique, created real not null,
+    last_address integer not null default 0, config text not null default '{}'
+) strict;
+insert into networks_4 (id, name, subnet, bridge, created, last_address, config)
+    select id, name, subnet, bridge, created, last_address, json_object('gateway', gateway, 'mtu', mtu) from networks;
+create table endpoints_4 (
+    sandbox text not null, position integer not null, network text not null references networks (id),
+    address integer, address6 text, mac text not null default '', aliases text not null default '[]',
+    state text not null default '',
+    primary key (sandbox, position), unique (sandbox, network), unique (network, address), unique (network, address6)
+) strict;
+insert into endpoints_4 (sandbox, position, network, address, mac)
+    select sandbox, position, network, address, mac from endpoints;
+drop table endpoints;
+drop table networks;
+alter table networks_4 rename to networks;
+alter table endpoints_4 rename to endpoints;
+"""
+# `count` consecutive ports, which run in step. Two rows overlap when a port and a protocol are in both, and an address
+# is: 0.0.0.0 and :: are every address of their family. Ports that came singly are found by the index, which leaves the
+# ranges that begin lower: these have an index of their own, so that the thousandth port costs what the first did.
+OVERLAPS = """(
+    held.protocol = {0}.protocol and held.host_port between {0}.host_port and {0}.host_port + {0}.count - 1
+    or held.protocol = {0}.protocol and held.count > 1 and held.host_port < {0}.host_port
+    and held.host_port + held.count > {0}.host_port
+) and (
+    held.host_address = {0}.host_address or (instr(held.host_address, ':') > 0) = (instr({0}.host_address, ':') > 0)
+    and (held.host_address in ('0.0.0.0', '::') or {0}.host_address in ('0.0.0.0', '::'))
+)
+"""
+_SCHEMA_5 = f"""
+drop trigger ports_overlap;
+alter table ports rename to ports_before;
+create table ports (
+    sandbox text not null, container text not null, protocol text not null, host_address text not null,
+    host_port integer not null, container_port integer not null, target text not null, count integer not null default 1,
+    check (host_port >= 1 and container_port >= 1 and count >= 1 and max(host_port, container_port) + count <= 65536)
+) strict;
+insert into ports select *, 1 from ports_before;
+drop table ports_before;
+create index ports_single on ports (protocol, host_port);
+create index ports_ranges on ports (protocol, host_port) where count > 1;
+create index ports_container on ports (container);
+create trigger ports_overlap before insert on ports
+when exists (select 1 from ports as held where {OVERLAPS.format("new")})
+begin select raise(abort, 'UNIQUE constraint failed: ports overlap'); end;
+"""
+
+
+def _attachments(db: sqlite3.Connection) -> None:
+    """Specs of version 3 name their networks; since 4 they say for each what is wanted there."""
+    for identity, text in db.execute("select id, spec from containers").fetchall():
+        spec = json.loads(text)
+        first = {name: value for name in ("mac", "links") if (value := spec.pop(name, None))}
+        request = spec.pop("network", {"mode": "bridge", "names": ["bridge"], "address": None})
+        kept = {"mode": request["mode"], "attachments": [], "container": ""}
+        if request["mode"] == "container":
+            kept["container"] = request["names"][0]
+        elif request["names"]:
+            kept["attachments"] = [{"network": name} for name in request["names"]]
+            kept["attachments"][0] |= first | ({"address": request["address"]} if request["address"] else {})
+        db.execute("update containers set spec = ? where id = ?", (json.dumps({**spec, "network": kept}), identity))
+
+
+# Each brings the database one version further; a new one runs them all.
+_SCHEMAS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] = (
+    (_SCHEMA_1,),
+    (_SCHEMA_2,),
+    (_SCHEMA_3,),
+    (_SCHEMA_4, _attachments),
+    (_SCHEMA_5,),
+)
+VERSION = len(_SCHEMAS)
+
+
+def upgrade(db: sqlite3.Connection, version: int) -> None:
+    """From `version` to the newest, within the caller's transaction."""
+    for step in (step for steps in _SCHEMAS[version:] for step in steps):
+        if callable(step):
+            step(db)
+            continue
+        # executescript would commit first; statement by statement stays within the transaction.
+        for statement in _statements(step):
+            db.execute(statement)
+    db.execute(f"pragma user_version={VERSION}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    pending = ""
+    for line in script.splitlines():
+        pending += line + "\n"
+        if sqlite3.complete_statement(pending):
+            yield pending
+            pending = ""
