@@ -18,7 +18,7 @@ from minirun.kernel import processes
 from minirun.kernel.sockets import send_with_fds
 from minirun.lifecycle import alone, finish, tell
 from minirun.model import Container, Mode, Process, Spec, Status
-from minirun.network import ports
+from minirun.network import choice, ports
 from minirun.network.modes import wiring_for
 from minirun.network.none import refuse_foreign_pin
 from minirun.network.wiring import Wiring
@@ -181,12 +181,12 @@ def _claim(
 
 
 def _hold_ports(instance: Instance, container: Container, fresh: bool) -> ports.Held:
-    wanted = ports.wanted(container.spec)
-    if not wanted:
+    if not container.spec.ports and not container.spec.publish_all:
         return ports.Held()
     from minirun.network.attached import everywhere
 
-    wishes = {} if fresh else instance.store.held(container.id)
+    wanted = choice.wanted(container.spec)
+    wishes = None if fresh else choice.Wishes(instance.store.held(container.id), wanted)
     return ports.hold(instance.store, wanted, wishes, everywhere(instance, container.spec))
 
 
@@ -230,7 +230,7 @@ def _add(instance: Instance, container: Container) -> None:
 def _held(instance: Instance, container: Container) -> dict[str, str]:
     """What this start has been given: the next one asks for the same again."""
     addresses = {end.network: str(end.address) for end in instance.store.endpoints(sandbox=container.id)}
-    return addresses | {ports.wish_key(mapping): str(mapping.host_port) for mapping in container.spec.ports}
+    return addresses | choice.on_record(container.spec.ports)
 
 
 def _wait_for_copies(instance: Instance, container: Container) -> None:

@@ -68,6 +68,15 @@ class PortMapping:
         return self.host_port + self.count - 1
 
     @property
+    def is_fixed(self) -> bool:
+        """Whether its port on the host is said."""
+        return bool(self.host_port) and not self.host_last
+
+    @property
+    def host_ports(self) -> range:
+        return range(self.host_port, self.host_port + self.count)
+
+    @property
     def private_ports(self) -> list[str]:
         """80/tcp, of each port."""
         return [f"{self.container_port + step}/{self.protocol}" for step in range(self.count)]

@@ -1,6 +1,7 @@
 """What needs a socket but no netlink: loopback up, and holding a host port so that nobody else can take it."""
 
 import array
+import errno
 import fcntl
 import os
 import socket
@@ -42,7 +43,8 @@ def port_hold(protocol: str, host: str, port: int) -> socket.socket:
     """Bind a host port, of IPv6 when `host` is; port 0 lets the kernel choose. OSError EADDRINUSE when it is taken.
 
     The socket only occupies the port: packets are translated before they reach it, and its filter drops what does.
-    SO_REUSEADDR gets past connections in TIME_WAIT. A TCP socket does not listen yet: see `port_close`.
+    A TCP socket does not listen yet, see `port_close`. Until then only one without SO_REUSEADDR keeps everybody out, so
+    that is set only where it has to be: to get past connections in TIME_WAIT.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     holder = socket.socket(family, _KINDS[protocol] | socket.SOCK_CLOEXEC)
@@ -50,9 +52,13 @@ def port_hold(protocol: str, host: str, port: int) -> socket.socket:
         check(lib.sys_drop_all_packets(holder.fileno()))
         if family == socket.AF_INET6:
             holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if protocol == "tcp":
+        try:
+            holder.bind((host, port))
+        except OSError as error:
+            if protocol == "udp" or error.errno != errno.EADDRINUSE:
+                raise
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.bind((host, port))
+            holder.bind((host, port))
     except OSError:
         holder.close()
         raise
@@ -66,7 +72,7 @@ def port_close(holder: socket.socket) -> None:
     for its first packet all its further ones would come here too, for as long as it tries. So it is refused at once,
     and its next attempt is a new connection. OSError EADDRINUSE: such a process was quicker.
     """
-    if holder.type & socket.SOCK_STREAM:
+    if holder.type == socket.SOCK_STREAM:
         holder.listen(1)
 
 

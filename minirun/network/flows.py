@@ -84,6 +84,4 @@ def _is_everywhere(publication: Publication) -> bool:
 
 def _covers(publication: Publication, flow: Flow) -> bool:
     mapping = publication.mapping
-    return mapping.host_port <= flow.port <= mapping.last_port and (
-        _is_everywhere(publication) or mapping.host_address == flow.destination
-    )
+    return flow.port in mapping.host_ports and (_is_everywhere(publication) or mapping.host_address == flow.destination)

@@ -4,21 +4,20 @@ import errno
 import os
 import socket
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import groupby
 
 from minirun.errors import FAILED, ConflictError, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.sockets import port_close, port_hold, port_owner
-from minirun.model import AnyAddress, PortMapping, Publication, Spec
+from minirun.model import AnyAddress, PortMapping, Publication
+from minirun.network import choice
 from minirun.store import Store
 
 # A range of more ports than this is not held. A socket for each would be 16384 descriptors for the media ports of one
 # telephone exchange and a third of a second at each of its starts, against a process that happens to bind one of them
 # later: its packets would be translated, and it would wait for them in vain. That nobody has one is looked up once.
 HELD_MOST = 64
-_TRIES = 20  # of random ports
 MANY = 200  # sockets: so many fit beside all else below the usual limit of 1024 open files, in each of two processes
 
 
@@ -48,12 +47,12 @@ class Held:
         return next(
             one
             for one in self.mappings
-            if str(one.host_address) == address and one.protocol == "tcp" and one.host_port <= port <= one.last_port
+            if str(one.host_address) == address and one.protocol == "tcp" and port in one.host_ports
         )
 
 
 def hold(
-    store: Store, mappings: Iterable[PortMapping], wishes: Mapping[str, str], everywhere: Sequence[AnyAddress]
+    store: Store, mappings: Iterable[PortMapping], wishes: choice.Wishes | None, everywhere: Sequence[AnyAddress]
 ) -> Held:
     """Take every port on the host, before anything else is changed; all or none.
 
@@ -69,7 +68,7 @@ def hold(
         make_room(os.getpid(), count)
     try:
         for mapping in mappings:
-            placed, sockets = _hold_one(store, mapping, int(wishes.get(wish_key(mapping), 0)), everywhere)
+            placed, sockets = _hold_one(store, mapping, wishes.take(mapping) if wishes else 0, everywhere)
             held.mappings += placed
             held.sockets += sockets
     except BaseException:
@@ -100,38 +99,21 @@ def record(store: Store, publication: Publication) -> None:
         raise _taken(store, publication.mapping) from error
 
 
-def wanted(spec: Spec) -> tuple[PortMapping, ...]:
-    """What is published, with -P also what is only exposed: neighbours as one range."""
-    if not spec.publish_all:
-        return spec.ports
-    published = {port for mapping in spec.ports for port in mapping.private_ports}
-    parts = (one.partition("/") for one in spec.expose if one not in published)
-    exposed = sorted((protocol, int(port)) for port, _, protocol in parts)
-    runs = groupby(enumerate(exposed), lambda item: (item[1][0], item[1][1] - item[0]))
-    found = [[one for _, one in run] for _, run in runs]
-    return (*spec.ports, *(PortMapping(run[0][1], 0, run[0][0], count=len(run)) for run in found))
-
-
-def wish_key(mapping: PortMapping) -> str:
-    return f"{mapping.host}:{mapping.container_port}/{mapping.protocol}"
-
-
 def _hold_one(
     store: Store, mapping: PortMapping, wish: int, everywhere: Sequence[AnyAddress]
 ) -> tuple[list[PortMapping], list[socket.socket]]:
     """The first of its choices that is free: (a mapping for each address, the sockets)."""
     addresses = [mapping.host_address] if mapping.host_address else everywhere
-    fixed = mapping.host_port and not mapping.host_last
     problem: ConflictError | None = None
-    for port in _choices(mapping, addresses[0], wish):
+    for port in choice.choices(mapping, str(addresses[0]), wish):
         placed = [replace(mapping, host_port=port, host_last=0, host_address=address) for address in addresses]
         try:
-            if not fixed:  # a range that is not held shows up in the record alone; for a fixed one the schema looks
+            if not mapping.is_fixed:  # a range without sockets is in the record alone; of fixed ones the schema says so
                 _refuse_recorded(store, placed)
             return placed, _hold_all(store, placed)
         except ConflictError as error:
             problem = error
-    if fixed and problem is not None:
+    if mapping.is_fixed and problem is not None:
         raise problem
     where = f"{mapping.host}:{mapping.host_port}-{mapping.host_last}" if mapping.host_port else "any port"
     raise ConflictError(
@@ -139,23 +121,6 @@ def _hold_one(
         problem.message if problem else "",
         FAILED,
     )
-
-
-def _choices(mapping: PortMapping, address: AnyAddress, wish: int) -> Iterator[int]:
-    if mapping.host_last:
-        if mapping.host_port <= wish <= mapping.host_last:
-            yield wish
-        yield from range(mapping.host_port, mapping.host_last + 1)
-    elif mapping.host_port:
-        yield mapping.host_port
-    else:
-        if wish:
-            yield wish
-        for _ in range(_TRIES):
-            with _bind(mapping.protocol, address, 0) as chosen:
-                first = int(chosen.getsockname()[1])
-            if first + mapping.count <= 65536:
-                yield first
 
 
 def _refuse_recorded(store: Store, placed: Iterable[PortMapping]) -> None:
@@ -181,7 +146,7 @@ def _hold_all(store: Store, placed: Iterable[PortMapping]) -> list[socket.socket
 
 def _hold_each(store: Store, mapping: PortMapping) -> Iterator[socket.socket]:
     assert mapping.host_address is not None, "it has been placed"
-    for port in range(mapping.host_port, mapping.last_port + 1):
+    for port in mapping.host_ports:
         try:
             yield _bind(mapping.protocol, mapping.host_address, port)
         except OSError as error:
@@ -210,7 +175,7 @@ def _refuse_listened(store: Store, mapping: PortMapping) -> None:
     table = SocketTable()
     try:
         for one in table.listeners((mapping.protocol,)):
-            if mapping.host_port <= one.port <= mapping.last_port and one.stands_in_the_way(mapping.host_address):
+            if one.port in mapping.host_ports and one.stands_in_the_way(mapping.host_address):
                 raise _taken(store, replace(mapping, host_port=one.port, count=1))
     finally:
         table.close()
