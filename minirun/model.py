@@ -229,6 +229,7 @@ class Spec:
     image_id: str = ""
     entrypoint: tuple[str, ...] = ()  # the first words of argv
     env: tuple[tuple[str, str], ...] = ()
+    image_env: tuple[str, ...] = ()  # which of them the image gave: what a network shares goes over these
     workdir: str = "/"
     user: str = ""
     hostname: str = ""

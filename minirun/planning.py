@@ -9,6 +9,7 @@ from minirun.kernel import cgroups
 from minirun.kernel.capabilities import granted
 from minirun.lookup import find_container
 from minirun.model import Container, NetworkRequest, Spec, Status
+from minirun.network.environment import environment
 from minirun.plan import Plan, PlannedMount
 
 _HOST = (0, 0)
@@ -53,7 +54,7 @@ def plan_of(
         netns=netns,
         cgroup=str(cgroup or ""),
         argv=spec.argv,
-        env=spec.env,
+        env=environment(instance, container),
         workdir=spec.workdir,
         user=spec.user,
         hostname="" if spec.uts_mode else etc.hostname_of(instance, container),

@@ -108,7 +108,8 @@ def test_a_start_without_room_says_so_and_leaves_nothing(small: Host) -> None:
             assert "cannot be written: No space left on device; tried until it can" in err.decode()
         codes.add(process.returncode)
         assert process.returncode in (0, 125), (spare, err)
-        assert (out == b"hi\n") == (process.returncode == 0)
+        # One whose start cannot be recorded is ended, and may have said something by then.
+        assert out == b"hi\n" or process.returncode == 125
         if process.returncode:
             assert _one_line(err.decode()), (spare, err)
             assert b"No space left on device" in err, (spare, err)

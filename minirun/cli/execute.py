@@ -15,6 +15,7 @@ from minirun.init.program import StartError
 from minirun.joining import Joined, Request, join
 from minirun.kernel import controllers, processes, terminal
 from minirun.lookup import find_container
+from minirun.network.environment import with_environment
 from minirun.turn import READ, WRITE, Interest, is_ready, turn
 from minirun.wire import CHUNK, HIGH_WATER, Outbox
 
@@ -52,7 +53,7 @@ class Exec(Verb):
             size=attach.size_of_terminal(),
         )
         try:
-            joined = join(found, request, controllers.existing(instance.cgroup, found.id))
+            joined = join(with_environment(instance, found), request, controllers.existing(instance.cgroup, found.id))
         except StartError as error:
             warn(f"minirun: {error.text}")
             return error.code

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from minirun.errors import FAILED, MinirunError
 from minirun.image.records import Config, Image
@@ -18,7 +19,7 @@ def inherit(spec: Spec, image: Image, unset: Iterable[str]) -> Spec:
         image_id=image.id,
         entrypoint=entrypoint,
         argv=argv,
-        env=_env(spec, config, unset),
+        **_env(spec, config, unset),
         workdir=spec.workdir or config.get("WorkingDir") or "/",
         user=spec.user or config.get("User", ""),
         labels=tuple({**config.get("Labels", {}), **dict(spec.labels)}.items()),
@@ -64,13 +65,12 @@ def _command(spec: Spec, config: Config) -> tuple[tuple[str, ...], tuple[str, ..
     return entrypoint, argv
 
 
-def _env(spec: Spec, config: Config, unset: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    if "Env" not in config:
-        return spec.env
-    found = {key: value for key, _, value in (one.partition("=") for one in config["Env"])}
+def _env(spec: Spec, config: Config, unset: Iterable[str]) -> dict[str, Any]:
+    found = {key: value for key, _, value in (one.partition("=") for one in config.get("Env", ()))}
     for name in unset:
         found.pop(name, None)
-    return tuple({**found, **dict(spec.env)}.items())
+    own = dict(spec.env)
+    return {"env": tuple({**found, **own}.items()), "image_env": tuple(key for key in found if key not in own)}
 
 
 def _mounts(spec: Spec, config: Config) -> tuple[Mount, ...]:

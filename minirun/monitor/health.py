@@ -17,6 +17,7 @@ from minirun.kernel import controllers, processes
 from minirun.lifecycle import tell
 from minirun.log import timestamp
 from minirun.model import Container, Health, Status
+from minirun.network.environment import with_environment
 from minirun.turn import READ, Interest, is_ready
 
 _KEPT = 5  # results
@@ -79,7 +80,8 @@ class HealthCheck:
         self._output.clear()
         request = Request(argv=self._health.test, workdir=container.spec.workdir)
         try:
-            self._joined = join(container, request, controllers.existing(self._instance.cgroup, self._id))
+            target = with_environment(self._instance, container)
+            self._joined = join(target, request, controllers.existing(self._instance.cgroup, self._id))
         except StartError as error:
             self._judge(error.code, error.text)
         except (MinirunError, OSError) as error:  # the program has just ended

@@ -21,6 +21,7 @@ from minirun.monitor.holding import Holder
 from minirun.monitor.program import Program
 from minirun.monitor.restarting import BackOff, wants_restart
 from minirun.plan import Plan
+from minirun.reserve import spending
 from minirun.turn import Interest, turn
 from minirun.wire import ATTACH_SOCKET, Kind, Outbox, Spool
 
@@ -140,7 +141,7 @@ class Monitor:
     def _record_started(self) -> None:
         process = self.program.process()
         try:
-            self._set_started(process)
+            spending(self.instance.root, lambda: self._set_started(process))  # it may have filled the disk already
         except sqlite3.OperationalError as error:  # locked for long, or no room: what nobody can see is not to run
             self.program.abort(f"its start cannot be recorded: {self._trouble(error)}")
             return
