@@ -149,7 +149,7 @@ def bindings(ports: Iterable[PortMapping]) -> dict[str, list[dict[str, str]]]:
 
 
 def _host_port(mapping: PortMapping, step: int) -> str:
-    """As it was asked for: 0 for a random one, a range for one of it."""
+    """As it was asked for: "" for a random one, a range for one of it."""
     if mapping.host_last:
         return f"{mapping.host_port}-{mapping.host_last}"
-    return str(mapping.host_port + step) if mapping.host_port else "0"
+    return str(mapping.host_port + step) if mapping.host_port else ""

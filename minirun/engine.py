@@ -17,7 +17,7 @@ from minirun.instance import Instance
 from minirun.kernel import processes
 from minirun.kernel.sockets import send_with_fds
 from minirun.lifecycle import alone, finish, tell
-from minirun.model import Container, Mode, Process, Spec, Status
+from minirun.model import Container, Mode, PortMapping, Process, Spec, Status
 from minirun.network import choice, ports
 from minirun.network.modes import wiring_for
 from minirun.network.none import refuse_foreign_pin
@@ -172,9 +172,7 @@ def _claim(
         raise _taken(container)
     held = _hold_ports(instance, container, fresh) if container.spec.network.mode is Mode.BRIDGE else ports.Held()
     try:
-        if held.mappings:
-            container = replace(container, spec=replace(container.spec, ports=tuple(held.mappings)))
-        return _record(instance, container, wiring, launch, fresh), held
+        return _record(instance, container, tuple(held.mappings), wiring, launch, fresh), held
     except BaseException:
         held.close()
         raise
@@ -194,18 +192,28 @@ def _taken(container: Container) -> MinirunError:
     return MinirunError(f"container {container.name} is being started or removed by another command")
 
 
-def _record(instance: Instance, container: Container, wiring: Wiring, launch: Launch, fresh: bool) -> Container:
-    """Intent before effect: name, leases and ports, in one transaction that all of them hold or none."""
+def _record(
+    instance: Instance,
+    container: Container,
+    mappings: tuple[PortMapping, ...],
+    wiring: Wiring,
+    launch: Launch,
+    fresh: bool,
+) -> Container:
+    """Intent before effect: name, leases and ports, in one transaction that all of them hold or none. What was asked
+    for stays on record as it was; the container that is returned has the ports that it was given."""
     store = instance.store
     with store.write():
         if fresh:
             _add(instance, container)
+        if mappings:
+            container = replace(container, spec=replace(container.spec, ports=mappings))
         if not store.set_starting(container.id, launch.command, launch.process, processes.boot_id()):
             raise _taken(container)
         _check_pin(container.name, container.spec)  # what is there now is none of its own
         own = wiring.reserve(instance, container)
         store.set_values(container.id, sandbox=own)
-        if not container.spec.auto_remove:
+        if mappings or not container.spec.auto_remove:
             store.set_values(container.id, held=json.dumps(_held(instance, container)))
         if container.spec.mounts:
             from minirun.volumes.keeping import tell_mounts

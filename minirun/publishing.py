@@ -173,10 +173,9 @@ def _set_ports(instance: Instance, container: Container, mappings: Iterable[Port
 
 def _keep_numbers(instance: Instance, container: Container) -> None:
     """For the next start: the numbers that are in force now."""
-    if not container.spec.auto_remove:
-        kept = {key: text for key, text in instance.store.held(container.id).items() if "/" not in key}
-        mappings = [one.mapping for one in instance.store.ports(container=container.id)]
-        instance.store.set_values(container.id, held=json.dumps(kept | choice.on_record(mappings)))
+    kept = {key: text for key, text in instance.store.held(container.id).items() if "/" not in key}
+    mappings = [one.mapping for one in instance.store.ports(container=container.id)]
+    instance.store.set_values(container.id, held=json.dumps(kept | choice.on_record(mappings)))
 
 
 def _as_started(mapping: PortMapping, wishes: choice.Wishes) -> PortMapping:

@@ -78,7 +78,7 @@ class Attached:
         undo.callback(netlink.close)
         # The guard chain must stand before a bridge with route_localnet does.
         firewall.ensure(store, instance.table, networks, container.id)
-        if container.spec.ports:
+        if any(one.protocol == "udp" for one in container.spec.ports):
             ports.settle_flows(store.ports(container=container.id))
         shared = len(store.members(container.id)) > 1
         plug(instance, netlink, container, list(zip(endpoints, networks, strict=True)), shared)

@@ -2,11 +2,14 @@
 
 import json
 import sqlite3
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 from minirun.model import Endpoint, Network, Pool, PortMapping, Publication
 from minirun.store.schema import OVERLAPS
+
+_ip_address = lru_cache(ip_address)  # a thousand ports have few addresses
 
 
 class Networks:
@@ -215,6 +218,6 @@ def _endpoint(row: sqlite3.Row) -> Endpoint:
 
 def _publication(row: sqlite3.Row) -> Publication:
     mapping = PortMapping(
-        row["container_port"], row["host_port"], row["protocol"], ip_address(row["host_address"]), row["count"]
+        row["container_port"], row["host_port"], row["protocol"], _ip_address(row["host_address"]), row["count"]
     )
-    return Publication(row["sandbox"], row["container"], mapping, ip_address(row["target"]))
+    return Publication(row["sandbox"], row["container"], mapping, _ip_address(row["target"]))
