@@ -17,14 +17,14 @@ from minirun.instance import Instance
 from minirun.kernel import processes
 from minirun.kernel.sockets import send_with_fds
 from minirun.lifecycle import alone, finish, tell
-from minirun.model import Container, Mode, Process, Spec, Status
-from minirun.network import ports
+from minirun.model import Container, Mode, PortMapping, Process, Spec, Status
+from minirun.network import choice, ports
 from minirun.network.modes import wiring_for
 from minirun.network.none import refuse_foreign_pin
 from minirun.network.wiring import Wiring
 from minirun.plan import Plan
 from minirun.planning import plan_of, resolve
-from minirun.wire import CHUNK, MOST_FDS, Kind, Parser, frame
+from minirun.wire import CHUNK, Kind, Parser, frame, send_sockets
 
 
 class Launch:
@@ -44,12 +44,8 @@ class Launch:
         return Launch(pid, ours.detach())
 
     def send(self, plan: Plan, held: list[socket.socket], flags: int) -> None:
-        fds = [holder.fileno() for holder in held]
-        for start in range(0, len(fds), MOST_FDS):
-            send_with_fds(self.channel, frame(Kind.FDS), fds[start : start + MOST_FDS])
+        send_sockets(self.channel, held)
         self.channel.sendall(frame(Kind.PLAN, plan.dump()) + frame(Kind.ATTACH, bytes([flags])))
-        for holder in held:  # the monitor has them now
-            holder.close()
 
     def go(self) -> None:
         self.channel.sendall(frame(Kind.GO))
@@ -125,7 +121,7 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
     When any step fails, everything is taken back: by the monitor for its half, then by the record for the rest.
     """
     wiring, lower = _validate(instance, container.spec)
-    claimed = False
+    claimed, held = False, ports.Held()
     try:
         with alone(instance, container.id):
             container, held = _claim(instance, container, wiring, launch, fresh)
@@ -136,10 +132,13 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
         etc.write_files(instance, container, instance.container_dir(container.id))
         netns = wiring.pin(instance, container)
         plan = plan_of(instance, container, lower, netns, terms.size, fresh)
-        launch.send(plan, held, terms.flags)
+        if len(held.sockets) > ports.MANY:
+            plan = replace(plan, ulimits=(ports.make_room(launch.process.pid, len(held.sockets)), *plan.ulimits))
+        launch.send(plan, held.sockets, terms.flags)
         with ExitStack() as sockets:
             for note in wiring.connect(instance, container, sockets):
                 print(note, file=sys.stderr)
+        held.shut(instance.store)
         launch.go()
     except BaseException as error:
         said = launch.abandon()
@@ -148,6 +147,8 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
         if said is not None and isinstance(error, OSError):
             raise said from error  # the monitor failed first, and took away what this half was working on
         raise
+    finally:
+        held.close()  # the monitor has them now
     return container
 
 
@@ -165,33 +166,54 @@ def _check_pin(name: str, spec: Spec) -> None:
 
 def _claim(
     instance: Instance, container: Container, wiring: Wiring, launch: Launch, fresh: bool
-) -> tuple[Container, list[socket.socket]]:
+) -> tuple[Container, ports.Held]:
     """Its ports, then all that the record has of a start."""
     if not fresh and not instance.store.is_startable(container.id):
         raise _taken(container)
-    wanted = ports.wanted(container.spec) if container.spec.network.mode is Mode.BRIDGE else ()
-    mappings, held = ports.hold(instance.store, wanted, {} if fresh else instance.store.held(container.id))
-    if mappings:
-        container = replace(container, spec=replace(container.spec, ports=mappings))
-    return _record(instance, container, wiring, launch, fresh), held
+    held = _hold_ports(instance, container, fresh) if container.spec.network.mode is Mode.BRIDGE else ports.Held()
+    try:
+        return _record(instance, container, tuple(held.mappings), wiring, launch, fresh), held
+    except BaseException:
+        held.close()
+        raise
+
+
+def _hold_ports(instance: Instance, container: Container, fresh: bool) -> ports.Held:
+    if not container.spec.ports and not container.spec.publish_all:
+        return ports.Held()
+    from minirun.network.attached import everywhere
+
+    wanted = choice.wanted(container.spec)
+    wishes = None if fresh else choice.Wishes(instance.store.held(container.id), wanted)
+    return ports.hold(instance.store, wanted, wishes, everywhere(instance, container.spec))
 
 
 def _taken(container: Container) -> MinirunError:
     return MinirunError(f"container {container.name} is being started or removed by another command")
 
 
-def _record(instance: Instance, container: Container, wiring: Wiring, launch: Launch, fresh: bool) -> Container:
-    """Intent before effect: name, leases and ports, in one transaction that all of them hold or none."""
+def _record(
+    instance: Instance,
+    container: Container,
+    mappings: tuple[PortMapping, ...],
+    wiring: Wiring,
+    launch: Launch,
+    fresh: bool,
+) -> Container:
+    """Intent before effect: name, leases and ports, in one transaction that all of them hold or none. What was asked
+    for stays on record as it was; the container that is returned has the ports that it was given."""
     store = instance.store
     with store.write():
         if fresh:
             _add(instance, container)
+        if mappings:
+            container = replace(container, spec=replace(container.spec, ports=mappings))
         if not store.set_starting(container.id, launch.command, launch.process, processes.boot_id()):
             raise _taken(container)
         _check_pin(container.name, container.spec)  # what is there now is none of its own
         own = wiring.reserve(instance, container)
         store.set_values(container.id, sandbox=own)
-        if not container.spec.auto_remove:
+        if mappings or not container.spec.auto_remove:
             store.set_values(container.id, held=json.dumps(_held(instance, container)))
         if container.spec.mounts:
             from minirun.volumes.keeping import tell_mounts
@@ -216,7 +238,7 @@ def _add(instance: Instance, container: Container) -> None:
 def _held(instance: Instance, container: Container) -> dict[str, str]:
     """What this start has been given: the next one asks for the same again."""
     addresses = {end.network: str(end.address) for end in instance.store.endpoints(sandbox=container.id)}
-    return addresses | {ports.wish_key(mapping): str(mapping.host_port) for mapping in container.spec.ports}
+    return addresses | choice.on_record(container.spec.ports)
 
 
 def _wait_for_copies(instance: Instance, container: Container) -> None:

@@ -1,6 +1,8 @@
 """Parsers: tables of cases, and hostile input, which gives one sentence and never a traceback."""
 
-from ipaddress import IPv4Address
+import json
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from hypothesis import given, settings
@@ -11,28 +13,84 @@ from minirun.errors import MinirunError
 from minirun.etc import resolvers
 from minirun.flags import mount_csv, mounts, networks
 from minirun.log import parse as parse_log
-from minirun.model import ANY_ADDRESS, Attachment, Mode, Mount, NetworkRequest, PortMapping, Spec
+from minirun.model import ANY_ADDRESS, ANY_ADDRESS6, Attachment, Mode, Mount, NetworkRequest, PortMapping, Spec
 from minirun.signals import parse_signal
 from minirun.wire import Kind, Parser, frame
 
 LOCAL = IPv4Address("127.0.0.1")
 PORTS = {
-    "80": [PortMapping(80)],
-    "8080:80": [PortMapping(80, 8080)],
-    "8080:80/udp": [PortMapping(80, 8080, "udp")],
-    "8080:80/TCP": [PortMapping(80, 8080)],
-    "127.0.0.1:8080:80": [PortMapping(80, 8080, "tcp", LOCAL)],
-    "127.0.0.1::80": [PortMapping(80, 0, "tcp", LOCAL)],
-    ":8080:80": [PortMapping(80, 8080, "tcp", ANY_ADDRESS)],
-    "8000-8002:9000-9002": [PortMapping(9000, 8000), PortMapping(9001, 8001), PortMapping(9002, 8002)],
-    "1-2/udp": [PortMapping(1, 0, "udp"), PortMapping(2, 0, "udp")],
-    "65535:1": [PortMapping(1, 65535)],
+    "80": PortMapping(80),
+    "8080:80": PortMapping(80, 8080),
+    "8080:80/udp": PortMapping(80, 8080, "udp"),
+    "8080:80/TCP": PortMapping(80, 8080),
+    "127.0.0.1:8080:80": PortMapping(80, 8080, "tcp", LOCAL),
+    "127.0.0.1::80": PortMapping(80, 0, "tcp", LOCAL),
+    ":8080:80": PortMapping(80, 8080),
+    "0:80": PortMapping(80),
+    "8000-8002:9000-9002": PortMapping(9000, 8000, count=3),
+    "8000-8000:80": PortMapping(80, 8000),
+    "8000-8010:80": PortMapping(80, 8000, host_last=8010),
+    "1-2/udp": PortMapping(1, 0, "udp", count=2),
+    "49152-65535:49152-65535/udp": PortMapping(49152, 49152, "udp", count=16384),
+    "65535:1": PortMapping(1, 65535),
+    "0.0.0.0:8080:80": PortMapping(80, 8080, "tcp", ANY_ADDRESS),
+    "[::1]:8080:80": PortMapping(80, 8080, "tcp", IPv6Address("::1")),
+    "[::]::80/udp": PortMapping(80, 0, "udp", ANY_ADDRESS6),
+    "2001:db8::1:8080:80": PortMapping(80, 8080, "tcp", IPv6Address("2001:db8::1")),
+}
+WRONG_PORTS = {
+    "8000-8001:80-82": "Invalid ranges specified for container and host Ports: 80-82 and 8000-8001",
+    "8010-8000:80": "Invalid hostPort: 8010-8000",
+    "80-70": "Invalid containerPort: 80-70",
+    "65536": "Invalid containerPort: 65536",
+    "0": "Invalid containerPort: 0",
+    "70000:80": "Invalid hostPort: 70000",
+    "80/sctp": "Invalid proto: sctp",
+    "8080:": "No port specified: 8080:<empty>",
+    "localhost:80:80": "Invalid ip address: localhost",
+    "[::1:80:80": "Invalid ip address: [::1",
+    "[fe80::1%eth0]:80:80": "Invalid ip address: [fe80::1%eth0]",
 }
 
 
 @pytest.mark.parametrize("text", list(PORTS))
 def test_ports(text: str) -> None:
     assert parse.parse_port(text) == PORTS[text]
+
+
+@pytest.mark.parametrize("text", list(WRONG_PORTS))
+def test_wrong_ports(text: str) -> None:
+    with pytest.raises(MinirunError) as raised:
+        parse.parse_port(text)
+    assert raised.value.message.startswith(WRONG_PORTS[text])
+
+
+ADDRESSES = st.one_of(st.none(), st.ip_addresses(v=4), st.ip_addresses(v=6))
+
+
+@settings(max_examples=200, deadline=None)
+@given(ADDRESSES, st.integers(1, 65535), st.integers(0, 65535), st.integers(1, 65535), st.sampled_from(["tcp", "udp"]))
+def test_a_mapping_says_itself(
+    address: IPv4Address | IPv6Address | None, inside: int, outside: int, count: int, protocol: str
+) -> None:
+    """What is written in the words of -p is read back as it was, and survives the record."""
+    count = min(count, 65536 - max(inside, outside))
+    mapping = PortMapping(inside, outside, protocol, address, count)
+    place = f"{mapping.host}:" if address else ""
+    outside_text = f"{outside}-{mapping.last_port}" if outside else ""
+    assert parse.parse_port(f"{place}{outside_text}:{inside}-{inside + count - 1}/{protocol}") == mapping
+    assert PortMapping.from_dict(json.loads(json.dumps(mapping.to_dict()))) == mapping
+    if outside:
+        assert parse.parse_place(f"{place}{outside_text}/{protocol}") == replace(mapping, container_port=1)
+
+
+@pytest.mark.parametrize("text", ["", "8080", "80-82", "127.0.0.1:80", "80:80", "/udp", "80/icmp"])
+def test_a_private_port_is_one_port(text: str) -> None:
+    if text == "8080":
+        assert parse.parse_private(text) == (8080, "tcp")
+        return
+    with pytest.raises(MinirunError):
+        parse.parse_private(text)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +121,8 @@ def test_signals(text: str, number: int) -> None:
 
 PARSERS = [
     parse.parse_port,
+    parse.parse_place,
+    parse.parse_private,
     mounts.parse_volume,
     mount_csv.parse_mount,
     mounts.parse_tmpfs,

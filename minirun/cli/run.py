@@ -4,6 +4,7 @@ from minirun import attach, parse
 from minirun.cli.app import session
 from minirun.cli.container_flags import ContainerFlags, check_cidfile, check_terminal, write_cidfile
 from minirun.cli.opening import open_instance, require_root
+from minirun.cli.readying import WaitFlags, wait_until_ready
 from minirun.cli.starting import confirm, first_launch, follow, free_name
 from minirun.cli.verb import many, switch, value
 from minirun.engine import Terms, run
@@ -12,7 +13,7 @@ from minirun.errors import FAILED, MinirunError
 _STREAMS = ("stdin", "stdout", "stderr")
 
 
-class Run(ContainerFlags):
+class Run(ContainerFlags, WaitFlags):
     detach = switch("detach", "d", "Run container in background and print container ID")
     sig_proxy = switch("sig-proxy", "", "Proxy received signals to the process", True)
     detach_keys = value("detach-keys", "", "Override the key sequence for detaching a container")
@@ -21,6 +22,7 @@ class Run(ContainerFlags):
     def run(self) -> int:
         session().fail_with(FAILED)
         streams = self._streams()
+        patience = self.patience(self.detach, "--detach")
         spec = self.spec(self.detach)
         if self.name:
             parse.check_name(self.name)
@@ -45,7 +47,10 @@ class Run(ContainerFlags):
         if self.cidfile:
             write_cidfile(self.cidfile, container.id)
         if self.detach:
-            return confirm(instance, container, launch, container.id)
+            code = confirm(instance, container, launch, container.id)
+            if patience is not None and code == 0:
+                wait_until_ready(instance, container, patience)
+            return code
         if not manner.output:
             print(container.id)
         return follow(instance, container, launch.channel, manner)

@@ -3,8 +3,9 @@
 from minirun import attach
 from minirun.cli.app import session, warn_of
 from minirun.cli.opening import open_instance
+from minirun.cli.readying import WaitFlags, wait_until_ready
 from minirun.cli.starting import confirm, first_launch, follow
-from minirun.cli.verb import Verb, switch, value
+from minirun.cli.verb import switch, value
 from minirun.engine import Launch, Terms, start
 from minirun.errors import MinirunError
 from minirun.instance import Instance
@@ -12,7 +13,7 @@ from minirun.lookup import find_container
 from minirun.model import ACTIVE, Container
 
 
-class Start(Verb):
+class Start(WaitFlags):
     usage = "CONTAINER [CONTAINER...]"
     least = 1
     completes = "stopped"
@@ -22,13 +23,21 @@ class Start(Verb):
     sig_proxy = switch("sig-proxy", "", "Proxy all received signals to the process", True, hidden=True)
 
     def run(self) -> int:
+        patience = self.patience(not self.attached and not self.interactive, "containers that start detached")
         instance = open_instance()
         launch = first_launch()
         if not self.attached and not self.interactive:
-            return start_all(instance, self.words, launch)
+            code = start_all(instance, self.words, launch)
+            return code if patience is None or code else _wait(instance, self.words, patience)
         if len(self.words) > 1:
             raise MinirunError("you cannot start and attach multiple containers at once")
         return _attached(instance, self.words[0], launch, self.interactive, self.sig_proxy, self.detach_keys)
+
+
+def _wait(instance: Instance, references: list[str], patience: float) -> int:
+    for reference in references:
+        wait_until_ready(instance, find_container(instance.store, reference), patience)
+    return 0
 
 
 def start_all(instance: Instance, references: list[str], launch: Launch) -> int:

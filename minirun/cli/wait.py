@@ -1,11 +1,14 @@
 """minirun wait."""
 
 import socket
+from contextlib import ExitStack, closing
 
+from minirun import parse
 from minirun.attach import GONE, Attachment, Manner
 from minirun.cli.app import warn
 from minirun.cli.opening import open_instance
-from minirun.cli.verb import Verb
+from minirun.cli.readying import parse_seconds
+from minirun.cli.verb import Verb, many, value
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel.sockets import control_connect
@@ -20,8 +23,31 @@ class Wait(Verb):
     usage = "CONTAINER [CONTAINER...]"
     least = 1
     completes = "running"
+    listening = many("listening", "", "Wait until a port is listened on, and print the containers", "port")
+    timeout = value("timeout", "", "Seconds to wait with --listening at most (default: no limit)", kind="seconds")
 
     def run(self) -> int:
+        if self.listening:
+            return self._until_listening()
+        if self.timeout:
+            raise MinirunError("--timeout goes with --listening")
+        return self._until_ended()
+
+    def _until_listening(self) -> int:
+        """Prints each container as it was typed, as start does: there is no exit code yet."""
+        from minirun.readiness import Waiting, until_ready
+
+        ports = [[parse.parse_private(text)] for text in self.listening]
+        seconds = parse_seconds(self.timeout, "--timeout")
+        instance = open_instance()
+        with ExitStack() as opened:
+            found = [find_container(instance.store, reference) for reference in self.words]
+            waiting = [opened.enter_context(closing(Waiting(instance, one, ports))) for one in found]
+            until_ready(waiting, seconds, warn)
+        print("\n".join(self.words))
+        return 0
+
+    def _until_ended(self) -> int:
         """Connected to all before waiting for any: one with --rm can be asked only while it runs."""
         instance = open_instance()
         failed = False

@@ -1,11 +1,13 @@
 """Who looks on: the command that started the container, and whoever attached or waits."""
 
+import os
 import socket
 import struct
 from collections.abc import Callable, Iterator
 
+from minirun.kernel.sockets import receive_with_fds
 from minirun.turn import READ, WRITE, Interest, wait_writable
-from minirun.wire import CHUNK, GIVES_STDIN, WANTS_OUTPUT, Kind, Outbox, Parser, frame
+from minirun.wire import CHUNK, GIVES_STDIN, MOST_FDS, WANTS_OUTPUT, Kind, Outbox, Parser, frame
 
 
 class Client:
@@ -17,6 +19,8 @@ class Client:
         self.flags = 0
         self.gone = False
         self.leaving = False  # it has heard the end, and goes once it has all before that
+        self.files: list[int] = []  # that it has sent
+        self.changes_ports = self.settled = False
 
     @property
     def wants_output(self) -> bool:
@@ -93,7 +97,8 @@ class Clients:
         if client.gone:
             return
         try:
-            data = client.channel.recv(CHUNK)
+            data, files = receive_with_fds(client.channel, CHUNK, MOST_FDS)
+            client.files += files
         except BlockingIOError:
             return
         except OSError:
@@ -133,6 +138,8 @@ class Clients:
             return
         client.gone = True
         client.outbox.clear()
-        client.channel.close()
         self._all.remove(client)
         self._left(client)
+        for fd in client.files:
+            os.close(fd)
+        client.channel.close()  # last: whoever waits for it finds all done

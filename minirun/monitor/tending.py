@@ -17,6 +17,7 @@ from minirun.lifecycle import finish, tell
 from minirun.log import LogWriter
 from minirun.model import Process
 from minirun.monitor.clients import Client, Clients
+from minirun.monitor.holding import Holder
 from minirun.monitor.program import Program
 from minirun.monitor.restarting import BackOff, wants_restart
 from minirun.plan import Plan
@@ -37,7 +38,7 @@ class Monitor:
     def __init__(self, plan: Plan, first: Client, held: list[int], stub: int) -> None:
         self.plan = plan
         self.directory = f"{plan.root}/containers/{plan.container}"
-        self.held = held  # the sockets that keep the published ports ours
+        self.ports = Holder(held)
         self.stub = stub
         self.ever_started = self.cancelled = False
         self.back_off = BackOff()
@@ -109,6 +110,10 @@ class Monitor:
             program.signal(body[0])
         elif kind is Kind.RESIZE:
             program.resize(*struct.unpack("HH", body))
+        elif kind is Kind.PORTS:
+            client.changes_ports = True
+        elif kind is Kind.SETTLED:
+            client.settled = True
         elif kind is Kind.CANCEL:
             self.cancelled = True  # of a program that has just been started again, too
             program.signal(9)
@@ -121,6 +126,8 @@ class Monitor:
     def _left(self, client: Client) -> None:
         """Before GO a start is taken back when its command goes; afterwards the container goes on without it."""
         self._input_ended(client)
+        if client.changes_ports:
+            self._recorded(lambda: self.ports.settle(self.instance, self.plan.container, client))
         if client is self.clients.first and not self.program.go:
             self.program.abort("the command that started it was ended")
 
@@ -228,8 +235,7 @@ class Monitor:
         remove = not self.ever_started and self.plan.fresh
         text = failure[1] if failure else ""
         me = Process(os.getpid(), processes.start_time(os.getpid()) or 0)
-        for fd in self.held:  # before the record gives the ports back: the next start may follow at once
-            os.close(fd)
+        self.ports.close()  # before the record gives them back: the next start may follow at once
         self._recorded(lambda: finish(self.instance, self.plan.container, me, code, text, remove))
         self.clients.accept_all()  # who came meanwhile hears it, too: of one with --rm nobody else can tell
         self._tell_end(code)

@@ -13,7 +13,8 @@ A published port is one element of a map, looked up once however many there are.
 protocol and port, so a stale twin cannot exist. Nothing is ever read back to decide.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from minirun.kernel.nft import NftError, nft_apply
 from minirun.model import ANY_ADDRESS, Network, Publication
@@ -23,7 +24,7 @@ from minirun.store import Store
 def render(table: str, networks: Iterable[Network], publications: Iterable[Publication]) -> str:
     """The complete table as one transaction: made if missing, emptied, and defined anew."""
     nets = [net for net in networks if net.bridge]
-    ports = list(publications)
+    ports = list(_each(publications))
     return "\n".join(
         [
             f"table inet {table} {{}}",
@@ -62,7 +63,7 @@ def ensure(store: Store, table: str, networks: Iterable[Network], container: str
     with store.write():
         publications = store.ports(container=container) if container else []
         lines = [f"add element inet {table} bridges {{ {_bridge(net)} }}" for net in networks]
-        lines += [f"add element inet {table} {_map(port)} {{ {_element(port)} }}" for port in publications]
+        lines += [f"add element inet {table} {_map(port)} {{ {_element(port)} }}" for port in _each(publications)]
         try:
             nft_apply("\n".join(lines))
         except NftError:
@@ -71,7 +72,7 @@ def ensure(store: Store, table: str, networks: Iterable[Network], container: str
 
 def withdraw(store: Store, table: str, publications: Iterable[Publication]) -> None:
     """Take ports out of force. The caller holds the write lock and has deleted their records."""
-    lines = [f"delete element inet {table} {_map(port)} {{ {_key(port)} }}" for port in publications]
+    lines = [f"delete element inet {table} {_map(port)} {{ {_key(port)} }}" for port in _each(publications)]
     if not lines:
         return
     try:
@@ -124,6 +125,14 @@ def _chains(net: Network) -> str:
     oifname @members return
     masquerade
   }}"""
+
+
+def _each(publications: Iterable[Publication]) -> Iterator[Publication]:
+    """A range port by port."""
+    for one in publications:
+        for step, port in enumerate(one.mapping.host_ports):
+            inside = one.mapping.container_port + step
+            yield replace(one, mapping=replace(one.mapping, host_port=port, container_port=inside, count=1))
 
 
 def _definition(name: str, kind: str, elements: list[str]) -> list[str]:

@@ -1,0 +1,242 @@
+"""Publishing after the fact: ports of a container that runs, at once, and of one that is stopped, for its next start.
+
+Of a running one the monitor holds the sockets. It is told first, then the record is written, then the rules; whatever
+step this command is killed at, the monitor sees it go, and makes sockets and rules what is on record (see
+monitor/holding.py).
+"""
+
+import json
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+from minirun.errors import ConflictError, MinirunError, NotFoundError
+from minirun.instance import Instance
+from minirun.kernel.sockets import control_connect
+from minirun.lifecycle import is_same
+from minirun.model import ACTIVE, Container, Endpoint, Mode, PortMapping
+from minirun.network import choice, ports
+from minirun.network.attached import everywhere, publication, publishing_leg
+from minirun.stopping import past_its_start
+from minirun.wire import ATTACH_SOCKET, CHUNK, Kind, frame, send_sockets
+
+
+def add(instance: Instance, container: Container, mapping: PortMapping) -> list[PortMapping]:
+    """The mappings as they are in force; of a stopped container, as they will be asked for."""
+    _refuse_without_address(instance, container)
+    container = past_its_start(instance, container)
+    if container.status in ACTIVE:
+        return _add_in_force(instance, container, mapping)
+    with instance.store.write():
+        container = _unchanged(instance, container)
+        for other in container.spec.ports:
+            if _overlaps(mapping, other):
+                raise ConflictError(f"port {other.place}/{other.protocol} is published by {container.name} already")
+        _set_ports(instance, container, (*container.spec.ports, mapping))
+    return [mapping]
+
+
+def remove(instance: Instance, container: Container, place: PortMapping) -> None:
+    """`place` is where it is published; without an address, on every one."""
+    container = past_its_start(instance, container)
+    if container.status not in ACTIVE:
+        with instance.store.write():
+            container = _unchanged(instance, container)
+            wishes = choice.Wishes(instance.store.held(container.id), container.spec.ports)
+            known = [(one, _as_started(one, wishes)) for one in container.spec.ports]
+            gone = _chosen(container, [started for _, started in known], place)
+            _set_ports(instance, container, [one for one, started in known if started not in gone])
+        return
+    with _changing(instance, container), instance.store.write():
+        container = _unchanged(instance, container)
+        published = instance.store.ports(container=container.id)
+        mappings = [one.mapping for one in published]
+        gone = _chosen(container, mappings, place)
+        for mapping in gone:
+            instance.store.delete_port(mapping)
+        _set_ports(instance, container, _without(container.spec.ports, mappings, gone))
+        _keep_numbers(instance, container)
+        ports.withdraw(instance, [one for one in published if one.mapping in gone])
+
+
+def _add_in_force(instance: Instance, container: Container, mapping: PortMapping) -> list[PortMapping]:
+    store = instance.store
+    held = ports.hold(store, [mapping], None, everywhere(instance, container.spec))
+    try:
+        with _changing(instance, container) as channel:
+            send_sockets(channel, held.sockets)
+            with store.write():
+                container = _unchanged(instance, container)
+                leg = publishing_leg(instance, container, store.endpoints(sandbox=container.id))
+                for one in held.mappings:
+                    ports.record(store, publication(container, leg, one))
+                _set_ports(instance, container, (*container.spec.ports, mapping))
+                _keep_numbers(instance, container)
+            _enforce(instance, container, leg, held, mapping)
+    finally:
+        held.close()
+    return held.mappings
+
+
+def _enforce(instance: Instance, container: Container, leg: Endpoint, held: ports.Held, mapping: PortMapping) -> None:
+    try:
+        _let_reach_itself(leg)
+        ports.enforce(instance, container.id)
+        held.shut(instance.store)
+    except BaseException:
+        with instance.store.write():
+            for one in held.mappings:
+                instance.store.delete_port(one)
+            now = instance.store.container(container.id)
+            if now is not None:
+                _set_ports(instance, now, [one for one in now.spec.ports if one != mapping])
+        raise
+
+
+@contextmanager
+def _changing(instance: Instance, container: Container) -> Iterator[socket.socket]:
+    """Within: its monitor knows that the ports are changing. At the end it has what is on record, and no more."""
+    try:
+        channel = control_connect(str(instance.container_dir(container.id)), ATTACH_SOCKET)
+    except OSError as error:
+        raise _ending(container) from error
+    with channel:
+        channel.sendall(frame(Kind.PORTS))
+        try:
+            yield channel
+            channel.sendall(frame(Kind.SETTLED))
+        except BrokenPipeError as error:
+            raise _ending(container) from error
+        finally:
+            _await_close(channel)
+
+
+def _await_close(channel: socket.socket) -> None:
+    """The monitor closes its end once it has done its part."""
+    with suppress(OSError):
+        channel.shutdown(socket.SHUT_WR)
+        while channel.recv(CHUNK):
+            pass
+
+
+def _unchanged(instance: Instance, container: Container) -> Container:
+    """As it is on record now, if it is the same run. Within a transaction: it stays so."""
+    now = instance.store.container(container.id)
+    if (
+        now is None
+        or not is_same(now.monitor, container.monitor)
+        or (now.status in ACTIVE) != (container.status in ACTIVE)
+    ):
+        raise _ending(container)
+    return now
+
+
+def _ending(container: Container) -> MinirunError:
+    return MinirunError(f"container {container.name} has just been started or ended by another command", "try again")
+
+
+def _refuse_without_address(instance: Instance, container: Container) -> None:
+    network = container.spec.network
+    if network.mode is Mode.BRIDGE:
+        return
+    owner = instance.store.container(container.sandbox) if network.mode is Mode.CONTAINER else None
+    why, hint = {
+        Mode.HOST: ("it is in the host's network: what it listens on is there already", ""),
+        Mode.NONE: ("it has no network, and so no address", "run it with --net=bridge"),
+        Mode.CONTAINER: (
+            f"its addresses are those of {owner.name if owner else network.container}",
+            f"minirun port add {owner.name if owner else network.container} ...",
+        ),
+    }[network.mode]
+    raise MinirunError(f"cannot publish a port of {container.name}: {why}", hint)
+
+
+def _let_reach_itself(leg: Endpoint) -> None:
+    """By its published port; as the driver does for one that is started with ports."""
+    from minirun.kernel.sysctl import sysctl_read
+
+    if sysctl_read("net.bridge.bridge-nf-call-iptables") == "1":
+        from minirun.kernel.links import hairpin_on
+        from minirun.kernel.netlink import Netlink
+
+        netlink = Netlink()
+        try:
+            hairpin_on(netlink, leg.veth)
+        finally:
+            netlink.close()
+
+
+def _set_ports(instance: Instance, container: Container, mappings: Iterable[PortMapping]) -> None:
+    instance.store.set_spec(container.id, replace(container.spec, ports=tuple(mappings)))
+
+
+def _keep_numbers(instance: Instance, container: Container) -> None:
+    """For the next start: the numbers that are in force now."""
+    kept = {key: text for key, text in instance.store.held(container.id).items() if "/" not in key}
+    mappings = [one.mapping for one in instance.store.ports(container=container.id)]
+    instance.store.set_values(container.id, held=json.dumps(kept | choice.on_record(mappings)))
+
+
+def _as_started(mapping: PortMapping, wishes: choice.Wishes) -> PortMapping:
+    """What it was when it last ran; of one that never ran, as it was asked for."""
+    number = wishes.take(mapping)
+    return replace(mapping, host_port=number, host_last=0) if number else mapping
+
+
+def _chosen(container: Container, mappings: Iterable[PortMapping], place: PortMapping) -> list[PortMapping]:
+    """Those that are published exactly there."""
+    there = [
+        one
+        for one in mappings
+        if one.protocol == place.protocol
+        and place.host_address in (None, one.host_address)
+        and one.host_port < place.host_port + place.count
+        and place.host_port < one.host_port + one.count
+    ]
+    for one in there:
+        if one.host_ports != place.host_ports:
+            raise MinirunError(
+                f"{place.place}/{place.protocol} is not what was published: {one.place}/{one.protocol} is",
+                f"minirun port rm {container.name} {one.place.rpartition(':')[2]}/{one.protocol}",
+            )
+    if not there:
+        raise NotFoundError(
+            f"No public port '{place.place if place.host_address else place.place.rpartition(':')[2]}/{place.protocol}'"
+            f" published for {container.name}",
+            f"minirun port {container.name} lists them",
+        )
+    return there
+
+
+def _without(
+    asked: Iterable[PortMapping], published: Iterable[PortMapping], gone: list[PortMapping]
+) -> Iterator[PortMapping]:
+    """What was asked for, but for what is gone. Of a port on every address, those that are left are named."""
+    published = list(published)
+    for mapping in asked:
+        came_of_it = [one for one in published if _is_of(one, mapping)]
+        if not any(one in gone for one in came_of_it):
+            yield mapping
+            continue
+        yield from (replace(mapping, host_address=one.host_address) for one in came_of_it if one not in gone)
+
+
+def _is_of(placed: PortMapping, asked: PortMapping) -> bool:
+    """Whether a port in force is one that was asked for so."""
+    within = (asked.host_port, asked.host_last or asked.host_port) if asked.host_port else (1, 65535)
+    return (
+        (placed.protocol, placed.container_port, placed.count) == (asked.protocol, asked.container_port, asked.count)
+        and asked.host_address in (None, placed.host_address)
+        and within[0] <= placed.host_port <= within[1]
+    )
+
+
+def _overlaps(one: PortMapping, other: PortMapping) -> bool:
+    """As far as that can be said before they have their ports and addresses."""
+    if one.protocol != other.protocol or not all(each.host_port and not each.host_last for each in (one, other)):
+        return False
+    addresses = (one.host_address, other.host_address)
+    everywhere = any(address is None or address.is_unspecified for address in addresses)
+    shared = one.host_port < other.host_port + other.count and other.host_port < one.host_port + one.count
+    return shared and (everywhere or addresses[0] == addresses[1])
