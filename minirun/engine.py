@@ -17,7 +17,7 @@ from minirun.instance import Instance
 from minirun.kernel import processes
 from minirun.kernel.sockets import send_with_fds
 from minirun.lifecycle import alone, finish, tell
-from minirun.model import Container, Mode, Process, Spec, Status
+from minirun.model import DEFAULT_NETWORK, Container, Mode, Process, Spec, Status
 from minirun.network import ports
 from minirun.network.modes import wiring_for
 from minirun.network.none import refuse_foreign_pin
@@ -136,6 +136,8 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
         etc.write_files(instance, container, instance.container_dir(container.id))
         netns = wiring.pin(instance, container)
         plan = plan_of(instance, container, lower, netns, terms.size, fresh)
+        if connection := _resolver(instance, container):
+            plan, held = replace(plan, has_names=True), [*held, connection]
         launch.send(plan, held, terms.flags)
         with ExitStack() as sockets:
             for note in wiring.connect(instance, container, sockets):
@@ -149,6 +151,17 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
             raise said from error  # the monitor failed first, and took away what this half was working on
         raise
     return container
+
+
+def _resolver(instance: Instance, container: Container) -> socket.socket | None:
+    """For the monitor to keep, when its sandbox is in a network that has names."""
+    request = container.spec.network
+    if request.mode is not Mode.CONTAINER and set(request.names) <= {DEFAULT_NETWORK}:
+        return None
+    from minirun.network.names import first_named, legs_of
+    from minirun.resolver.life import reach
+
+    return reach(instance) if first_named(legs_of(instance, container.sandbox)) else None
 
 
 def _validate(instance: Instance, spec: Spec) -> tuple[Wiring, str]:

@@ -13,7 +13,7 @@ from minirun.kernel.netns import entered, netns_share
 from minirun.kernel.sysctl import sysctl_ensure
 from minirun.lookup import find_network
 from minirun.model import DEFAULT_NETWORK, Container, Endpoint, Network, Publication, Spec
-from minirun.network import firewall, leases, ports
+from minirun.network import firewall, leases, names, ports
 from minirun.network.custom import default_network
 from minirun.network.drivers import driver_named
 from minirun.network.none import add_namespace
@@ -96,11 +96,16 @@ def plug(
     if not plugged:
         return
     first = gateway_leg(container, legs)
+    named = names.first_named(legs)
+    if named is not None:
+        names.ensure_leg(instance, netlink, named[1])
     with entered(container.name):
         inside = Netlink()
         try:
             for endpoint, network in plugged:
                 _configure(inside, endpoint, network, first is not None and endpoint.position == first.position)
+            if named is not None:
+                names.ensure_route(inside, named[0].interface)
         finally:
             inside.close()
 

@@ -13,6 +13,7 @@ from minirun.kernel.nft import nft_apply
 from minirun.model import DEFAULT_NETWORK, Address, Network, Pool, Pool4, Pool6, Subnet
 from minirun.network import firewall, ipam
 from minirun.network.drivers import driver_named
+from minirun.network.names import remove_leg
 
 RESERVED = ("host", "none", "container", "default")
 
@@ -80,6 +81,7 @@ def remove_network(instance: Instance, network: Network) -> None:
         )
     netlink = Netlink()
     try:
+        remove_leg(netlink, network)
         driver_named(network.driver).remove(instance, netlink, network)
     finally:
         netlink.close()
