@@ -9,13 +9,14 @@ import pytest
 
 from minirun.model import Spec
 from minirun.store import Store
-from tests.harness import Host, Snapshot, assert_same
+from tests.harness import Host, Snapshot, assert_same, eventually
 
 
 @pytest.fixture(scope="module")
 def box() -> Iterator[Host]:
     with Host() as host:
         host.minirun("run", "--rm", "busybox", "true")
+        eventually(lambda: "veth" not in host.sh("ip link"))
         yield host
 
 
