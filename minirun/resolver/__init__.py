@@ -16,6 +16,7 @@ life.py         starting it, reaching it, taking its namespace away
 process.py      the process: its parts, their turn, its end
 service.py      questions by UDP and TCP, and their answers
 directory.py    who asks, and whom that one knows by which name
+legs.py         what leads to it, looked after
 upstream.py     asking others
 message.py      what a question and an answer look like
 """

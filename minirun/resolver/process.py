@@ -14,6 +14,7 @@ from pathlib import Path
 
 from minirun.instance import Instance
 from minirun.resolver.directory import Directory
+from minirun.resolver.legs import Legs
 from minirun.resolver.life import CONTROL, DATAGRAMS, ENDS, KEEPS, LISTENER, take_away
 from minirun.resolver.service import Service
 from minirun.turn import READ, Interest, Part, turn_parts
@@ -92,7 +93,11 @@ class Resolver:
         self.instance = Instance(root)
         self.keepers = Keepers(socket.socket(fileno=CONTROL))
         names = Service(Directory(self.instance.store), socket.socket(fileno=DATAGRAMS), socket.socket(fileno=LISTENER))
-        self.parts: list[Part] = [self.keepers, names]  # what else is to be watched for joins them here
+        self.parts: list[Part] = [
+            self.keepers,
+            names,
+            Legs(self.instance),
+        ]  # what else is to be watched for joins them here
 
     def live(self) -> None:
         while not self.keepers.is_told_to_end:
