@@ -17,7 +17,7 @@ from minirun.instance import Instance
 from minirun.kernel import processes
 from minirun.kernel.sockets import send_with_fds
 from minirun.lifecycle import alone, finish, tell
-from minirun.model import Container, Mode, PortMapping, Process, Spec, Status
+from minirun.model import DEFAULT_NETWORK, Container, Mode, PortMapping, Process, Spec, Status
 from minirun.network import choice, ports
 from minirun.network.modes import wiring_for
 from minirun.network.none import refuse_foreign_pin
@@ -134,7 +134,12 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
         plan = plan_of(instance, container, lower, netns, terms.size, fresh)
         if len(held.sockets) > ports.MANY:
             plan = replace(plan, ulimits=(ports.make_room(launch.process.pid, len(held.sockets)), *plan.ulimits))
-        launch.send(plan, held.sockets, terms.flags)
+        with ExitStack() as sent:
+            sockets_held = list(held.sockets)
+            if connection := _resolver(instance, container):
+                sockets_held.append(sent.enter_context(connection))
+                plan = replace(plan, has_names=True)
+            launch.send(plan, sockets_held, terms.flags)
         with ExitStack() as sockets:
             for note in wiring.connect(instance, container, sockets):
                 print(note, file=sys.stderr)
@@ -150,6 +155,17 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
     finally:
         held.close()  # the monitor has them now
     return container
+
+
+def _resolver(instance: Instance, container: Container) -> socket.socket | None:
+    """For the monitor to keep, when its sandbox is in a network that has names."""
+    request = container.spec.network
+    if request.mode is not Mode.CONTAINER and set(request.names) <= {DEFAULT_NETWORK}:
+        return None
+    from minirun.network.names import first_named, legs_of
+    from minirun.resolver.life import reach
+
+    return reach(instance) if first_named(legs_of(instance, container.sandbox)) else None
 
 
 def _validate(instance: Instance, spec: Spec) -> tuple[Wiring, str]:

@@ -5,12 +5,14 @@ the files of whoever it shares it with, for they describe that namespace.
 """
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 from minirun.errors import FAILED, MinirunError
 from minirun.files import write_private
 from minirun.instance import Instance
 from minirun.model import DEFAULT_NETWORK, Container, Mode, Spec
+from minirun.network.names import RESOLVER, first_named, legs_of
 
 _LOCAL = """127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
@@ -19,6 +21,7 @@ ff00::0\tip6-mcastprefix
 ff02::1\tip6-allnodes
 ff02::2\tip6-allrouters
 """
+_HOST = Path("/etc/resolv.conf")
 _SYSTEMD_RESOLVED = Path("/run/systemd/resolve/resolv.conf")
 # Docker's own last resort: a container cannot reach a resolver on the host's loopback.
 HOST_GATEWAY = "host-gateway"
@@ -48,11 +51,11 @@ def write_files(instance: Instance, container: Container, directory: Path) -> No
             write_private(directory / name, _read(owner / name))
     elif container.sandbox == "":
         write_private(directory / "hosts", _read(Path("/etc/hosts")) + _extra_lines(instance, container))
-        write_private(directory / "resolv.conf", _resolv_conf(container.spec, _read(Path("/etc/resolv.conf"))))
+        write_private(directory / "resolv.conf", _resolv_conf(container.spec, _read(_HOST)))
     else:
         own = _own_lines(instance, container, hostname)
         write_private(directory / "hosts", _LOCAL + _extra_lines(instance, container) + own)
-        write_private(directory / "resolv.conf", _resolv_conf(container.spec, resolvers(_host_resolv_conf())))
+        write_private(directory / "resolv.conf", _own_resolv_conf(instance, container))
 
 
 def resolvers(host: str) -> str:
@@ -60,6 +63,21 @@ def resolvers(host: str) -> str:
     lines = [line for line in host.splitlines() if not _is_loopback_resolver(line)]
     text = "".join(line + "\n" for line in lines)
     return text if any(line.split()[:1] == ["nameserver"] for line in lines) else text + _FALLBACK
+
+
+def _own_resolv_conf(instance: Instance, container: Container) -> str:
+    """In a network with names the only server is the resolver, which asks those of --dns, or the host's, itself."""
+    spec = container.spec
+    if set(spec.network.names) <= {DEFAULT_NETWORK} or not first_named(legs_of(instance, container.sandbox)):
+        return _resolv_conf(spec, resolvers(_host_resolv_conf()))
+    kept = [line for line in _read(_HOST).splitlines() if line.split()[:1] and line.split()[0] in ("search", "options")]
+    text = "".join(f"{line}\n" for line in [f"nameserver {RESOLVER.network_address}", *kept])
+    lines = _resolv_conf(replace(spec, dns=()), text).splitlines()
+    options = [word for line in lines if line.startswith("options") for word in line.split()[1:]]
+    if not any(word.startswith("ndots:") for word in options):
+        options.append("ndots:0")  # Docker's: a name without a dot is asked for as it is first
+    lines = [line for line in lines if not line.startswith("options")]
+    return "\n".join([*lines, f"options {' '.join(options)}", ""])
 
 
 def _resolv_conf(spec: Spec, text: str) -> str:
@@ -77,7 +95,7 @@ def _resolv_conf(spec: Spec, text: str) -> str:
 
 
 def _host_resolv_conf() -> str:
-    text = _read(Path("/etc/resolv.conf"))
+    text = _read(_HOST)
     if "127.0.0.53" in text and _SYSTEMD_RESOLVED.exists():
         return _read(_SYSTEMD_RESOLVED)
     return text

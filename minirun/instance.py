@@ -13,6 +13,7 @@ from minirun.reserve import keep, spending
 from minirun.store import Store
 
 DEFAULT_ROOT = Path("/var/lib/minirun")
+RESOLVER_SOCKET = "resolver"  # in the state root, while there is one
 ROOT_VARIABLE = "MINIRUN_ROOT"
 
 
@@ -40,6 +41,11 @@ class Instance:
     @property
     def cgroup(self) -> str:
         return f"minirun-{self.tag}" if self.tag else "minirun"
+
+    @property
+    def resolver_netns(self) -> str:
+        """The pinned network namespace of the resolver's sockets."""
+        return f"minirun-{self.tag}-dns" if self.tag else "minirun-dns"
 
     @property
     def default_bridge(self) -> str:

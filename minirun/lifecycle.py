@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from minirun.files import remove_tree
-from minirun.instance import Instance
+from minirun.instance import RESOLVER_SOCKET, Instance
 from minirun.kernel import cgroups, controllers, processes
 from minirun.model import ACTIVE, Container, Process, Status
 from minirun.network import neighbours, sandbox
@@ -146,6 +146,10 @@ def reconcile(instance: Instance) -> None:
         remove = container.status is Status.REMOVING
         finish(instance, container.id, container.monitor, KILLED, MONITOR_LOST, remove)
     neighbours.mend(instance)
+    if (instance.root / RESOLVER_SOCKET).exists():
+        from minirun.resolver.life import mend  # only where there are networks with names
+
+        mend(instance)
 
 
 def _is_unfinished(container: Container) -> bool:

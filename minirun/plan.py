@@ -54,6 +54,7 @@ class Plan:
     rows: int = 0
     columns: int = 0
     explain: bool = False
+    has_names: bool = False  # the last of the sockets that come along is its connection to the resolver
 
     def dump(self) -> bytes:
         return marshal.dumps(tuple(getattr(self, name) for name in self.__slots__))

@@ -6,6 +6,7 @@ registered that could be forgotten.
 
 import select
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 READ, WRITE = select.POLLIN, select.POLLOUT
 _TROUBLE = select.POLLHUP | select.POLLERR | select.POLLNVAL
@@ -28,6 +29,30 @@ def turn(interests: Iterable[Interest], seconds: float | None = None) -> None:
         for mask, call in wanted[fd]:
             if found & (mask | _TROUBLE):
                 call()
+
+
+class Part(Protocol):
+    """Something that lives in a loop together with others, so it may never block."""
+
+    def interests(self) -> Iterable[Interest]:
+        """Said anew each turn."""
+
+    def due(self) -> float | None:
+        """Seconds until `tick` wants to be called, at the latest; None: no wish."""
+
+    def tick(self) -> None:
+        """Called after each turn."""
+
+
+def turn_parts(parts: Iterable[Part], interests: Iterable[Interest] = (), seconds: float | None = None) -> None:
+    """One turn of all of them, and of the other interests."""
+    parts = list(parts)
+    wishes = [wish for part in parts if (wish := part.due()) is not None]
+    if seconds is not None:
+        wishes.append(seconds)
+    turn((*interests, *(one for part in parts for one in part.interests())), min(wishes, default=None))
+    for part in parts:
+        part.tick()
 
 
 def is_ready(fd: int) -> bool:

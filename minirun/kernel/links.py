@@ -6,7 +6,7 @@ the object is there; deleting what is gone already is fine.
 
 import errno
 import socket
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from minirun.kernel.netlink import (
     NLM_F_CREATE,
@@ -135,6 +135,24 @@ def default_route_add(netlink: Netlink, name: str, gateway: IPv4Address) -> None
     message["table"], message["proto"], message["scope"], message["type"] = 254, 4, 0, 1
     message["attrs"] = [["RTA_GATEWAY", str(gateway)], ["RTA_OIF", socket.if_nametoindex(name)]]
     netlink.request(message, RTM_NEWROUTE, _NEW)
+
+
+@shell("ip route add {target} dev {name} scope link")
+def link_route_add(netlink: Netlink, name: str, target: IPv4Network) -> None:
+    """On this link, without a gateway."""
+    message = rtmsg()
+    message["family"], message["dst_len"] = socket.AF_INET, target.prefixlen
+    message["table"], message["proto"], message["scope"], message["type"] = 254, 4, 253, 1
+    message["attrs"] = [["RTA_DST", str(target.network_address)], ["RTA_OIF", socket.if_nametoindex(name)]]
+    netlink.request(message, RTM_NEWROUTE, _NEW)
+
+
+@shell("ip link set {name} address {mac}")
+def link_address_write(netlink: Netlink, name: str, mac: str) -> None:
+    message = ifinfmsg()
+    message["index"] = socket.if_nametoindex(name)
+    message["attrs"] = [["IFLA_ADDRESS", mac]]
+    netlink.request(message, RTM_NEWLINK)
 
 
 def _set_alias(netlink: Netlink, name: str, alias: str) -> None:

@@ -110,6 +110,24 @@ def fork_away() -> bool:
     return False
 
 
+@shell("setsid {argv} 2>>{log} &")
+def spawn_away(argv: list[str], fds: list[int], log: str) -> None:
+    """Start a program as nobody's child, in an empty environment: it has `fds` as 3, 4 and so on, and no others."""
+    if fork_away():
+        return
+    try:
+        clear_signals()
+        high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 64) for fd in fds]
+        null = os.open("/dev/null", os.O_RDWR)
+        errors = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        for number, fd in enumerate([null, null, errors, *high]):
+            os.dup2(fd, number)
+        close_from(3 + len(fds))
+        os.execve(argv[0], argv, {"PATH": os.defpath})
+    finally:
+        os._exit(127)
+
+
 @shell("kill -{number} {pid}")
 def signal_send(pidfd: int, number: int, pid: int) -> None:
     """By descriptor: the number cannot have been given to another process meanwhile. Gone already is fine."""

@@ -14,6 +14,7 @@ from minirun.kernel.errno import check
 from minirun.kernel.seam import shell
 
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCGIFHWADDR = 0x8913, 0x8914, 0x8927
+_SIOCSIFADDR, _SIOCSIFNETMASK = 0x8916, 0x891C
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 
@@ -24,6 +25,15 @@ def loopback_up() -> None:
         request = struct.pack("16sh14x", b"lo", 0)
         flags = struct.unpack_from("h", fcntl.ioctl(control, _SIOCGIFFLAGS, request), 16)[0]
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | 1))
+
+
+@shell("ip address replace {address}/32 dev lo")
+def loopback_address_add(address: str) -> None:
+    """One more address on loopback, by ioctl as above: under the label of an alias, beside 127.0.0.1."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control:
+        for call, value in ((_SIOCSIFADDR, address), (_SIOCSIFNETMASK, "255.255.255.255")):
+            place = struct.pack("=HH4s8x", socket.AF_INET, 0, socket.inet_aton(value))
+            fcntl.ioctl(control, call, struct.pack("16s16s8x", b"lo:0", place))
 
 
 def link_state(name: str) -> tuple[str, bool]:

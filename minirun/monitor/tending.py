@@ -1,6 +1,7 @@
 """The monitor's story: start the program, carry its streams, and when it ends start it again or take all back."""
 
 import os
+import socket
 import sqlite3
 import struct
 import time
@@ -22,11 +23,12 @@ from minirun.monitor.program import Program
 from minirun.monitor.restarting import BackOff, wants_restart
 from minirun.plan import Plan
 from minirun.reserve import spending
-from minirun.turn import Interest, turn
+from minirun.turn import Interest, Part, turn_parts
 from minirun.wire import ATTACH_SOCKET, Kind, Outbox, Spool
 
 if TYPE_CHECKING:
     from minirun.monitor.health import HealthCheck
+    from minirun.monitor.names import ResolverKeeper
 
 T = TypeVar("T")
 _RETRY = 1.0  # seconds until a state database that could not be written is tried again
@@ -38,6 +40,7 @@ class Monitor:
     def __init__(self, plan: Plan, first: Client, held: list[int], stub: int) -> None:
         self.plan = plan
         self.directory = f"{plan.root}/containers/{plan.container}"
+        self.resolver = self._keeper(held.pop()) if plan.has_names else None
         self.ports = Holder(held)
         self.stub = stub
         self.ever_started = self.cancelled = False
@@ -50,6 +53,11 @@ class Monitor:
 
     def _outbox(self) -> Outbox:
         return Spool(self.directory)
+
+    def _keeper(self, fd: int) -> "ResolverKeeper":
+        from minirun.monitor.names import ResolverKeeper  # on the default network there are no names
+
+        return ResolverKeeper(lambda: self.instance, socket.socket(fileno=fd))
 
     def start(self) -> None:
         if self.plan.cgroup:
@@ -72,9 +80,7 @@ class Monitor:
         while True:
             began = time.monotonic()
             while not self.program.has_ended():
-                turn(self._interests(), self.health.due() if self.health else None)
-                if self.health:
-                    self.health.tick()
+                turn_parts(self._parts(), self._interests())
             self._end_health()
             self.program.drain()
             code = self.program.reap()
@@ -93,8 +99,9 @@ class Monitor:
     def _interests(self) -> Iterator[Interest]:
         yield from self.program.interests()
         yield from self.clients.interests(self.program.takes_input)
-        if self.health:
-            yield from self.health.interests()
+
+    def _parts(self) -> list[Part]:
+        return [part for part in (self.health, self.resolver) if part]
 
     # --- what clients say
 
@@ -208,7 +215,7 @@ class Monitor:
         """False when a user asked for the end meanwhile."""
         until = time.monotonic() + seconds
         while not self.cancelled and (rest := until - time.monotonic()) > 0:
-            turn(self.clients.interests(True), rest)
+            turn_parts(self._parts(), self.clients.interests(True), rest)
         return not self.cancelled
 
     def _start_again(self) -> None:

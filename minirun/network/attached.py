@@ -26,7 +26,7 @@ from minirun.model import (
     Publication,
     Spec,
 )
-from minirun.network import firewall, leases, neighbours, ports
+from minirun.network import firewall, leases, names, neighbours, ports
 from minirun.network.custom import default_network
 from minirun.network.drivers import driver_named
 from minirun.network.drivers.bridge import HOST_BINDING
@@ -111,11 +111,16 @@ def plug(
     if not plugged:
         return
     first = gateway_leg(container, legs)
+    named = names.first_named(legs)
+    if named is not None:
+        names.ensure_leg(instance, netlink, named[1])
     with entered(container.name):
         inside = Netlink()
         try:
             for endpoint, network in plugged:
                 _configure(inside, endpoint, network, first is not None and endpoint.position == first.position)
+            if named is not None:
+                names.ensure_route(inside, named[0].interface)
         finally:
             inside.close()
 

@@ -14,6 +14,7 @@ from minirun.kernel.sockets import link_state
 from minirun.model import DEFAULT_NETWORK, Address, Network, Subnet
 from minirun.network import firewall, neighbours
 from minirun.network.drivers import driver_named
+from minirun.network.names import remove_leg
 
 RESERVED = ("host", "none", "container", "default")
 
@@ -106,6 +107,7 @@ def remove_network(instance: Instance, network: Network) -> None:
         )
     netlink = Netlink()
     try:
+        remove_leg(netlink, network)
         driver_named(network.driver).remove(instance, netlink, network)
     finally:
         netlink.close()

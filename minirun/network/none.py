@@ -40,6 +40,8 @@ class Isolated:
 
 def refuse_foreign_pin(name: str) -> None:
     """A namespace that somebody else keeps under this name must not be taken over, nor removed later."""
+    if name == "minirun-dns" or (len(name) == 20 and name.startswith("minirun-") and name.endswith("-dns")):
+        raise MinirunError(f"the name {name} is that of the resolver's network namespace", "choose another", FAILED)
     if netns_exists(name):
         raise ConflictError(
             f'a network namespace named "{name}" exists already ({pin_path(name)}) and is not minirun\'s',

@@ -13,6 +13,7 @@ from pathlib import Path
 from minirun.errors import MinirunError
 from minirun.store.containers import Containers
 from minirun.store.events import Event, Events
+from minirun.store.naming import Naming
 from minirun.store.networks import Networks
 from minirun.store.places import Places
 from minirun.store.schema import VERSION, upgrade
@@ -26,7 +27,7 @@ UNTOUCHED = "nothing was touched: put a copy of it in its place, or use another 
 _left_open: list[sqlite3.Connection] = []
 
 
-class Store(Containers, Events, Networks, Places):
+class Store(Containers, Events, Naming, Networks, Places):
     """An open database. Use `write` around anything that must happen whole."""
 
     def __init__(self, root: Path) -> None:
