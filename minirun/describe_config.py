@@ -26,7 +26,7 @@ _LIMITS = {
 
 def config(container: Container) -> dict[str, Any]:
     spec = container.spec
-    exposed = dict.fromkeys([*spec.expose, *(f"{port.container_port}/{port.protocol}" for port in spec.ports)])
+    exposed = dict.fromkeys([*spec.expose, *(port for mapping in spec.ports for port in mapping.private_ports)])
     attached = not spec.detach
     return {
         "Hostname": spec.hostname or container.short_id,
@@ -141,7 +141,15 @@ def _capabilities(names: Iterable[str]) -> list[str] | None:
 def bindings(ports: Iterable[PortMapping]) -> dict[str, list[dict[str, str]]]:
     found: dict[str, list[dict[str, str]]] = {}
     for mapping in ports:
-        key = f"{mapping.container_port}/{mapping.protocol}"
-        binding = {"HostIp": str(mapping.host_address), "HostPort": str(mapping.host_port)}
-        found.setdefault(key, []).append(binding)
+        address = str(mapping.host_address or "")
+        for step, key in enumerate(mapping.private_ports):
+            binding = {"HostIp": address, "HostPort": _host_port(mapping, step)}
+            found.setdefault(key, []).append(binding)
     return found
+
+
+def _host_port(mapping: PortMapping, step: int) -> str:
+    """As it was asked for: 0 for a random one, a range for one of it."""
+    if mapping.host_last:
+        return f"{mapping.host_port}-{mapping.host_last}"
+    return str(mapping.host_port + step) if mapping.host_port else "0"

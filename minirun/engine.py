@@ -24,7 +24,7 @@ from minirun.network.none import refuse_foreign_pin
 from minirun.network.wiring import Wiring
 from minirun.plan import Plan
 from minirun.planning import plan_of, resolve
-from minirun.wire import CHUNK, MOST_FDS, Kind, Parser, frame
+from minirun.wire import CHUNK, Kind, Parser, frame, send_sockets
 
 
 class Launch:
@@ -44,12 +44,8 @@ class Launch:
         return Launch(pid, ours.detach())
 
     def send(self, plan: Plan, held: list[socket.socket], flags: int) -> None:
-        fds = [holder.fileno() for holder in held]
-        for start in range(0, len(fds), MOST_FDS):
-            send_with_fds(self.channel, frame(Kind.FDS), fds[start : start + MOST_FDS])
+        send_sockets(self.channel, held)
         self.channel.sendall(frame(Kind.PLAN, plan.dump()) + frame(Kind.ATTACH, bytes([flags])))
-        for holder in held:  # the monitor has them now
-            holder.close()
 
     def go(self) -> None:
         self.channel.sendall(frame(Kind.GO))
@@ -125,7 +121,7 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
     When any step fails, everything is taken back: by the monitor for its half, then by the record for the rest.
     """
     wiring, lower = _validate(instance, container.spec)
-    claimed = False
+    claimed, held = False, ports.Held()
     try:
         with alone(instance, container.id):
             container, held = _claim(instance, container, wiring, launch, fresh)
@@ -136,10 +132,13 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
         etc.write_files(instance, container, instance.container_dir(container.id))
         netns = wiring.pin(instance, container)
         plan = plan_of(instance, container, lower, netns, terms.size, fresh)
-        launch.send(plan, held, terms.flags)
+        if len(held.sockets) > ports.MANY:
+            plan = replace(plan, ulimits=(ports.make_room(launch.process.pid, len(held.sockets)), *plan.ulimits))
+        launch.send(plan, held.sockets, terms.flags)
         with ExitStack() as sockets:
             for note in wiring.connect(instance, container, sockets):
                 print(note, file=sys.stderr)
+        held.shut(instance.store)
         launch.go()
     except BaseException as error:
         said = launch.abandon()
@@ -148,6 +147,8 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
         if said is not None and isinstance(error, OSError):
             raise said from error  # the monitor failed first, and took away what this half was working on
         raise
+    finally:
+        held.close()  # the monitor has them now
     return container
 
 
@@ -165,15 +166,28 @@ def _check_pin(name: str, spec: Spec) -> None:
 
 def _claim(
     instance: Instance, container: Container, wiring: Wiring, launch: Launch, fresh: bool
-) -> tuple[Container, list[socket.socket]]:
+) -> tuple[Container, ports.Held]:
     """Its ports, then all that the record has of a start."""
     if not fresh and not instance.store.is_startable(container.id):
         raise _taken(container)
-    wanted = ports.wanted(container.spec) if container.spec.network.mode is Mode.BRIDGE else ()
-    mappings, held = ports.hold(instance.store, wanted, {} if fresh else instance.store.held(container.id))
-    if mappings:
-        container = replace(container, spec=replace(container.spec, ports=mappings))
-    return _record(instance, container, wiring, launch, fresh), held
+    held = _hold_ports(instance, container, fresh) if container.spec.network.mode is Mode.BRIDGE else ports.Held()
+    try:
+        if held.mappings:
+            container = replace(container, spec=replace(container.spec, ports=tuple(held.mappings)))
+        return _record(instance, container, wiring, launch, fresh), held
+    except BaseException:
+        held.close()
+        raise
+
+
+def _hold_ports(instance: Instance, container: Container, fresh: bool) -> ports.Held:
+    wanted = ports.wanted(container.spec)
+    if not wanted:
+        return ports.Held()
+    from minirun.network.attached import everywhere
+
+    wishes = {} if fresh else instance.store.held(container.id)
+    return ports.hold(instance.store, wanted, wishes, everywhere(instance, container.spec))
 
 
 def _taken(container: Container) -> MinirunError:

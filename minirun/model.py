@@ -7,11 +7,13 @@ start twice as much to make, and there are ten here (5 ms of the 60 that `run --
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, Generic, TypeAlias, TypeVar
 
 DEFAULT_NETWORK = "bridge"
 ANY_ADDRESS = IPv4Address("0.0.0.0")
+ANY_ADDRESS6 = IPv6Address("::")
+AnyAddress = IPv4Address | IPv6Address
 
 
 class Status(StrEnum):
@@ -35,15 +37,58 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True)
 class PortMapping:
-    """One published port; host_port 0 asks for a random one."""
+    """One published port, or `count` consecutive ones that run in step. host_port 0 asks for a random one; with
+    host_last, for a free one from host_port to there. Without an address it is published on all, of each family that
+    the container has."""
 
     container_port: int
     host_port: int = 0
     protocol: str = "tcp"
-    host_address: IPv4Address = ANY_ADDRESS
+    host_address: AnyAddress | None = None
+    count: int = 1
+    host_last: int = 0
 
     def __str__(self) -> str:
-        return f"{self.host_address}:{self.host_port}->{self.container_port}/{self.protocol}"
+        inside = f"{_span(self.container_port, self.count)}/{self.protocol}"
+        return f"{self.place}->{inside}"
+
+    @property
+    def host(self) -> str:
+        """As it stands before a port: in brackets when it is IPv6."""
+        address = self.host_address or ANY_ADDRESS
+        return f"[{address}]" if address.version == 6 else str(address)
+
+    @property
+    def place(self) -> str:
+        """127.0.0.1:8000-8010"""
+        return f"{self.host}:{_span(self.host_port, self.count)}"
+
+    @property
+    def last_port(self) -> int:
+        return self.host_port + self.count - 1
+
+    @property
+    def private_ports(self) -> list[str]:
+        """80/tcp, of each port."""
+        return [f"{self.container_port + step}/{self.protocol}" for step in range(self.count)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What differs from the defaults: there may be a thousand, and each command reads them."""
+        found = {name: value for name, value in vars(self).items() if value != _NO_MAPPING[name]}
+        return found | ({"host_address": str(self.host_address)} if self.host_address else {})
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "PortMapping":
+        if "host_address" in data:
+            data = {**data, "host_address": ip_address(data["host_address"])}
+        return cls(**data)
+
+
+_NO_MAPPING = vars(PortMapping(0))
+
+
+def _span(first: int, count: int) -> str:
+    return str(first) if count == 1 else f"{first}-{first + count - 1}"
 
 
 @dataclass(frozen=True)
@@ -230,7 +275,7 @@ class Spec:
         if "devices" in data:
             data["devices"] = [asdict(device) for device in self.devices]
         if "ports" in data:
-            data["ports"] = [{**asdict(port), "host_address": str(port.host_address)} for port in self.ports]
+            data["ports"] = [port.to_dict() for port in self.ports]
         return data
 
     @classmethod
@@ -247,9 +292,7 @@ def _frozen(value: Any) -> Any:
 _DEFAULTS: dict[str, Any] = vars(Spec(image="", argv=()))
 _CODECS: dict[str, Callable[[Any], Any]] = {
     "network": NetworkRequest.from_dict,
-    "ports": lambda found: tuple(
-        PortMapping(**{**one, "host_address": IPv4Address(one["host_address"])}) for one in found
-    ),
+    "ports": lambda found: tuple(PortMapping.from_dict(one) for one in found),
     "mounts": lambda found: tuple(Mount(**one) for one in found),
     "restart": lambda found: Restart(**found),
     "devices": lambda found: tuple(Device(**one) for one in found),
@@ -384,9 +427,10 @@ class Endpoint:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Publication:
-    """A published port in force: who answers for which host port."""
+    """A published port in force: who answers for which host port. Its mapping names a port and an address, of the
+    family of `target`; what is published on all addresses is one for each family."""
 
     sandbox: str
     container: str
     mapping: PortMapping
-    target: IPv4Address
+    target: AnyAddress

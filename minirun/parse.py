@@ -4,10 +4,10 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import IPv6Address, ip_address
 
 from minirun.errors import FAILED, MinirunError
-from minirun.model import ANY_ADDRESS, DEFAULT_NETWORK, Attachment, Mode, NetworkRequest, PortMapping, Restart
+from minirun.model import DEFAULT_NETWORK, AnyAddress, Attachment, Mode, NetworkRequest, PortMapping, Restart
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 _HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,61}[a-zA-Z0-9])?\Z")
@@ -37,50 +37,74 @@ def check_hostname(name: str) -> str:
 
 
 def parse_ports(texts: Iterable[str]) -> tuple[PortMapping, ...]:
-    return tuple(mapping for text in texts for mapping in parse_port(text))
+    return tuple(parse_port(text) for text in texts)
 
 
-def parse_port(text: str) -> list[PortMapping]:
-    """`[[ADDRESS:][HOST[-HOST]]:]CONTAINER[-CONTAINER][/PROTOCOL]`, as docker run -p takes it."""
+def parse_port(text: str) -> PortMapping:
+    """`[[ADDRESS:][HOST[-HOST]]:]CONTAINER[-CONTAINER][/PROTOCOL]`, as docker run -p takes it. An IPv6 address may be
+    in brackets. A range of the host's for a single port of the container's: one that is free."""
     body, slash, protocol = text.partition("/")
     protocol = protocol.lower() if slash else "tcp"
     if protocol not in ("tcp", "udp"):
         raise _bad(f"Invalid proto: {protocol} in -p {text}", "tcp or udp")
-    if body.startswith("["):
-        raise _bad(f"-p {text}: publishing on an IPv6 address is not supported yet")
     address, host, container = _split(body, text)
-    inside = _range(container, text, "containerPort")
-    outside = _range(host, text, "hostPort") if host else [0] * len(inside)
-    if len(outside) != len(inside):
+    first, count = _range(container, text, "containerPort")
+    if not host or host == "0":
+        return PortMapping(first, 0, protocol, address, count)
+    at, places = _range(host, text, "hostPort")
+    if places != count and count > 1:
         raise _bad(
             f"Invalid ranges specified for container and host Ports: {container} and {host}",
             "both must have the same length",
         )
-    return [PortMapping(port, at, protocol, address) for port, at in zip(inside, outside, strict=True)]
+    return PortMapping(first, at, protocol, address, count, at + places - 1 if places > count else 0)
 
 
-def _split(body: str, whole: str) -> tuple[IPv4Address, str, str]:
-    parts = body.split(":")
-    if len(parts) > 3 or not parts[-1]:
-        raise _bad(f"No port specified: {whole}<empty>" if not parts[-1] else f"invalid publish opts format: {whole}")
-    container = parts[-1]
-    host = parts[-2] if len(parts) > 1 else ""
-    address = ANY_ADDRESS
-    if len(parts) == 3 and parts[0]:
-        try:
-            address = IPv4Address(parts[0])
-        except AddressValueError:
-            raise _bad(f"Invalid ip address: {parts[0]} in -p {whole}") from None
+def _split(body: str, whole: str) -> tuple[AnyAddress | None, str, str]:
+    """From the right, as an IPv6 address has colons of its own."""
+    parts = body.rsplit(":", 2)
+    *addresses, host, container = ["", *parts] if len(parts) == 1 else parts
+    if not container:
+        raise _bad(f"No port specified: {whole}<empty>")
+    text = addresses[0] if addresses else ""
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if not bare:
+        return None, host, container
+    try:
+        address = ip_address(bare)
+    except ValueError:
+        raise _bad(f"Invalid ip address: {text} in -p {whole}") from None
+    if isinstance(address, IPv6Address) and address.scope_id:
+        raise _bad(f"Invalid ip address: {text} in -p {whole}", "without a zone")
     return address, host, container
 
 
-def _range(text: str, whole: str, what: str) -> list[int]:
+def parse_place(text: str) -> PortMapping:
+    """`[ADDRESS:]HOST[-HOST][/PROTOCOL]`: where something is published; its container_port says nothing."""
+    body, slash, protocol = text.partition("/")
+    mapping = parse_port(f"{body}:1{slash}{protocol}")
+    if not mapping.host_port:
+        raise _bad(f"No port specified: {text}", "the port on the host, such as 8080, 127.0.0.1:8080 or 53/udp")
+    count = mapping.host_last - mapping.host_port + 1 if mapping.host_last else 1
+    return replace(mapping, count=count, host_last=0)
+
+
+def parse_private(text: str) -> tuple[int, str]:
+    """`PORT[/PROTOCOL]` of a container."""
+    mapping = parse_port(text)
+    if mapping.host_port or mapping.host_address or mapping.count > 1 or ":" in text:
+        raise _bad(f"invalid port: {text}", "PORT or PORT/PROTOCOL, such as 80 or 53/udp")
+    return mapping.container_port, mapping.protocol
+
+
+def _range(text: str, whole: str, what: str) -> tuple[int, int]:
+    """(the first, how many)."""
     match = _PORTS.match(text)
     first = int(match[1]) if match else 0
     last = int(match[2]) if match and match[2] else first
     if not match or not 1 <= first <= last <= 65535:
         raise _bad(f"Invalid {what}: {text} in -p {whole}", "a port is 1 to 65535, a range LOW-HIGH")
-    return list(range(first, last + 1))
+    return first, last - first + 1
 
 
 def parse_network(texts: Sequence[str], first: Attachment | None = None) -> NetworkRequest:

@@ -4,15 +4,18 @@ The command that starts a container has a socket to its monitor from birth; othe
 monitor listens on, `attach` in the container's directory.
 
 starting command -> monitor    SPARE (a socket: one more monitor), FDS (sockets that hold ports), PLAN, GO
-any command -> monitor         ATTACH (flags), STDIN, STDIN_END, RESIZE, SIGNAL, CANCEL (do not start it again)
+any command -> monitor         ATTACH (flags), STDIN, STDIN_END, RESIZE, SIGNAL, CANCEL (do not start it again),
+                               PORTS (it changes the published ports; FDS hold new ones), SETTLED (all is in force)
 monitor -> commands            STARTED, OUT, ERR, LOST (text), FAILED (code, text), EXITED (code)
 """
 
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
+
+from minirun.kernel.sockets import send_with_fds
 
 _HEADER = struct.Struct(">BI")
 CHUNK = 65536
@@ -37,6 +40,8 @@ class Kind(IntEnum):
     CANCEL = 14
     SPARE = 15
     LOST = 16
+    PORTS = 17
+    SETTLED = 18
 
 
 WANTS_OUTPUT, GIVES_STDIN = 1, 2  # flags of ATTACH
@@ -45,6 +50,12 @@ ATTACH_SOCKET = "attach"
 
 def frame(kind: Kind, body: bytes = b"") -> bytes:
     return _HEADER.pack(kind, len(body)) + body
+
+
+def send_sockets(channel: socket.socket, sockets: Sequence[socket.socket]) -> None:
+    """As FDS, as many messages as that takes."""
+    for start in range(0, len(sockets), MOST_FDS):
+        send_with_fds(channel, frame(Kind.FDS), [one.fileno() for one in sockets[start : start + MOST_FDS]])
 
 
 class Parser:

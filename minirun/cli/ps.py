@@ -1,5 +1,6 @@
 """minirun ps."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from minirun.cli.filters import Filters, parse_filters
@@ -96,32 +97,21 @@ def ports_of(instance: Instance, container: Container) -> str:
     """0.0.0.0:8080->80/tcp; neighbours are one range: 0.0.0.0:8000-8002->80-82/tcp. What is only exposed: 90/tcp."""
     if container.status not in ACTIVE:
         return ""
-    mappings = sorted(
-        (publication.mapping for publication in instance.store.ports(container=container.id)),
-        key=lambda one: (one.protocol, one.container_port, str(one.host_address), one.host_port),
-    )
-    published = {f"{one.container_port}/{one.protocol}" for one in mappings}
+    mappings = [publication.mapping for publication in instance.store.ports(container=container.id)]
+    published = {port for mapping in mappings for port in mapping.private_ports}
     texts = [port for port in container.spec.expose if port not in published]
-    return ", ".join([*texts, *(_range_text(run) for run in _runs(mappings))])
+    return ", ".join([*texts, *map(str, _merged(mappings))])
 
 
-def _runs(mappings: list[PortMapping]) -> list[list[PortMapping]]:
-    runs: list[list[PortMapping]] = []
-    for one in sorted(
-        mappings, key=lambda one: (str(one.host_address), one.protocol, one.container_port, one.host_port)
-    ):
-        last = runs[-1][-1] if runs else None
-        follows = last is not None and (
-            (last.protocol, last.host_address) == (one.protocol, one.host_address)
-            and (one.container_port, one.host_port) == (last.container_port + 1, last.host_port + 1)
-        )
-        runs[-1].append(one) if follows else runs.append([one])
+def _merged(mappings: list[PortMapping]) -> list[PortMapping]:
+    """Those that continue one another as one."""
+    runs: list[PortMapping] = []
+    for one in sorted(mappings, key=lambda one: (one.host, one.protocol, one.container_port, one.host_port)):
+        last = runs[-1] if runs else None
+        if last is not None and one == replace(
+            last, container_port=last.container_port + last.count, host_port=last.last_port + 1, count=one.count
+        ):
+            runs[-1] = replace(last, count=last.count + one.count)
+        else:
+            runs.append(one)
     return runs
-
-
-def _range_text(run: list[PortMapping]) -> str:
-    first, last = run[0], run[-1]
-    outside, inside = str(first.host_port), str(first.container_port)
-    if len(run) > 1:
-        outside, inside = f"{outside}-{last.host_port}", f"{inside}-{last.container_port}"
-    return f"{first.host_address}:{outside}->{inside}/{first.protocol}"

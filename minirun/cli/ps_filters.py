@@ -108,8 +108,14 @@ def _in_range(ports: Iterable[str], text: str) -> bool:
 def _published(instance: Instance, container: Container) -> list[str]:
     """By either end: the port on the host, or the container's."""
     mappings = [*container.spec.ports, *(port.mapping for port in instance.store.ports(container.id))]
-    return [f"{port}/{one.protocol}" for one in mappings for port in (one.host_port, one.container_port) if port]
+    return [
+        f"{first + step}/{one.protocol}"
+        for one in mappings
+        for first in (one.host_port, one.container_port)
+        for step in range(one.count)
+        if first
+    ]
 
 
 def _exposed(container: Container) -> list[str]:
-    return [*container.spec.expose, *(f"{port.container_port}/{port.protocol}" for port in container.spec.ports)]
+    return [*container.spec.expose, *(port for one in container.spec.ports for port in one.private_ports)]

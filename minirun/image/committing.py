@@ -43,7 +43,7 @@ def image_of(instance: Instance, container: Container) -> Image:
 def config_of(container: Container, base: Image) -> Config:
     """The container's, as Docker has it: its image's with all that was said at create, also the command."""
     spec = container.spec
-    exposed = dict.fromkeys((*spec.expose, *(f"{port.container_port}/{port.protocol}" for port in spec.ports)))
+    exposed = dict.fromkeys((*spec.expose, *(port for mapping in spec.ports for port in mapping.private_ports)))
     nameless = [mount.target for mount in spec.mounts if mount.anonymous and not mount.no_copy]  # not --volumes-from's
     config: Config = {
         "Env": [f"{key}={value}" for key, value in spec.env],

@@ -5,7 +5,7 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from minirun.kernel._sys import lib
@@ -14,7 +14,6 @@ from minirun.kernel.seam import shell
 
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCGIFHWADDR = 0x8913, 0x8914, 0x8927
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
-_LISTEN, _UDP_UNCONNECTED = "0A", "07"
 
 
 @shell("ip link set lo up")
@@ -40,55 +39,65 @@ def link_state(name: str) -> tuple[str, bool]:
 
 @shell("# hold {protocol} {host}:{port} so that no other process can take it")
 def port_hold(protocol: str, host: str, port: int) -> socket.socket:
-    """Bind (and for TCP listen on) a host port; port 0 lets the kernel choose. OSError EADDRINUSE when it is taken.
+    """Bind a host port, of IPv6 when `host` is; port 0 lets the kernel choose. OSError EADDRINUSE when it is taken.
 
     The socket only occupies the port: packets are translated before they reach it, and its filter drops what does.
-    SO_REUSEADDR gets past connections in TIME_WAIT; listening then keeps every other process out all the same.
+    SO_REUSEADDR gets past connections in TIME_WAIT. A TCP socket does not listen yet: see `port_close`.
     """
-    holder = socket.socket(socket.AF_INET, _KINDS[protocol] | socket.SOCK_CLOEXEC)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    holder = socket.socket(family, _KINDS[protocol] | socket.SOCK_CLOEXEC)
     try:
         check(lib.sys_drop_all_packets(holder.fileno()))
+        if family == socket.AF_INET6:
+            holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if protocol == "tcp":
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holder.bind((host, port))
-        if protocol == "tcp":
-            holder.listen(1)
     except OSError:
         holder.close()
         raise
     return holder
 
 
+def port_close(holder: socket.socket) -> None:
+    """Once packets are translated: listen, which keeps out also those who have SO_REUSEADDR.
+
+    Not earlier: a client that knocks in between would be dropped without a word, and by the entry that conntrack made
+    for its first packet all its further ones would come here too, for as long as it tries. So it is refused at once,
+    and its next attempt is a new connection. OSError EADDRINUSE: such a process was quicker.
+    """
+    if holder.type & socket.SOCK_STREAM:
+        holder.listen(1)
+
+
 def port_owner(protocol: str, port: int) -> str | None:
     """Which process listens on a host port, as "nginx (pid 7)"; None when that cannot be told."""
-    inodes = {inode for number, inode in _listeners(protocol) if number == port}
-    if not inodes:
-        return None
+    from minirun.kernel.sock_diag import SocketTable
+
+    table = SocketTable()
+    try:
+        inodes = {one.inode for one in table.listeners((protocol,)) if one.port == port}
+    finally:
+        table.close()
     targets = {f"socket:[{inode}]" for inode in inodes}
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit() and _has_fd(process, targets):
+    for process in Path("/proc").iterdir() if targets else ():
+        if process.name.isdigit() and not targets.isdisjoint(_links(process)):
             return f"{_comm(process)} (pid {process.name})"
     return None
 
 
-def _listeners(protocol: str) -> Iterator[tuple[int, str]]:
-    state = _LISTEN if protocol == "tcp" else _UDP_UNCONNECTED
-    for table in (protocol, f"{protocol}6"):
-        try:
-            lines = Path(f"/proc/net/{table}").read_text().splitlines()[1:]
-        except FileNotFoundError:
-            continue
-        for line in lines:
-            fields = line.split()
-            if fields[3] == state:
-                yield int(fields[1].rpartition(":")[2], 16), fields[9]
+def sockets_of(pids: Iterable[int]) -> set[int]:
+    """The inodes of all sockets that these processes have open."""
+    links = {link for pid in pids for link in _links(Path(f"/proc/{pid}"))}
+    return {int(link[8:-1]) for link in links if link.startswith("socket:[")}
 
 
-def _has_fd(process: Path, targets: set[str]) -> bool:
+def _links(process: Path) -> set[str]:
+    """What its descriptors stand for; nothing of one that has ended."""
     try:
-        return any(os.readlink(fd) in targets for fd in (process / "fd").iterdir())
+        return {os.readlink(fd) for fd in (process / "fd").iterdir()}
     except OSError:
-        return False
+        return set()
 
 
 def _comm(process: Path) -> str:

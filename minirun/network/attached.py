@@ -3,6 +3,7 @@
 The same for the default bridge and for custom networks of any driver: what differs is the driver's.
 """
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv4Interface
 from typing import TYPE_CHECKING
@@ -12,10 +13,23 @@ from minirun.instance import Instance
 from minirun.kernel.netns import entered, netns_share
 from minirun.kernel.sysctl import sysctl_ensure
 from minirun.lookup import find_network
-from minirun.model import DEFAULT_NETWORK, Container, Endpoint, Network, Publication, Spec
+from minirun.model import (
+    ANY_ADDRESS,
+    ANY_ADDRESS6,
+    DEFAULT_NETWORK,
+    AnyAddress,
+    Container,
+    Endpoint,
+    Network,
+    NetworkRequest,
+    PortMapping,
+    Publication,
+    Spec,
+)
 from minirun.network import firewall, leases, ports
 from minirun.network.custom import default_network
 from minirun.network.drivers import driver_named
+from minirun.network.drivers.bridge import HOST_BINDING
 from minirun.network.none import add_namespace
 
 if TYPE_CHECKING:
@@ -40,11 +54,10 @@ class Attached:
             # When others have kept the namespace alive, its endpoints are there still.
             known = there.get(network.id)
             endpoints.append(known or leases.lease(instance, container, position, network, attachment))
-        store.delete_ports(container.id)
         if container.spec.ports:
-            target = _published(instance, container, endpoints)
+            leg = publishing_leg(instance, container, endpoints)
             for mapping in container.spec.ports:
-                ports.record(store, Publication(container.id, container.id, mapping, target))
+                ports.record(store, publication(container, leg, mapping))
         return container.id
 
     def pin(self, instance: Instance, container: Container) -> str:
@@ -65,6 +78,8 @@ class Attached:
         undo.callback(netlink.close)
         # The guard chain must stand before a bridge with route_localnet does.
         firewall.ensure(store, instance.table, networks, container.id)
+        if container.spec.ports:
+            ports.settle_flows(store.ports(container=container.id))
         shared = len(store.members(container.id)) > 1
         plug(instance, netlink, container, list(zip(endpoints, networks, strict=True)), shared)
         return _forwarding_on()
@@ -106,27 +121,71 @@ def plug(
 
 
 def gateway_leg(container: Container, legs: list[tuple[Endpoint, Network]]) -> Endpoint | None:
-    """Whose network has the default route: the first one by priority and order that leads anywhere."""
-    priorities = {one.network: one.priority for one in container.spec.network.attachments}
-    outward = [leg for leg in legs if not leg[1].internal and leg[1].pool]
-    wanted = max((_priority(priorities, network) for _, network in outward), default=0)
-    return next((end for end, network in outward if _priority(priorities, network) == wanted), None)
+    """Whose network has the default route."""
+    first = gateway_network(container.spec.network, [network for _, network in legs])
+    return next((end for end, network in legs if network is first), None)
+
+
+def gateway_network(request: NetworkRequest, networks: Sequence[Network]) -> Network | None:
+    """The first one by priority and order that leads anywhere."""
+    priorities = {one.network: one.priority for one in request.attachments}
+    outward = [network for network in networks if not network.internal and network.pool]
+    wanted = max((_priority(priorities, network) for network in outward), default=0)
+    return next((network for network in outward if _priority(priorities, network) == wanted), None)
 
 
 def _priority(priorities: dict[str, int], network: Network) -> int:
     return priorities.get(network.name, priorities.get(network.id, 0))
 
 
-def _published(instance: Instance, container: Container, endpoints: list[Endpoint]) -> IPv4Address:
+def everywhere(instance: Instance, spec: Spec) -> tuple[AnyAddress, ...]:
+    """The host's addresses that a port is published on when none is said: all, of each family that the container has,
+    or the one that its network says."""
+    networks = [network_called(instance, name) for name in spec.network.names]
+    network = _publishing(gateway_network(spec.network, networks))
+    if binding := network.option(HOST_BINDING):
+        return (IPv4Address(binding),)
+    return (ANY_ADDRESS, ANY_ADDRESS6) if network.pool6 else (ANY_ADDRESS,)
+
+
+def publishing_leg(instance: Instance, container: Container, endpoints: list[Endpoint]) -> Endpoint:
+    """The one whose addresses the container's ports lead to."""
     legs = [(end, network) for end in endpoints if (network := instance.store.network(end.network))]
     first = gateway_leg(container, legs)
-    if first is None or first.address is None:
+    _publishing(next((network for end, network in legs if end is first), None))
+    assert first is not None, "checked in the line above"
+    return first
+
+
+def publication(container: Container, leg: Endpoint, mapping: PortMapping) -> Publication:
+    """Where a port leads to whose mapping has an address."""
+    assert mapping.host_address is not None, "it has been placed"
+    target = leg.address6 if mapping.host_address.version == 6 else leg.address
+    if target is None:
+        raise MinirunError(
+            f"cannot publish on {mapping.host}: container {container.name} has no IPv{mapping.host_address.version}"
+            " address on its first network",
+            "make a network with: minirun network create --ipv6",
+            FAILED,
+        )
+    return Publication(container.id, container.id, mapping, target)
+
+
+def _publishing(network: Network | None) -> Network:
+    if network is None:
         raise MinirunError(
             "cannot publish ports: none of the container's networks leads outside",
             "leave out -p, or connect it to a network that is not --internal",
             FAILED,
         )
-    return first.address
+    if not network.bridge:
+        raise MinirunError(
+            f"cannot publish ports: on network {network.name} ({network.driver}) the container has an address of its"
+            " own outside, which this host does not translate",
+            "leave out -p: every port that the program listens on is there under that address",
+            FAILED,
+        )
+    return network
 
 
 def _configure(netlink: "Netlink", endpoint: Endpoint, network: Network, is_gateway: bool) -> None:

@@ -1,38 +1,95 @@
-"""Published ports: holding them on the host, and saying who has one that is wanted."""
+"""Published ports: which ones a start gets, holding them on the host, and saying who has one that is wanted."""
 
 import errno
+import os
 import socket
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from minirun.errors import FAILED, ConflictError, MinirunError
-from minirun.kernel.sockets import port_hold, port_owner
-from minirun.model import PortMapping, Publication, Spec
+from minirun.instance import Instance
+from minirun.kernel.sockets import port_close, port_hold, port_owner
+from minirun.model import AnyAddress, PortMapping, Publication, Spec
 from minirun.store import Store
+
+# A range of more ports than this is not held. A socket for each would be 16384 descriptors for the media ports of one
+# telephone exchange and a third of a second at each of its starts, against a process that happens to bind one of them
+# later: its packets would be translated, and it would wait for them in vain. That nobody has one is looked up once.
+HELD_MOST = 64
+_TRIES = 20  # of random ports
+MANY = 200  # sockets: so many fit beside all else below the usual limit of 1024 open files, in each of two processes
+
+
+class Held:
+    """The sockets of the ports that a start was given: closed by whoever gives up, or handed to the monitor."""
+
+    def __init__(self) -> None:
+        self.mappings: list[PortMapping] = []  # each with one address and its port
+        self.sockets: list[socket.socket] = []
+
+    def close(self) -> None:
+        for holder in self.sockets:
+            holder.close()
+
+    def shut(self, store: Store) -> None:
+        """Packets are translated from now on: nobody else is to listen here."""
+        for holder in self.sockets:
+            try:
+                port_close(holder)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                raise _taken(store, self._mapping_of(holder)) from error
+
+    def _mapping_of(self, holder: socket.socket) -> PortMapping:
+        address, port = holder.getsockname()[:2]
+        return next(
+            one
+            for one in self.mappings
+            if str(one.host_address) == address and one.protocol == "tcp" and one.host_port <= port <= one.last_port
+        )
 
 
 def hold(
-    store: Store, mappings: Iterable[PortMapping], wishes: Mapping[str, str]
-) -> tuple[tuple[PortMapping, ...], list[socket.socket]]:
+    store: Store, mappings: Iterable[PortMapping], wishes: Mapping[str, str], everywhere: Sequence[AnyAddress]
+) -> Held:
     """Take every port on the host, before anything else is changed; all or none.
 
-    `wishes` are the random ports of an earlier start: each is taken again if it is free.
+    `wishes` are the random ports of an earlier start: each is taken again if it is free. `everywhere` is what a mapping
+    without an address means: one of each family, under the same number.
 
-    Returns the mappings with random ports filled in, and the sockets that hold them: they live as long as the
-    container's monitor keeps them, so no other process can take a published port meanwhile.
+    The sockets live as long as the container's monitor keeps them, so no other process can take a published port
+    meanwhile.
     """
-    filled: list[PortMapping] = []
-    sockets: list[socket.socket] = []
+    held, mappings = Held(), list(mappings)
+    count = len(everywhere) * sum(one.count for one in mappings if one.count <= HELD_MOST)
+    if count > MANY:
+        make_room(os.getpid(), count)
     try:
         for mapping in mappings:
-            sockets.append(_hold_wish(mapping, wishes.get(wish_key(mapping))) or _hold(store, mapping))
-            filled.append(replace(mapping, host_port=sockets[-1].getsockname()[1]))
+            placed, sockets = _hold_one(store, mapping, int(wishes.get(wish_key(mapping), 0)), everywhere)
+            held.mappings += placed
+            held.sockets += sockets
     except BaseException:
-        for holder in sockets:
-            holder.close()
+        held.close()
         raise
-    return tuple(filled), sockets
+    return held
+
+
+def make_room(pid: int, sockets: int) -> tuple[str, int, int]:
+    """Let a process hold so many ports: its limit of open files as it was before, as --ulimit has it."""
+    from minirun.kernel.rlimits import files_ensure
+
+    soft, hard = files_ensure(pid, sockets + 1024)
+    if hard < sockets + MANY:
+        raise MinirunError(
+            f"cannot hold {sockets} ports: this process may have {hard} files open",
+            "publish neighbours as one range, or raise the limit: ulimit -Hn",
+            FAILED,
+        )
+    return "nofile", soft, hard
 
 
 def record(store: Store, publication: Publication) -> None:
@@ -44,40 +101,119 @@ def record(store: Store, publication: Publication) -> None:
 
 
 def wanted(spec: Spec) -> tuple[PortMapping, ...]:
-    """What is published, with -P also what is only exposed."""
+    """What is published, with -P also what is only exposed: neighbours as one range."""
     if not spec.publish_all:
         return spec.ports
-    published = {f"{mapping.container_port}/{mapping.protocol}" for mapping in spec.ports}
-    exposed = (one.partition("/") for one in spec.expose if one not in published)
-    return (*spec.ports, *(PortMapping(int(port), 0, protocol) for port, _, protocol in exposed))
+    published = {port for mapping in spec.ports for port in mapping.private_ports}
+    parts = (one.partition("/") for one in spec.expose if one not in published)
+    exposed = sorted((protocol, int(port)) for port, _, protocol in parts)
+    runs = groupby(enumerate(exposed), lambda item: (item[1][0], item[1][1] - item[0]))
+    found = [[one for _, one in run] for _, run in runs]
+    return (*spec.ports, *(PortMapping(run[0][1], 0, run[0][0], count=len(run)) for run in found))
 
 
 def wish_key(mapping: PortMapping) -> str:
-    return f"{mapping.host_address}:{mapping.container_port}/{mapping.protocol}"
+    return f"{mapping.host}:{mapping.container_port}/{mapping.protocol}"
 
 
-def _hold_wish(mapping: PortMapping, wish: str | None) -> socket.socket | None:
-    if mapping.host_port or wish is None:
-        return None
+def _hold_one(
+    store: Store, mapping: PortMapping, wish: int, everywhere: Sequence[AnyAddress]
+) -> tuple[list[PortMapping], list[socket.socket]]:
+    """The first of its choices that is free: (a mapping for each address, the sockets)."""
+    addresses = [mapping.host_address] if mapping.host_address else everywhere
+    fixed = mapping.host_port and not mapping.host_last
+    problem: ConflictError | None = None
+    for port in _choices(mapping, addresses[0], wish):
+        placed = [replace(mapping, host_port=port, host_last=0, host_address=address) for address in addresses]
+        try:
+            if not fixed:  # a range that is not held shows up in the record alone; for a fixed one the schema looks
+                _refuse_recorded(store, placed)
+            return placed, _hold_all(store, placed)
+        except ConflictError as error:
+            problem = error
+    if fixed and problem is not None:
+        raise problem
+    where = f"{mapping.host}:{mapping.host_port}-{mapping.host_last}" if mapping.host_port else "any port"
+    raise ConflictError(
+        f"Bind for {where} failed: all ports are allocated ({mapping.protocol})",
+        problem.message if problem else "",
+        FAILED,
+    )
+
+
+def _choices(mapping: PortMapping, address: AnyAddress, wish: int) -> Iterator[int]:
+    if mapping.host_last:
+        if mapping.host_port <= wish <= mapping.host_last:
+            yield wish
+        yield from range(mapping.host_port, mapping.host_last + 1)
+    elif mapping.host_port:
+        yield mapping.host_port
+    else:
+        if wish:
+            yield wish
+        for _ in range(_TRIES):
+            with _bind(mapping.protocol, address, 0) as chosen:
+                first = int(chosen.getsockname()[1])
+            if first + mapping.count <= 65536:
+                yield first
+
+
+def _refuse_recorded(store: Store, placed: Iterable[PortMapping]) -> None:
+    for mapping in placed:
+        if store.port_holder(mapping) is not None:
+            raise _taken(store, mapping)
+
+
+def _hold_all(store: Store, placed: Iterable[PortMapping]) -> list[socket.socket]:
+    sockets: list[socket.socket] = []
     try:
-        return port_hold(mapping.protocol, str(mapping.host_address), int(wish))
-    except OSError:
-        return None
+        for mapping in placed:
+            if mapping.count > HELD_MOST:
+                _refuse_listened(store, mapping)
+            else:
+                sockets += _hold_each(store, mapping)
+    except BaseException:
+        for holder in sockets:
+            holder.close()
+        raise
+    return sockets
 
 
-def _hold(store: Store, mapping: PortMapping) -> socket.socket:
+def _hold_each(store: Store, mapping: PortMapping) -> Iterator[socket.socket]:
+    assert mapping.host_address is not None, "it has been placed"
+    for port in range(mapping.host_port, mapping.last_port + 1):
+        try:
+            yield _bind(mapping.protocol, mapping.host_address, port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise _taken(store, replace(mapping, host_port=port, count=1)) from error
+
+
+def _bind(protocol: str, address: AnyAddress, port: int) -> socket.socket:
     try:
-        return port_hold(mapping.protocol, str(mapping.host_address), mapping.host_port)
+        return port_hold(protocol, str(address), port)
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise _taken(store, mapping) from error
         if error.errno == errno.EADDRNOTAVAIL:
             raise MinirunError(
-                f"cannot publish on {mapping.host_address}: this host has no such address",
+                f"cannot publish on {address}: this host has no such address",
                 "`ip address` shows those it has",
                 FAILED,
             ) from error
         raise
+
+
+def _refuse_listened(store: Store, mapping: PortMapping) -> None:
+    from minirun.kernel.sock_diag import SocketTable
+
+    assert mapping.host_address is not None, "it has been placed"
+    table = SocketTable()
+    try:
+        for one in table.listeners((mapping.protocol,)):
+            if mapping.host_port <= one.port <= mapping.last_port and one.stands_in_the_way(mapping.host_address):
+                raise _taken(store, replace(mapping, host_port=one.port, count=1))
+    finally:
+        table.close()
 
 
 def _taken(store: Store, mapping: PortMapping) -> ConflictError:
@@ -88,8 +224,36 @@ def _taken(store: Store, mapping: PortMapping) -> ConflictError:
     else:
         owner = port_owner(mapping.protocol, mapping.host_port) or "another process"
     return ConflictError(
-        f"Bind for {mapping.host_address}:{mapping.host_port} failed: port is already allocated"
-        f" ({mapping.protocol}, by {owner})",
+        f"Bind for {mapping.place} failed: port is already allocated ({mapping.protocol}, by {owner})",
         "choose another host port, or stop its owner",
         FAILED,
     )
+
+
+def enforce(instance: Instance, container_id: str) -> None:
+    """Have the ports on record for a container in force, of one whose networks are."""
+    from minirun.network import firewall
+
+    firewall.ensure(instance.store, instance.table, [], container_id)
+    settle_flows(instance.store.ports(container=container_id))
+
+
+def withdraw(instance: Instance, publications: Collection[Publication]) -> None:
+    """Take ports out of force. The caller holds the write lock and has deleted their records."""
+    if not publications:
+        return
+    from minirun.network import firewall
+
+    firewall.withdraw(instance.store, instance.table, publications)
+    if any(one.mapping.protocol == "udp" for one in publications):
+        from minirun.network.flows import forget_led
+
+        forget_led(publications)
+
+
+def settle_flows(publications: Collection[Publication]) -> None:
+    """Once ports are in force: clients that are in the middle of talking follow."""
+    if any(one.mapping.protocol == "udp" for one in publications):
+        from minirun.network.flows import forget_misled
+
+        forget_misled(publications)

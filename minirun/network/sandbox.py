@@ -3,11 +3,11 @@
 from minirun.instance import Instance
 from minirun.kernel.netns import netns_del
 from minirun.model import Container
-from minirun.network import firewall
+from minirun.network import ports
 
 
 def leave(instance: Instance, container: Container) -> None:
-    """The container is no longer a member of its sandbox; when it was the last, leases and ports are given back.
+    """The container is no longer a member of its sandbox: its ports are given back; when it was the last, its leases.
 
     Called after its status has left starting/running, and idempotent. The veths need no call: they die with the
     namespace, which dies with its last pin and process.
@@ -20,9 +20,8 @@ def leave(instance: Instance, container: Container) -> None:
     if container.second_pin and not any(one.name == container.second_pin for one in store.containers()):
         netns_del(container.second_pin)
     with store.write():
-        if store.members(container.sandbox):
-            return
-        publications = store.ports(sandbox=container.sandbox)
-        store.delete_ports(container.sandbox)
-        store.delete_endpoints(container.sandbox)
-        firewall.withdraw(store, instance.table, publications)
+        publications = store.ports(container=container.id)
+        store.delete_ports(container.id)
+        if not store.members(container.sandbox):
+            store.delete_endpoints(container.sandbox)
+        ports.withdraw(instance, publications)

@@ -2,10 +2,11 @@
 
 import json
 import sqlite3
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 from minirun.model import Endpoint, Network, Pool, PortMapping, Publication
+from minirun.store.schema import OVERLAPS
 
 
 class Networks:
@@ -112,7 +113,7 @@ class Networks:
     def add_port(self, publication: Publication) -> None:
         mapping = publication.mapping
         self.db.execute(
-            "insert into ports values (?, ?, ?, ?, ?, ?, ?)",
+            "insert into ports values (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 publication.sandbox,
                 publication.container,
@@ -121,28 +122,32 @@ class Networks:
                 mapping.host_port,
                 mapping.container_port,
                 str(publication.target),
+                mapping.count,
             ),
         )
 
-    def ports(self, container: str | None = None, sandbox: str | None = None) -> list[Publication]:
-        rows = self.db.execute(
-            "select * from ports where (?1 is null or container = ?1) and (?2 is null or sandbox = ?2)"
-            " order by protocol, host_port",
-            (container, sandbox),
-        )
-        return [_publication(row) for row in rows]
+    def ports(self, container: str | None = None) -> list[Publication]:
+        where = "where container = ?" if container is not None else ""
+        query = f"select * from ports {where} order by protocol, host_port, instr(host_address, ':') > 0"
+        return [_publication(row) for row in self.db.execute(query, () if container is None else (container,))]
 
     def port_holder(self, mapping: PortMapping) -> Publication | None:
         """Whose published port stands in the way of `mapping`."""
         row = self.db.execute(
-            "select * from ports where protocol = ?1 and host_port = ?2"
-            " and (host_address = ?3 or host_address = '0.0.0.0' or ?3 = '0.0.0.0')",
-            (mapping.protocol, mapping.host_port, str(mapping.host_address)),
+            "with wanted (protocol, host_port, count, host_address) as (values (?, ?, ?, ?))"
+            f" select held.* from wanted, ports as held where {OVERLAPS.format('wanted')}",
+            (mapping.protocol, mapping.host_port, mapping.count, str(mapping.host_address)),
         ).fetchone()
         return row and _publication(row)
 
-    def delete_ports(self, sandbox: str) -> None:
-        self.db.execute("delete from ports where sandbox = ?", (sandbox,))
+    def delete_port(self, mapping: PortMapping) -> None:
+        self.db.execute(
+            "delete from ports where protocol = ? and host_address = ? and host_port = ?",
+            (mapping.protocol, str(mapping.host_address), mapping.host_port),
+        )
+
+    def delete_ports(self, container: str) -> None:
+        self.db.execute("delete from ports where container = ?", (container,))
 
 
 def _config(network: Network) -> dict[str, Any]:
@@ -209,5 +214,7 @@ def _endpoint(row: sqlite3.Row) -> Endpoint:
 
 
 def _publication(row: sqlite3.Row) -> Publication:
-    mapping = PortMapping(row["container_port"], row["host_port"], row["protocol"], IPv4Address(row["host_address"]))
-    return Publication(row["sandbox"], row["container"], mapping, IPv4Address(row["target"]))
+    mapping = PortMapping(
+        row["container_port"], row["host_port"], row["protocol"], ip_address(row["host_address"]), row["count"]
+    )
+    return Publication(row["sandbox"], row["container"], mapping, ip_address(row["target"]))

@@ -81,6 +81,35 @@ drop table networks;
 alter table networks_4 rename to networks;
 alter table endpoints_4 rename to endpoints;
 """
+# `count` consecutive ports, which run in step. Two rows overlap when a port and a protocol are in both, and an address
+# is: 0.0.0.0 and :: are every address of their family. Ports that came singly are found by the index, which leaves the
+# ranges that begin lower: these have an index of their own, so that the thousandth port costs what the first did.
+OVERLAPS = """(
+    held.protocol = {0}.protocol and held.host_port between {0}.host_port and {0}.host_port + {0}.count - 1
+    or held.protocol = {0}.protocol and held.count > 1 and held.host_port < {0}.host_port
+    and held.host_port + held.count > {0}.host_port
+) and (
+    held.host_address = {0}.host_address or (instr(held.host_address, ':') > 0) = (instr({0}.host_address, ':') > 0)
+    and (held.host_address in ('0.0.0.0', '::') or {0}.host_address in ('0.0.0.0', '::'))
+)
+"""
+_SCHEMA_5 = f"""
+drop trigger ports_overlap;
+alter table ports rename to ports_before;
+create table ports (
+    sandbox text not null, container text not null, protocol text not null, host_address text not null,
+    host_port integer not null, container_port integer not null, target text not null, count integer not null default 1,
+    check (host_port >= 1 and container_port >= 1 and count >= 1 and max(host_port, container_port) + count <= 65536)
+) strict;
+insert into ports select *, 1 from ports_before;
+drop table ports_before;
+create index ports_single on ports (protocol, host_port);
+create index ports_ranges on ports (protocol, host_port) where count > 1;
+create index ports_container on ports (container);
+create trigger ports_overlap before insert on ports
+when exists (select 1 from ports as held where {OVERLAPS.format("new")})
+begin select raise(abort, 'UNIQUE constraint failed: ports overlap'); end;
+"""
 
 
 def _attachments(db: sqlite3.Connection) -> None:
@@ -104,6 +133,7 @@ _SCHEMAS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] = (
     (_SCHEMA_2,),
     (_SCHEMA_3,),
     (_SCHEMA_4, _attachments),
+    (_SCHEMA_5,),
 )
 VERSION = len(_SCHEMAS)
 

@@ -26,6 +26,7 @@ _LINK_NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,14}\Z")
 _PREFIX = "com.docker.network."
 MTU = f"{_PREFIX}driver.mtu"
 BRIDGE_NAME = f"{_PREFIX}bridge.name"
+HOST_BINDING = f"{_PREFIX}bridge.host_binding_ipv4"
 _SWITCH = ("true", "false", "1", "0")
 _GATEWAY_MODES = ("nat", "nat-unprotected", "routed", "isolated")
 
@@ -44,7 +45,7 @@ OPTIONS: dict[str, tuple[Callable[[str], bool], str]] = {
     MTU: (lambda text: text.isascii() and text.isdigit() and 68 <= int(text) <= 65535, "68 to 65535"),
     f"{_PREFIX}bridge.enable_icc": (lambda text: text in _SWITCH, "true or false"),
     f"{_PREFIX}bridge.enable_ip_masquerade": (lambda text: text in _SWITCH, "true or false"),
-    f"{_PREFIX}bridge.host_binding_ipv4": (_is_address, "an IPv4 address"),
+    HOST_BINDING: (_is_address, "an IPv4 address"),
     f"{_PREFIX}bridge.gateway_mode_ipv4": (lambda text: text in _GATEWAY_MODES, ", ".join(_GATEWAY_MODES)),
     f"{_PREFIX}bridge.gateway_mode_ipv6": (lambda text: text in _GATEWAY_MODES, ", ".join(_GATEWAY_MODES)),
     "minirun.antispoof": (lambda text: text in _SWITCH, "true or false"),
