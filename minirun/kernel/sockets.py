@@ -12,6 +12,8 @@ from minirun.kernel._sys import lib
 from minirun.kernel.errno import check
 from minirun.kernel.seam import shell
 
+_IP_MTU = 14
+_FAR_AWAY = ("198.41.0.4", 53)  # a root name server: an address that nobody has at home
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCGIFHWADDR = 0x8913, 0x8914, 0x8927
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
@@ -23,6 +25,19 @@ def loopback_up() -> None:
         request = struct.pack("16sh14x", b"lo", 0)
         flags = struct.unpack_from("h", fcntl.ioctl(control, _SIOCGIFFLAGS, request), 16)[0]
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | 1))
+
+
+def egress_mtu() -> int | None:
+    """The largest packet that fits through the way out: the route's MTU, or its link's. None when there is no way out.
+
+    Connecting a UDP socket looks the route up, by all the rules there are, and sends nothing (ip(7), IP_MTU).
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+        try:
+            probe.connect(_FAR_AWAY)
+            return probe.getsockopt(socket.IPPROTO_IP, _IP_MTU)
+        except OSError:
+            return None
 
 
 def link_state(name: str) -> tuple[str, bool]:
