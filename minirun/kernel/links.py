@@ -6,7 +6,7 @@ the object is there; deleting what is gone already is fine.
 
 import errno
 import socket
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
 
 from minirun.kernel.netlink import (
     NLM_F_CREATE,
@@ -23,6 +23,8 @@ from minirun.kernel.netlink import (
 from minirun.kernel.seam import shell
 
 IFF_UP = 0x1
+_IFA_F_NODAD = 0x2
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _NEW = NLM_F_CREATE | NLM_F_EXCL
 
 
@@ -85,11 +87,21 @@ def hairpin_on(netlink: Netlink, name: str) -> None:
 
     Needed where br_netfilter is loaded: it then translates on the bridge, and never hands the packet to routing.
     """
+    _set_port(netlink, name, "IFLA_BRPORT_MODE")
+
+
+@shell("ip link set {name} type bridge_slave isolated on")
+def isolated_on(netlink: Netlink, name: str) -> None:
+    """Between two isolated ports of a bridge nothing passes; to the bridge itself, and to its other ports, all does."""
+    _set_port(netlink, name, "IFLA_BRPORT_ISOLATED")
+
+
+def _set_port(netlink: Netlink, name: str, attribute: str) -> None:
     message = ifinfmsg()
     message["index"] = socket.if_nametoindex(name)
     slave = [
         ["IFLA_INFO_SLAVE_KIND", "bridge"],
-        ["IFLA_INFO_SLAVE_DATA", {"attrs": [["IFLA_BRPORT_MODE", 1]]}],
+        ["IFLA_INFO_SLAVE_DATA", {"attrs": [[attribute, 1]]}],
     ]
     message["attrs"] = [["IFLA_LINKINFO", {"attrs": slave}]]
     netlink.request(message, RTM_NEWLINK)
@@ -114,24 +126,25 @@ def link_del(netlink: Netlink, name: str) -> None:
             raise
 
 
-@shell("ip address add {address} dev {name}")
-def address_add(netlink: Netlink, name: str, address: IPv4Interface) -> None:
+@shell("ip address add {address} dev {name} nodad")
+def address_add(netlink: Netlink, name: str, address: IPv4Interface | IPv6Interface) -> None:
+    """Usable at once: that nobody else has it is known from the record (duplicate address detection takes seconds)."""
     message = ifaddrmsg()
-    message["family"] = socket.AF_INET
+    message["family"] = _FAMILIES[address.version]
     message["prefixlen"] = address.network.prefixlen
     message["index"] = socket.if_nametoindex(name)
-    message["attrs"] = [
-        ["IFA_LOCAL", str(address.ip)],
-        ["IFA_ADDRESS", str(address.ip)],
-        ["IFA_BROADCAST", str(address.network.broadcast_address)],
-    ]
+    message["attrs"] = [["IFA_LOCAL", str(address.ip)], ["IFA_ADDRESS", str(address.ip)]]
+    if address.version == 4:
+        message["attrs"].append(["IFA_BROADCAST", str(address.network.broadcast_address)])
+    else:
+        message["flags"] = _IFA_F_NODAD
     netlink.request(message, RTM_NEWADDR, _NEW)
 
 
 @shell("ip route add default via {gateway} dev {name}")
-def default_route_add(netlink: Netlink, name: str, gateway: IPv4Address) -> None:
+def default_route_add(netlink: Netlink, name: str, gateway: IPv4Address | IPv6Address) -> None:
     message = rtmsg()
-    message["family"] = socket.AF_INET
+    message["family"] = _FAMILIES[gateway.version]
     message["table"], message["proto"], message["scope"], message["type"] = 254, 4, 0, 1
     message["attrs"] = [["RTA_GATEWAY", str(gateway)], ["RTA_OIF", socket.if_nametoindex(name)]]
     netlink.request(message, RTM_NEWROUTE, _NEW)

@@ -13,6 +13,8 @@ from minirun.kernel._sys import lib
 from minirun.kernel.errno import check
 from minirun.kernel.seam import shell
 
+_IP_MTU = 14
+_FAR_AWAY = ("198.41.0.4", 53)  # a root name server: an address that nobody has at home
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCGIFHWADDR = 0x8913, 0x8914, 0x8927
 _SIOCSIFADDR, _SIOCSIFNETMASK = 0x8916, 0x891C
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
@@ -34,6 +36,19 @@ def loopback_address_add(address: str) -> None:
         for call, value in ((_SIOCSIFADDR, address), (_SIOCSIFNETMASK, "255.255.255.255")):
             place = struct.pack("=HH4s8x", socket.AF_INET, 0, socket.inet_aton(value))
             fcntl.ioctl(control, call, struct.pack("16s16s8x", b"lo:0", place))
+
+
+def egress_mtu() -> int | None:
+    """The largest packet that fits through the way out: the route's MTU, or its link's. None when there is no way out.
+
+    Connecting a UDP socket looks the route up, by all the rules there are, and sends nothing (ip(7), IP_MTU).
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+        try:
+            probe.connect(_FAR_AWAY)
+            return probe.getsockopt(socket.IPPROTO_IP, _IP_MTU)
+        except OSError:
+            return None
 
 
 def link_state(name: str) -> tuple[str, bool]:

@@ -29,6 +29,14 @@ def sysctl_ensure(key: str, value: str) -> bool:
     return True
 
 
+def sysctl_names(directory: str) -> list[str]:
+    """What there are settings for: the interfaces, below net/ipv6/conf."""
+    try:
+        return sorted(path.name for path in (_ROOT / directory).iterdir())
+    except FileNotFoundError:
+        return []
+
+
 def _path(key: str) -> Path:
     # An interface name may hold dots ("eth0.5"), so keys are given with slashes where a name stands.
     return _ROOT / (key if "/" in key else key.replace(".", "/"))

@@ -5,7 +5,7 @@ The same for the default bridge and for custom networks of any driver: what diff
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, ip_interface
 from typing import TYPE_CHECKING
 
 from minirun.errors import FAILED, MinirunError
@@ -26,7 +26,7 @@ from minirun.model import (
     Publication,
     Spec,
 )
-from minirun.network import firewall, leases, names, neighbours, ports
+from minirun.network import firewall, forwarding, leases, names, neighbours, ports
 from minirun.network.custom import default_network
 from minirun.network.drivers import driver_named
 from minirun.network.drivers.bridge import HOST_BINDING
@@ -34,6 +34,10 @@ from minirun.network.none import add_namespace
 
 if TYPE_CHECKING:
     from minirun.kernel.netlink import Netlink
+
+
+# Off in the whole namespace until here (network/none.py). Its addresses and routes are the ones it is given.
+_IPV6_ON = (("accept_ra", "0"), ("accept_dad", "0"), ("disable_ipv6", "0"))
 
 
 class Attached:
@@ -82,7 +86,7 @@ class Attached:
             ports.settle_flows(store.ports(container=container.id))
         shared = len(store.members(container.id)) > 1
         plug(instance, netlink, container, list(zip(endpoints, networks, strict=True)), shared)
-        return [*_forwarding_on(), *neighbours.ensure(instance)]
+        return [*forwarding.ensure(networks), *neighbours.ensure(instance)]
 
 
 def plug(
@@ -94,6 +98,7 @@ def plug(
 ) -> None:
     """Have these legs of the namespace that is pinned under the container's name; with `missing_only` those that are
     there still stay as they are."""
+    from minirun.kernel.links import default_route_add
     from minirun.kernel.netlink import Netlink
 
     drivers = {name: driver_named(name) for name in {network.driver for _, network in legs}}
@@ -111,6 +116,7 @@ def plug(
     if not plugged:
         return
     first = gateway_leg(container, legs)
+    first6 = gateway_leg(container, [leg for leg in legs if leg[1].pool6])
     named = names.first_named(legs)
     if named is not None:
         names.ensure_leg(instance, netlink, named[1])
@@ -118,7 +124,10 @@ def plug(
         inside = Netlink()
         try:
             for endpoint, network in plugged:
-                _configure(inside, endpoint, network, first is not None and endpoint.position == first.position)
+                _configure(inside, endpoint, network)
+                for pool, leg in ((network.pool, first), (network.pool6, first6)):
+                    if pool and leg and leg.position == endpoint.position:
+                        default_route_add(inside, endpoint.interface, pool.gateway)
             if named is not None:
                 names.ensure_route(inside, named[0].interface)
         finally:
@@ -193,25 +202,23 @@ def _publishing(network: Network | None) -> Network:
     return network
 
 
-def _configure(netlink: "Netlink", endpoint: Endpoint, network: Network, is_gateway: bool) -> None:
-    """Inside the namespace: address, up, and for one network the way out."""
-    from minirun.kernel.links import address_add, default_route_add, link_up
+def _configure(netlink: "Netlink", endpoint: Endpoint, network: Network) -> None:
+    """Inside the namespace: addresses, and up."""
+    from minirun.kernel.links import address_add, link_up
 
-    address_add(netlink, endpoint.interface, IPv4Interface(f"{endpoint.address}/{network.subnet.prefixlen}"))
+    if endpoint.address6 is not None:
+        for key, value in _IPV6_ON:
+            sysctl_ensure(f"net/ipv6/conf/{endpoint.interface}/{key}", value)
+        sysctl_ensure("net/ipv6/conf/lo/disable_ipv6", "0")
+    for address, pool in ((endpoint.address, network.pool), (endpoint.address6, network.pool6)):
+        if address is not None and pool is not None:
+            address_add(netlink, endpoint.interface, ip_interface(f"{address}/{pool.subnet.prefixlen}"))
     link_up(netlink, endpoint.interface)
-    if is_gateway:
-        default_route_add(netlink, endpoint.interface, network.gateway)
 
 
 def _free_position(endpoints: list[Endpoint]) -> int:
     held = {end.position for end in endpoints}
     return next(number for number in range(len(held) + 1) if number not in held)
-
-
-def _forwarding_on() -> list[str]:
-    if sysctl_ensure("net.ipv4.ip_forward", "1"):
-        return ["minirun turned on net.ipv4.ip_forward: containers reach the outside through this host"]
-    return []
 
 
 def network_called(instance: Instance, name: str) -> Network:

@@ -9,7 +9,6 @@ from typing import Generic
 
 from minirun.errors import ConflictError, MinirunError
 from minirun.instance import Instance
-from minirun.kernel.nft import nft_apply
 from minirun.kernel.sockets import link_state
 from minirun.model import DEFAULT_NETWORK, Address, Network, Subnet
 from minirun.network import firewall, neighbours
@@ -115,7 +114,7 @@ def remove_network(instance: Instance, network: Network) -> None:
         if store.endpoints(network=network.id):
             raise ConflictError(f"error while removing network: a container has just joined {network.name}")
         store.delete_network(network.id)
-        nft_apply(firewall.render(instance.table, store.networks(), store.ports()))
+        firewall.refresh(store, instance.table)
     neighbours.ensure(instance)  # its bridge is nobody's any more
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from minirun.errors import FAILED, ConflictError, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.sockets import port_close, port_hold, port_owner
-from minirun.model import AnyAddress, PortMapping, Publication
+from minirun.model import AnyAddress, Endpoint, PortMapping, Publication
 from minirun.network import choice
 from minirun.store import Store
 
@@ -203,13 +203,14 @@ def enforce(instance: Instance, container_id: str) -> None:
     settle_flows(instance.store.ports(container=container_id))
 
 
-def withdraw(instance: Instance, publications: Collection[Publication]) -> None:
-    """Take ports out of force. The caller holds the write lock and has deleted their records."""
-    if not publications:
+def withdraw(instance: Instance, publications: Collection[Publication], endpoints: Collection[Endpoint] = ()) -> None:
+    """Take ports, and endpoints that go with them, out of force. The caller holds the write lock and has deleted their
+    records."""
+    if not publications and not endpoints:
         return
     from minirun.network import firewall
 
-    firewall.withdraw(instance.store, instance.table, publications)
+    firewall.withdraw(instance.store, instance.table, publications, endpoints)
     if any(one.mapping.protocol == "udp" for one in publications):
         from minirun.network.flows import forget_led
 

@@ -22,7 +22,8 @@ def leave(instance: Instance, container: Container) -> None:
     with store.write():
         publications = store.ports(container=container.id)
         store.delete_ports(container.id)
-        if not store.members(container.sandbox):
+        endpoints = [] if store.members(container.sandbox) else store.endpoints(sandbox=container.sandbox)
+        if endpoints:
             store.delete_endpoints(container.sandbox)
             neighbours.withdraw(instance)
-        ports.withdraw(instance, publications)
+        ports.withdraw(instance, publications, endpoints)

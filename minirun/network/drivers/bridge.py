@@ -6,15 +6,16 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from ipaddress import AddressValueError, IPv4Address, IPv4Interface
+from ipaddress import AddressValueError, IPv4Address, ip_interface
 from typing import TYPE_CHECKING
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.netns import pin_path
-from minirun.kernel.sockets import link_state
+from minirun.kernel.sockets import egress_mtu, link_state
 from minirun.kernel.sysctl import sysctl_ensure, sysctl_read
 from minirun.model import Container, Endpoint, Network
+from minirun.network import policy
 
 if TYPE_CHECKING:
     from minirun.kernel.netlink import Netlink
@@ -27,8 +28,8 @@ _PREFIX = "com.docker.network."
 MTU = f"{_PREFIX}driver.mtu"
 BRIDGE_NAME = f"{_PREFIX}bridge.name"
 HOST_BINDING = f"{_PREFIX}bridge.host_binding_ipv4"
+_TABLES = ("iptables", "ip6tables")
 _SWITCH = ("true", "false", "1", "0")
-_GATEWAY_MODES = ("nat", "nat-unprotected", "routed", "isolated")
 
 
 def _is_address(text: str) -> bool:
@@ -39,16 +40,21 @@ def _is_address(text: str) -> bool:
     return True
 
 
+def _are_links(text: str) -> bool:
+    return all(_LINK_NAME.match(name) for name in text.split(":"))
+
+
 # What -o takes: whether a value will do, and how that is said to whoever gave another.
 OPTIONS: dict[str, tuple[Callable[[str], bool], str]] = {
     BRIDGE_NAME: (lambda text: bool(_LINK_NAME.match(text)), "the name of a link, 15 characters at most"),
     MTU: (lambda text: text.isascii() and text.isdigit() and 68 <= int(text) <= 65535, "68 to 65535"),
-    f"{_PREFIX}bridge.enable_icc": (lambda text: text in _SWITCH, "true or false"),
-    f"{_PREFIX}bridge.enable_ip_masquerade": (lambda text: text in _SWITCH, "true or false"),
+    policy.ICC: (lambda text: text in _SWITCH, "true or false"),
+    policy.MASQUERADE: (lambda text: text in _SWITCH, "true or false"),
     HOST_BINDING: (_is_address, "an IPv4 address"),
-    f"{_PREFIX}bridge.gateway_mode_ipv4": (lambda text: text in _GATEWAY_MODES, ", ".join(_GATEWAY_MODES)),
-    f"{_PREFIX}bridge.gateway_mode_ipv6": (lambda text: text in _GATEWAY_MODES, ", ".join(_GATEWAY_MODES)),
-    "minirun.antispoof": (lambda text: text in _SWITCH, "true or false"),
+    policy.GATEWAY_MODE4: (lambda text: text in policy.MODES, ", ".join(policy.MODES)),
+    policy.GATEWAY_MODE6: (lambda text: text in policy.MODES, ", ".join(policy.MODES)),
+    policy.TRUSTED: (_are_links, "names of links, with colons between"),
+    policy.ANTISPOOF: (lambda text: text in _SWITCH, "true or false"),
 }
 
 
@@ -58,11 +64,14 @@ class Bridge:
 
     def settle(self, instance: Instance, network: Network) -> Network:
         check_options(network, OPTIONS)
+        policy.check(network)
         default = instance.default_bridge if network.is_default else f"mr-{network.id[:10]}"
         bridge = network.option(BRIDGE_NAME, default)
         if bridge != default and link_state(bridge)[0]:
             raise MinirunError(f'a link named "{bridge}" exists already', f"see `ip -d link show {bridge}`")
-        return replace(network, bridge=bridge, mtu=int(network.option(MTU, str(network.mtu))))
+        # A packet that is too big for the way out would be lost where ICMP is (RFC 2923).
+        mtu = int(network.option(MTU, "0")) or egress_mtu() or network.mtu
+        return replace(network, bridge=bridge, mtu=mtu)
 
     def ensure(self, instance: Instance, netlink: "Netlink", network: Network) -> None:
         """The network's bridge, up and with the gateway's address, however much of it is there already."""
@@ -98,7 +107,7 @@ class Bridge:
     def plug(
         self, instance: Instance, netlink: "Netlink", network: Network, endpoint: Endpoint, container: Container
     ) -> Endpoint:
-        from minirun.kernel.links import hairpin_on, veth_add
+        from minirun.kernel.links import hairpin_on, isolated_on, veth_add
 
         alias = f"minirun {container.name} {container.id[:12]} {endpoint.interface}"
         fd = os.open(pin_path(container.name), os.O_RDONLY | os.O_CLOEXEC)
@@ -116,8 +125,10 @@ class Bridge:
         finally:
             os.close(fd)
         sysctl_ensure(f"net/ipv6/conf/{endpoint.veth}/disable_ipv6", "1")
-        if container.spec.ports and sysctl_read("net.bridge.bridge-nf-call-iptables") == "1":
+        if container.spec.ports and any(sysctl_read(f"net.bridge.bridge-nf-call-{one}") == "1" for one in _TABLES):
             hairpin_on(netlink, endpoint.veth)
+        if not policy.Policy.of(network).icc:
+            isolated_on(netlink, endpoint.veth)
         return endpoint
 
     def is_plugged(self, network: Network, endpoint: Endpoint, container: Container) -> bool:
@@ -146,14 +157,21 @@ def check_options(network: Network, known: dict[str, tuple[Callable[[str], bool]
 def _configure_bridge(netlink: "Netlink", network: Network) -> None:
     from minirun.kernel.links import address_add
 
-    with suppress(FileExistsError):
-        address_add(netlink, network.bridge, IPv4Interface(f"{network.gateway}/{network.subnet.prefixlen}"))
+    modes = policy.Policy.of(network).modes
+    gateways = [
+        pool for pool in (network.pool, network.pool6) if pool and modes[pool.subnet.version] != policy.ISOLATED
+    ]
+    is_six = any(pool.subnet.version == 6 for pool in gateways)
     for family, key, value in (
         ("ipv4", "route_localnet", "1"),  # replies to the host's own 127.0.0.1; guarded in network/firewall.py
-        ("ipv6", "disable_ipv6", "1"),
-        ("ipv6", "accept_ra", "0"),
+        ("ipv6", "accept_ra", "0"),  # no container is this host's router
+        ("ipv6", "accept_dad", "0"),  # an address that is being tested cannot be used for a second or two
+        ("ipv6", "disable_ipv6", "0" if is_six else "1"),
     ):
         sysctl_ensure(f"net/{family}/conf/{network.bridge}/{key}", value)
+    for pool in gateways:
+        with suppress(FileExistsError):
+            address_add(netlink, network.bridge, ip_interface(f"{pool.gateway}/{pool.subnet.prefixlen}"))
 
 
 def _bridge_mac(network: Network) -> str:

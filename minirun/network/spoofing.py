@@ -1,0 +1,74 @@
+"""The nft table of family bridge: what a container may say on the wire, looked at where its frame enters the bridge.
+
+It speaks as itself: its own hardware address with its own IP addresses, in the frame, in ARP and in neighbour
+advertisements. It is no router (RFC 4861) and no DHCP server. Frames are dropped before the bridge learns from them,
+and before br_netfilter, where that is on, translates anything. What is neither ARP nor IP has no business here: a tag
+of VLAN 0 is taken off by whoever receives it, and would smuggle the packet inside past the rules.
+
+Only ports of endpoints are looked at. The resolver's port, and what an administrator adds to a bridge, are not.
+"""
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv6Address
+
+from minirun.model import Endpoint, Network
+from minirun.network.elements import Element, definitions
+from minirun.network.policy import Policy
+
+_KINDS = {
+    "ports": "type ifname",
+    "sources": "type ifname . ether_addr . ipv4_addr",
+    "sources6": "type ifname . ether_addr . ipv6_addr",
+    # The same as sources6, but of a type that a place in the packet without a name can be compared with.
+    "targets6": "typeof iifname . ether saddr . @th,64,128",
+}
+_CHAINS = """
+  chain prerouting {
+    type filter hook prerouting priority -300; policy accept;
+    iifname @ports jump from_container
+  }
+  chain from_container {
+    ether type != { arp, ip, ip6 } counter drop comment "neither ARP nor IP, or tagged"
+    iifname . ether saddr . arp saddr ip @sources iifname . arp saddr ether . arp saddr ip @sources accept
+    udp sport { 67, 547 } counter drop comment "a DHCP server"
+    iifname . ether saddr . ip saddr @sources accept
+    icmpv6 type { nd-router-advert, nd-redirect } counter drop comment "a router"
+    icmpv6 type nd-neighbor-advert iifname . ether saddr . @th,64,128 != @targets6 counter drop comment "a neighbour"
+    ip6 saddr :: icmpv6 type != { nd-router-solicit, nd-neighbor-solicit, mld2-listener-report } counter drop
+    iifname . ether saddr . ip6 saddr @sources6 accept
+    counter drop comment "somebody else's address"
+  }"""
+
+
+def render(table: str, elements: Iterable[Element]) -> list[str]:
+    return [
+        f"table bridge {table} {{}}",
+        f"delete table bridge {table}",
+        f"table bridge {table} {{",
+        *definitions(_KINDS, elements),
+        _CHAINS,
+        "}",
+    ]
+
+
+def elements_of(endpoint: Endpoint, network: Network) -> Iterator[Element]:
+    """What lets a container speak. Without IPv6 addresses it cannot say anything in IPv6."""
+    if not network.bridge or not Policy.of(network).antispoof:
+        return
+    port = f'"{endpoint.veth}"'
+    yield Element("bridge", "ports", port)
+    if endpoint.address is not None:
+        yield Element("bridge", "sources", f"{port} . {endpoint.mac} . {endpoint.address}")
+    if endpoint.address6 is not None:
+        own = (endpoint.address6, _link_local(endpoint.mac))
+        for address in (*own, IPv6Address("::")):  # unspecified: it asks whether an address is free
+            yield Element("bridge", "sources6", f"{port} . {endpoint.mac} . {address}")
+        for address in own:
+            yield Element("bridge", "targets6", f"{port} . {endpoint.mac} . {int(address):#034x}")
+
+
+def _link_local(mac: str) -> IPv6Address:
+    """As the kernel makes it (RFC 4291, appendix A)."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    number = bytes([octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]])
+    return IPv6Address(b"\xfe\x80" + bytes(6) + number)
