@@ -94,9 +94,9 @@ def test_namespace_and_address_outlive_their_first_container_while_another_is_in
     primed.minirun("kill", "aa")
     eventually(lambda: primed.minirun("ps", "-q", "--filter", "name=aa").stdout == "")
     assert "minirun" not in primed.sh(published, check=False)
-    assert "minirun" in primed.sh("timeout 3 busybox wget -qO- http://172.17.0.2/")
+    assert "minirun" in primed.sh("timeout 3 busybox wget -qO- http://172.17.0.3/")
     address = primed.minirun("run", "--rm", "busybox", "hostname", "-i").stdout.split()[0]
-    assert address != "172.17.0.2", "the lease was given to somebody else"
+    assert address != "172.17.0.3", "the lease was given to somebody else"
     assert primed.sh("ip netns").split() == ["bb", "(id:", "0)"]
     primed.minirun("rm", "-f", "bb")
     assert_same(primed, before)
