@@ -12,7 +12,7 @@ from minirun.errors import FAILED, MinirunError
 from minirun.files import write_private
 from minirun.instance import Instance
 from minirun.model import DEFAULT_NETWORK, Container, Mode, Spec
-from minirun.network.names import RESOLVER, first_named, legs_of
+from minirun.network.names import HOST_NAME, RESOLVER, first_named, legs_of
 
 _LOCAL = """127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
@@ -110,7 +110,11 @@ def _own_lines(instance: Instance, container: Container, hostname: str) -> str:
     endpoints = instance.store.endpoints(sandbox=container.id)
     domain = container.spec.domainname
     names = f"{hostname}.{domain} {hostname}" if domain else hostname
-    return "".join(f"{endpoint.address}\t{names}\n" for endpoint in endpoints)
+    own = (address for end in endpoints for address in (end.address, end.address6) if address)
+    lines = "".join(f"{address}\t{names}\n" for address in own)
+    if endpoints and set(container.spec.network.names) == {DEFAULT_NETWORK}:  # elsewhere the resolver knows it
+        lines += f"{_gateway(instance, container)}\t{HOST_NAME}\n"
+    return lines
 
 
 def _extra_lines(instance: Instance, container: Container) -> str:

@@ -206,3 +206,12 @@ def test_the_records_of_version_3_are_read(tmp_path: Path) -> None:
     assert (second.network, second.address) == ("bridge", None)
     assert spec_of("c2").network.attachments[0].mac == old["mac"]
     assert spec_of("c3").network.mode == "host"
+
+
+def test_the_host_has_a_name_on_every_network(box: Host) -> None:
+    """On the default network a line of the hosts file, on others an answer of the resolver."""
+    box.minirun("network", "create", "--subnet", "10.9.0.0/24", "named")
+    for words, gateway in (([], "172.17.0.1"), (["--net", "named"], "10.9.0.1")):
+        done = box.minirun("run", "--rm", *words, "busybox", "ping", "-c1", "-W2", "host.minirun.internal")
+        assert f"({gateway})" in done.stdout
+    box.minirun("network", "rm", "named")

@@ -21,6 +21,7 @@ from minirun.model import Endpoint, Network
 if TYPE_CHECKING:
     from minirun.kernel.netlink import Netlink
 
+HOST_NAME = "host.minirun.internal"  # the gateway, by name
 RESOLVER = IPv4Network("169.254.53.53/32")
 _LAST_ONE = 5.0  # seconds that the leg of the last resolver may be there still
 Leg = tuple[Endpoint, Network]

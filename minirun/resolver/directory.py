@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from minirun.model import Network
+from minirun.network.names import HOST_NAME
 from minirun.resolver.upstream import HostServers, Server
 from minirun.store import Store
 from minirun.store.naming import Member
 
-HOST = "host.minirun.internal"
 _ARPA, _ARPA6 = ".in-addr.arpa", ".ip6.arpa"
 _NOBODY: tuple[Member, ...] = ()
 
@@ -67,7 +67,7 @@ class Directory:
 
     def find(self, asker: Asker, name: str) -> Addresses | None:
         """None: nobody that it knows. The first of its networks in which the name is known decides."""
-        if name == HOST:
+        if name == HOST_NAME:
             return _gateway(asker)
         for network in asker.networks:
             if members := self._members(asker, network, name):
