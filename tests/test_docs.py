@@ -1,7 +1,9 @@
-"""Every command printed in the README is run, in order, on a throwaway host."""
+"""Every command printed in the README and the pages is run, in order, on a throwaway host."""
 
 import re
 from pathlib import Path
+
+import pytest
 
 from tests.harness import Host
 from tests.harness.host import MINIRUN, root_is_a_mount
@@ -9,10 +11,11 @@ from tests.harness.host import MINIRUN, root_is_a_mount
 REPO = Path(__file__).resolve().parents[1]
 
 
-def test_the_readmes_commands_run_as_printed(host: Host) -> None:
-    blocks = re.findall(r"<!-- run -->\n```\n(.*?)```", (REPO / "README.md").read_text(), re.S)
+@pytest.mark.parametrize(("page", "least"), [("README.md", 15), ("docs/networking.md", 6)])
+def test_the_commands_run_as_printed(host: Host, page: str, least: int) -> None:
+    blocks = re.findall(r"<!-- run -->\n```\n(.*?)```", (REPO / page).read_text(), re.S)
     commands = [line for block in blocks for line in block.splitlines()]
-    assert len(commands) > 15
+    assert len(commands) > least
     path = f"PATH={Path(MINIRUN).parent}:$PATH"
     for command in commands:
         if command.startswith("ip netns exec") and not root_is_a_mount():
