@@ -16,7 +16,7 @@ from minirun.files import remove_tree
 from minirun.instance import RESOLVER_SOCKET, Instance
 from minirun.kernel import cgroups, controllers, processes
 from minirun.model import ACTIVE, Container, Process, Status
-from minirun.network import neighbours, sandbox
+from minirun.network import sandbox
 from minirun.reserve import spending
 from minirun.store import Store
 
@@ -145,7 +145,10 @@ def reconcile(instance: Instance) -> None:
             continue  # whoever is responsible for it is at it
         remove = container.status is Status.REMOVING
         finish(instance, container.id, container.monitor, KILLED, MONITOR_LOST, remove)
-    neighbours.mend(instance)
+    if instance.store.has_rules_elsewhere() and not instance.store.has_endpoints():
+        from minirun.network import neighbours  # most hosts have no others
+
+        neighbours.mend(instance)
     if (instance.root / RESOLVER_SOCKET).exists():
         from minirun.resolver.life import mend  # only where there are networks with names
 

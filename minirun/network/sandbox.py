@@ -3,7 +3,6 @@
 from minirun.instance import Instance
 from minirun.kernel.netns import netns_del
 from minirun.model import Container
-from minirun.network import neighbours, ports
 
 
 def leave(instance: Instance, container: Container) -> None:
@@ -15,6 +14,8 @@ def leave(instance: Instance, container: Container) -> None:
     if not container.sandbox:
         return
     netns_del(container.name)
+    from minirun.network import neighbours, ports  # most commands end nothing
+
     store = instance.store
     # What a rename that was killed has left, unless the name is somebody's by now.
     if container.second_pin and not any(one.name == container.second_pin for one in store.containers()):
