@@ -81,6 +81,25 @@ def veth_add(
     _set_alias(netlink, name, alias)
 
 
+@shell("ip link add {name} link {parent} address {mac} mtu {mtu} netns {netns} type macvlan mode {mode}")
+def macvlan_add(
+    netlink: Netlink, name: str, parent: str, mode: str, mac: str, mtu: int, netns: str, netns_fd: int
+) -> None:
+    """A second hardware address on the parent's wire, born in the namespace."""
+    kind = ["IFLA_LINKINFO", {"attrs": [["IFLA_INFO_KIND", "macvlan"]]}]
+    kind[1]["attrs"].append(["IFLA_INFO_DATA", {"attrs": [["IFLA_MACVLAN_MODE", mode]]}])  # type: ignore[index]
+    message = ifinfmsg()
+    message["attrs"] = [
+        ["IFLA_IFNAME", name],
+        ["IFLA_LINK", socket.if_nametoindex(parent)],
+        ["IFLA_ADDRESS", mac],
+        ["IFLA_MTU", mtu],
+        ["IFLA_NET_NS_FD", netns_fd],
+        kind,
+    ]
+    netlink.request(message, RTM_NEWLINK, _NEW)
+
+
 @shell("ip link set {name} type bridge_slave hairpin on")
 def hairpin_on(netlink: Netlink, name: str) -> None:
     """Let a frame leave by the port it came in: a container that reaches itself by the host's published port.

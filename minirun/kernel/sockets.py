@@ -16,6 +16,7 @@ from minirun.kernel.seam import shell
 _IP_MTU = 14
 _FAR_AWAY = ("198.41.0.4", 53)  # a root name server: an address that nobody has at home
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCGIFHWADDR = 0x8913, 0x8914, 0x8927
+_SIOCGIFMTU = 0x8921
 _SIOCSIFADDR, _SIOCSIFNETMASK = 0x8916, 0x891C
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
@@ -49,6 +50,13 @@ def egress_mtu() -> int | None:
             return probe.getsockopt(socket.IPPROTO_IP, _IP_MTU)
         except OSError:
             return None
+
+
+def link_mtu(name: str) -> int:
+    """OSError ENODEV when there is no such link."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control:
+        answer = fcntl.ioctl(control, _SIOCGIFMTU, struct.pack("16s24x", name.encode()))
+    return int(struct.unpack_from("i", answer, 16)[0])
 
 
 def link_state(name: str) -> tuple[str, bool]:

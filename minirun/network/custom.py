@@ -123,6 +123,8 @@ def _record(instance: Instance, wish: NetworkWish) -> Network:
 
     driver = driver_named(wish.driver)
     around = Surroundings.look() if driver.pools else None
+    if around and driver.on_lan and wish.ipv4.subnet:
+        around = replace(around, in_use=())
     store = instance.store
     with store.write():
         if (present := store.find_network(wish.name)) is not None and present.name == wish.name:

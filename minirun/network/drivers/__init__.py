@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 GROUP = "minirun.network_drivers"
 BUILT_IN = {
     "bridge": ("minirun.network.drivers.bridge", "Bridge"),
+    "macvlan": ("minirun.network.drivers.macvlan", "Macvlan"),
 }
 
 
@@ -30,6 +31,9 @@ class Driver(Protocol):
     pools: bool
     """Whether minirun gives the addresses, out of the network's pools, and sets them up inside the container. Without,
     `plug` does both and says in the endpoint that it returns what came of it."""
+
+    on_lan: bool
+    """Whether a subnet that is given is one of the host's surroundings, which then may have it too."""
 
     def settle(self, instance: "Instance", network: "Network") -> "Network":
         """Before it is written down: refuse options that it does not know (MinirunError), fill in what follows."""

@@ -1,12 +1,10 @@
 """The driver `bridge`: a Linux bridge for each network, one veth for each endpoint."""
 
 import os
-import re
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from ipaddress import AddressValueError, IPv4Address, ip_interface
+from ipaddress import ip_interface
 from typing import TYPE_CHECKING
 
 from minirun.errors import FAILED, MinirunError
@@ -16,6 +14,7 @@ from minirun.kernel.sockets import egress_mtu, link_state
 from minirun.kernel.sysctl import sysctl_ensure, sysctl_read
 from minirun.model import Container, Endpoint, Network
 from minirun.network import policy
+from minirun.network.drivers.options import ADDRESS, LINK, LINKS, MTU, MTU_SIZE, SWITCH, check_options, one_of
 
 if TYPE_CHECKING:
     from minirun.kernel.netlink import Netlink
@@ -23,43 +22,26 @@ if TYPE_CHECKING:
 # Seconds that the veth of a container's last run may be there still: the kernel takes a dead namespace apart on its own
 # time, and under load that comes after the next start.
 _LAST_ONE = 5.0
-_LINK_NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,14}\Z")
 _PREFIX = "com.docker.network."
-MTU = f"{_PREFIX}driver.mtu"
 BRIDGE_NAME = f"{_PREFIX}bridge.name"
 HOST_BINDING = f"{_PREFIX}bridge.host_binding_ipv4"
 _TABLES = ("iptables", "ip6tables")
-_SWITCH = ("true", "false", "1", "0")
-
-
-def _is_address(text: str) -> bool:
-    try:
-        IPv4Address(text)
-    except AddressValueError:
-        return False
-    return True
-
-
-def _are_links(text: str) -> bool:
-    return all(_LINK_NAME.match(name) for name in text.split(":"))
-
-
-# What -o takes: whether a value will do, and how that is said to whoever gave another.
-OPTIONS: dict[str, tuple[Callable[[str], bool], str]] = {
-    BRIDGE_NAME: (lambda text: bool(_LINK_NAME.match(text)), "the name of a link, 15 characters at most"),
-    MTU: (lambda text: text.isascii() and text.isdigit() and 68 <= int(text) <= 65535, "68 to 65535"),
-    policy.ICC: (lambda text: text in _SWITCH, "true or false"),
-    policy.MASQUERADE: (lambda text: text in _SWITCH, "true or false"),
-    HOST_BINDING: (_is_address, "an IPv4 address"),
-    policy.GATEWAY_MODE4: (lambda text: text in policy.MODES, ", ".join(policy.MODES)),
-    policy.GATEWAY_MODE6: (lambda text: text in policy.MODES, ", ".join(policy.MODES)),
-    policy.TRUSTED: (_are_links, "names of links, with colons between"),
-    policy.ANTISPOOF: (lambda text: text in _SWITCH, "true or false"),
+OPTIONS = {
+    BRIDGE_NAME: LINK,
+    MTU: MTU_SIZE,
+    policy.ICC: SWITCH,
+    policy.MASQUERADE: SWITCH,
+    HOST_BINDING: ADDRESS,
+    policy.GATEWAY_MODE4: one_of(*policy.MODES),
+    policy.GATEWAY_MODE6: one_of(*policy.MODES),
+    policy.TRUSTED: LINKS,
+    policy.ANTISPOOF: SWITCH,
 }
 
 
 class Bridge:
     pools = True
+    on_lan = False
     unplugs_dying = False
 
     def settle(self, instance: Instance, network: Network) -> Network:
@@ -141,17 +123,6 @@ class Bridge:
         from minirun.kernel.links import link_del
 
         link_del(netlink, endpoint.veth)
-
-
-def check_options(network: Network, known: dict[str, tuple[Callable[[str], bool], str]]) -> None:
-    for key, text in network.options:
-        if key not in known:
-            raise MinirunError(
-                f"invalid option {key}: the driver {network.driver} has none of that name", f"it has {', '.join(known)}"
-            )
-        is_good, wanted = known[key]
-        if not is_good(text):
-            raise MinirunError(f"invalid value {text!r} for option {key}", f"it takes {wanted}")
 
 
 def _configure_bridge(netlink: "Netlink", network: Network) -> None:
