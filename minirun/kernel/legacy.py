@@ -4,14 +4,13 @@ Only its own program writes them: it replaces whole tables, under a lock of its 
 tables are not in use, and asking for that does not bring them into use.
 """
 
-import os
 from pathlib import Path
 
+from minirun.kernel.programs import program_path, program_run
 from minirun.kernel.seam import shell
 
 _PROGRAMS = {"ip": "iptables-legacy", "ip6": "ip6tables-legacy"}
 _LISTS = {"ip": Path("/proc/net/ip_tables_names"), "ip6": Path("/proc/net/ip6_tables_names")}
-_DIRECTORIES = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")  # not the caller's PATH: it runs as root
 _WAIT = ["-w", "5"]  # seconds for its lock
 
 
@@ -42,19 +41,8 @@ def _change(program: str, words: list[str]) -> None:
 
 def _run(program: str, words: list[str]) -> str | None:
     """What it says; None when it ends with an error."""
-    path = next((found for place in _DIRECTORIES if os.path.exists(found := f"{place}/{program}")), None)
+    path = program_path(program)
     if path is None:
         raise FileNotFoundError(2, "its tables are in use, but there is no such program", program)
-    reader, writer = os.pipe()
-    actions = [
-        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_DUP2, writer, 1),
-        (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0),
-    ]
-    try:
-        pid = os.posix_spawn(path, [program, *words], {"PATH": ":".join(_DIRECTORIES)}, file_actions=actions)
-    finally:
-        os.close(writer)
-    with open(reader, "rb") as output:
-        text = output.read().decode("utf-8", "replace")
-    return text if os.waitpid(pid, 0)[1] == 0 else None
+    done = program_run(path, words)
+    return done.out if done.code == 0 else None

@@ -143,7 +143,7 @@ def gateway_leg(container: Container, legs: list[tuple[Endpoint, Network]]) -> E
 def gateway_network(request: NetworkRequest, networks: Sequence[Network]) -> Network | None:
     """The first one by priority and order that leads anywhere."""
     priorities = {one.network: one.priority for one in request.attachments}
-    outward = [network for network in networks if not network.internal and network.pool]
+    outward = [network for network in networks if not network.internal]
     wanted = max((_priority(priorities, network) for network in outward), default=0)
     return next((network for network in outward if _priority(priorities, network) == wanted), None)
 
@@ -195,8 +195,8 @@ def _publishing(network: Network | None) -> Network:
     if not network.bridge:
         raise MinirunError(
             f"cannot publish ports: on network {network.name} ({network.driver}) the container has an address of its"
-            " own outside, which this host does not translate",
-            "leave out -p: every port that the program listens on is there under that address",
+            " own, which minirun does not translate",
+            "leave out -p: the ports that the program listens on are there under that address",
             FAILED,
         )
     return network

@@ -2,12 +2,13 @@
 
 import os
 import sqlite3
+import sys
 import time
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Generic
 
-from minirun.errors import ConflictError, MinirunError
+from minirun.errors import ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
 from minirun.kernel.sockets import link_state
 from minirun.model import DEFAULT_NETWORK, Address, Network, Subnet
@@ -108,6 +109,8 @@ def remove_network(instance: Instance, network: Network) -> None:
     try:
         remove_leg(netlink, network)
         driver_named(network.driver).remove(instance, netlink, network)
+    except NotFoundError as error:  # its package is gone: what it made is left to whoever has it
+        print(f"minirun: {error.message}; what it may have made is left as it is", file=sys.stderr)
     finally:
         netlink.close()
     with store.write():

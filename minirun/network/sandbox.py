@@ -1,8 +1,14 @@
 """Taking a sandbox back from its record: by whoever ends the container, however far its start had come."""
 
+import sys
+
+from minirun.errors import MinirunError, describe
 from minirun.instance import Instance
 from minirun.kernel.netns import netns_del
 from minirun.model import Container
+
+# Nothing is left of these once the namespace is gone: the kernel takes all of it along.
+_FORGETFUL = ("bridge", "macvlan")
 
 
 def leave(instance: Instance, container: Container) -> None:
@@ -13,10 +19,12 @@ def leave(instance: Instance, container: Container) -> None:
     """
     if not container.sandbox:
         return
-    netns_del(container.name)
     from minirun.network import neighbours, ports  # most commands end nothing
 
     store = instance.store
+    if any(network.driver not in _FORGETFUL for network in store.networks_of(container.sandbox)):
+        _unplug(instance, container)
+    netns_del(container.name)
     # What a rename that was killed has left, unless the name is somebody's by now.
     if container.second_pin and not any(one.name == container.second_pin for one in store.containers()):
         netns_del(container.second_pin)
@@ -28,3 +36,25 @@ def leave(instance: Instance, container: Container) -> None:
             store.delete_endpoints(container.sandbox)
             neighbours.withdraw(instance)
         ports.withdraw(instance, publications, endpoints)
+
+
+def _unplug(instance: Instance, container: Container) -> None:
+    """What drivers have to take back themselves, unless others are in the namespace still. Who fails at it is told of,
+    and stops nothing: the container has ended."""
+    from minirun.kernel.netlink import Netlink
+    from minirun.network.drivers import driver_named
+    from minirun.network.names import legs_of
+
+    if instance.store.members(container.sandbox):
+        return
+    netlink = Netlink()
+    try:
+        for endpoint, network in legs_of(instance, container.sandbox):
+            try:
+                driver = driver_named(network.driver)
+                if driver.unplugs_dying:
+                    driver.unplug(instance, netlink, network, endpoint, container)
+            except (MinirunError, OSError) as error:
+                print(f"minirun: network {network.name}: {describe(error)}", file=sys.stderr)
+    finally:
+        netlink.close()

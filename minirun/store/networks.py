@@ -123,6 +123,12 @@ class Networks:
             rows = self.db.execute("select * from endpoints order by sandbox, position")
         return [_endpoint(row) for row in rows]
 
+    def networks_of(self, sandbox: str) -> list[Network]:
+        rows = self.db.execute(
+            "select * from networks where id in (select network from endpoints where sandbox = ?)", (sandbox,)
+        )
+        return [_network(row) for row in rows]
+
     def network(self, network_id: str) -> Network | None:
         row = self.db.execute("select * from networks where id = ?", (network_id,)).fetchone()
         return row and _network(row)

@@ -10,7 +10,7 @@ The name is what `network create --driver` takes; the object is called without a
 
 from typing import TYPE_CHECKING, Protocol
 
-from minirun.errors import MinirunError
+from minirun.errors import MinirunError, NotFoundError
 
 if TYPE_CHECKING:
     from minirun.instance import Instance
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 GROUP = "minirun.network_drivers"
 BUILT_IN = {
     "bridge": ("minirun.network.drivers.bridge", "Bridge"),
+    "cni": ("minirun.network.drivers.cni", "Cni"),
     "macvlan": ("minirun.network.drivers.macvlan", "Macvlan"),
 }
 
@@ -83,7 +84,12 @@ def driver_named(name: str) -> Driver:
     from importlib.metadata import entry_points  # 10 ms that the drivers of this package do not need
 
     for entry in entry_points(group=GROUP, name=name):
-        found: Driver = entry.load()()
+        try:
+            found: Driver = entry.load()()
+        except Exception as error:  # whatever a package of somebody else's does
+            raise MinirunError(
+                f"the network driver {name} cannot be loaded: {error}", f"it is {entry.value}"
+            ) from error
         return found
     known = ", ".join(sorted({*BUILT_IN, *(entry.name for entry in entry_points(group=GROUP))}))
-    raise MinirunError(f"could not find plugin {name}: there is no such network driver", f"there is {known}")
+    raise NotFoundError(f"could not find plugin {name}: there is no such network driver", f"there is {known}")
