@@ -16,7 +16,8 @@ from minirun.image.store import lower_of
 from minirun.instance import Instance
 from minirun.kernel import processes
 from minirun.kernel.sockets import send_with_fds
-from minirun.lifecycle import alone, finish, tell
+from minirun.lifecycle import finish, tell
+from minirun.locking import alone
 from minirun.model import DEFAULT_NETWORK, Container, Mode, PortMapping, Process, Spec, Status
 from minirun.network import choice, ports
 from minirun.network.modes import wiring_for

@@ -4,23 +4,22 @@ Everything here works from the record alone, and may run twice, also when anothe
 and who comes second finds that nothing is left to do.
 """
 
-import fcntl
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from minirun.files import remove_tree
 from minirun.instance import RESOLVER_SOCKET, Instance
 from minirun.kernel import cgroups, controllers, processes
-from minirun.model import ACTIVE, Container, Process, Status
+from minirun.locking import alone
+from minirun.model import Container, Process, Status
 from minirun.network import sandbox
 from minirun.reserve import spending
 from minirun.store import Store
+from minirun.store.activity import Run
 
 KILLED = 137
+_EXACT = 100  # 15 us each
 MONITOR_LOST = "the monitor of this container was killed, and the container with it"
 
 
@@ -33,22 +32,6 @@ def finish(
         container = instance.store.container(container_id)
         if container is not None and is_same(container.monitor, monitor):
             spending(instance.root, lambda: _finish(instance, container_id, code, error, remove))
-
-
-@contextmanager
-def alone(instance: Instance, container_id: str) -> Iterator[None]:
-    """One process at a time, claiming a stopped container for a start or ending it: what the second one took away might
-    be of the next start already."""
-    try:
-        fd = os.open(instance.container_dir(container_id), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:  # not made yet, or removed
-        yield
-        return
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
 
 
 def is_same(one: Process | None, other: Process | None) -> bool:
@@ -110,7 +93,7 @@ def is_alive(process: Process | None) -> bool:
     return process is not None and processes.start_time(process.pid) == process.started
 
 
-def is_tended(container: Container) -> bool:
+def is_tended(container: Container | Run) -> bool:
     """Whether somebody alive is responsible: the monitor, and while it is starting also the command.
 
     A start whose monitor was killed is the command's to take back: done by others meanwhile, it would still be making
@@ -134,18 +117,14 @@ def _sweep(instance: Instance) -> None:
         sweep(instance)
 
 
-def reconcile(instance: Instance) -> None:
-    """Mend what a killed minirun, a killed monitor or a reboot left behind: the record is made true again."""
+def reconcile(instance: Instance, heals: bool = True) -> None:
+    """Mend what a killed minirun, a killed monitor or a reboot left behind: the record is made true again. With
+    `heals` also what somebody has damaged of the networks in use."""
     _sweep(instance)
-    boot = processes.boot_id()
-    for container in instance.store.containers():
-        if not _is_unfinished(container):
-            continue
-        if instance.store.boot_of(container.id) == boot and is_tended(container):
-            continue  # whoever is responsible for it is at it
-        remove = container.status is Status.REMOVING
-        finish(instance, container.id, container.monitor, KILLED, MONITOR_LOST, remove)
-    if instance.store.has_rules_elsewhere() and not instance.store.has_endpoints():
+    store, boot = instance.store, processes.boot_id()
+    for one in _lost(store.unfinished(), boot):
+        finish(instance, one.id, one.monitor, KILLED, MONITOR_LOST, one.status is Status.REMOVING)
+    if store.has_rules_elsewhere() and not store.has_endpoints():
         from minirun.network import neighbours  # most hosts have no others
 
         neighbours.mend(instance)
@@ -153,16 +132,27 @@ def reconcile(instance: Instance) -> None:
         from minirun.resolver.life import mend  # only where there are networks with names
 
         mend(instance)
+    if heals and store.has_endpoints():
+        from minirun.network.healing import mend_if_damaged
+
+        mend_if_damaged(instance)
 
 
-def _is_unfinished(container: Container) -> bool:
-    ended = container.status is Status.EXITED
-    return (
-        container.status in (*ACTIVE, Status.REMOVING)
-        or bool(container.sandbox)
-        or container.monitor is not None
-        or (ended and container.spec.auto_remove)
-    )
+def _lost(runs: list[Run], boot: str) -> list[Run]:
+    """Those that nobody is at who could be: a record of another boot is never believed.
+
+    Of many only some are asked exactly, by turns, and of the others whether there is a process with that number: that
+    number may be somebody else's by now, but seldom is.
+    """
+    first = time.monotonic_ns() % len(runs) if len(runs) > _EXACT else 0
+    exact = {one.id for one in (runs[first:] + runs[:first])[:_EXACT]}
+    return [one for one in runs if one.boot != boot or not (is_tended if one.id in exact else _seems_tended)(one)]
+
+
+def _seems_tended(one: Run) -> bool:
+    if one.status is Status.RUNNING and one.monitor is not None:
+        return processes.exists(one.monitor.pid)
+    return is_tended(one)
 
 
 def _end_processes(instance: Instance, container: Container) -> None:

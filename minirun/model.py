@@ -405,6 +405,11 @@ class Network:
         return self.pool
 
 
+def veth_name(sandbox: str, position: int) -> str:
+    """The host's end of a leg on a bridge."""
+    return f"veth{sandbox[:8]}" + (f"-{position}" if position else "")
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Endpoint:
     """One leg of a sandbox in a network. The names of its two links follow from the sandbox and the position."""
@@ -424,7 +429,7 @@ class Endpoint:
 
     @property
     def veth(self) -> str:
-        return f"veth{self.sandbox[:8]}" + (f"-{self.position}" if self.position else "")
+        return veth_name(self.sandbox, self.position)
 
     @property
     def mac(self) -> str:

@@ -1,24 +1,26 @@
-"""minirun network create|inspect|ls|rm."""
+"""minirun network create|inspect|ls|reload|rm."""
 
 from collections.abc import Callable
 from typing import Any
 
 from minirun import parse
-from minirun.cli.app import session
+from minirun.cli.app import session, warn
 from minirun.cli.each import for_each
 from minirun.cli.filters import matches, parse_filters
 from minirun.cli.format import Columns, Row, print_objects, print_rows
-from minirun.cli.opening import open_instance
+from minirun.cli.opening import open_instance, require_root
 from minirun.cli.verb import Verb, many, switch, value
 from minirun.describe import describe_network
 from minirun.errors import MinirunError
 from minirun.flags.environment import parse_labels
 from minirun.flags.networks import PoolWords, parse_options, parse_pools
 from minirun.instance import Instance
+from minirun.lifecycle import reconcile
 from minirun.log import timestamp
 from minirun.lookup import find_network
 from minirun.model import DEFAULT_NETWORK, Network
 from minirun.network import custom
+from minirun.network.healing import mend
 
 COLUMNS = Columns({"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE"}, "ID")
 _OTHERS = {"CreatedAt": "CREATED AT", "IPv6": "IPV6", "Internal": "INTERNAL", "Labels": "LABELS"}
@@ -119,6 +121,23 @@ class Inspect(Verb):
 def _describe(instance: Instance, name: str) -> dict[str, Any] | None:
     network = instance.store.find_network(name)
     return describe_network(instance, network) if network else None
+
+
+class Reload(Verb):
+    """Whatever has been damaged is mended, also what no command would notice by itself."""
+
+    most = 0
+
+    def run(self) -> int:
+        require_root()
+        instance = Instance(session().root)
+        reconcile(instance, heals=False)  # here it is told
+        mended = mend(instance, whole=True)
+        for line in mended.done:
+            print(line)
+        for line in mended.failed:
+            warn(f"minirun: {line}")
+        return 1 if mended.failed else 0
 
 
 class Remove(Verb):

@@ -46,6 +46,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "network create": ("network:Create", "Create a network"),
     "network inspect": ("network:Inspect", "Display detailed information on one or more networks"),
     "network ls": ("network:List", "List networks"),
+    "network reload": ("network:Reload", "Mend what has been damaged of networks, rules and interfaces"),
     "network rm": ("network:Remove", "Remove one or more networks"),
     "volume create": ("volume:Create", "Create a volume"),
     "volume inspect": ("inspect:Inspect", "Display detailed information on one or more volumes"),

@@ -100,6 +100,16 @@ def macvlan_add(
     netlink.request(message, RTM_NEWLINK, _NEW)
 
 
+@shell("ip link set {name} master {bridge} up")
+def bridge_port_add(netlink: Netlink, name: str, bridge: str) -> None:
+    """Make a link that is there a port of the bridge; one that is stays as it is."""
+    message = ifinfmsg()
+    message["index"] = socket.if_nametoindex(name)
+    message["flags"] = message["change"] = IFF_UP
+    message["attrs"] = [["IFLA_MASTER", socket.if_nametoindex(bridge)]]
+    netlink.request(message, RTM_NEWLINK)
+
+
 @shell("ip link set {name} type bridge_slave hairpin on")
 def hairpin_on(netlink: Netlink, name: str) -> None:
     """Let a frame leave by the port it came in: a container that reaches itself by the host's published port.

@@ -137,6 +137,17 @@ def signal_send(pidfd: int, number: int, pid: int) -> None:
         pass
 
 
+def exists(pid: int) -> bool:
+    """Whether any process has this number. Twenty times quicker than to ask which (`start_time`)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def start_time(pid: int) -> int | None:
     """When a process started, in clock ticks since boot: with the pid it names the process (proc_pid_stat(5))."""
     try:

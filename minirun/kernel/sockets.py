@@ -71,6 +71,14 @@ def link_state(name: str) -> tuple[str, bool]:
     return address[18:24].hex(":"), bool(struct.unpack_from("h", flags, 16)[0] & 1)
 
 
+def interface_index(name: str) -> int:
+    """0 when there is none of that name."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return 0
+
+
 @shell("# hold {protocol} {host}:{port} so that no other process can take it")
 def port_hold(protocol: str, host: str, port: int) -> socket.socket:
     """Bind a host port, of IPv6 when `host` is; port 0 lets the kernel choose. OSError EADDRINUSE when it is taken.

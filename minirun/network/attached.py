@@ -4,13 +4,14 @@ The same for the default bridge and for custom networks of any driver: what diff
 """
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from ipaddress import IPv4Address, ip_interface
 from typing import TYPE_CHECKING
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.netns import entered, netns_share
+from minirun.kernel.sockets import link_state
 from minirun.kernel.sysctl import sysctl_ensure
 from minirun.lookup import find_network
 from minirun.model import (
@@ -22,6 +23,8 @@ from minirun.model import (
     Endpoint,
     Network,
     NetworkRequest,
+    Pool4,
+    Pool6,
     PortMapping,
     Publication,
     Spec,
@@ -35,7 +38,7 @@ from minirun.network.none import add_namespace
 if TYPE_CHECKING:
     from minirun.kernel.netlink import Netlink
 
-
+Leg = tuple[Endpoint, Network]
 # Off in the whole namespace until here (network/none.py). Its addresses and routes are the ones it is given.
 _IPV6_ON = (("accept_ra", "0"), ("accept_dad", "0"), ("disable_ipv6", "0"))
 
@@ -90,17 +93,10 @@ class Attached:
 
 
 def plug(
-    instance: Instance,
-    netlink: "Netlink",
-    container: Container,
-    legs: list[tuple[Endpoint, Network]],
-    missing_only: bool,
-) -> None:
+    instance: Instance, netlink: "Netlink", container: Container, legs: list[Leg], missing_only: bool
+) -> list[Endpoint]:
     """Have these legs of the namespace that is pinned under the container's name; with `missing_only` those that are
-    there still stay as they are."""
-    from minirun.kernel.links import default_route_add
-    from minirun.kernel.netlink import Netlink
-
+    there still stay as they are. Returns those that were not. Done twice, or by two at once, it ends in the same."""
     drivers = {name: driver_named(name) for name in {network.driver for _, network in legs}}
     plugged = []
     for endpoint, network in legs:
@@ -109,32 +105,48 @@ def plug(
         if missing_only and driver.is_plugged(network, endpoint, container):
             continue
         done = driver.plug(instance, netlink, network, endpoint, container)
-        if driver.pools:
-            plugged.append((done, network))
-        else:
+        if not driver.pools:
             instance.store.set_endpoint(done)
-    if not plugged:
-        return
+        plugged.append(done)
+    if plugged:
+        settle_inside(instance, netlink, container, legs, {end.position for end in plugged})
+    return plugged
+
+
+def settle_inside(
+    instance: Instance, netlink: "Netlink", container: Container, legs: list[Leg], chosen: set[int]
+) -> list[Endpoint]:
+    """Within the namespace: addresses and routes of the legs with these positions, and the way to the resolver. Returns
+    those that lacked something."""
+    from minirun.kernel.netlink import Netlink
+
+    mine = [leg for leg in legs if leg[0].position in chosen and driver_named(leg[1].driver).pools]
+    if not mine:
+        return []
     first = gateway_leg(container, legs)
     first6 = gateway_leg(container, [leg for leg in legs if leg[1].pool6])
     named = names.first_named(legs)
     if named is not None:
         names.ensure_leg(instance, netlink, named[1])
+    lacking = []
     with entered(container.name):
         inside = Netlink()
         try:
-            for endpoint, network in plugged:
-                _configure(inside, endpoint, network)
+            for endpoint, network in mine:
+                changed = _configure(inside, endpoint, network)
                 for pool, leg in ((network.pool, first), (network.pool6, first6)):
                     if pool and leg and leg.position == endpoint.position:
-                        default_route_add(inside, endpoint.interface, pool.gateway)
-            if named is not None:
-                names.ensure_route(inside, named[0].interface)
+                        changed |= _add_default_route(inside, endpoint, pool)
+                if changed:
+                    lacking.append(endpoint)
+            if named is not None and names.ensure_route(inside, named[0].interface):
+                lacking.append(named[0])
         finally:
             inside.close()
+    return list({end.position: end for end in lacking}.values())
 
 
-def gateway_leg(container: Container, legs: list[tuple[Endpoint, Network]]) -> Endpoint | None:
+def gateway_leg(container: Container, legs: list[Leg]) -> Endpoint | None:
     """Whose network has the default route."""
     first = gateway_network(container.spec.network, [network for _, network in legs])
     return next((end for end, network in legs if network is first), None)
@@ -202,18 +214,39 @@ def _publishing(network: Network | None) -> Network:
     return network
 
 
-def _configure(netlink: "Netlink", endpoint: Endpoint, network: Network) -> None:
-    """Inside the namespace: addresses, and up."""
-    from minirun.kernel.links import address_add, link_up
+def _configure(netlink: "Netlink", endpoint: Endpoint, network: Network) -> bool:
+    """Inside the namespace: addresses, and up. False when all of it was there."""
+    from minirun.kernel.links import address_add, link_route_add, link_up
 
+    changed = fresh = False
     if endpoint.address6 is not None:
         for key, value in _IPV6_ON:
-            sysctl_ensure(f"net/ipv6/conf/{endpoint.interface}/{key}", value)
-        sysctl_ensure("net/ipv6/conf/lo/disable_ipv6", "0")
+            changed |= sysctl_ensure(f"net/ipv6/conf/{endpoint.interface}/{key}", value)
+        changed |= sysctl_ensure("net/ipv6/conf/lo/disable_ipv6", "0")
     for address, pool in ((endpoint.address, network.pool), (endpoint.address6, network.pool6)):
         if address is not None and pool is not None:
-            address_add(netlink, endpoint.interface, ip_interface(f"{address}/{pool.subnet.prefixlen}"))
-    link_up(netlink, endpoint.interface)
+            with suppress(FileExistsError):
+                address_add(netlink, endpoint.interface, ip_interface(f"{address}/{pool.subnet.prefixlen}"))
+                fresh = True
+    if not link_state(endpoint.interface)[1]:
+        link_up(netlink, endpoint.interface)
+        changed = True
+    if not fresh and endpoint.address is not None:  # an address brings its route, which may have gone without it
+        with suppress(FileExistsError):
+            link_route_add(netlink, endpoint.interface, network.subnet)
+            changed = True
+    return changed or fresh
+
+
+def _add_default_route(netlink: "Netlink", endpoint: Endpoint, pool: Pool4 | Pool6) -> bool:
+    """False when there was one."""
+    from minirun.kernel.links import default_route_add
+
+    try:
+        default_route_add(netlink, endpoint.interface, pool.gateway)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _free_position(endpoints: list[Endpoint]) -> int:

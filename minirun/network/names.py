@@ -16,7 +16,8 @@ from minirun.instance import Instance
 from minirun.kernel.netns import entered, pin_path
 from minirun.kernel.sockets import link_state
 from minirun.kernel.sysctl import sysctl_ensure
-from minirun.model import Endpoint, Network
+from minirun.model import DEFAULT_NETWORK, Endpoint, Network
+from minirun.store.activity import UsedNetwork
 
 if TYPE_CHECKING:
     from minirun.kernel.netlink import Netlink
@@ -32,8 +33,8 @@ def first_named(legs: Iterable[Leg]) -> Leg | None:
     return next((leg for leg in legs if has_names(leg[1])), None)
 
 
-def has_names(network: Network) -> bool:
-    return network.driver == "bridge" and not network.is_default
+def has_names(network: Network | UsedNetwork) -> bool:
+    return network.driver == "bridge" and network.name != DEFAULT_NETWORK
 
 
 def legs_of(instance: Instance, sandbox: str) -> list[Leg]:
@@ -41,7 +42,7 @@ def legs_of(instance: Instance, sandbox: str) -> list[Leg]:
     return [(end, found) for end in store.endpoints(sandbox=sandbox) if (found := store.network(end.network))]
 
 
-def leg_name(network: Network) -> str:
+def leg_name(network: Network | UsedNetwork) -> str:
     return f"mrd-{network.id[:10]}"
 
 
@@ -69,12 +70,23 @@ def remove_leg(netlink: "Netlink", network: Network) -> None:
         link_del(netlink, leg_name(network))
 
 
-def ensure_route(netlink: "Netlink", interface: str) -> None:
-    """In a container: the way to the resolver, by an interface that is up."""
+def restore_leg(instance: Instance, netlink: "Netlink", network: Network) -> None:
+    """Of a network whose bridge may be a new one."""
+    from minirun.kernel.links import bridge_port_add
+
+    ensure_leg(instance, netlink, network)
+    bridge_port_add(netlink, leg_name(network), network.bridge)
+
+
+def ensure_route(netlink: "Netlink", interface: str) -> bool:
+    """In a container: the way to the resolver, by an interface that is up. False when it was there."""
     from minirun.kernel.links import link_route_add
 
-    with suppress(FileExistsError):
+    try:
         link_route_add(netlink, interface, RESOLVER)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _plug(instance: Instance, netlink: "Netlink", network: Network) -> None:

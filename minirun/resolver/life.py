@@ -8,21 +8,17 @@ lock is one to a resolver that stays.
 Its sockets are opened before it is started: a question that comes first waits in them.
 """
 
-import fcntl
-import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import suppress
 
 from minirun.instance import RESOLVER_SOCKET, Instance
 from minirun.kernel.netns import entered, netns_add, netns_del, netns_exists
 from minirun.kernel.processes import spawn_away
 from minirun.kernel.sockets import control_connect, control_listen, loopback_address_add, loopback_up
 from minirun.kernel.sysctl import sysctl_ensure
-from minirun.model import DEFAULT_NETWORK
+from minirun.locking import locked
 
 ADDRESS = "169.254.53.53"
 PORT = 53
@@ -47,7 +43,7 @@ _SYSCTLS = {
 def reach(instance: Instance) -> socket.socket:
     """A connection to the resolver, for as long as it is needed."""
     root = str(instance.root)
-    with _alone(instance.root):
+    with locked(instance.root):
         channel = _connect(root)
         if channel is not None and not netns_exists(instance.resolver_netns):
             _end(channel)  # somebody has removed its pin: no network can be given a leg to it any more
@@ -61,13 +57,13 @@ def reach(instance: Instance) -> socket.socket:
 
 def mend(instance: Instance) -> None:
     """Take away what a resolver that was killed has left, unless somebody will start it again."""
-    if not (instance.root / RESOLVER_SOCKET).exists() or _is_needed(instance):
+    if not (instance.root / RESOLVER_SOCKET).exists() or instance.store.has_named_endpoints():
         return
-    with _alone(instance.root):
+    with locked(instance.root):
         channel = _connect(str(instance.root))
         if channel is not None:
             channel.close()
-        elif not _is_needed(instance):
+        elif not instance.store.has_named_endpoints():
             take_away(instance)
 
 
@@ -79,16 +75,6 @@ def take_away(instance: Instance) -> None:
     with suppress(FileNotFoundError):
         if not log.stat().st_size:
             log.unlink()
-
-
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
 
 
 def _connect(root: str) -> socket.socket | None:
@@ -103,11 +89,6 @@ def _end(channel: socket.socket) -> None:
         channel.settimeout(_LAST_ONE)
         channel.sendall(ENDS)
         channel.recv(1)
-
-
-def _is_needed(instance: Instance) -> bool:
-    custom = {network.id for network in instance.store.networks() if network.name != DEFAULT_NETWORK}
-    return any(end.network in custom for end in instance.store.endpoints())
 
 
 def _start(instance: Instance) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from minirun.errors import MinirunError
+from minirun.store.activity import Activity
 from minirun.store.containers import Containers
 from minirun.store.events import Event, Events
 from minirun.store.naming import Naming
@@ -27,7 +28,7 @@ UNTOUCHED = "nothing was touched: put a copy of it in its place, or use another 
 _left_open: list[sqlite3.Connection] = []
 
 
-class Store(Containers, Events, Naming, Networks, Places):
+class Store(Activity, Containers, Events, Naming, Networks, Places):
     """An open database. Use `write` around anything that must happen whole."""
 
     def __init__(self, root: Path) -> None:

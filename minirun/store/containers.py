@@ -127,7 +127,9 @@ class Containers:
     def members(self, sandbox: str) -> list[Container]:
         """The containers whose processes are, or are about to be, in a sandbox."""
         rows = self.db.execute(
-            "select * from containers where sandbox = ? and status in ('starting', 'running', 'restarting')", (sandbox,)
+            "select * from containers where sandbox = ? and sandbox != ''"
+            " and status in ('starting', 'running', 'restarting')",
+            (sandbox,),
         )
         return [_container(row) for row in rows]
 

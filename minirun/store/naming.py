@@ -33,7 +33,9 @@ class Naming:
 
     def pin_of(self, sandbox: str) -> str:
         """A name under which its namespace is pinned: that of a running container in it; "" when there is none."""
-        row = self.db.execute(f"select name from containers where sandbox = ? and {_ACTIVE}", (sandbox,)).fetchone()
+        row = self.db.execute(
+            f"select name from containers where sandbox = ? and sandbox != '' and {_ACTIVE}", (sandbox,)
+        ).fetchone()
         return row[0] if row else ""
 
     def named_members(self, network: str) -> list[Member]:

@@ -117,6 +117,17 @@ create trigger ports_overlap before insert on ports
 when exists (select 1 from ports as held where {OVERLAPS.format("new")})
 begin select raise(abort, 'UNIQUE constraint failed: ports overlap'); end;
 """
+# What every command asks: which containers are not wholly ended, and who shares a sandbox. Without these the thousandth
+# container would cost a walk through the specs of all others.
+UNFINISHED = (
+    "(status in ('starting', 'running', 'restarting', 'removing') or sandbox != '' or monitor_pid is not null"
+    " or (status = 'exited' and json_extract(spec, '$.auto_remove')))"
+)
+_SCHEMA_6 = f"""
+create index containers_unfinished on containers (id) where {UNFINISHED};
+create index containers_sandbox on containers (sandbox, status) where sandbox != '';
+create index endpoints_address on endpoints (address);
+"""
 
 
 def _attachments(db: sqlite3.Connection) -> None:
@@ -141,6 +152,7 @@ _SCHEMAS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] = (
     (_SCHEMA_3,),
     (_SCHEMA_4, _attachments, _SCHEMA_4_PLACES),
     (_SCHEMA_5,),
+    (_SCHEMA_6,),
 )
 VERSION = len(_SCHEMAS)
 

@@ -1,5 +1,6 @@
 """The driver `bridge`: a Linux bridge for each network, one veth for each endpoint."""
 
+import errno
 import os
 import time
 from contextlib import suppress
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
-from minirun.kernel.netns import pin_path
-from minirun.kernel.sockets import egress_mtu, link_state
+from minirun.kernel.glance import Interfaces, bridge_port
+from minirun.kernel.netns import entered, pin_path
+from minirun.kernel.sockets import egress_mtu, interface_index, link_state
 from minirun.kernel.sysctl import sysctl_ensure, sysctl_read
-from minirun.model import Container, Endpoint, Network
+from minirun.model import Container, Endpoint, Network, Pool4, Pool6
 from minirun.network import policy
 from minirun.network.drivers.options import ADDRESS, LINK, LINKS, MTU, MTU_SIZE, SWITCH, check_options, one_of
 
@@ -75,8 +77,8 @@ class Bridge:
                 f"see `ip -d link show {network.bridge}`; rename or remove it",
                 FAILED,
             )
-        if up:
-            return  # coming up is the last step below: up means whole
+        if up and _has_gateways(network):
+            return
         _configure_bridge(netlink, network)
         link_up(netlink, network.bridge)
 
@@ -89,7 +91,8 @@ class Bridge:
     def plug(
         self, instance: Instance, netlink: "Netlink", network: Network, endpoint: Endpoint, container: Container
     ) -> Endpoint:
-        from minirun.kernel.links import hairpin_on, isolated_on, veth_add
+        """A veth that is there already, and has only lost its bridge, is led back to it: connections go on."""
+        from minirun.kernel.links import bridge_port_add, hairpin_on, isolated_on, veth_add
 
         alias = f"minirun {container.name} {container.id[:12]} {endpoint.interface}"
         fd = os.open(pin_path(container.name), os.O_RDONLY | os.O_CLOEXEC)
@@ -101,9 +104,16 @@ class Bridge:
                     veth_add(netlink, endpoint.veth, network.bridge, *words)
                     break
                 except FileExistsError:
+                    if _is_inside(endpoint, container):
+                        bridge_port_add(netlink, endpoint.veth, network.bridge)
+                        break
                     if time.monotonic() > deadline:
                         raise
                     time.sleep(0.005)
+        except OSError as error:
+            if error.errno == errno.EXFULL:
+                raise _full(network) from error
+            raise
         finally:
             os.close(fd)
         sysctl_ensure(f"net/ipv6/conf/{endpoint.veth}/disable_ipv6", "1")
@@ -114,8 +124,8 @@ class Bridge:
         return endpoint
 
     def is_plugged(self, network: Network, endpoint: Endpoint, container: Container) -> bool:
-        present, up = link_state(endpoint.veth)
-        return bool(present) and up
+        bridge, up = bridge_port(endpoint.veth)
+        return up and bridge == interface_index(network.bridge)
 
     def unplug(
         self, instance: Instance, netlink: "Netlink", network: Network, endpoint: Endpoint, container: Container
@@ -125,13 +135,24 @@ class Bridge:
         link_del(netlink, endpoint.veth)
 
 
+def _is_inside(endpoint: Endpoint, container: Container) -> bool:
+    """Whether the other end is in the namespace that is pinned now, and not in a dead one that is being taken apart."""
+    with entered(container.name):
+        return bool(link_state(endpoint.interface)[0])
+
+
+def _full(network: Network) -> MinirunError:
+    return MinirunError(
+        f"network {network.name} is full: its bridge {network.bridge} has 1023 ports, which is all that Linux allows",
+        "make another one with: minirun network create",
+        FAILED,
+    )
+
+
 def _configure_bridge(netlink: "Netlink", network: Network) -> None:
     from minirun.kernel.links import address_add
 
-    modes = policy.Policy.of(network).modes
-    gateways = [
-        pool for pool in (network.pool, network.pool6) if pool and modes[pool.subnet.version] != policy.ISOLATED
-    ]
+    gateways = _gateways(network)
     is_six = any(pool.subnet.version == 6 for pool in gateways)
     for family, key, value in (
         ("ipv4", "route_localnet", "1"),  # replies to the host's own 127.0.0.1; guarded in network/firewall.py
@@ -143,6 +164,18 @@ def _configure_bridge(netlink: "Netlink", network: Network) -> None:
     for pool in gateways:
         with suppress(FileExistsError):
             address_add(netlink, network.bridge, ip_interface(f"{pool.gateway}/{pool.subnet.prefixlen}"))
+
+
+def _gateways(network: Network) -> list[Pool4 | Pool6]:
+    """The pools of which the bridge has an address."""
+    modes = policy.Policy.of(network).modes
+    return [pool for pool in (network.pool, network.pool6) if pool and modes[pool.subnet.version] != policy.ISOLATED]
+
+
+def _has_gateways(network: Network) -> bool:
+    addresses = [pool.gateway.packed for pool in _gateways(network)]
+    with Interfaces() as interfaces:
+        return all(interfaces.has_address(network.bridge, address) for address in addresses)
 
 
 def _bridge_mac(network: Network) -> str:
