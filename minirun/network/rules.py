@@ -39,6 +39,8 @@ _BASE = """
     ip saddr 127.0.0.0/8 counter drop comment "nobody else speaks as the host's loopback"
     ip daddr @closed iifname != @members counter drop comment "containers are reached by published ports"
     ip6 daddr @closed6 iifname != @members counter drop comment "containers are reached by published ports"
+    ip saddr @closed iifname != @members counter drop comment "nobody else speaks as a container"
+    ip6 saddr @closed6 iifname != @members counter drop comment "nobody else speaks as a container"
     iifname vmap @internals
   }
   chain prerouting {

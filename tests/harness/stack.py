@@ -4,6 +4,7 @@ import itertools
 import socket
 import struct
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -75,9 +76,37 @@ class Server:
             except OSError:
                 return ""
 
+    def heard(self) -> int:
+        """How many have come through since the last time: connections and datagrams."""
+        found = 0
+        for one in self.sockets.values():
+            one.setblocking(False)
+            with suppress(BlockingIOError):
+                while True:
+                    if one.type == socket.SOCK_STREAM:
+                        one.accept()[0].close()
+                    else:
+                        one.recv(99)
+                    found += 1
+        return found
+
     def close(self) -> None:
         for one in self.sockets.values():
             one.close()
+
+
+class Knock:
+    """Somebody speaks to an address and port, and does not wait for an answer."""
+
+    def __init__(self, client: Stack, protocol: str, address: str, port: int) -> None:
+        self._socket = client.socket(_family(address), _KINDS[protocol])
+        self._socket.setblocking(False)
+        with suppress(OSError):  # EINPROGRESS, or that there is no way
+            self._socket.connect((address, port))
+            self._socket.send(b"knock")
+
+    def close(self) -> None:
+        self._socket.close()
 
 
 def _answer(server: socket.socket, asking: socket.socket, token: bytes, patience: float) -> str:
@@ -106,6 +135,10 @@ class Wire:
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self._socket.bind((link, 3))
+
+    @property
+    def address(self) -> str:
+        return str(self._socket.getsockname()[4].hex(":"))
 
     def send(self, frame: bytes) -> None:
         self._socket.send(frame)
