@@ -27,6 +27,7 @@ SIX = replace(CUSTOM, pool6=Pool(IPv6Network("fd01::/64"), IPv6Address("fd01::1"
 WEB = Publication("c" * 64, "c" * 64, PortMapping(80, 8080), IPv4Address("172.17.0.2"))
 LOCAL = Publication("d" * 64, "d" * 64, PortMapping(53, 5353, "udp", IPv4Address("127.0.0.1")), IPv4Address("10.1.0.2"))
 MEMBER = Endpoint("d" * 64, 0, CUSTOM.id, IPv4Address("10.1.0.2"), IPv6Address("fd01::2"))
+SECOND = Endpoint("d" * 64, 1, DEFAULT.id, IPv4Address("172.17.0.2"))
 
 
 def published(text: str, target: str) -> Publication:
@@ -67,12 +68,18 @@ CASES: dict[str, tuple[list[Network], list[Publication], list[Endpoint]]] = {
     "icc-off": ([with_options(SIX, enable_icc="false")], [FOUR], [MEMBER]),
     "masquerade-off": ([with_options(SIX, enable_ip_masquerade="false")], BOTH, [MEMBER]),
     "routed": ([with_options(SIX, gateway_mode_ipv4="routed", gateway_mode_ipv6="routed")], BOTH, [MEMBER]),
+    "routed-overlapping": (
+        [with_options(SIX, gateway_mode_ipv4="routed")],
+        [FOUR, published("0.0.0.0 9000 9 78 tcp", "10.1.0.2"), published("127.0.0.1 80 1 80 tcp", "10.1.0.2")],
+        [MEMBER],
+    ),
     "nat-unprotected": (
         [with_options(SIX, gateway_mode_ipv4="nat-unprotected", gateway_mode_ipv6="nat-unprotected")],
         BOTH,
         [MEMBER],
     ),
     "trusted": ([with_options(SIX, trusted_host_interfaces="wg0:tun0")], [*BOTH, *RANGES[:1]], [MEMBER]),
+    "two-legs": ([DEFAULT, SIX], [FOUR], [MEMBER, SECOND]),
     "antispoof-off": ([replace(CUSTOM, options=(("minirun.antispoof", "false"),))], [], [MEMBER]),
 }
 
@@ -112,7 +119,10 @@ def test_single_elements_say_the_same_as_the_whole_text(kernel: Host, case: str)
     kernel.run(["nft", "-f", "-"], input=render("minirun", networks, ports, endpoints))
     nets = {net.id: net for net in networks}
     policy = Policy.of(networks[-1]) if networks else Policy()
-    elements = [one for end in endpoints for one in spoofing.elements_of(end, nets[end.network])]
+    legs = [(end, nets[end.network]) for end in endpoints]
+    elements = [one for end, net in legs for one in spoofing.elements_of(end, net)]
+    elements += rules.elements_of_kin(legs)
+    elements += rules.elements_of_open(port for port in ports if policy.opens(port.target))
     elements += [one for port in ports for one in rules.elements_of_port(port, policy)]
     whole = kernel.sh("nft list ruleset")
     kernel.run(["nft", "-f", "-"], input="".join(one.deleted("minirun") + "\n" for one in elements))
