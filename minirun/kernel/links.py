@@ -6,6 +6,7 @@ the object is there; deleting what is gone already is fine.
 
 import errno
 import socket
+import struct
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
 
 from minirun.kernel.netlink import (
@@ -24,18 +25,23 @@ from minirun.kernel.seam import shell
 
 IFF_UP = 0x1
 _IFA_F_NODAD = 0x2
+_NO_LL_LEARN = 0x1  # linux/if_bridge.h
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _NEW = NLM_F_CREATE | NLM_F_EXCL
 
 
-@shell("ip link add {name} address {mac} mtu {mtu} type bridge && ip link set {name} alias {alias}")
+@shell(
+    "ip link add {name} address {mac} mtu {mtu} type bridge no_linklocal_learn 1 && ip link set {name} alias {alias}"
+)
 def bridge_add(netlink: Netlink, name: str, mac: str, alias: str, mtu: int) -> None:
+    """It learns only from frames that it passes on: the others pass none of its hooks, so no rule can drop them."""
+    learning = ["IFLA_BR_MULTI_BOOLOPT", struct.pack("=II", _NO_LL_LEARN, _NO_LL_LEARN)]
     message = ifinfmsg()
     message["attrs"] = [
         ["IFLA_IFNAME", name],
         ["IFLA_ADDRESS", mac],
         ["IFLA_MTU", mtu],
-        ["IFLA_LINKINFO", {"attrs": [["IFLA_INFO_KIND", "bridge"]]}],
+        ["IFLA_LINKINFO", {"attrs": [["IFLA_INFO_KIND", "bridge"], ["IFLA_INFO_DATA", {"attrs": [learning]}]]}],
     ]
     netlink.request(message, RTM_NEWLINK, _NEW)
     _set_alias(netlink, name, alias)

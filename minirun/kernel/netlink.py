@@ -28,6 +28,9 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 __all__ = ["Netlink", "ifaddrmsg", "ifinfmsg", "rtmsg"]
 
+# What pyroute2 does not know of bridges: the next two in linux/if_link.h. The second is struct br_boolopt_multi.
+ifinfmsg.ifinfo.bridge_data.nla_map += (("IFLA_BR_VLAN_STATS_PER_PORT", "uint8"), ("IFLA_BR_MULTI_BOOLOPT", "cdata"))
+
 NLM_F_REQUEST, NLM_F_ACK = 0x1, 0x4
 NLM_F_ROOT_MATCH = 0x300
 NLM_F_CREATE, NLM_F_EXCL = 0x400, 0x200

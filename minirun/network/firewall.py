@@ -9,7 +9,8 @@ How a packet meets the table of family inet (network/rules.py):
     output       (nat, -100)           the same for what the host itself sends
     forward      (filter)              into a network: only replies, published ports, and its own members; out of an
                                        internal one: nothing
-    postrouting  (nat, srcnat)         out of a network: as the host (MASQUERADE)
+    postrouting  (nat, srcnat)         out of a network: as the host (MASQUERADE); so, too, where a reply would
+                                       otherwise find a shorter way back and never be translated
 
 A published port is one element of a map, looked up once however many there are, and so is a range. Its key is host
 address, protocol and port, so a stale twin cannot exist. Nothing is ever read back to decide.
@@ -33,6 +34,7 @@ from minirun.network.policy import Policy
 from minirun.store import Store
 
 Leg = tuple[Endpoint, Network]
+Ruled = tuple[Publication, Policy]
 
 
 def render(
@@ -42,8 +44,12 @@ def render(
     nets = {net.id: net for net in networks if net.bridge}
     legs = [(end, nets[end.network]) for end in endpoints if end.network in nets]
     inet = [element for net in nets.values() for element in rules.elements_of_network(net)]
-    inet += _of_ports(publications, legs)
-    lines = rules.render(table, list(nets.values()), inet) + spoofing.render(table, _of_legs(legs))
+    ports = _with_policies(publications, legs)
+    inet += _of_ports(ports)
+    inet += rules.elements_of_open(port for port, policy in ports if policy.opens(port.target))
+    inet += rules.elements_of_kin(legs)
+    bridge = [element for end, net in legs for element in spoofing.elements_of(end, net)]
+    lines = rules.render(table, list(nets.values()), inet) + spoofing.render(table, bridge)
     return "\n".join([*lines, ""])
 
 
@@ -63,43 +69,54 @@ def ensure(store: Store, table: str, networks: Iterable[Network], container: str
     with store.write():
         legs = _legs(store, store.endpoints(sandbox=container)) if container else []
         bridges = {net.id: net for net in (*networks, *(net for _, net in legs)) if net.bridge}
+        ports = _with_policies(store.ports(container=container) if container else (), legs)
         elements = [rules.bridge_element(net) for net in bridges.values()]
-        elements += _of_legs(legs)
-        elements += _of_ports(store.ports(container=container) if container else (), legs)
-        _change(store, table, [element.added(table) for element in elements])
+        elements += [*_of_legs(legs), *_of_ports(ports)]
+        _change(store, table, ports, [element.added(table) for element in elements])
 
 
 def withdraw(store: Store, table: str, publications: Iterable[Publication], endpoints: Iterable[Endpoint] = ()) -> None:
     """Take ports and endpoints out of force. The caller holds the write lock and has deleted their records; endpoints
     that stay are still on record, and say what those of their ports are that go."""
-    ports = list(publications)
-    leaving = _legs(store, endpoints)
-    staying = _legs(store, (end for one in {port.sandbox for port in ports} for end in store.endpoints(sandbox=one)))
-    elements = [*_of_legs(leaving), *_of_ports(ports, [*leaving, *staying])]
-    _change(store, table, [element.deleted(table) for element in elements])
+    ports, leaving = list(publications), _legs(store, endpoints)
+    sandboxes = {port.sandbox for port in ports} | {end.sandbox for end, _ in leaving}
+    staying = _legs(store, (end for one in sandboxes for end in store.endpoints(sandbox=one)))
+    kept = set(_of_legs(staying))
+    known = _with_policies(ports, [*leaving, *staying])
+    elements = [one for one in _of_legs([*leaving, *staying]) if one not in kept]
+    elements += _of_ports(known)
+    _change(store, table, known, [element.deleted(table) for element in elements])
 
 
-def _change(store: Store, table: str, lines: list[str]) -> None:
-    if not lines:
-        return
-    try:
-        nft_apply("\n".join(lines))
-    except NftError:
-        refresh(store, table)
+def _change(store: Store, table: str, ports: Iterable[Ruled], lines: list[str]) -> None:
+    """By single elements, where they stand for one record each."""
+    if any(policy.opens(port.target) for port, policy in ports):
+        return refresh(store, table)
+    if lines:
+        try:
+            nft_apply("\n".join(lines))
+        except NftError:
+            refresh(store, table)
+    return None
 
 
 def _legs(store: Store, endpoints: Iterable[Endpoint]) -> list[Leg]:
     return [(end, net) for end in endpoints if (net := store.network(end.network)) and net.bridge]
 
 
-def _of_legs(legs: Iterable[Leg]) -> Iterator[Element]:
+def _of_legs(legs: list[Leg]) -> Iterator[Element]:
     for end, net in legs:
         yield from spoofing.elements_of(end, net)
+    yield from rules.elements_of_kin(legs)
 
 
-def _of_ports(publications: Iterable[Publication], legs: Iterable[Leg]) -> Iterator[Element]:
+def _of_ports(ports: Iterable[Ruled]) -> Iterator[Element]:
+    for port, policy in ports:
+        yield from rules.elements_of_port(port, policy)
+
+
+def _with_policies(publications: Iterable[Publication], legs: Iterable[Leg]) -> list[Ruled]:
     """A port goes by the options of the network that its target is in."""
     nets = {(end.sandbox, address): net for end, net in legs for address in (end.address, end.address6)}
-    for port in publications:
-        net = nets.get((port.sandbox, port.target))
-        yield from rules.elements_of_port(port, Policy.of(net) if net else Policy())
+    found = ((port, nets.get((port.sandbox, port.target))) for port in publications)
+    return [(port, Policy.of(net) if net else Policy()) for port, net in found]

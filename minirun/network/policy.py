@@ -44,6 +44,10 @@ class Policy:
     def is_routed(self, address: AnyAddress) -> bool:
         return self.modes.get(address.version) == ROUTED
 
+    def opens(self, address: AnyAddress) -> bool:
+        """Whether what is published is reached by the container's own address, too."""
+        return bool(self.trusted) or self.is_routed(address)
+
     def masquerades(self, version: int) -> bool:
         return self.masquerade and self.modes.get(version) in (NAT, UNPROTECTED)
 

@@ -1,9 +1,9 @@
 """The nft table of family inet, as text: its maps and chains, and what one network and one published port put there."""
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address
+from itertools import permutations
 
-from minirun.model import Network, Publication
+from minirun.model import AnyAddress, Endpoint, Network, Publication
 from minirun.network.elements import Element, definitions
 from minirun.network.policy import ISOLATED, ROUTED, UNPROTECTED, Policy
 
@@ -28,6 +28,9 @@ _KINDS = {
             ("_ranges_at", f"{address} . ", "; flags interval"),
         )
     },
+    # A container's address, and a bridge that it has another leg on: by that it would answer who comes from there.
+    "kin": "type ipv4_addr . ifname",
+    "kin6": "type ipv6_addr . ifname",
     "open": "type ipv4_addr . inet_proto . inet_service; flags interval",
     "open6": "type ipv6_addr . inet_proto . inet_service; flags interval",
 }
@@ -39,6 +42,8 @@ _BASE = """
     ip saddr 127.0.0.0/8 counter drop comment "nobody else speaks as the host's loopback"
     ip daddr @closed iifname != @members counter drop comment "containers are reached by published ports"
     ip6 daddr @closed6 iifname != @members counter drop comment "containers are reached by published ports"
+    ip saddr @closed iifname != @members counter drop comment "nobody else speaks as a container"
+    ip6 saddr @closed6 iifname != @members counter drop comment "nobody else speaks as a container"
     iifname vmap @internals
   }
   chain prerouting {
@@ -79,6 +84,8 @@ _BASE = """
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr 127.0.0.0/8 oifname @members masquerade comment "the host's loopback to a published port"
     ip6 saddr ::1 oifname @members masquerade comment "the host's loopback to a published port"
+    ct status dnat ip daddr . iifname @kin masquerade comment "in both networks: the reply must pass here"
+    ct status dnat ip6 daddr . iifname @kin6 masquerade comment "in both networks: the reply must pass here"
     ip saddr vmap @sources
     ip6 saddr vmap @sources6
   }"""
@@ -121,11 +128,7 @@ def bridge_element(net: Network) -> Element:
 
 def elements_of_port(port: Publication, policy: Policy) -> Iterator[Element]:
     """A range whose ports are the same inside and outside is one element, however many they are."""
-    mapping, target = port.mapping, port.target
-    six = "" if isinstance(target, IPv4Address) else "6"
-    if policy.trusted or policy.is_routed(target):
-        key = f"{target} . {mapping.protocol} . {_span(mapping.container_port, mapping.count)}"
-        yield Element("inet", f"open{six}", key)
+    mapping, target, six = port.mapping, port.target, _six(port.target)
     if policy.is_routed(target):
         return  # by its own address only
     address = mapping.host_address
@@ -139,6 +142,30 @@ def elements_of_port(port: Publication, policy: Policy) -> Iterator[Element]:
     for step in range(mapping.count):
         inside = f"{target} . {mapping.container_port + step}"
         yield Element("inet", f"published{six}{at}", f"{key}{mapping.host_port + step}", inside, comment)
+
+
+def elements_of_open(ports: Iterable[Publication]) -> Iterator[Element]:
+    """Those that are reached by the container's own address. Several may lead to one port inside, and their ranges may
+    overlap, which a set does not take: so these are made of all that there are."""
+    inside: dict[tuple[AnyAddress, str], list[range]] = {}
+    for port in ports:
+        first = port.mapping.container_port
+        inside.setdefault((port.target, port.mapping.protocol), []).append(range(first, first + port.mapping.count))
+    for (target, protocol), spans in inside.items():
+        for span in _merged(spans):
+            yield Element("inet", f"open{_six(target)}", f"{target} . {protocol} . {_span(span.start, len(span))}")
+
+
+def elements_of_kin(legs: Iterable[tuple[Endpoint, Network]]) -> Iterator[Element]:
+    """Of sandboxes all of whose legs are given."""
+    sandboxes: dict[str, list[tuple[Endpoint, Network]]] = {}
+    for end, net in legs:
+        sandboxes.setdefault(end.sandbox, []).append((end, net))
+    for found in sandboxes.values():
+        for (end, _), (other, beyond) in permutations(found, 2):
+            for address, there in ((end.address, other.address), (end.address6, other.address6)):
+                if address and there:
+                    yield Element("inet", f"kin{_six(address)}", f'{address} . "{beyond.bridge}"')
 
 
 def _chains(net: Network) -> Iterator[str]:
@@ -192,6 +219,21 @@ def _within(net: Network, policy: Policy) -> Iterator[str]:
         gateway = f"{ip} daddr != {pool.gateway} " if pool and policy.modes[version] != ISOLATED else ""
         more = "ip6 daddr != fe80::/10 " if gateway and version == 6 else ""
         yield f"meta nfproto ipv{version} fib daddr type local {gateway}{more}counter drop"
+
+
+def _merged(spans: list[range]) -> list[range]:
+    found: list[range] = []
+    for span in sorted(spans, key=lambda one: one.start):
+        if found and span.start <= found[-1].stop:
+            found[-1] = range(found[-1].start, max(found[-1].stop, span.stop))
+        else:
+            found.append(span)
+    return found
+
+
+def _six(address: AnyAddress) -> str:
+    """How the names of maps and sets end."""
+    return "" if address.version == 4 else "6"
 
 
 def _span(first: int, count: int) -> str:

@@ -5,6 +5,9 @@ advertisements. It is no router (RFC 4861) and no DHCP server. Frames are droppe
 and before br_netfilter, where that is on, translates anything. What is neither ARP nor IP has no business here: a tag
 of VLAN 0 is taken off by whoever receives it, and would smuggle the packet inside past the rules.
 
+Frames to the groups that never leave a link (IEEE 802.1D, 01:80:c2:00:00:0x) pass no hook of the bridge. It learns from
+them all the same, and hands them to the host on the port itself: drivers/bridge.py and kernel/links.py see to that.
+
 Only ports of endpoints are looked at. The resolver's port, and what an administrator adds to a bridge, are not.
 """
 
@@ -34,6 +37,7 @@ _CHAINS = """
     iifname . ether saddr . ip saddr @sources accept
     icmpv6 type { nd-router-advert, nd-redirect } counter drop comment "a router"
     icmpv6 type nd-neighbor-advert iifname . ether saddr . @th,64,128 != @targets6 counter drop comment "a neighbour"
+    ip6 saddr :: icmpv6 type nd-neighbor-solicit iifname . ether saddr . @th,64,128 != @targets6 counter drop
     ip6 saddr :: icmpv6 type != { nd-router-solicit, nd-neighbor-solicit, mld2-listener-report } counter drop
     iifname . ether saddr . ip6 saddr @sources6 accept
     counter drop comment "somebody else's address"

@@ -116,7 +116,10 @@ class Bridge:
             raise
         finally:
             os.close(fd)
+        # What does not leave a link (to 01:80:c2:00:00:0e) comes to the host on this port itself, past every rule that
+        # speaks of the bridge. No address has its way back by the port, so this takes nothing.
         sysctl_ensure(f"net/ipv6/conf/{endpoint.veth}/disable_ipv6", "1")
+        sysctl_ensure(f"net/ipv4/conf/{endpoint.veth}/rp_filter", "1")
         if container.spec.ports and any(sysctl_read(f"net.bridge.bridge-nf-call-{one}") == "1" for one in _TABLES):
             hairpin_on(netlink, endpoint.veth)
         if not policy.Policy.of(network).icc:
