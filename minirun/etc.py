@@ -53,9 +53,29 @@ def write_files(instance: Instance, container: Container, directory: Path) -> No
         write_private(directory / "hosts", _read(Path("/etc/hosts")) + _extra_lines(instance, container))
         write_private(directory / "resolv.conf", _resolv_conf(container.spec, _read(_HOST)))
     else:
-        own = _own_lines(instance, container, hostname)
+        own = _own_lines(instance, container)
         write_private(directory / "hosts", _LOCAL + _extra_lines(instance, container) + own)
         write_private(directory / "resolv.conf", _own_resolv_conf(instance, container))
+
+
+def renew_files(instance: Instance, container: Container, directory: Path) -> None:
+    """After a change of its networks, in place, for the files are bound into the tree: the lines of its own addresses;
+    and other resolvers, when it has come to names, or lost them. Of a member of the container's sandbox `directory` is
+    the member's."""
+    hosts, servers = directory / "hosts", directory / "resolv.conf"
+    own = _own_lines(instance, container)
+    names = {tuple(line.split()[1:]) for line in own.splitlines()} | {(HOST_NAME,), _names_of(instance, container)}
+    kept = [line for line in _read(hosts).splitlines() if tuple(line.split()[1:]) not in names]
+    _write_in_place(hosts, "".join(f"{line}\n" for line in kept) + own)
+    wanted = _own_resolv_conf(instance, container)
+    if (str(RESOLVER.network_address) in wanted) != (str(RESOLVER.network_address) in _read(servers)):
+        _write_in_place(servers, wanted)
+
+
+def _write_in_place(path: Path, text: str) -> None:
+    if _read(path) != text:
+        with open(path, "w", errors="surrogateescape") as file:
+            file.write(text)
 
 
 def resolvers(host: str) -> str:
@@ -106,15 +126,19 @@ def _is_loopback_resolver(line: str) -> bool:
     return len(words) > 1 and words[0] == "nameserver" and (words[1].startswith("127.") or words[1] == "::1")
 
 
-def _own_lines(instance: Instance, container: Container, hostname: str) -> str:
+def _own_lines(instance: Instance, container: Container) -> str:
     endpoints = instance.store.endpoints(sandbox=container.id)
-    domain = container.spec.domainname
-    names = f"{hostname}.{domain} {hostname}" if domain else hostname
+    names = " ".join(_names_of(instance, container))
     own = (address for end in endpoints for address in (end.address, end.address6) if address)
     lines = "".join(f"{address}\t{names}\n" for address in own)
     if endpoints and set(container.spec.network.names) == {DEFAULT_NETWORK}:  # elsewhere the resolver knows it
         lines += f"{_gateway(instance, container)}\t{HOST_NAME}\n"
     return lines
+
+
+def _names_of(instance: Instance, container: Container) -> tuple[str, ...]:
+    hostname, domain = hostname_of(instance, container), container.spec.domainname
+    return (f"{hostname}.{domain}", hostname) if domain else (hostname,)
 
 
 def _extra_lines(instance: Instance, container: Container) -> str:

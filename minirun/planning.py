@@ -8,7 +8,7 @@ from minirun.instance import Instance
 from minirun.kernel import cgroups
 from minirun.kernel.capabilities import granted
 from minirun.lookup import find_container
-from minirun.model import Container, NetworkRequest, Spec, Status
+from minirun.model import Attachment, Container, NetworkRequest, Spec, Status
 from minirun.network.environment import environment
 from minirun.plan import Plan, PlannedMount
 
@@ -33,11 +33,12 @@ def resolve(instance: Instance, spec: Spec) -> Spec:
 
 
 def _with_linked_ids(instance: Instance, request: NetworkRequest) -> NetworkRequest:
-    def resolved(links: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-        return tuple((find_container(instance.store, name, FAILED).id, alias) for name, alias in links)
+    return replace(request, attachments=tuple(with_linked_ids(instance, one) for one in request.attachments))
 
-    attachments = tuple(replace(one, links=resolved(one.links)) for one in request.attachments)
-    return replace(request, attachments=attachments)
+
+def with_linked_ids(instance: Instance, attachment: Attachment) -> Attachment:
+    links = tuple((find_container(instance.store, name, FAILED).id, alias) for name, alias in attachment.links)
+    return replace(attachment, links=links)
 
 
 def plan_of(

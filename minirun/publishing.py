@@ -1,25 +1,21 @@
 """Publishing after the fact: ports of a container that runs, at once, and of one that is stopped, for its next start.
 
-Of a running one the monitor holds the sockets. It is told first, then the record is written, then the rules; whatever
-step this command is killed at, the monitor sees it go, and makes sockets and rules what is on record (see
-monitor/holding.py).
+Of a running one the monitor holds the sockets. It is told first, then the record is written, then the rules (see
+changing.py).
 """
 
 import json
-import socket
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 
+from minirun.changing import changing, unchanged
 from minirun.errors import ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
-from minirun.kernel.sockets import control_connect
-from minirun.lifecycle import is_same
 from minirun.model import ACTIVE, Container, Endpoint, Mode, PortMapping
 from minirun.network import choice, ports
 from minirun.network.attached import everywhere, publication, publishing_leg
 from minirun.stopping import past_its_start
-from minirun.wire import ATTACH_SOCKET, CHUNK, Kind, frame, send_sockets
+from minirun.wire import send_sockets
 
 
 def add(instance: Instance, container: Container, mapping: PortMapping) -> list[PortMapping]:
@@ -29,7 +25,7 @@ def add(instance: Instance, container: Container, mapping: PortMapping) -> list[
     if container.status in ACTIVE:
         return _add_in_force(instance, container, mapping)
     with instance.store.write():
-        container = _unchanged(instance, container)
+        container = unchanged(instance, container)
         for other in container.spec.ports:
             if _overlaps(mapping, other):
                 raise ConflictError(f"port {other.place}/{other.protocol} is published by {container.name} already")
@@ -42,14 +38,14 @@ def remove(instance: Instance, container: Container, place: PortMapping) -> None
     container = past_its_start(instance, container)
     if container.status not in ACTIVE:
         with instance.store.write():
-            container = _unchanged(instance, container)
+            container = unchanged(instance, container)
             wishes = choice.Wishes(instance.store.held(container.id), container.spec.ports)
             known = [(one, _as_started(one, wishes)) for one in container.spec.ports]
             gone = _chosen(container, [started for _, started in known], place)
             _set_ports(instance, container, [one for one, started in known if started not in gone])
         return
-    with _changing(instance, container), instance.store.write():
-        container = _unchanged(instance, container)
+    with changing(instance, container), instance.store.write():
+        container = unchanged(instance, container)
         published = instance.store.ports(container=container.id)
         mappings = [one.mapping for one in published]
         gone = _chosen(container, mappings, place)
@@ -64,10 +60,10 @@ def _add_in_force(instance: Instance, container: Container, mapping: PortMapping
     store = instance.store
     held = ports.hold(store, [mapping], None, everywhere(instance, container.spec))
     try:
-        with _changing(instance, container) as channel:
+        with changing(instance, container) as channel:
             send_sockets(channel, held.sockets)
             with store.write():
-                container = _unchanged(instance, container)
+                container = unchanged(instance, container)
                 leg = publishing_leg(instance, container, store.endpoints(sandbox=container.id))
                 for one in held.mappings:
                     ports.record(store, publication(container, leg, one))
@@ -92,48 +88,6 @@ def _enforce(instance: Instance, container: Container, leg: Endpoint, held: port
             if now is not None:
                 _set_ports(instance, now, [one for one in now.spec.ports if one != mapping])
         raise
-
-
-@contextmanager
-def _changing(instance: Instance, container: Container) -> Iterator[socket.socket]:
-    """Within: its monitor knows that the ports are changing. At the end it has what is on record, and no more."""
-    try:
-        channel = control_connect(str(instance.container_dir(container.id)), ATTACH_SOCKET)
-    except OSError as error:
-        raise _ending(container) from error
-    with channel:
-        channel.sendall(frame(Kind.PORTS))
-        try:
-            yield channel
-            channel.sendall(frame(Kind.SETTLED))
-        except BrokenPipeError as error:
-            raise _ending(container) from error
-        finally:
-            _await_close(channel)
-
-
-def _await_close(channel: socket.socket) -> None:
-    """The monitor closes its end once it has done its part."""
-    with suppress(OSError):
-        channel.shutdown(socket.SHUT_WR)
-        while channel.recv(CHUNK):
-            pass
-
-
-def _unchanged(instance: Instance, container: Container) -> Container:
-    """As it is on record now, if it is the same run. Within a transaction: it stays so."""
-    now = instance.store.container(container.id)
-    if (
-        now is None
-        or not is_same(now.monitor, container.monitor)
-        or (now.status in ACTIVE) != (container.status in ACTIVE)
-    ):
-        raise _ending(container)
-    return now
-
-
-def _ending(container: Container) -> MinirunError:
-    return MinirunError(f"container {container.name} has just been started or ended by another command", "try again")
 
 
 def _refuse_without_address(instance: Instance, container: Container) -> None:

@@ -52,6 +52,9 @@ REFUSED: dict[str, dict[str, str]] = {
         **dict.fromkeys(("ipam-driver", "ipam-opt"), "addresses are handed out by minirun itself, or by the driver"),
         "ipv4": "a network has IPv4 always; --ipv6 adds IPv6",
     },
+    "network connect": {
+        **dict.fromkeys(("driver-opt", "link-local-ip"), "endpoints have no options of their own"),
+    },
     "network inspect": {"verbose": "there is no swarm"},
 }
 

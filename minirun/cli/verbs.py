@@ -43,6 +43,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "update": ("update:Update", "Update configuration of one or more containers"),
     "unpause": ("unpause:Unpause", "Unpause all processes within one or more containers"),
     "wait": ("wait:Wait", "Block until one or more containers stop, then print their exit codes"),
+    "network connect": ("network_members:Connect", "Connect a container to a network"),
+    "network disconnect": ("network_members:Disconnect", "Disconnect a container from a network"),
     "network create": ("network:Create", "Create a network"),
     "network inspect": ("network:Inspect", "Display detailed information on one or more networks"),
     "network ls": ("network:List", "List networks"),

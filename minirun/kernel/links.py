@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 from minirun.kernel.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
+    NLM_F_REPLACE,
     RTM_DELLINK,
     RTM_NEWADDR,
     RTM_NEWLINK,
@@ -178,11 +179,20 @@ def address_add(netlink: Netlink, name: str, address: IPv4Interface | IPv6Interf
 
 @shell("ip route add default via {gateway} dev {name}")
 def default_route_add(netlink: Netlink, name: str, gateway: IPv4Address | IPv6Address) -> None:
+    netlink.request(_default_route(name, gateway), RTM_NEWROUTE, _NEW)
+
+
+def _default_route(name: str, gateway: IPv4Address | IPv6Address) -> rtmsg:
     message = rtmsg()
     message["family"] = _FAMILIES[gateway.version]
     message["table"], message["proto"], message["scope"], message["type"] = 254, 4, 0, 1
     message["attrs"] = [["RTA_GATEWAY", str(gateway)], ["RTA_OIF", socket.if_nametoindex(name)]]
-    netlink.request(message, RTM_NEWROUTE, _NEW)
+    return message
+
+
+@shell("ip route replace default via {gateway} dev {name}")
+def default_route_replace(netlink: Netlink, name: str, gateway: IPv4Address | IPv6Address) -> None:
+    netlink.request(_default_route(name, gateway), RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE)
 
 
 @shell("ip route add {target} dev {name} scope link")

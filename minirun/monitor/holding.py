@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Iterable
 
-from minirun.errors import describe
+from minirun.errors import MinirunError, describe
 from minirun.instance import Instance
 from minirun.model import Publication
 from minirun.monitor.clients import Client
@@ -35,7 +35,7 @@ class Holder:
         if not client.settled:
             try:
                 _enforce(instance, container)
-            except OSError as error:  # no reason to end the container; the log has it
+            except (OSError, MinirunError) as error:  # no reason to end the container; the log has it
                 print(f"the ports on record could not be brought in force: {describe(error)}", file=sys.stderr)
         self._keep(instance.store.ports(container=container))
 
@@ -54,6 +54,8 @@ class Holder:
 
 
 def _enforce(instance: Instance, container: str) -> None:
-    from minirun.network.ports import enforce  # only when a command was killed
+    from minirun.attaching import bring_in_force  # only when a command was killed
 
-    enforce(instance, container)
+    record = instance.store.container(container)
+    if record is not None:
+        bring_in_force(instance, record)

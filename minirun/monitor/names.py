@@ -20,6 +20,10 @@ class ResolverKeeper:
         self._since = self._next = time.monotonic()
         self._delay = 0.0
 
+    def close(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+
     def interests(self) -> Iterator[Interest]:
         if self._channel is not None:
             yield self._channel.fileno(), READ, self._hear

@@ -54,10 +54,21 @@ class Monitor:
     def _outbox(self) -> Outbox:
         return Spool(self.directory)
 
-    def _keeper(self, fd: int) -> "ResolverKeeper":
+    def _keeper(self, fd: int | None) -> "ResolverKeeper":
         from minirun.monitor.names import ResolverKeeper  # on the default network there are no names
 
-        return ResolverKeeper(lambda: self.instance, socket.socket(fileno=fd))
+        return ResolverKeeper(lambda: self.instance, None if fd is None else socket.socket(fileno=fd))
+
+    def _keep_resolver(self) -> None:
+        """Its networks may have changed."""
+        from minirun.network.names import first_named, legs_of
+
+        has_names = first_named(legs_of(self.instance, self.plan.container)) is not None
+        if has_names and self.resolver is None:
+            self.resolver = self._keeper(None)
+        elif not has_names and self.resolver is not None:
+            self.resolver.close()
+            self.resolver = None
 
     def start(self) -> None:
         if self.plan.cgroup:
@@ -135,6 +146,7 @@ class Monitor:
         self._input_ended(client)
         if client.changes_ports:
             self._recorded(lambda: self.ports.settle(self.instance, self.plan.container, client))
+            self._keep_resolver()
         if client is self.clients.first and not self.program.go:
             self.program.abort("the command that started it was ended")
 

@@ -33,6 +33,7 @@ from minirun.network import firewall, forwarding, leases, names, neighbours, por
 from minirun.network.custom import default_network
 from minirun.network.drivers import driver_named
 from minirun.network.drivers.bridge import HOST_BINDING
+from minirun.network.events import tell
 from minirun.network.none import add_namespace
 
 if TYPE_CHECKING:
@@ -57,10 +58,11 @@ class Attached:
         endpoints: list[Endpoint] = []
         for attachment in container.spec.network.attachments:
             network = network_called(instance, attachment.network)
-            position = _free_position([*there.values(), *endpoints])
+            position = free_position([*there.values(), *endpoints])
             # When others have kept the namespace alive, its endpoints are there still.
             known = there.get(network.id)
             endpoints.append(known or leases.lease(instance, container, position, network, attachment))
+            tell(store, "connect", network, container)
         if container.spec.ports:
             leg = publishing_leg(instance, container, endpoints)
             for mapping in container.spec.ports:
@@ -238,6 +240,25 @@ def _configure(netlink: "Netlink", endpoint: Endpoint, network: Network) -> bool
     return changed or fresh
 
 
+def replace_default_routes(container: Container, legs: list[Leg]) -> None:
+    """Within the namespace: when another network has become the one that leads outside."""
+    from minirun.kernel.links import default_route_replace
+    from minirun.kernel.netlink import Netlink
+
+    six = [leg for leg in legs if leg[1].pool6]
+    ways = [(gateway_leg(container, chosen), version) for chosen, version in ((legs, 4), (six, 6))]
+    networks = {end.position: network for end, network in legs}
+    with entered(container.name):
+        inside = Netlink()
+        try:
+            for leg, version in ways:
+                pool = leg and (networks[leg.position].pool if version == 4 else networks[leg.position].pool6)
+                if leg and pool:
+                    default_route_replace(inside, leg.interface, pool.gateway)
+        finally:
+            inside.close()
+
+
 def _add_default_route(netlink: "Netlink", endpoint: Endpoint, pool: Pool4 | Pool6) -> bool:
     """False when there was one."""
     from minirun.kernel.links import default_route_add
@@ -249,7 +270,7 @@ def _add_default_route(netlink: "Netlink", endpoint: Endpoint, pool: Pool4 | Poo
     return True
 
 
-def _free_position(endpoints: list[Endpoint]) -> int:
+def free_position(endpoints: list[Endpoint]) -> int:
     held = {end.position for end in endpoints}
     return next(number for number in range(len(held) + 1) if number not in held)
 

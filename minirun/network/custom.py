@@ -14,6 +14,7 @@ from minirun.kernel.sockets import link_state
 from minirun.model import DEFAULT_NETWORK, Address, Network, Subnet
 from minirun.network import firewall, neighbours
 from minirun.network.drivers import driver_named
+from minirun.network.events import tell
 from minirun.network.names import remove_leg
 
 RESERVED = ("host", "none", "container", "default")
@@ -117,6 +118,7 @@ def remove_network(instance: Instance, network: Network) -> None:
         if store.endpoints(network=network.id):
             raise ConflictError(f"error while removing network: a container has just joined {network.name}")
         store.delete_network(network.id)
+        tell(store, "destroy", network)
         firewall.refresh(store, instance.table)
     neighbours.ensure(instance)  # its bridge is nobody's any more
 
@@ -151,6 +153,7 @@ def _record(instance: Instance, wish: NetworkWish) -> Network:
         network = driver.settle(instance, network)
         try:
             store.add_network(network)
+            tell(store, "create", network)
         except sqlite3.IntegrityError as error:
             raise ConflictError(f"network {wish.name} collides with another one: {error}") from error
     return network

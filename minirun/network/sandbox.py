@@ -20,9 +20,11 @@ def leave(instance: Instance, container: Container) -> None:
     if not container.sandbox:
         return
     from minirun.network import neighbours, ports  # most commands end nothing
+    from minirun.network.events import tell
 
     store = instance.store
-    if any(network.driver not in _FORGETFUL for network in store.networks_of(container.sandbox)):
+    networks = store.networks_of(container.sandbox)
+    if any(network.driver not in _FORGETFUL for network in networks):
         _unplug(instance, container)
     netns_del(container.name)
     # What a rename that was killed has left, unless the name is somebody's by now.
@@ -34,6 +36,8 @@ def leave(instance: Instance, container: Container) -> None:
         endpoints = [] if store.members(container.sandbox) else store.endpoints(sandbox=container.sandbox)
         if endpoints:
             store.delete_endpoints(container.sandbox)
+            for network in networks:
+                tell(store, "disconnect", network, container)
             neighbours.withdraw(instance)
         ports.withdraw(instance, publications, endpoints)
 
