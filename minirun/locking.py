@@ -10,15 +10,15 @@ from minirun.instance import Instance
 
 
 @contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """A directory that is not made yet, or is removed, is nobody's concern."""
+def locked(directory: Path, waits: bool = True) -> Iterator[None]:
+    """A directory that is not made yet, or is removed, is nobody's concern. BlockingIOError: somebody has the lock."""
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         yield
         return
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        fcntl.flock(fd, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
         os.close(fd)

@@ -29,7 +29,7 @@ class Plan:
     stdin_once: bool  # the input ends when who attached with it leaves
     fresh: bool  # made by this very command: a start that fails takes the container along
     mounts: tuple[PlannedMount, ...]  # in the order in which they are mounted
-    restart: str = "no"  # whether to ask the record, when the program ends, if it is to start again
+    asks_policy: bool = False  # whether to ask the record, when the program ends, if it is to start again
     capabilities: tuple[str, ...] = ()
     domainname: str = ""
     groups: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from minirun.instance import Instance
 from minirun.kernel import cgroups
 from minirun.kernel.capabilities import granted
 from minirun.lookup import find_container
-from minirun.model import Attachment, Container, NetworkRequest, Spec, Status
+from minirun.model import Attachment, Container, Mode, NetworkRequest, Spec, Status
 from minirun.network.environment import environment
 from minirun.plan import Plan, PlannedMount
 
@@ -23,6 +23,9 @@ def resolve(instance: Instance, spec: Spec) -> Spec:
         kind, colon, reference = getattr(spec, name).partition(":")
         if colon:
             changed[name] = f"{kind}:{find_container(instance.store, reference, FAILED).id}"
+    if spec.network.mode is Mode.CONTAINER:
+        other = find_container(instance.store, spec.network.container, FAILED)
+        spec = replace(spec, network=replace(spec.network, container=other.id))
     if any(one.links for one in spec.network.attachments):
         spec = replace(spec, network=_with_linked_ids(instance, spec.network))
     if spec.mounts or spec.volumes_from:
@@ -65,7 +68,7 @@ def plan_of(
         stdin_once=spec.interactive and not spec.detach,
         fresh=fresh,
         mounts=mounts_of(instance, spec),
-        restart=spec.restart.name,
+        asks_policy=not spec.auto_remove,  # also of one without a policy: `update` may give it one
         capabilities=granted(security.cap_add, security.cap_drop, security.privileged),
         domainname=spec.domainname,
         groups=spec.groups,

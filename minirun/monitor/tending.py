@@ -213,7 +213,7 @@ class Monitor:
 
     def _starts_again(self, code: int) -> bool:
         """Not a start that never worked; nor when a user asked for the end, which is on record."""
-        if not self.ever_started or self.plan.restart == "no":
+        if not self.ever_started or not self.plan.asks_policy:
             return False
         store = self.instance.store
         record = self._recorded(lambda: store.container(self.plan.container))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
-from minirun.kernel.netns import entered, netns_share
+from minirun.kernel.netns import entered, netns_exists, netns_share
 from minirun.kernel.sockets import link_state
 from minirun.kernel.sysctl import sysctl_ensure
 from minirun.lookup import find_network
@@ -70,9 +70,9 @@ class Attached:
         return container.id
 
     def pin(self, instance: Instance, container: Container) -> str:
-        others = [one for one in instance.store.members(container.id) if one.id != container.id]
-        if others:
-            netns_share(container.name, others[0].name)
+        others = [one.name for one in instance.store.members(container.id) if one.id != container.id]
+        if pinned := next(filter(netns_exists, others), ""):
+            netns_share(container.name, pinned)
         else:
             add_namespace(container.name)
         return container.name

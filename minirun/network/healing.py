@@ -11,8 +11,7 @@ Containers that are just being started are left to who starts them; those that a
 import socket
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from minirun.instance import Instance
 from minirun.kernel.glance import Chain, Interfaces, bridge_ports, chain_uses
@@ -82,13 +81,16 @@ def damage(instance: Instance) -> Damage:
     return Damage(not all(chain_uses(chains)), frozenset(broken), frozenset(lacking))
 
 
-def mend(instance: Instance, whole: bool = False) -> Mended:
-    """Mend what is damaged; with `whole` go through all there is, also what `damage` does not look at. By one process
-    at a time: the next one finds it mended. What cannot be mended stops nothing else."""
+def mend(instance: Instance, whole: bool = False, rules: bool = False, waits: bool = True) -> Mended:
+    """Mend what is damaged; with `rules` those, too, and with `whole` all there is, also what `damage` does not look
+    at. By one process at a time: the next one finds it mended (BlockingIOError: it has not waited for that). What
+    cannot be mended stops nothing else."""
     from minirun.network.mending import Mending  # all that a start needs; seldom wanted
 
-    with _one_at_a_time(instance):
+    with locked(instance.root / "containers", waits):
         found = damage(instance)
+        if rules:
+            found = replace(found, tables=True)
         return Mending(instance, found, whole).all() if found or whole else Mended()
 
 
@@ -97,10 +99,6 @@ def mend_if_damaged(instance: Instance) -> None:
     if damage(instance):
         for line in mend(instance).failed:
             print(f"minirun: {line}", file=sys.stderr)
-
-
-def _one_at_a_time(instance: Instance) -> AbstractContextManager[None]:
-    return locked(instance.root / "containers")
 
 
 def _is_whole(interfaces: Interfaces, network: UsedNetwork) -> bool:

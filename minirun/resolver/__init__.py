@@ -12,11 +12,12 @@ says who asks.
 It lives as long as somebody has a connection to its socket `resolver` in the state root: each monitor of a container on
 custom networks has one. When it dies, the monitors see that, and one of them starts it again (life.py).
 
+The same process looks after the networks (network/watching.py).
+
 life.py         starting it, reaching it, taking its namespace away
 process.py      the process: its parts, their turn, its end
 service.py      questions by UDP and TCP, and their answers
 directory.py    who asks, and whom that one knows by which name
-legs.py         what leads to it, looked after
 upstream.py     asking others
 message.py      what a question and an answer look like
 """

@@ -111,16 +111,19 @@ class Directory:
     def _read_asker(self, address: str) -> Asker | None:
         store = self._store
         sandbox = store.sandbox_at(int(IPv4Address(address)))
-        owner = store.container(sandbox) if sandbox else None
+        if sandbox is None:
+            return None
+        # Others may live on in the sandbox of one that is removed.
+        owner = store.container(sandbox) or next(iter(store.members(sandbox)), None)
         if owner is None:
             return None
-        ends = store.endpoints(sandbox=owner.id)
+        ends = store.endpoints(sandbox=sandbox)
         networks = [network for end in ends if (network := store.network(end.network))]
         by_reference = {key: network.id for network in networks for key in (network.name, network.id)}
         leads_outside = any(not network.internal for network in networks)
-        pin = store.pin_of(owner.id)
+        pin = store.pin_of(sandbox)
         return Asker(
-            sandbox=owner.id,
+            sandbox=sandbox,
             networks=tuple(network for network in networks if not network.is_default),
             links={
                 (by_reference[one.network], alias.lower()): container

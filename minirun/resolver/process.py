@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from minirun.instance import Instance
+from minirun.network.watching import Watcher
 from minirun.resolver.directory import Directory
-from minirun.resolver.legs import Legs
 from minirun.resolver.life import CONTROL, DATAGRAMS, ENDS, KEEPS, LISTENER, take_away
 from minirun.resolver.service import Service
 from minirun.turn import READ, Interest, Part, turn_parts
@@ -96,8 +96,8 @@ class Resolver:
         self.parts: list[Part] = [
             self.keepers,
             names,
-            Legs(self.instance),
-        ]  # what else is to be watched for joins them here
+            Watcher(self.instance, note),
+        ]
 
     def live(self) -> None:
         while not self.keepers.is_told_to_end:
