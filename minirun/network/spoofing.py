@@ -1,5 +1,5 @@
-"""The nft table of family bridge: what a container may say on the wire, looked at where its frame enters the bridge, and
-to whom, looked at where it leaves.
+"""The nft table of family bridge: what a container may say on the wire, where its frame enters the bridge, and to whom,
+where it leaves.
 
 It speaks as itself: its own hardware address with its own IP addresses, in the frame, in ARP and in neighbour
 advertisements. It is no router (RFC 4861) and no DHCP server. Frames are dropped before the bridge learns from them,
