@@ -116,7 +116,7 @@ def test_what_is_not_published_is_closed(either: Scene, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", list(OWN))
-def test_the_hosts_loopback_is_closed(either: Scene, path: str) -> None:
+def test_the_hosts_loopback_is_closed_to_containers_and_neighbours(either: Scene, path: str) -> None:
     assert either.town.arrivals(either.own, *OWN[path]) == 0
 
 

@@ -123,21 +123,11 @@ def hairpin_on(netlink: Netlink, name: str) -> None:
 
     Needed where br_netfilter is loaded: it then translates on the bridge, and never hands the packet to routing.
     """
-    _set_port(netlink, name, "IFLA_BRPORT_MODE")
-
-
-@shell("ip link set {name} type bridge_slave isolated on")
-def isolated_on(netlink: Netlink, name: str) -> None:
-    """Between two isolated ports of a bridge nothing passes; to the bridge itself, and to its other ports, all does."""
-    _set_port(netlink, name, "IFLA_BRPORT_ISOLATED")
-
-
-def _set_port(netlink: Netlink, name: str, attribute: str) -> None:
     message = ifinfmsg()
     message["index"] = socket.if_nametoindex(name)
     slave = [
         ["IFLA_INFO_SLAVE_KIND", "bridge"],
-        ["IFLA_INFO_SLAVE_DATA", {"attrs": [[attribute, 1]]}],
+        ["IFLA_INFO_SLAVE_DATA", {"attrs": [["IFLA_BRPORT_MODE", 1]]}],
     ]
     message["attrs"] = [["IFLA_LINKINFO", {"attrs": slave}]]
     netlink.request(message, RTM_NEWLINK)

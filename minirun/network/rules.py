@@ -5,6 +5,7 @@ from itertools import permutations
 
 from minirun.model import AnyAddress, Endpoint, Network, Publication
 from minirun.network.elements import Element, definitions
+from minirun.network.names import RESOLVER
 from minirun.network.policy import ISOLATED, ROUTED, UNPROTECTED, Policy
 
 _FAMILIES = ((4, "ip", ""), (6, "ip6", "6"))
@@ -187,6 +188,8 @@ def _into(net: Network, policy: Policy) -> Iterator[str]:
     """Who may begin to speak to its containers."""
     if policy.icc:
         yield f'iifname "{net.bridge}" accept'
+    else:  # with br_netfilter, what passes over the bridge comes by here
+        yield f'iifname "{net.bridge}" ip daddr {RESOLVER.network_address} accept'
     if not net.internal:
         yield "ct status dnat accept"
         for version, ip, six in _FAMILIES:

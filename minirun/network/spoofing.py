@@ -1,4 +1,5 @@
-"""The nft table of family bridge: what a container may say on the wire, looked at where its frame enters the bridge.
+"""The nft table of family bridge: what a container may say on the wire, where its frame enters the bridge, and to whom,
+where it leaves.
 
 It speaks as itself: its own hardware address with its own IP addresses, in the frame, in ARP and in neighbour
 advertisements. It is no router (RFC 4861) and no DHCP server. Frames are dropped before the bridge learns from them,
@@ -7,6 +8,11 @@ of VLAN 0 is taken off by whoever receives it, and would smuggle the packet insi
 
 Frames to the groups that never leave a link (IEEE 802.1D, 01:80:c2:00:00:0x) pass no hook of the bridge. It learns from
 them all the same, and hands them to the host on the port itself: drivers/bridge.py and kernel/links.py see to that.
+
+Where containers may not communicate (enable_icc=false), no frame passes from one of their ports to another. All do to
+the bridge itself, and to the resolver's port. With br_netfilter there is one exception: a frame that was sent to the
+bridge, to a published port, goes straight on to the container. It has been taken in as the host's own, and that still
+shows; an isolated port (bridge(8)) would not look, and drop it.
 
 Only ports of endpoints are looked at. The resolver's port, and what an administrator adds to a bridge, are not.
 """
@@ -20,6 +26,7 @@ from minirun.network.policy import Policy
 
 _KINDS = {
     "ports": "type ifname",
+    "isolated": "type ifname",
     "sources": "type ifname . ether_addr . ipv4_addr",
     "sources6": "type ifname . ether_addr . ipv6_addr",
     # The same as sources6, but of a type that a place in the packet without a name can be compared with.
@@ -29,6 +36,10 @@ _CHAINS = """
   chain prerouting {
     type filter hook prerouting priority -300; policy accept;
     iifname @ports jump from_container
+  }
+  chain forward {
+    type filter hook forward priority -300; policy accept;
+    iifname @isolated oifname @isolated meta pkttype != host counter drop comment "no communication between containers"
   }
   chain from_container {
     ether type != { arp, ip, ip6 } counter drop comment "neither ARP nor IP, or tagged"
@@ -57,9 +68,11 @@ def render(table: str, elements: Iterable[Element]) -> list[str]:
 
 def elements_of(endpoint: Endpoint, network: Network) -> Iterator[Element]:
     """What lets a container speak. Without IPv6 addresses it cannot say anything in IPv6."""
-    if not network.bridge or not Policy.of(network).antispoof:
+    policy, port = Policy.of(network), f'"{endpoint.veth}"'
+    if not policy.icc:
+        yield Element("bridge", "isolated", port)
+    if not policy.antispoof:
         return
-    port = f'"{endpoint.veth}"'
     yield Element("bridge", "ports", port)
     if endpoint.address is not None:
         yield Element("bridge", "sources", f"{port} . {endpoint.mac} . {endpoint.address}")

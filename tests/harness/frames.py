@@ -1,12 +1,14 @@
 """Frames, byte by byte: what no honest kernel would send."""
 
 import struct
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from tests.harness.stack import checksum
 
 ARP, IP4, IP6 = 0x0806, 0x0800, 0x86DD
 ICMP6, UDP, TCP = 58, 17, 6
+SYN = 2
 EVERYBODY = "ff:ff:ff:ff:ff:ff"
 ALL_NODES, ALL_NODES_MAC = "ff02::1", "33:33:00:00:00:01"
 
@@ -61,3 +63,18 @@ def _sum(source: str, target: str, protocol: int, body: bytes) -> int:
     if len(start) == 16:
         return checksum(start + end + struct.pack("!II", len(body), protocol) + body)
     return checksum(start + end + struct.pack("!HH", protocol, len(body)) + body)
+
+
+def tcp_options(frames: list[bytes], wanted: int) -> Iterator[bytes]:
+    """The values of one option, of each frame that opens a TCP connection."""
+    for frame in frames:
+        kind, packet = struct.unpack("!H", frame[12:14])[0], frame[14:]
+        if kind not in (IP4, IP6) or packet[9 if kind == IP4 else 6] != TCP:
+            continue
+        segment = packet[20 if kind == IP4 else 40 :]
+        options = segment[20 : segment[12] >> 4 << 2]
+        while segment[13] & SYN and options and options[0]:
+            size = 1 if options[0] == 1 else options[1]  # 1 is padding
+            if options[0] == wanted:
+                yield options[2:size]
+            options = options[size:]

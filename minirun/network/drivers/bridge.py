@@ -92,7 +92,7 @@ class Bridge:
         self, instance: Instance, netlink: "Netlink", network: Network, endpoint: Endpoint, container: Container
     ) -> Endpoint:
         """A veth that is there already, and has only lost its bridge, is led back to it: connections go on."""
-        from minirun.kernel.links import bridge_port_add, hairpin_on, isolated_on, veth_add
+        from minirun.kernel.links import bridge_port_add, hairpin_on, veth_add
 
         alias = f"minirun {container.name} {container.id[:12]} {endpoint.interface}"
         fd = os.open(pin_path(container.name), os.O_RDONLY | os.O_CLOEXEC)
@@ -122,8 +122,6 @@ class Bridge:
         sysctl_ensure(f"net/ipv4/conf/{endpoint.veth}/rp_filter", "1")
         if container.spec.ports and any(sysctl_read(f"net.bridge.bridge-nf-call-{one}") == "1" for one in _TABLES):
             hairpin_on(netlink, endpoint.veth)
-        if not policy.Policy.of(network).icc:
-            isolated_on(netlink, endpoint.veth)
         return endpoint
 
     def is_plugged(self, network: Network, endpoint: Endpoint, container: Container) -> bool:
