@@ -15,7 +15,7 @@ CASES: list[tuple[str, list[str], str, str]] = [
     ("env", ["-e", "A=1", "--env=B=x y"], 'echo "$A$B"', "1x y"),
     ("env-file", ["--env-file", "/run/env", "-e", "B=2"], 'echo "$A,$B,$C"', "one,2,"),
     ("label", ["-l", "a=b", "--label", "c"], "echo ok", "ok"),
-    ("hostname", ["-h", "box"], "hostname; tail -1 /etc/hosts | cut -f2", "box\nbox"),
+    ("hostname", ["-h", "box"], "hostname; tail -2 /etc/hosts | head -1 | cut -f2", "box\nbox"),
     (
         "domainname",
         ["--hostname=box", "--domainname=a.org"],

@@ -151,7 +151,8 @@ def test_where_the_resolver_runs_it_is_mended_at_once(red: Street, how: str) -> 
 def test_what_cannot_be_mended_is_told_and_tried_seldom_and_the_others_are_mended(red: Street, plain: Street) -> None:
     """Somebody's link has the name of a bridge."""
     host, log = red.host, "/var/lib/minirun/resolver.log"
-    red.damage("printf 'link del {bridge}\\nlink add {bridge} type bridge\\n' | ip -batch -")
+    with host.unwatched():
+        red.damage("ip link del {bridge}; ip link add {bridge} type bridge")
     red.damage("nft flush ruleset; ip link del " + plain.veth)
     eventually(plain.is_whole)
     done = host.minirun("ps", "-q")

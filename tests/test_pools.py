@@ -22,6 +22,7 @@ from minirun.network.subnets import AddressPool, Claim, free_subnet
 from minirun.store import Store
 from tests.harness import Host
 from tests.harness.host import MINIRUN
+from tests.harness.packages import lay
 
 SMALL = (AddressPool(IPv4Network("10.0.0.0/25"), 28), AddressPool(IPv4Network("10.1.0.0/29"), 30))
 
@@ -291,11 +292,12 @@ def subnets_of(host: Host, name: str) -> list[str]:
 
 
 def test_networks_keep_clear_of_what_the_host_has(host: Host) -> None:
+    lay(host)  # /etc is this host's own then
     host.sh(
         "ip link add lan type bridge; ip link set lan up; ip address add 172.18.0.77/32 dev lan;"
         " ip route add blackhole 172.18.4.0/24; ip route add 172.18.11.0/24 dev lan table 77;"
         " ip route add 0.0.0.0/1 dev lan; ip route add 128.0.0.0/1 dev lan;"
-        " mount -t tmpfs etc /etc/cni; mkdir /etc/cni/net.d;"
+        " mkdir -p /etc/cni/net.d;"
         """ echo '{"ipam": {"subnet": "172.18.12.0/24"}}' > /etc/cni/net.d/1.conf"""
     )
     host.minirun("network", "create", "a")

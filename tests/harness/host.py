@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,16 @@ class Host:
             "tar -C /run/tree -cSf /run/tree.tar ."
         )
         self.minirun("import", *words, "/run/tree.tar", name)
+
+    @contextmanager
+    def unwatched(self) -> Iterator[None]:
+        """Meanwhile nothing is mended at once: the resolver's process, which watches, stands still."""
+        watcher = "ps axo pid=,args= | awk '/[m]inirun.resolver/{print $1}' | xargs -r kill"
+        self.sh(f"{watcher} -STOP")
+        try:
+            yield
+        finally:
+            self.sh(f"{watcher} -CONT")
 
     def neighbour(self, index: int = 0, default_route: bool = False) -> "Neighbour":
         return Neighbour(self, index, default_route)

@@ -5,9 +5,11 @@ has itself stays as it is, what it lacks is added. Nothing is installed.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,28 +17,36 @@ import pytest
 from tests.harness.host import Host
 
 _CACHE = Path(sys.prefix) / "debian-packages"
+# Names that a package gives its files when it is installed (update-alternatives(1)).
+_POLICY = "usr/share/polkit-1/actions/org.fedoraproject.FirewallD1"
+_KINDS = [(f"ip{six}tables", what) for six in ("", "6") for what in ("", "-save", "-restore")]
+_ALTERNATIVES = {f"{_POLICY}.policy": f"{_POLICY}.server.policy.choice"} | {
+    f"usr/sbin/{name}{what}": f"usr/sbin/{name}-nft{what}" for name, what in _KINDS
+}
 _LAY = """
 set -e
-mkdir -p /run/laid/up /run/laid/work
+own=$(mktemp -d /run/laid.XXXX)
+mkdir $own/up $own/work
 mount -t overlay -o lowerdir=/usr:{tree}/usr overlay /usr
-mount -t overlay -o lowerdir=/etc:{tree}/etc,upperdir=/run/laid/up,workdir=/run/laid/work overlay /etc
+mount -t overlay -o lowerdir=/etc:{tree}/etc,upperdir=$own/up,workdir=$own/work overlay /etc
 """
 
 
 def lay(host: Host, *packages: str) -> None:
-    """Have the programs of these packages on `host`. Where that cannot be, the test is skipped, with the reason."""
-    missing = [name for name in packages if not _is_installed(name)]
-    tree = _CACHE / "-".join(["tree", *missing])
+    """Have the programs of these packages, and of all that they need, on `host`, and an /etc of its own. Where that
+    cannot be, the test is skipped, with the reason."""
+    tree = _CACHE / "-".join(["tree", *packages])
     if not tree.exists():
-        _unpack(missing, tree)
+        _unpack(_missing(packages), tree)
     done = host.run(["sh", "-c", _LAY.format(tree=tree)], check=False)
     if done.returncode:
-        pytest.skip(f"{' '.join(missing)} cannot be laid over this host: {done.stderr.strip()}")
+        pytest.skip(f"{' '.join(packages)} cannot be laid over this host: {done.stderr.strip()}")
 
 
-def _is_installed(package: str) -> bool:
-    done = subprocess.run(["dpkg-query", "-W", "-f=${Status}", package], capture_output=True, text=True, check=False)
-    return done.stdout.endswith(" installed")
+def _missing(packages: Sequence[str]) -> list[str]:
+    """What apt would install; a package that is there already in another version stays as it is."""
+    plan = _run(["apt-get", "-s", "--no-install-recommends", "install", *packages], Path("/")) if packages else ""
+    return re.findall(r"^Inst (\S+) \(", plan, re.MULTILINE)
 
 
 def _unpack(packages: list[str], tree: Path) -> None:
@@ -52,16 +62,23 @@ def _unpack(packages: list[str], tree: Path) -> None:
     for part in ("bin", "lib", "sbin"):  # there, too, where /usr is merged
         if (own / part).is_dir():
             shutil.copytree(own / part, own / "usr" / part, symlinks=True, dirs_exist_ok=True)
+    for link, target in _ALTERNATIVES.items():
+        if (own / target).exists():
+            alternative = Path("/etc/alternatives") / Path(link).name
+            (own / "etc/alternatives").mkdir(exist_ok=True)
+            (own / link).symlink_to(alternative)
+            (own / alternative.relative_to("/")).symlink_to(Path("/") / target)
     try:
         own.rename(tree)
     except OSError:  # another one was quicker
         shutil.rmtree(own)
 
 
-def _run(argv: list[str], place: Path) -> None:
+def _run(argv: list[str], place: Path) -> str:
     try:
         done = subprocess.run(argv, cwd=place, capture_output=True, text=True, check=False, timeout=120)
     except (OSError, subprocess.TimeoutExpired) as error:
         pytest.skip(f"{' '.join(argv)}: {error}")
     if done.returncode:
         pytest.skip(f"{' '.join(argv)}: {done.stderr.strip()}")
+    return done.stdout
