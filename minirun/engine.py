@@ -25,7 +25,7 @@ from minirun.network.none import refuse_foreign_pin
 from minirun.network.wiring import Wiring
 from minirun.plan import Plan
 from minirun.planning import plan_of, resolve
-from minirun.wire import CHUNK, Kind, Parser, frame, send_sockets
+from minirun.wire import CHUNK, MANY, Kind, Parser, frame, send_sockets
 
 
 class Launch:
@@ -133,7 +133,7 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
         etc.write_files(instance, container, instance.container_dir(container.id))
         netns = wiring.pin(instance, container)
         plan = plan_of(instance, container, lower, netns, terms.size, fresh)
-        if len(held.sockets) > ports.MANY:
+        if len(held.sockets) > MANY:
             plan = replace(plan, ulimits=(ports.make_room(launch.process.pid, len(held.sockets)), *plan.ulimits))
         with ExitStack() as sent:
             sockets_held = list(held.sockets)

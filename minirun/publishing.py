@@ -15,7 +15,8 @@ from minirun.model import ACTIVE, Container, Endpoint, Mode, PortMapping
 from minirun.network import choice, ports
 from minirun.network.attached import everywhere, publication, publishing_leg
 from minirun.stopping import past_its_start
-from minirun.wire import send_sockets
+from minirun.store import Store
+from minirun.wire import MANY, send_sockets
 
 
 def add(instance: Instance, container: Container, mapping: PortMapping) -> list[PortMapping]:
@@ -61,6 +62,7 @@ def _add_in_force(instance: Instance, container: Container, mapping: PortMapping
     held = ports.hold(store, [mapping], None, everywhere(instance, container.spec))
     try:
         with changing(instance, container) as channel:
+            _make_room(store, container, len(held.sockets))
             send_sockets(channel, held.sockets)
             with store.write():
                 container = unchanged(instance, container)
@@ -73,6 +75,14 @@ def _add_in_force(instance: Instance, container: Container, mapping: PortMapping
     finally:
         held.close()
     return held.mappings
+
+
+def _make_room(store: Store, container: Container, more: int) -> None:
+    """In its monitor, for so many more sockets."""
+    mappings = [one.mapping for one in store.ports(container=container.id)]
+    sockets = more + sum(one.count for one in mappings if one.count <= ports.HELD_MOST)
+    if sockets > MANY and container.monitor is not None:
+        ports.make_room(container.monitor.pid, sockets)
 
 
 def _enforce(instance: Instance, container: Container, leg: Endpoint, held: ports.Held, mapping: PortMapping) -> None:

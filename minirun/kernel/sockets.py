@@ -18,6 +18,7 @@ _FAR_AWAY = ("198.41.0.4", 53)  # a root name server: an address that nobody has
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCGIFHWADDR = 0x8913, 0x8914, 0x8927
 _SIOCGIFMTU = 0x8921
 _SIOCSIFADDR, _SIOCSIFNETMASK = 0x8916, 0x891C
+_FD_SETSIZE = 1024
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 
@@ -165,6 +166,16 @@ def receive_with_fds(channel: socket.socket, size: int, most: int) -> tuple[byte
     """Up to `size` bytes and `most` files, which arrive close-on-exec; b"" at the end of the stream."""
     data, fds, _, _ = socket.recv_fds(channel, size, most, socket.MSG_CMSG_CLOEXEC)
     return data, list(fds)
+
+
+def above_select(fd: int) -> int:
+    """The same open file under a number that select(2) cannot use: libnftables, for one, talks with it, and is ended by
+    libc when what it opens has a number of FD_SETSIZE or more."""
+    if fd >= _FD_SETSIZE:
+        return fd
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FD_SETSIZE)
+    os.close(fd)
+    return moved
 
 
 def control_listen(directory: str, name: str) -> socket.socket:

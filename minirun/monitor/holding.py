@@ -12,14 +12,17 @@ from collections.abc import Iterable
 
 from minirun.errors import MinirunError, describe
 from minirun.instance import Instance
+from minirun.kernel.sockets import above_select
 from minirun.model import Publication
 from minirun.monitor.clients import Client
+from minirun.wire import MANY
 
 
 class Holder:
     def __init__(self, fds: list[int]) -> None:
-        self._fds = fds
+        self._fds: list[int] = []
         self._closed = False
+        self._take(fds)
 
     def close(self) -> None:
         for fd in self._fds:
@@ -30,7 +33,7 @@ class Holder:
         """One that has changed them is gone. Once closed there is nothing to do: the container is ending."""
         if self._closed:
             return
-        self._fds += client.files
+        self._take(client.files)
         client.files = []
         if not client.settled:
             try:
@@ -38,6 +41,11 @@ class Holder:
             except (OSError, MinirunError) as error:  # no reason to end the container; the log has it
                 print(f"the ports on record could not be brought in force: {describe(error)}", file=sys.stderr)
         self._keep(instance.store.ports(container=container))
+
+    def _take(self, fds: list[int]) -> None:
+        self._fds += fds
+        if len(self._fds) > MANY:
+            self._fds = [above_select(fd) for fd in self._fds]
 
     def _keep(self, publications: Iterable[Publication]) -> None:
         mappings = [one.mapping for one in publications]

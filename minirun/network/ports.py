@@ -9,16 +9,16 @@ from dataclasses import replace
 
 from minirun.errors import FAILED, ConflictError, MinirunError
 from minirun.instance import Instance
-from minirun.kernel.sockets import port_close, port_hold, port_owner
+from minirun.kernel.sockets import above_select, port_close, port_hold, port_owner
 from minirun.model import AnyAddress, Endpoint, PortMapping, Publication
 from minirun.network import choice
 from minirun.store import Store
+from minirun.wire import MANY
 
 # A range of more ports than this is not held. A socket for each would be 16384 descriptors for the media ports of one
 # telephone exchange and a third of a second at each of its starts, against a process that happens to bind one of them
 # later: its packets would be translated, and it would wait for them in vain. That nobody has one is looked up once.
 HELD_MOST = 64
-MANY = 200  # sockets: so many fit beside all else below the usual limit of 1024 open files, in each of two processes
 
 
 class Held:
@@ -70,18 +70,22 @@ def hold(
         for mapping in mappings:
             placed, sockets = _hold_one(store, mapping, wishes.take(mapping) if wishes else 0, everywhere)
             held.mappings += placed
-            held.sockets += sockets
+            held.sockets += [_moved(one) for one in sockets] if count > MANY else sockets
     except BaseException:
         held.close()
         raise
     return held
 
 
+def _moved(holder: socket.socket) -> socket.socket:
+    return socket.socket(fileno=above_select(holder.detach()))
+
+
 def make_room(pid: int, sockets: int) -> tuple[str, int, int]:
     """Let a process hold so many ports: its limit of open files as it was before, as --ulimit has it."""
     from minirun.kernel.rlimits import files_ensure
 
-    soft, hard = files_ensure(pid, sockets + 1024)
+    soft, hard = files_ensure(pid, sockets + 2048)  # their numbers begin above 1024
     if hard < sockets + MANY:
         raise MinirunError(
             f"cannot hold {sockets} ports: this process may have {hard} files open",

@@ -23,6 +23,7 @@ _PRIVATE = (
     "import os, sys; from minirun.kernel.mounts import mounts_private; mounts_private();"
     " os.execvp('sh', ['sh', '-c', sys.argv[1]])"
 )
+_DISK = "/var/lib/minirun"
 _SETUP = """
 set -e
 mount -t proc proc /proc
@@ -81,6 +82,19 @@ class Host:
         self._holder.communicate()
         for group in [self._cgroup, *self._v1] if self._cgroup else []:
             _remove_cgroups(group)
+
+    def rebooted(self) -> "Host":
+        """This host loses its power; the one that comes up has its disk, and nothing else."""
+        disk = os.open(f"/proc/{self.pid}/root{_DISK}", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self.close()
+            made = Host()
+            own = ["cp", "-a", f"/proc/{os.getpid()}/fd/{disk}/.", f"/proc/{made.pid}/root{_DISK}"]
+            subprocess.run(own, check=True)
+            made.sh(f"echo {uuid.uuid4()} > /run/boot_id; mount --bind /run/boot_id /proc/sys/kernel/random/boot_id")
+        finally:
+            os.close(disk)
+        return made
 
     def command(self, argv: list[str]) -> list[str]:
         wanted = ["-m", "-r", "-u", "-i", "-n", "-p", *(["-C"] if self._cgroup else [])]
