@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from minirun import etc
@@ -16,8 +17,9 @@ from minirun.network.attached import Leg, free_position, plug, replace_default_r
 from minirun.network.drivers import driver_named
 from minirun.network.events import tell
 from minirun.network.names import has_names, legs_of
-from minirun.network.retargeting import retargeted
+from minirun.network.retargeting import Give, retargeted
 from minirun.stopping import past_its_start
+from minirun.wire import send_sockets
 
 if TYPE_CHECKING:
     from minirun.kernel.netlink import Netlink
@@ -40,7 +42,7 @@ def connect(instance: Instance, container: Container, network: Network, attachme
                 endpoint = leases.lease(instance, now, position, network, attachment)
                 tell(instance.store, "connect", network, now)
             try:
-                with retargeted(instance, now, channel):
+                with retargeted(instance, now, partial(send_sockets, channel)):
                     return bring_in_force(instance, now)
             except BaseException:
                 _take_back(instance, now, endpoint, network)
@@ -60,13 +62,12 @@ def disconnect(instance: Instance, container: Container, network: Network) -> No
         if endpoint is None:
             raise _not_connected(now, network)
         _take_back(instance, now, endpoint, network)
-        with retargeted(instance, unchanged(instance, now), channel):
+        with retargeted(instance, unchanged(instance, now), partial(send_sockets, channel)):
             bring_in_force(instance, unchanged(instance, now))
 
 
 def bring_in_force(instance: Instance, container: Container) -> list[str]:
-    """Have what is on record: rules, legs, addresses, routes, and the files that tell of them. Also called by the
-    monitor, when a command that was changing them was killed."""
+    """Have what is on record: rules, legs, addresses, routes, and the files that tell of them."""
     from minirun.kernel.netlink import Netlink
 
     legs = legs_of(instance, container.id)
@@ -80,6 +81,12 @@ def bring_in_force(instance: Instance, container: Container) -> list[str]:
         netlink.close()
     ports.settle_flows(instance.store.ports(container=container.id))
     return [*forwarding.ensure(networks), *neighbours.ensure(instance)]
+
+
+def finish_change(instance: Instance, container: Container, give: Give) -> None:
+    """By the monitor, when a command that was changing its networks or ports was killed, or failed."""
+    with retargeted(instance, container, give):
+        bring_in_force(instance, container)
 
 
 def _settle(instance: Instance, netlink: "Netlink", container: Container, legs: list[Leg]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.harness import Host, Neighbour, Snapshot, assert_same, eventually
+from tests.test_faults import ENV, FAULTY
 
 _SERVE = ("httpd", "-f", "-h", "/var/www")
 
@@ -189,3 +190,46 @@ def test_what_cannot_be_is_said_in_dockers_words(box: Host, words: list[str], sa
 def test_force_asks_for_no_container(box: Host) -> None:
     assert box.minirun("network", "disconnect", "-f", "one", "nobody").returncode == 0
     assert box.minirun("network", "disconnect", "--force", "one", "peer", check=False).returncode == 1
+
+
+@pytest.mark.parametrize("how", ["fail", "kill"])
+def test_a_fault_at_any_step_leaves_it_connected_or_not(primed: Host, how: str) -> None:
+    """What is listed is what is there: link, default route, published port, name; and all of it can be changed back."""
+    lan = primed.neighbour()
+    primed.minirun("network", "create", "one")
+    primed.minirun("network", "create", "two")
+    primed.minirun("run", "-d", "--name", "peer", "--net", "one", "--net", "two", "busybox", "sleep", "1000")
+    primed.minirun("run", "-d", "--name", "web", "--net", "one", "-p", "8080:80", "busybox", *_SERVE)
+    plain = Snapshot.of(primed)
+    flags = {"connect": ["--gw-priority", "9"], "disconnect": []}
+
+    def is_connected() -> bool:
+        found = networks(primed, "web")
+        links = inside(primed, "web", "ip", "-o", "-4", "address")
+        assert {one["IPAddress"] for one in found.values()} == {
+            line.split()[3].partition("/")[0] for line in links.splitlines() if " lo " not in line
+        }
+        way_out = found.get("two") or found["one"]
+        assert f"default via {way_out['Gateway']} " in inside(primed, "web", "ip", "route")
+        assert lan.run(fetch(f"{lan.host_address}:8080"), check=False).stdout
+        assert ("two" in found) == ("Name:" in inside(primed, "peer", "nslookup", "web.two"))
+        return "two" in found
+
+    for verb, back in (("connect", "disconnect"), ("disconnect", "connect")):
+        if verb == "disconnect":
+            primed.minirun("network", "connect", *flags["connect"], "two", "web")
+        words = ["network", verb, *flags[verb], "two", "web"]
+        total = int(primed.run([*FAULTY, "count", "0", *words], env=ENV).stderr.split()[-1])
+        primed.minirun("network", back, *flags[back], "two", "web")
+        assert total > 3
+        for step in range(1, total + 1):
+            done = primed.run([*FAULTY, how, str(step), *words], env=ENV, check=False)
+            assert "Traceback" not in done.stderr, done.stderr
+            try:
+                now = eventually(lambda: (is_connected(),))[0]
+            except AssertionError as error:
+                raise AssertionError(f"{verb}: {how} at step {step} of {total}: {error}\n{done.stderr}") from None
+            if now == (verb == "connect"):
+                primed.minirun("network", back, *flags[back], "two", "web")
+    primed.minirun("network", "disconnect", "two", "web")
+    assert_same(primed, plain)

@@ -207,6 +207,18 @@ def test_a_range_is_withdrawn_as_it_was_published(box: Town) -> None:
     assert ports_of(host, "web") == []
 
 
+def test_so_many_may_be_added_that_the_usual_limit_of_open_files_is_passed(box: Town) -> None:
+    web = box.container("web", "--net", "net")
+    starts = range(20000, 20000 + 17 * 64, 64)  # of each range, each port is held, in both families
+    ranges = [f"{start}-{start + 63}:{start}-{start + 63}" for start in starts]
+    assert len(box.host.minirun("port", "add", "web", *ranges).stdout.splitlines()) == 34
+    with closing(web.serve(21087)) as server:
+        assert server.asked(box.stacks["away"], "tcp", LAN, 21087) == AWAY
+    assert not is_bindable(box.stacks["host"], 21087)
+    box.host.minirun("restart", "-t", "0", "web")
+    assert not is_bindable(box.stacks["host"], 21087)
+
+
 def test_dockers_words_mean_what_they_do_in_docker(box: Town) -> None:
     """Two words are a container and its port, also of one that is called as the change is."""
     box.host.minirun("run", "-d", "--name", "add", "--net", "net", "-p", "8080:80", *SLEEP)

@@ -37,7 +37,7 @@ class Holder:
         client.files = []
         if not client.settled:
             try:
-                _enforce(instance, container)
+                self._enforce(instance, container)
             except (OSError, MinirunError) as error:  # no reason to end the container; the log has it
                 print(f"the ports on record could not be brought in force: {describe(error)}", file=sys.stderr)
         self._keep(instance.store.ports(container=container))
@@ -60,10 +60,9 @@ class Holder:
                 holder.close()
         self._fds = kept
 
+    def _enforce(self, instance: Instance, container: str) -> None:
+        from minirun.attaching import finish_change  # only when a command was killed
 
-def _enforce(instance: Instance, container: str) -> None:
-    from minirun.attaching import bring_in_force  # only when a command was killed
-
-    record = instance.store.container(container)
-    if record is not None:
-        bring_in_force(instance, record)
+        record = instance.store.container(container)
+        if record is not None:
+            finish_change(instance, record, lambda sockets: self._take([os.dup(one.fileno()) for one in sockets]))

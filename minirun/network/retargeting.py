@@ -1,7 +1,7 @@
 """Published ports lead to the container's gateway network: when that becomes another one, they follow."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -10,21 +10,22 @@ from minirun.instance import Instance
 from minirun.model import AnyAddress, Container, Endpoint, PortMapping, Publication
 from minirun.network import choice, ports
 from minirun.network.attached import everywhere, publication, publishing_leg
-from minirun.wire import send_sockets
+
+Give = Callable[[list[socket.socket]], None]
 
 
 @contextmanager
-def retargeted(instance: Instance, container: Container, channel: socket.socket) -> Iterator[None]:
+def retargeted(instance: Instance, container: Container, give: Give) -> Iterator[None]:
     """Have its ports on record lead where its endpoints say; the caller then brings the record in force. With none that
-    leads outside they are withdrawn, and come back with the next one: `channel` is where the monitor hears of the
-    sockets that hold them."""
+    leads outside they are withdrawn, and come back with the next one: `give` has the monitor hold them, by sockets of
+    its own."""
     before = instance.store.ports(container=container.id)
     leg = _leg(instance, container)
     _move(instance, container, before, leg)
     held = ports.Held()
     try:
         if leg is not None and not before and container.spec.ports:
-            held = _publish(instance, container, leg, channel)
+            held = _publish(instance, container, leg, give)
         yield
         held.shut(instance.store)
     finally:
@@ -44,12 +45,12 @@ def _move(instance: Instance, container: Container, before: list[Publication], l
                 ports.record(store, replace(one, target=to))
 
 
-def _publish(instance: Instance, container: Container, leg: Endpoint, channel: socket.socket) -> ports.Held:
+def _publish(instance: Instance, container: Container, leg: Endpoint, give: Give) -> ports.Held:
     store = instance.store
     wishes = choice.Wishes(store.held(container.id), container.spec.ports)
     held = ports.hold(store, container.spec.ports, wishes, everywhere(instance, container.spec))
     try:
-        send_sockets(channel, held.sockets)
+        give(held.sockets)
         with store.write():
             for mapping in held.mappings:
                 ports.record(store, publication(container, leg, mapping))
