@@ -19,7 +19,7 @@ from minirun.store import Store
 from minirun.store.activity import Run
 
 KILLED = 137
-_EXACT = 100  # 15 us each
+_EXACT = 32  # 30 us each
 MONITOR_LOST = "the monitor of this container was killed, and the container with it"
 
 
@@ -99,7 +99,7 @@ def is_tended(container: Container | Run) -> bool:
     A start whose monitor was killed is the command's to take back: done by others meanwhile, it would still be making
     things, which then had no record.
     """
-    return is_alive(container.monitor) or (container.status is Status.STARTING and is_alive(container.command))
+    return is_alive(container.monitor) or (container.status == Status.STARTING and is_alive(container.command))
 
 
 def _tell_unmounts(store: Store, container: Container) -> None:
@@ -123,7 +123,7 @@ def reconcile(instance: Instance, heals: bool = True) -> None:
     _sweep(instance)
     store, boot = instance.store, processes.boot_id()
     for one in _lost(store.unfinished(), boot):
-        finish(instance, one.id, one.monitor, KILLED, MONITOR_LOST, one.status is Status.REMOVING)
+        finish(instance, one.id, one.monitor, KILLED, MONITOR_LOST, one.status == Status.REMOVING)
     if store.has_rules_elsewhere() and not store.has_endpoints():
         from minirun.network import neighbours  # most hosts have no others
 
@@ -150,8 +150,8 @@ def _lost(runs: list[Run], boot: str) -> list[Run]:
 
 
 def _seems_tended(one: Run) -> bool:
-    if one.status is Status.RUNNING and one.monitor is not None:
-        return processes.exists(one.monitor.pid)
+    if one.status == Status.RUNNING and one.monitor_pid is not None:
+        return processes.exists(one.monitor_pid)
     return is_tended(one)
 
 

@@ -10,6 +10,8 @@ import pytest
 from minirun.model import Spec
 from minirun.store import Store
 from tests.harness import Host, Snapshot, assert_same, eventually
+from tests.harness.host import MINIRUN
+from tests.test_faults import ENV, FAULTY
 
 
 @pytest.fixture(scope="module")
@@ -215,3 +217,33 @@ def test_the_host_has_a_name_on_every_network(box: Host) -> None:
         done = box.minirun("run", "--rm", *words, "busybox", "ping", "-c1", "-W2", "host.minirun.internal")
         assert f"({gateway})" in done.stdout
     box.minirun("network", "rm", "named")
+
+
+def test_a_bridge_with_all_its_ports_taken_is_told_of(host: Host) -> None:
+    """Linux allows 1023 (BR_MAX_PORTS): here all but those of the first container and of the resolver are others'."""
+    identity = host.minirun("network", "create", "full").stdout
+    host.minirun("run", "-d", "--name", "first", "--net", "full", "busybox", "sleep", "1000")
+    pairs = "".join(f"link add left{number} type veth peer name right{number}\n" for number in range(511))
+    ends = [f"{side}{number}" for number in range(511) for side in ("left", "right")][:1021]  # down: no loop
+    ports = "".join(f"link set {end} master mr-{identity[:10]}\n" for end in ends)
+    host.run(["ip", "-batch", "-"], input=pairs + ports)
+    before = Snapshot.of(host)
+    done = host.minirun("run", "--net", "full", "busybox", "true", check=False)
+    assert done.returncode == 125
+    assert "network full is full: its bridge" in done.stderr
+    assert "1023 ports, which is all that Linux allows" in done.stderr
+    done = host.minirun("network", "connect", "full", "first", check=False)
+    assert "already exists in network full" in done.stderr
+    assert_same(host, before)
+    host.sh(f"ip link del left0; {MINIRUN} run --rm --net full busybox true")
+
+
+def test_the_last_of_many_costs_as_many_operations_as_the_first(primed: Host) -> None:
+    """By every kernel operation of the command, the monitor and the first process together."""
+    primed.minirun("network", "create", "net")
+    primed.minirun("run", "-d", "--net", "net", "busybox", "sleep", "1000")
+    words = ["run", "--rm", "--net", "net", "-p", "80", "busybox", "true"]
+    first = primed.run([*FAULTY, "count", "0", *words], env=ENV).stderr.split()[-1]
+    for _ in range(30):
+        primed.minirun("run", "-d", "--net", "net", "-p", "80", "busybox", "sleep", "1000")
+    assert primed.run([*FAULTY, "count", "0", *words], env=ENV).stderr.split()[-1] == first

@@ -83,7 +83,7 @@ class Interfaces:
     def __exit__(self, *_: object) -> None:
         self._control.close()
 
-    def has_up(self, name: str) -> bool:
+    def is_enabled(self, name: str) -> bool:
         try:
             found = fcntl.ioctl(self._control, _SIOCGIFFLAGS, struct.pack("16s24x", name.encode()))
         except OSError:

@@ -103,7 +103,7 @@ def mend_if_damaged(instance: Instance) -> None:
 
 def _is_whole(interfaces: Interfaces, network: UsedNetwork) -> bool:
     """Whether its bridge is up and has the gateways' addresses."""
-    if not interfaces.has_up(network.bridge):
+    if not interfaces.is_enabled(network.bridge):
         return False
     gateways = ((socket.AF_INET, network.gateway), (socket.AF_INET6, network.gateway6))
     return all(

@@ -2,20 +2,31 @@
 
 import sqlite3
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from minirun.model import DEFAULT_NETWORK, Process, Status
+from minirun.model import DEFAULT_NETWORK, Process
 from minirun.store.schema import UNFINISHED
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Run:
-    """Of a container whose end is not wholly on record: who is responsible for it."""
+class Run(NamedTuple):
+    """Of a container whose end is not wholly on record: who is responsible for it. As the database has it: of a
+    thousand, few are looked at closely."""
 
     id: str
-    status: Status
+    status: str
     boot: str
-    command: Process | None
-    monitor: Process | None
+    command_pid: int | None
+    command_started: int | None
+    monitor_pid: int | None
+    monitor_started: int | None
+
+    @property
+    def command(self) -> Process | None:
+        return _process(self.command_pid, self.command_started)
+
+    @property
+    def monitor(self) -> Process | None:
+        return _process(self.monitor_pid, self.monitor_started)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,7 +56,7 @@ class Activity:
             "select id, status, boot, command_pid, command_started, monitor_pid, monitor_started from containers"
             f" where {UNFINISHED}"
         )
-        return [Run(row[0], Status(row[1]), row[2], _process(*row[3:5]), _process(*row[5:7])) for row in rows]
+        return list(map(Run._make, rows))
 
     def settled_legs(self) -> list[tuple[str, int, str]]:
         """(sandbox, position, id of the network) of every leg that should be plugged in now."""
