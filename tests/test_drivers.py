@@ -83,6 +83,10 @@ def cni(primed: Host) -> Host:
     return primed
 
 
+def address_of(host: Host) -> str:
+    return str(host.minirun("inspect", "-f", "{{.NetworkSettings.Networks.theirs.IPAddress}}", "web").stdout.strip())
+
+
 @pytest.mark.parametrize("version", ["1.0.0", "0.4.0"])
 def test_cni_plugins_wire_a_container_and_take_it_back(cni: Host, version: str) -> None:
     lan = cni.neighbour()
@@ -98,13 +102,28 @@ def test_cni_plugins_wire_a_container_and_take_it_back(cni: Host, version: str) 
     assert "minirun" in eventually(lambda: cni.run(fetch, check=False).stdout)
     assert "10.77.0.2" in cni.sh("ls /run/cni-addresses/plain")
     cni.minirun("restart", "-t", "0", "web")
-    fetch[-1] = "http://10.77.0.3/"
+    fetch[-1] = f"http://{address_of(cni)}/"
     assert "minirun" in eventually(lambda: cni.run(fetch, check=False).stdout)
     cni.minirun("kill", "web")
     eventually(lambda: "10.77." not in cni.sh("ls /run/cni-addresses/plain"))
     assert "CNI-" not in cni.sh("iptables-save")  # what ADD had made for this container
     cni.minirun("rm", "web")
     cni.minirun("network", "rm", "theirs")
+
+
+def test_what_has_been_damaged_of_a_cni_network_is_mended_or_told(cni: Host) -> None:
+    cni.sh('sed -i \'s/"ipMasq": true/"ipMasq": false/\' /run/net.d/1.0.0.conflist')
+    cni.minirun("network", "create", "-d", "cni", "-o", "conf=/run/net.d/1.0.0.conflist", "theirs")
+    cni.minirun("run", "-d", "--name", "web", "--net", "theirs", "busybox", "httpd", "-f", "-h", "/var/www")
+    cni.minirun("exec", "--privileged", "web", "ip", "address", "flush", "dev", "eth0")
+    checked = cni.minirun("network", "reload", check=False)
+    assert (checked.returncode, "CNI plugin bridge failed at CHECK" in checked.stderr) == (1, True)
+    cni.minirun("exec", "--privileged", "web", "ip", "link", "del", "eth0")
+    assert cni.minirun("network", "reload").stdout == "container web: eth0\n"
+    assert cni.sh("ls /run/cni-addresses/plain | grep -c 10.77") == "1\n"
+    fetch = ["timeout", "3", "busybox", "wget", "-qO-", f"http://{address_of(cni)}/"]
+    assert "minirun" in eventually(lambda: cni.run(fetch, check=False).stdout)
+    assert cni.minirun("network", "reload").stdout == ""
 
 
 def test_cni_gives_addresses_back_though_everything_was_killed(cni: Host) -> None:

@@ -12,7 +12,7 @@ from minirun.kernel.sockets import link_state
 from minirun.locking import alone
 from minirun.model import Container, Endpoint, Network
 from minirun.network import firewall, forwarding, names, neighbours
-from minirun.network.attached import plug, settle_inside
+from minirun.network.attached import Leg, plug, settle_inside
 from minirun.network.drivers import driver_named
 from minirun.network.healing import Damage, Mended, occupant
 
@@ -92,7 +92,17 @@ class Mending:
             everything = {end.position for end, _ in legs}
             more = settle_inside(self._instance, self._netlink, container, legs, everything)
             done += [end for end in more if end.position not in {one.position for one in done}]
+            made = {one.position for one in done}
+            self._check(container, [leg for leg in legs if leg[0].position not in made])
         return done
+
+    def _check(self, container: Container, legs: list[Leg]) -> None:
+        for end, network in legs:
+            if problem := driver_named(network.driver).check(network, end, container):
+                self._mended.failed.append(
+                    f"{end.interface} of container {container.name} in network {network.name} is not as it was made:"
+                    f" {problem}. Disconnect it and connect it again, or restart the container"
+                )
 
     def _called(self, sandbox: str) -> str:
         found = occupant(self._instance, sandbox)

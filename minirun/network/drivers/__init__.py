@@ -58,6 +58,10 @@ class Driver(Protocol):
     def is_plugged(self, network: "Network", endpoint: "Endpoint", container: "Container") -> bool:
         """Whether that interface is still there, and leads into the network. Must be cheap."""
 
+    def check(self, network: "Network", endpoint: "Endpoint", container: "Container") -> str:
+        """Of one that is plugged in: what else is not as it was made, which minirun cannot know; "" when all is well.
+        Asked by `network reload`."""
+
     def unplug(
         self,
         instance: "Instance",

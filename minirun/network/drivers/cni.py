@@ -64,7 +64,10 @@ class Cni:
     def plug(
         self, instance: Instance, netlink: "Netlink", network: Network, endpoint: Endpoint, container: Container
     ) -> Endpoint:
-        result = _call(network, endpoint, container.name).add()
+        call = _call(network, endpoint, container.name)
+        if endpoint.state:  # it was damaged: what is left goes first, and its address may be another one then
+            call.delete(json.loads(endpoint.state))
+        result = call.add()
         done = _with_result(endpoint, result)
         instance.store.set_endpoint(done)  # at once: from here on only DEL gives its address back
         return done

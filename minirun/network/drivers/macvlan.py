@@ -69,6 +69,9 @@ class Macvlan:
             present, up = link_state(endpoint.interface)
         return bool(present) and up
 
+    def check(self, network: Network, endpoint: Endpoint, container: Container) -> str:
+        return ""  # what there is besides is_plugged, minirun sets up itself
+
     def unplug(
         self, instance: Instance, netlink: "Netlink", network: Network, endpoint: Endpoint, container: Container
     ) -> None:
