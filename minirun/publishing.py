@@ -177,13 +177,22 @@ def _without(
     asked: Iterable[PortMapping], published: Iterable[PortMapping], gone: list[PortMapping]
 ) -> Iterator[PortMapping]:
     """What was asked for, but for what is gone. Of a port on every address, those that are left are named."""
-    published = list(published)
-    for mapping in asked:
-        came_of_it = [one for one in published if _is_of(one, mapping)]
+    asked, left, origins = list(asked), list(published), {}
+    for number, mapping in sorted(enumerate(asked), key=lambda one: _vagueness(one[1])):
+        fitting = [one for one in left if _is_of(one, mapping)]
+        origins[number] = [one for one in fitting if one.host_port == fitting[0].host_port]  # on each address
+        left = [one for one in left if one not in origins[number]]
+    for number, mapping in enumerate(asked):
+        came_of_it = origins[number]
         if not any(one in gone for one in came_of_it):
             yield mapping
             continue
         yield from (replace(mapping, host_address=one.host_address) for one in came_of_it if one not in gone)
+
+
+def _vagueness(asked: PortMapping) -> int:
+    """A port in force is that of the mapping that says most exactly where it is to be."""
+    return 0 if asked.is_fixed else 1 if asked.host_last else 2
 
 
 def _is_of(placed: PortMapping, asked: PortMapping) -> bool:

@@ -196,6 +196,22 @@ def test_what_was_added_is_there_after_a_restart_with_its_number(box: Town) -> N
     assert ports_of(host, "web") == before
 
 
+def test_each_of_several_for_one_port_keeps_its_own_number(box: Town) -> None:
+    """One that names it, one of a range, and one that is chosen; whichever goes, the others stay."""
+    host = box.host
+    host.minirun("run", "-d", "--name", "web", *SLEEP)
+    host.minirun("port", "add", "web", "80", "9000-9010:80", "8080:80", "80")
+    places = {line.rpartition(":")[2] for line in ports_of(host, "web")}
+    assert len(places) == 4
+    assert {"8080", "9000"} < places
+    for gone in ("8080", "9000", *sorted(places - {"8080", "9000"})):
+        host.minirun("restart", "-t", "0", "web")
+        assert {line.rpartition(":")[2] for line in ports_of(host, "web")} == places
+        host.minirun("port", "rm", "web", gone)
+        places.remove(gone)
+        assert {line.rpartition(":")[2] for line in ports_of(host, "web")} == places
+
+
 def test_a_range_is_withdrawn_as_it_was_published(box: Town) -> None:
     host = box.host
     host.minirun("run", "-d", "--name", "web", "--net", "net", *SLEEP)

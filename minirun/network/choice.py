@@ -28,14 +28,24 @@ class Wishes:
     """
 
     def __init__(self, held: Mapping[str, str], asked: Iterable[PortMapping]) -> None:
+        asked = list(asked)
         fixed = {one.host_port for one in asked if one.is_fixed}
+        self._ranges = [one for one in asked if one.host_last]
         numbers = {key: [int(text) for text in texts.split(",")] for key, texts in held.items() if "/" in key}
         self._left = {key: [one for one in found if one not in fixed] for key, found in numbers.items()}
 
     def take(self, mapping: PortMapping) -> int:
-        """0: there is none (left)."""
-        left = self._left.get(_key(mapping))
-        return left.pop(0) if left and not mapping.is_fixed else 0
+        """0: there is none (left). One that names a range has what lies in it; the others have what no range can."""
+        left = [] if mapping.is_fixed else self._left.get(_key(mapping), [])
+        if mapping.host_last:
+            fitting = [number for number in left if _is_within(number, mapping)]
+        else:
+            ranges = [one for one in self._ranges if _key(one) == _key(mapping)]
+            free = [number for number in left if not any(_is_within(number, one) for one in ranges)]
+            fitting = free or ([] if ranges else left)
+        if fitting:
+            left.remove(fitting[0])
+        return fitting[0] if fitting else 0
 
 
 def on_record(placed: Iterable[PortMapping]) -> dict[str, str]:
@@ -51,7 +61,7 @@ def choices(mapping: PortMapping, host: str, wish: int) -> Iterator[int]:
     if mapping.is_fixed:
         yield mapping.host_port
         return
-    if wish and (not mapping.host_last or mapping.host_port <= wish <= mapping.host_last):
+    if wish:
         yield wish
     if mapping.host_last:
         yield from range(mapping.host_port, mapping.host_last + 1)
@@ -61,6 +71,10 @@ def choices(mapping: PortMapping, host: str, wish: int) -> Iterator[int]:
             first = int(chosen.getsockname()[1])
         if first + mapping.count <= 65536:
             yield first
+
+
+def _is_within(number: int, mapping: PortMapping) -> bool:
+    return mapping.host_port <= number <= mapping.host_last
 
 
 def _key(mapping: PortMapping) -> str:
