@@ -2,7 +2,7 @@
 
 from minirun.errors import MinirunError
 from minirun.instance import Instance
-from minirun.model import ACTIVE, DEFAULT_NETWORK, Container, Network
+from minirun.model import ACTIVE, Container, Network
 from minirun.network import custom
 from minirun.sizes import tree_size
 from minirun.stopping import remove
@@ -29,13 +29,5 @@ def prune_containers(instance: Instance, containers: list[Container]) -> tuple[l
 def prune_networks(instance: Instance, networks: list[Network]) -> list[str]:
     """Those of them that no container is in, nor would be when it starts."""
     wanted = {name for one in instance.store.containers() for name in one.spec.network.names}
-    removed = []
-    for network in networks:
-        if network.name == DEFAULT_NETWORK or network.name in wanted or network.id in wanted:
-            continue
-        try:
-            custom.remove_network(instance, network)
-        except MinirunError:
-            continue  # somebody has just joined it
-        removed.append(network.name)
-    return removed
+    unused = [one for one in networks if one.name not in wanted and one.id not in wanted and not one.is_default]
+    return [one.name for one in custom.remove_unused(instance, unused)]

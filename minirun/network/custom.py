@@ -4,9 +4,10 @@ import os
 import sqlite3
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Generic
+from typing import TYPE_CHECKING, Generic
 
 from minirun.errors import ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
@@ -16,6 +17,9 @@ from minirun.network import firewall, neighbours
 from minirun.network.drivers import driver_named
 from minirun.network.events import tell
 from minirun.network.names import remove_leg
+
+if TYPE_CHECKING:
+    from minirun.kernel.netlink import Netlink
 
 RESERVED = ("host", "none", "container", "default")
 
@@ -95,32 +99,47 @@ def create_network(instance: Instance, wish: NetworkWish) -> Network:
 
 
 def remove_network(instance: Instance, network: Network) -> None:
-    """What the driver made, record, rules. Done twice, or with the bridge gone already, it ends in the same."""
-    from minirun.kernel.netlink import Netlink
-
+    """Done twice, or with the bridge gone already, it ends in the same."""
     store = instance.store
-    held = store.endpoints(network=network.id)
-    if held:
+    if held := store.endpoints(network=network.id):
         names = [member.name for endpoint in held if (member := store.container(endpoint.sandbox))]
         raise ConflictError(
             f"error while removing network: network {network.name} has active endpoints ({', '.join(names)})",
             f"stop them first: minirun rm -f {' '.join(names)}",
         )
+    if not remove_unused(instance, [network]):
+        raise ConflictError(f"error while removing network: a container has just joined {network.name}")
+
+
+def remove_unused(instance: Instance, networks: Iterable[Network]) -> list[Network]:
+    """Of networks that nobody is in: what the driver made, record, rules. Returns those that nobody has just joined."""
+    from minirun.kernel.netlink import Netlink
+
+    store = instance.store
+    unused = [one for one in networks if not store.endpoints(network=one.id)]
     netlink = Netlink()
+    try:
+        for network in unused:
+            _unmake(instance, netlink, network)
+    finally:
+        netlink.close()
+    with store.write():
+        gone = [one for one in unused if not store.endpoints(network=one.id)]
+        for network in gone:
+            store.delete_network(network.id)
+            tell(store, "destroy", network)
+        if gone:
+            firewall.refresh(store, instance.table)
+    neighbours.ensure(instance)  # their bridges are nobody's any more
+    return gone
+
+
+def _unmake(instance: Instance, netlink: "Netlink", network: Network) -> None:
     try:
         remove_leg(netlink, network)
         driver_named(network.driver).remove(instance, netlink, network)
     except NotFoundError as error:  # its package is gone: what it made is left to whoever has it
         print(f"minirun: {error.message}; what it may have made is left as it is", file=sys.stderr)
-    finally:
-        netlink.close()
-    with store.write():
-        if store.endpoints(network=network.id):
-            raise ConflictError(f"error while removing network: a container has just joined {network.name}")
-        store.delete_network(network.id)
-        tell(store, "destroy", network)
-        firewall.refresh(store, instance.table)
-    neighbours.ensure(instance)  # its bridge is nobody's any more
 
 
 def _record(instance: Instance, wish: NetworkWish) -> Network:
