@@ -7,7 +7,8 @@ import pytest
 
 from tests.harness import Host, Neighbour, Snapshot, assert_same, eventually
 from tests.harness.host import MINIRUN
-from tests.harness.packages import lay
+from tests.harness.packages import DOCKER as DOCKER_PACKAGES
+from tests.harness.packages import FIREWALLD, IPTABLES, UFW, lay
 from tests.test_faults import ENV, FAULTY
 
 DOCKER = "docker -H unix:///run/docker.sock"
@@ -21,7 +22,7 @@ _SWITCH = "/proc/sys/net/bridge/bridge-nf-call-iptables"
 
 @pytest.fixture
 def host(host: Host) -> Host:
-    lay(host, "iptables")
+    lay(host, IPTABLES)
     return host
 
 
@@ -102,7 +103,7 @@ def only_marked(before: list[str], after: list[str]) -> set[str]:
 
 @pytest.fixture
 def docker(host: Host) -> Host:
-    lay(host, "docker.io")
+    lay(host, DOCKER_PACKAGES)
     return host
 
 
@@ -209,7 +210,7 @@ def test_without_a_drop_nothing_is_put_anywhere(host: Host) -> None:
 
 
 def test_beside_ufw(host: Host) -> None:
-    lay(host, "ufw")
+    lay(host, UFW)
     lan = serving(host)
     host.sh(
         "cp /usr/share/ufw/iptables/*.rules /usr/share/ufw/*.init /usr/share/ufw/ufw.conf /etc/ufw/;"
@@ -236,7 +237,7 @@ def test_beside_ufw(host: Host) -> None:
 
 
 def start_firewalld(host: Host) -> None:
-    lay(host, "firewalld", "dbus-daemon")
+    lay(host, FIREWALLD)
     # It gives up the capability to pass directories that are not its own, and some machines have such a root.
     host.sh("echo 'raise ImportError' > /run/capng.py; mkdir -p /run/dbus; dbus-daemon --system --fork --nopidfile")
     host.popen(
@@ -335,7 +336,7 @@ def test_ipv6_has_its_own_places_which_are_used_where_a_network_has_ipv6(host: H
 
 @pytest.mark.parametrize("how", ["fail", "kill"])
 def test_a_fault_when_rules_are_taken_away_leaves_none(primed: Host, how: str) -> None:
-    lay(primed, "iptables")
+    lay(primed, IPTABLES)
     primed.sh("iptables -P FORWARD DROP; iptables -N DOCKER-USER; iptables -I FORWARD -j DOCKER-USER")
     eventually(lambda: "veth" not in primed.sh("ip link"))
     before = Snapshot.of(primed)

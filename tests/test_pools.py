@@ -108,7 +108,8 @@ def test_ipv6_comes_from_a_private_prefix_that_follows_from_the_machine() -> Non
     first = choose6(PoolWish(), [], around())
     held = Network("n", "net", 0, pool6=first)
     second = choose6(PoolWish(), [held], around(in_use=((IPv6Network((int(first.subnet[0]) + (1 << 64), 64)), "lan"),)))
-    if len(Path("/etc/machine-id").read_bytes().strip()) == 32:
+    own = Path("/etc/machine-id")
+    if own.exists() and len(own.read_bytes().strip()) == 32:
         assert int(second.subnet[0]) == int(first.subnet[0]) + (2 << 64)
 
 

@@ -32,15 +32,27 @@ mount -t overlay -o lowerdir=/etc:{tree}/etc,upperdir=$own/up,workdir=$own/work 
 """
 
 
-def lay(host: Host, *packages: str) -> None:
+IPTABLES = ("iptables",)
+DOCKER = ("docker.io",)
+UFW = ("ufw",)
+FIREWALLD = ("firewalld", "dbus-daemon")
+CNI = ("containernetworking-plugins", "iptables")
+
+
+def lay(host: Host, packages: Sequence[str] = ()) -> None:
     """Have the programs of these packages, and of all that they need, on `host`, and an /etc of its own. Where that
     cannot be, the test is skipped, with the reason."""
-    tree = _CACHE / "-".join(["tree", *packages])
-    if not tree.exists():
-        _unpack(_missing(packages), tree)
+    tree = fetch(packages)
     done = host.run(["sh", "-c", _LAY.format(tree=tree)], check=False)
     if done.returncode:
         pytest.skip(f"{' '.join(packages)} cannot be laid over this host: {done.stderr.strip()}")
+
+
+def fetch(packages: Sequence[str]) -> Path:
+    tree = _CACHE / "-".join(["tree", *packages])
+    if not tree.exists():
+        _unpack(_missing(packages), tree)
+    return tree
 
 
 def _missing(packages: Sequence[str]) -> list[str]:
@@ -82,3 +94,8 @@ def _run(argv: list[str], place: Path) -> str:
     if done.returncode:
         pytest.skip(f"{' '.join(argv)}: {done.stderr.strip()}")
     return done.stdout
+
+
+if __name__ == "__main__":  # for a machine that is about to have no network
+    for wanted in (IPTABLES, DOCKER, UFW, FIREWALLD, CNI):
+        fetch(wanted)
