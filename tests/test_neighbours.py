@@ -120,7 +120,8 @@ def test_a_docker_engine_beside_it(docker: Host) -> None:
     docker.sh(
         f"{DOCKER} run -d --name published -p 8081:80 box /bin/httpd -f -h /var/www;"
         f"{DOCKER} network create -o com.docker.network.bridge.name=odd0 odd;"
-        f"{DOCKER} run -d --name hidden --net odd box /bin/httpd -f -h /var/www"
+        f"{DOCKER} run -d --name hidden --net odd box /bin/httpd -f -h /var/www",
+        timeout=120,  # on a machine without systemd each start of Docker's takes ten seconds
     )
     hidden = docker.sh(
         f"{DOCKER} inspect -f '{{{{range .NetworkSettings.Networks}}}}{{{{.IPAddress}}}}{{{{end}}}}' hidden"
@@ -238,6 +239,10 @@ def test_beside_ufw(host: Host) -> None:
 
 def start_firewalld(host: Host) -> None:
     lay(host, FIREWALLD)
+    host.sh(  # as the installation of dbus does
+        "getent passwd messagebus || { echo messagebus:x:999:999::/:/bin/false >> /etc/passwd;"
+        " echo messagebus:x:999: >> /etc/group; }"
+    )
     # It gives up the capability to pass directories that are not its own, and some machines have such a root.
     host.sh("echo 'raise ImportError' > /run/capng.py; mkdir -p /run/dbus; dbus-daemon --system --fork --nopidfile")
     host.popen(
