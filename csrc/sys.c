@@ -12,9 +12,11 @@
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -161,6 +163,33 @@ static int sys_filesystem_magic(int fd, unsigned long *magic)
     return 0;
 }
 
+struct symbol {
+    const char *name;
+    void **slot;
+};
+
+/* NULL, also when it was loaded before; else why not. */
+static const char *load(const char *file, const struct symbol *symbols, size_t count)
+{
+    static char problem[128];
+    void *library;
+    size_t i;
+    if (*symbols[count - 1].slot)
+        return NULL;
+    library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+    if (!library)
+        return dlerror();
+    for (i = 0; i < count; i++) {
+        *symbols[i].slot = dlsym(library, symbols[i].name);
+        if (!*symbols[i].slot) {
+            *symbols[count - 1].slot = NULL;
+            snprintf(problem, sizeof problem, "%s lacks %s", file, symbols[i].name);
+            return problem;
+        }
+    }
+    return NULL;
+}
+
 /* libnftables by dlopen: `none`, `host` and `container:` never pay for it, and building needs no headers. */
 static struct {
     void *(*ctx_new)(unsigned int);
@@ -174,7 +203,7 @@ static struct {
 
 static const char *nft_load(void)
 {
-    static const struct { const char *name; void **slot; } symbols[] = {
+    static const struct symbol symbols[] = {
         {"nft_ctx_new", (void **)&nft.ctx_new},
         {"nft_ctx_free", (void **)&nft.ctx_free},
         {"nft_ctx_buffer_output", (void **)&nft.buffer_output},
@@ -183,19 +212,7 @@ static const char *nft_load(void)
         {"nft_ctx_get_error_buffer", (void **)&nft.get_error},
         {"nft_run_cmd_from_buffer", (void **)&nft.run},
     };
-    void *library;
-    unsigned i;
-    if (nft.run)
-        return NULL;
-    library = dlopen("libnftables.so.1", RTLD_NOW | RTLD_LOCAL);
-    if (!library)
-        return dlerror();
-    for (i = 0; i < sizeof symbols / sizeof *symbols; i++) {
-        *symbols[i].slot = dlsym(library, symbols[i].name);
-        if (!*symbols[i].slot)
-            return "libnftables.so.1 lacks a function that minirun needs";
-    }
-    return NULL;
+    return load("libnftables.so.1", symbols, sizeof symbols / sizeof *symbols);
 }
 
 /* The context belongs to the network namespace of the calling thread. */
@@ -213,3 +230,77 @@ static void nft_close(void *ctx) { nft.ctx_free(ctx); }
 static int nft_run(void *ctx, const char *commands) { return nft.run(ctx, commands); }
 static const char *nft_output(void *ctx) { return nft.get_output(ctx); }
 static const char *nft_error(void *ctx) { return nft.get_error(ctx); }
+
+/* libseccomp by dlopen: only to compile a profile, which is seldom, for the outcome is kept. */
+struct scmp_arg_cmp {
+    unsigned int arg;
+    int op;
+    uint64_t datum_a;
+    uint64_t datum_b;
+};
+
+static struct {
+    void *(*init)(uint32_t);
+    void (*release)(void *);
+    int (*arch_add)(void *, uint32_t);
+    int (*attr_set)(void *, int, uint32_t);
+    int (*resolve)(const char *);
+    int (*resolve_arch)(uint32_t, const char *);
+    int (*add)(void *, uint32_t, int, unsigned int, const struct scmp_arg_cmp *);
+    int (*export_bpf)(const void *, int);
+} scmp;
+
+#define SCMP_UNKNOWN (-1) /* __NR_SCMP_ERROR */
+#define SCMP_FLTATR_CTL_OPTIMIZE 8
+#define SCMP_BINARY_TREE 2
+
+static const char *scmp_load(void)
+{
+    static const struct symbol symbols[] = {
+        {"seccomp_init", (void **)&scmp.init},
+        {"seccomp_release", (void **)&scmp.release},
+        {"seccomp_arch_add", (void **)&scmp.arch_add},
+        {"seccomp_attr_set", (void **)&scmp.attr_set},
+        {"seccomp_syscall_resolve_name", (void **)&scmp.resolve},
+        {"seccomp_syscall_resolve_name_arch", (void **)&scmp.resolve_arch},
+        {"seccomp_rule_add_array", (void **)&scmp.add},
+        {"seccomp_export_bpf", (void **)&scmp.export_bpf},
+    };
+    return load("libseccomp.so.2", symbols, sizeof symbols / sizeof *symbols);
+}
+
+/* `arches` are those beside the native one. */
+static void *scmp_open(uint32_t default_action, uint32_t *arches, unsigned int count)
+{
+    void *filter = scmp.init(default_action);
+    unsigned i;
+    int problem = 0;
+    if (!filter)
+        return NULL;
+    scmp.attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, SCMP_BINARY_TREE); /* since 2.5; without, it is a list */
+    for (i = 0; i < count && !problem; i++)
+        problem = scmp.arch_add(filter, arches[i]);
+    if (problem) {
+        scmp.release(filter);
+        return NULL;
+    }
+    return filter;
+}
+
+static void scmp_close(void *filter) { scmp.release(filter); }
+static int scmp_resolve(uint32_t arch, const char *name) { return scmp.resolve_arch(arch, name); }
+static int scmp_export(void *filter, int fd) { return scmp.export_bpf(filter, fd); }
+
+/* 1: the library does not know a system call of that name. */
+static int scmp_add(void *filter, uint32_t action, const char *name, unsigned int count,
+                    const struct scmp_arg_cmp *comparisons)
+{
+    int number = scmp.resolve(name);
+    return number == SCMP_UNKNOWN ? 1 : scmp.add(filter, action, number, count, comparisons);
+}
+
+static int sys_seccomp(const void *program, unsigned int instructions)
+{
+    struct sock_fprog filter = {(unsigned short)instructions, (struct sock_filter *)program};
+    return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter);
+}

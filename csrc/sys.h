@@ -33,6 +33,21 @@ int nft_run(void *ctx, const char *commands);
 const char *nft_output(void *ctx);
 const char *nft_error(void *ctx);
 
+/* libseccomp, as above. What adds to a filter returns a negative errno, as the library does. */
+struct scmp_arg_cmp {
+    unsigned int arg;
+    int op;
+    uint64_t datum_a;
+    uint64_t datum_b;
+};
+const char *scmp_load(void);
+void *scmp_open(uint32_t default_action, uint32_t *arches, unsigned int count);
+void scmp_close(void *filter);
+int scmp_resolve(uint32_t arch, const char *name);
+int scmp_add(void *filter, uint32_t action, const char *name, unsigned int count, const struct scmp_arg_cmp *comparisons);
+int scmp_export(void *filter, int fd);
+int sys_seccomp(const void *program, unsigned int instructions);
+
 #define CLONE_NEWNS ...
 #define CLONE_NEWPID ...
 #define CLONE_NEWNET ...

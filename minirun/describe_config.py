@@ -71,6 +71,7 @@ def host_config(spec: Spec) -> dict[str, Any]:
 def _rights(spec: Spec) -> dict[str, Any]:
     security = spec.security
     options = ["no-new-privileges"] if security.no_new_privileges else []
+    options += [f"seccomp={security.seccomp}"] if security.seccomp else []
     return {
         "CapAdd": _capabilities(security.cap_add),
         "CapDrop": _capabilities(security.cap_drop),

@@ -51,9 +51,9 @@ class Joined:
     terminal: int = -1
 
 
-def join(container: Container, request: Request, groups: list[Path]) -> Joined:
-    """Start the process in the container's cgroups; on return it has become the program. StartError when it could
-    not."""
+def join(container: Container, request: Request, groups: list[Path], system_calls: bytes) -> Joined:
+    """Start the process in the container's cgroups, with this filter of its system calls; on return it has become the
+    program. StartError when it could not."""
     if container.status is not Status.RUNNING or container.init is None:
         raise MinirunError(f"container {container.name} is not running")
     if container.paused:
@@ -77,7 +77,7 @@ def join(container: Container, request: Request, groups: list[Path]) -> Joined:
                 container.init.pid,
                 target,
                 lambda: processes.fork(
-                    lambda: _become(container, request, target, groups, theirs, stdio, error_fd, stub),
+                    lambda: _become(container, request, target, groups, theirs, stdio, error_fd, stub, system_calls),
                     lambda failure: theirs.sendall(b"E" + program.report(failure, CANNOT_INVOKE)),
                 ),
             )
@@ -139,6 +139,7 @@ def _become(
     stdio: tuple[int, ...],
     error_fd: int,
     stub: int,
+    system_calls: bytes,
 ) -> int:
     """The new process, up to execve. Before it can be seen in the container it is hidden from its ptrace."""
     assert container.init is not None
@@ -166,11 +167,10 @@ def _become(
     program.enter_workdir(request.workdir, make=False)
     spec, security = container.spec, container.spec.security
     capabilities = granted(security.cap_add, security.cap_drop, security.privileged or request.privileged)
-    program.take_user(request.user or spec.user, spec.groups, capabilities, env, (0, 1, 2))
+    user = request.user or spec.user
+    program.take_user(user, spec.groups, capabilities, env, (0, 1, 2), system_calls, security.no_new_privileges)
     if not request.detach:
         credentials.die_with_parent(0 if container.spec.pid_mode != "host" else parent)
-    if security.no_new_privileges:
-        credentials.no_new_privileges()
     path = program.find_program(request.argv[0], env)
     program.last_words()
     processes.exec_payload(stub, path, list(request.argv), env, error_fd, False)

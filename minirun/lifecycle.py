@@ -165,7 +165,7 @@ def _end_processes(instance: Instance, container: Container) -> None:
     for path in paths:
         if cgroups.cgroup_pids(path):
             cgroups.cgroup_kill(path)
-    if container.spec.limits and paths:
+    if paths and dict(container.spec.limits).get("memory"):
         _note_oom(instance, container, paths)
     controllers.remove(paths)
 

@@ -1,7 +1,7 @@
 """From the words of a command line to limits, and the checks that Docker makes of them, in its words."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -91,10 +91,6 @@ def asked(given: dict[str, str | int]) -> tuple[tuple[str, int | str], ...]:
 def compact(limits: Limits) -> tuple[tuple[str, int | str], ...]:
     """What is limited."""
     return tuple((one.name, value) for one in fields(Limits) if (value := getattr(limits, one.name)))
-
-
-def of(given: Iterable[tuple[str, int | str]]) -> Limits:
-    return Limits(**dict(given))  # type: ignore[arg-type]
 
 
 def check(limits: Limits, available: str = "") -> Limits:

@@ -156,6 +156,7 @@ class Security:
     privileged: bool = False
     no_new_privileges: bool = False
     unmasked: bool = False  # systempaths=unconfined: nothing of /proc and /sys is covered
+    seccomp: str = ""  # a profile's text, "unconfined", or "" for the default one
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ class Plan:
     privileged: bool = False
     no_new_privileges: bool = False
     unmasked: bool = False
+    seccomp: bytes = b""  # the program that filters system calls, b"" for none
     devices: tuple[tuple[str, str], ...] = ()  # on the host, inside
     pid_of: tuple[int, ...] = ()  # pid and start time of whom it shares the namespace with; (0, 0): the host
     ipc: str = ""  # none: without /dev/shm

@@ -11,6 +11,7 @@ from minirun.lookup import find_container
 from minirun.model import Attachment, Container, Mode, NetworkRequest, Spec, Status
 from minirun.network.environment import environment
 from minirun.plan import Plan, PlannedMount
+from minirun.seccomp.keeping import filter_for
 
 _HOST = (0, 0)
 
@@ -76,6 +77,7 @@ def plan_of(
         privileged=security.privileged,
         no_new_privileges=security.no_new_privileges,
         unmasked=security.unmasked,
+        seccomp=filter_for(instance, security),
         devices=tuple((one.source, one.target) for one in spec.devices),
         pid_of=_whose(instance, "PID", spec.pid_mode),
         ipc=spec.ipc_mode,
@@ -106,8 +108,7 @@ def mounts_of(instance: Instance, spec: Spec) -> tuple[PlannedMount, ...]:
 def _limit_groups(instance: Instance, container: Container) -> tuple[str, ...]:
     if not container.spec.limits:
         return ()
-    from minirun.kernel.limits import groups
-    from minirun.limits import of
+    from minirun.kernel.limits import groups, of
 
     return tuple(str(path) for path in groups(instance.cgroup, container.id, of(container.spec.limits)))
 

@@ -457,7 +457,8 @@ class Bench:
             text=True,
         )
         self.started.append(child)
-        controllers.enter(paths, child.pid)
+        for path in paths:
+            controllers.member_add(path, child.pid)
         assert child.stdin is not None
         child.stdin.write("\n")
         child.stdin.flush()
@@ -634,7 +635,6 @@ def test_a_process_moves_itself_in(bench: Bench) -> None:
     assert [controllers.members(path) for path in paths] == [[child.pid]] * len(paths)
     child.kill()
     child.wait()
-    controllers.enter(paths, child.pid)  # gone: fine
 
 
 COUNT = "exec('n = 0\\nwhile True: n += 1; os.pwrite(1, b\"%20d\" % n, 0)')"
@@ -655,7 +655,7 @@ def test_a_frozen_counter_stands_still(bench: Bench, version: str, tmp_path: Pat
         script = f"import os; {COUNT}"
         child = subprocess.Popen([sys.executable, "-Sc", script], stdout=output, text=True)
         bench.started.append(child)
-        controllers.enter([group], child.pid)
+        controllers.member_add(group, child.pid)
 
         def count() -> int:
             return int((tmp_path / "count").read_text() or 0)

@@ -16,6 +16,7 @@ from minirun.joining import Joined, Request, join
 from minirun.kernel import controllers, processes, terminal
 from minirun.lookup import find_container
 from minirun.network.environment import with_environment
+from minirun.seccomp.keeping import filter_for
 from minirun.turn import READ, WRITE, Interest, is_ready, turn
 from minirun.wire import CHUNK, HIGH_WATER, Outbox
 
@@ -53,7 +54,9 @@ class Exec(Verb):
             size=attach.size_of_terminal(),
         )
         try:
-            joined = join(with_environment(instance, found), request, controllers.existing(instance.cgroup, found.id))
+            groups = controllers.existing(instance.cgroup, found.id)
+            system_calls = filter_for(instance, found.spec.security)
+            joined = join(with_environment(instance, found), request, groups, system_calls)
         except StartError as error:
             warn(f"minirun: {error.text}")
             return error.code

@@ -13,7 +13,7 @@ from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
 from minirun.kernel import cgroups, controllers, limits
 from minirun.lifecycle import tell
-from minirun.limits import check, compact, merge, of
+from minirun.limits import check, compact, merge
 from minirun.model import ACTIVE, Container, Status
 
 
@@ -40,7 +40,7 @@ class Update(LimitFlags):
         if "restart" in self.given:
             spec = replace(spec, restart=parse.parse_restart(self.restart, spec.auto_remove))
         if asked:
-            new = check(merge(of(spec.limits), of(asked)))
+            new = check(merge(limits.of(spec.limits), limits.of(asked)))
             # On record before its groups are made: an end that comes in between then knows of them.
             instance.store.set_spec(container.id, replace(spec, limits=compact(new)))
             try:
@@ -61,7 +61,7 @@ def _apply(instance: Instance, container: Container, new: limits.Limits) -> None
     if container.status is not Status.RUNNING:
         raise MinirunError(f"container {container.name} is {container.status}", "wait until it runs, or stop it")
     present = controllers.existing(instance.cgroup, container.id)
-    limits.update([*present, *wanted], of(container.spec.limits), new, lambda: _members(instance, container))
+    limits.update([*present, *wanted], limits.of(container.spec.limits), new, lambda: _members(instance, container))
 
 
 def _members(instance: Instance, container: Container) -> list[int]:

@@ -108,7 +108,9 @@ _VALUES: dict[str, Values] = {
     "pull": _words("always", "missing", "never"),
     "cap-add": _capabilities,
     "cap-drop": _capabilities,
-    "security-opt": _words("no-new-privileges", "seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined"),
+    "security-opt": _words(
+        "no-new-privileges", "seccomp=", "seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined"
+    ),
     "ulimit": _ulimits,
     "type": _words("container", "image", "network", "volume"),
     "driver": _words("bridge"),

@@ -4,7 +4,9 @@ import os
 import re
 import stat
 from collections.abc import Iterable
+from typing import Any
 
+from minirun.errors import MinirunError, describe
 from minirun.flags import bad, invalid
 from minirun.kernel.capabilities import NAMES
 from minirun.kernel.rlimits import RESOURCES
@@ -103,7 +105,7 @@ def _is_access(text: str) -> bool:
 
 
 def parse_security(add: Iterable[str], drop: Iterable[str], options: Iterable[str], privileged: bool) -> Security:
-    wanted = {"no_new_privileges": False, "unmasked": privileged}
+    wanted: dict[str, Any] = {"no_new_privileges": False, "unmasked": privileged, "seccomp": ""}
     for text in options:
         _security_option(text, wanted)
     return Security(
@@ -112,10 +114,11 @@ def parse_security(add: Iterable[str], drop: Iterable[str], options: Iterable[st
         privileged,
         wanted["no_new_privileges"],
         wanted["unmasked"],
+        wanted["seccomp"],
     )
 
 
-def _security_option(text: str, wanted: dict[str, bool]) -> None:
+def _security_option(text: str, wanted: dict[str, Any]) -> None:
     name, separator, value = text.partition("=")
     if not separator:
         name, separator, value = text.partition(":")
@@ -123,12 +126,36 @@ def _security_option(text: str, wanted: dict[str, bool]) -> None:
         wanted["no_new_privileges"] = value != "false"
     elif (name, value) == ("systempaths", "unconfined"):
         wanted["unmasked"] = True
-    elif (name, value) in (("seccomp", "unconfined"), ("apparmor", "unconfined"), ("label", "disable")):
+    elif name == "seccomp":
+        wanted["seccomp"] = _seccomp(value)
+    elif (name, value) in (("apparmor", "unconfined"), ("label", "disable")):
         pass  # that is how it is: minirun has no such confinement yet
-    elif name in ("seccomp", "apparmor", "label", "writable-cgroups"):
+    elif name in ("apparmor", "label", "writable-cgroups"):
         raise bad(f"--security-opt {text}: minirun cannot confine with {name} yet")
     else:
-        raise bad(f"invalid --security-opt {text!r}", "no-new-privileges, seccomp=unconfined, systempaths=unconfined")
+        raise bad(
+            f"invalid --security-opt {text!r}",
+            "no-new-privileges, seccomp=FILE, seccomp=unconfined, systempaths=unconfined",
+        )
+
+
+def _seccomp(value: str) -> str:
+    """The profile itself: its file may change, or go, before the container starts again."""
+    if value in ("unconfined", "builtin", "default"):
+        return "unconfined" if value == "unconfined" else ""
+    from minirun.seccomp.keeping import check
+    from minirun.seccomp.profile import LARGEST
+
+    try:
+        with open(os.open(value, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), encoding="utf-8") as file:
+            text = file.read(LARGEST + 1)
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise bad(f"opening seccomp profile ({value}) failed: {describe(error)}") from None
+    try:
+        check(text)
+    except MinirunError as error:
+        raise bad(f"--security-opt seccomp={value}: {error.message}", error.hint) from None
+    return text
 
 
 def _capability(text: str, flag: str) -> str:

@@ -5,7 +5,7 @@ import stat
 
 from minirun.errors import CANNOT_INVOKE, FAILED, NOT_FOUND, describe
 from minirun.init.user import UserError, resolve
-from minirun.kernel import credentials, processes
+from minirun.kernel import credentials, processes, seccomp
 
 _PTS_MAJOR = 136
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -51,12 +51,21 @@ def take_user(
     capabilities: tuple[str, ...],
     env: dict[str, str],
     stdio: tuple[int, ...],
+    system_calls: bytes,
+    no_new_privileges: bool,
 ) -> None:
-    """Give up what the program shall not have: capabilities, then ids. HOME follows from the user."""
+    """Give up what the program shall not have: system calls, capabilities, then ids. HOME follows from the user.
+
+    The filter comes first, while there is the right to set one; with `no_new_privileges` nobody needs that right.
+    """
+    if no_new_privileges:
+        credentials.no_new_privileges()
     user = resolve(wanted, more_groups)
     env.setdefault("HOME", user.home)
     for fd in stdio:
         _give(fd, user.uid)
+    if system_calls:
+        seccomp.seccomp_load(system_calls)
     credentials.drop_capabilities(capabilities)
     # The own group is among the supplementary ones, too: else a file's rule against it would not bind (CVE-2022-36109).
     credentials.become(user.uid, user.gid, list(dict.fromkeys((user.gid, *user.groups))))

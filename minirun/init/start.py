@@ -6,10 +6,11 @@ for a failure; and waits there for one byte: the network is wired. End of file m
 
 import os
 import socket
+from pathlib import Path
 
 from minirun.errors import FAILED
 from minirun.init import program, rootfs
-from minirun.kernel import credentials, processes, terminal
+from minirun.kernel import controllers, credentials, processes, terminal
 from minirun.kernel.sockets import send_with_fds
 from minirun.kernel.sysctl import sysctl_write
 from minirun.plan import Plan
@@ -50,10 +51,8 @@ def _start(
     }
     env |= dict(plan.env)
     program.enter_workdir(plan.workdir, make=True)
-    program.take_user(plan.user, plan.groups, plan.capabilities, env, (0, 1, 2))
+    program.take_user(plan.user, plan.groups, plan.capabilities, env, (0, 1, 2), plan.seccomp, plan.no_new_privileges)
     credentials.die_with_parent(parent)
-    if plan.no_new_privileges:
-        credentials.no_new_privileges()
     path = program.find_program(plan.argv[0], env)
     program.last_words()
     processes.exec_payload(stub, path, list(plan.argv), env, error_fd, plan.init)
@@ -61,6 +60,7 @@ def _start(
 
 def _namespaces(plan: Plan, ipc_of: int) -> None:
     """The rest of them, and what is set for each, while the host's /proc is still the one that is seen."""
+    controllers.enter([Path(path) for path in plan.limit_groups if path != plan.cgroup])
     if plan.cgroup and not plan.cgroup_host:
         processes.unshare_cgroup()
     if plan.netns:

@@ -11,6 +11,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -34,6 +35,12 @@ class Home:
 @cache
 def homes() -> dict[str, Home]:
     return find_homes(Path("/proc/self/mountinfo").read_text(), cgroups.unified())
+
+
+def acts(controller: str) -> bool:
+    """Whether groups can be made here in which it acts."""
+    home = homes().get(controller)
+    return home is not None and os.access(home.top, os.W_OK)
 
 
 def find_homes(mountinfo: str, unified: Path | None) -> dict[str, Home]:
@@ -138,17 +145,24 @@ def setting_write(group: Path, name: str, value: str) -> None:
 
 @shell("echo {pid} > {group}/cgroup.procs")
 def member_add(group: Path, pid: int) -> None:
-    """Move a process with all its threads, but not its children. 0: the caller itself (before it changes root)."""
+    """Move a process with all its threads, but not its children."""
     (group / "cgroup.procs").write_text(str(pid))
 
 
-def enter(paths: Sequence[Path], pid: int = 0) -> None:
-    """Move a process into each group. One that has ended already is fine: who waits for it will notice."""
+def enter(paths: Sequence[Path]) -> None:
+    """Move this process, which has one thread, into each group.
+
+    In v1 by `tasks`: for a thread that moves itself the kernel takes no lock. By `cgroup.procs`, or for another
+    process, it waits for all threads of the host to be out of fork and exit, which is 10 ms (kernel/cgroup/cgroup.c,
+    cgroup_procs_write_start).
+    """
     for path in paths:
-        try:
-            member_add(path, pid)
-        except ProcessLookupError:
-            return
+        self_add(path / "tasks" if (path / "tasks").exists() else path / "cgroup.procs")
+
+
+@shell("echo 0 > {file}")
+def self_add(file: Path) -> None:
+    file.write_text("0")
 
 
 def adopt(path: Path, members: Callable[[], Iterable[int]]) -> None:
@@ -156,7 +170,8 @@ def adopt(path: Path, members: Callable[[], Iterable[int]]) -> None:
     for _ in range(_TURNS):
         outside = set(members()) - set(cgroups.cgroup_pids(path))
         for pid in outside:
-            enter([path], pid)
+            with suppress(ProcessLookupError):  # it has just ended
+                member_add(path, pid)
         if not outside:
             return
 

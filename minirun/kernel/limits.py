@@ -33,6 +33,11 @@ class Limits:
     blkio_weight: int = 0  # 10 to 1000
 
 
+def of(given: Iterable[tuple[str, int | str]]) -> Limits:
+    """From the pairs that a spec and a plan have."""
+    return Limits(**dict(given))  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True)
 class Write:
     """One value for one file of a group; `other` is the same for kernels that know it by another name."""

@@ -18,6 +18,7 @@ from minirun.lifecycle import tell
 from minirun.log import timestamp
 from minirun.model import Container, Health, Status
 from minirun.network.environment import with_environment
+from minirun.seccomp.keeping import filter_for
 from minirun.turn import READ, Interest, is_ready
 
 _KEPT = 5  # results
@@ -81,7 +82,8 @@ class HealthCheck:
         request = Request(argv=self._health.test, workdir=container.spec.workdir)
         try:
             target = with_environment(self._instance, container)
-            self._joined = join(target, request, controllers.existing(self._instance.cgroup, self._id))
+            groups = controllers.existing(self._instance.cgroup, self._id)
+            self._joined = join(target, request, groups, filter_for(self._instance, target.spec.security))
         except StartError as error:
             self._judge(error.code, error.text)
         except (MinirunError, OSError) as error:  # the program has just ended

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from minirun.errors import FAILED, MinirunError, describe
 from minirun.instance import Instance
-from minirun.kernel import cgroups, controllers, freezer, processes
+from minirun.kernel import cgroups, freezer, limits, processes
 from minirun.kernel.sockets import control_listen
 from minirun.lifecycle import finish, tell
 from minirun.log import LogWriter
@@ -74,18 +74,11 @@ class Monitor:
         if self.plan.cgroup:
             cgroups.cgroup_add(Path(self.plan.cgroup))
         if self.plan.limits:
-            self._limit()
+            limits.apply([Path(path) for path in self.plan.limit_groups], limits.of(self.plan.limits))
         self.program = Program(self.plan, self.stub, self._record_started, self._output)
-        controllers.enter([Path(path) for path in self.plan.limit_groups], self.program.pid)
         # Opened now, while the first process is building its tree, and not before it was made: SQLite must not be
         # forked.
         self.instance = Instance(Path(self.plan.root))
-
-    def _limit(self) -> None:
-        from minirun.kernel.limits import apply  # most containers have no limits
-        from minirun.limits import of
-
-        apply([Path(path) for path in self.plan.limit_groups], of(self.plan.limits))
 
     def live(self) -> None:
         while True:

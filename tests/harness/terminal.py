@@ -23,7 +23,8 @@ class Terminal:
         self.before = self.settings()
         streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), self.slave)
         # Its controlling terminal, as a shell would have it: the kernel then tells of a new size.
-        argv = ["setsid", "--ctty", "--wait", MINIRUN, *words]
+        # And signals as it would: who runs the tests in the background may ignore some.
+        argv = ["env", "--default-signal", "setsid", "--ctty", "--wait", MINIRUN, *words]
         self.process: subprocess.Popen[bytes] = host.popen(argv, **streams, start_new_session=True)
         self._seen = b""
 

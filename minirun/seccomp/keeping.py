@@ -1,0 +1,67 @@
+"""The program for a container: made once for a profile and a set of capabilities, then kept in the state root."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from minirun.instance import Instance
+from minirun.kernel.capabilities import NAMES, granted
+from minirun.kernel.seccomp import Instruction
+from minirun.model import Security
+
+UNCONFINED = "unconfined"
+_DEFAULT = Path(__file__).with_name("default.json")
+_FORMAT = 1  # of what is kept: one more whenever compiling.py makes something else
+
+
+def filter_for(instance: Instance, security: Security) -> bytes:
+    """b"": nothing is filtered."""
+    if security.privileged or security.seccomp == UNCONFINED:
+        return b""
+    capabilities = granted(security.cap_add, security.cap_drop, security.privileged)
+    place = instance.root / "cache" / "seccomp" / _key(security.seccomp, capabilities)
+    try:
+        kept = place.read_bytes()
+    except FileNotFoundError:
+        kept = b""
+    if kept and len(kept) % Instruction.size == 0:
+        return kept
+    return _keep(place, _compiled(security.seccomp or _DEFAULT.read_text(), capabilities))
+
+
+def _key(profile: str, capabilities: tuple[str, ...]) -> str:
+    """Of all that the program follows from."""
+    if profile:
+        from hashlib import sha256  # 1 ms, which most starts can do without
+
+        name = sha256(profile.encode()).hexdigest()
+    else:
+        name = f"default-{_DEFAULT.stat().st_mtime_ns:x}"
+    held = sum(1 << NAMES.index(one) for one in capabilities)
+    machine = os.uname()
+    return f"{name}-{held:x}-{machine.machine}-{machine.release}-{_FORMAT}"
+
+
+def check(text: str) -> None:
+    """MinirunError when no program can be made of this profile."""
+    _compiled(text, ())
+
+
+def _compiled(text: str, capabilities: tuple[str, ...]) -> bytes:
+    from minirun.seccomp.compiling import compiled
+    from minirun.seccomp.profile import parse
+
+    return compiled(parse(text), frozenset(capabilities))
+
+
+def _keep(place: Path, program: bytes) -> bytes:
+    """Whole or not at all: several may be at it, and any may be killed."""
+    with suppress(OSError):  # a full disk: then it is made again the next time
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(place.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, program)
+            os.link(f"/proc/self/fd/{fd}", place, src_dir_fd=fd, follow_symlinks=True)  # or it is the link itself
+        finally:
+            os.close(fd)
+    return program
