@@ -38,6 +38,8 @@ def split_argument(argument: str) -> tuple[str, str]:
     name, colon, path = argument.partition(":")
     if argument.startswith(("/", ".")) or not colon:
         return "", argument
+    if not name:
+        raise MinirunError(f"{argument!r} names no container before the colon", f"a file of that name is ./{argument}")
     return name, path
 
 

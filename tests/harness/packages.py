@@ -27,6 +27,7 @@ _LAY = """
 set -e
 own=$(mktemp -d /run/laid.XXXX)
 mkdir $own/up $own/work
+mount -t tmpfs log /var/log
 mount -t overlay -o lowerdir=/usr:{tree}/usr overlay /usr
 mount -t overlay -o lowerdir=/etc:{tree}/etc,upperdir=$own/up,workdir=$own/work overlay /etc
 """
