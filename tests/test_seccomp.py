@@ -18,6 +18,9 @@ from minirun.seccomp import keeping
 from minirun.seccomp.compiling import compiled, counts
 from minirun.seccomp.profile import Condition, Profile, Rule, parse
 from tests.harness import Host
+from tests.harness.packages import DOCKER as DOCKER_PACKAGES
+from tests.harness.packages import lay
+from tests.test_neighbours import DOCKER, start_docker
 
 EPERM, ENOSYS, EINVAL, EBADF = errno.EPERM, errno.ENOSYS, errno.EINVAL, errno.EBADF
 DEFAULT = Path(keeping.__file__).with_name("default.json").read_text()
@@ -145,6 +148,39 @@ def test_the_first_process_exec_and_health_checks_are_filtered_alike(box: Host) 
     box.minirun("run", "-d", "--wait", "--name", "ill", "--net=none", *words)
     assert box.minirun("exec", "ill", "cat", "/tmp/health").stdout == f"{EPERM}\n"
     box.minirun("rm", "-f", "ill")
+
+
+_BESIDE = {  # the call, what minirun says, what Docker says; None: whatever the kernel itself answers
+    "AF_VSOCK": (("x86-64", 41, 40, 1), EPERM, None),
+    "AF_VSOCK, rubbish above": (("x86-64", 41, 0x100000028, 1), EPERM, None),
+    "AF_ALG": (("x86-64", 41, 38, 5), EPERM, None),
+    "io_uring": (("x86-64", 425), EPERM, None),
+    "socketcall": (("i386", 102, 1), ENOSYS, None),
+    "process_vm_readv": (("x86-64", 310), None, EPERM),
+    "keyctl": (("x86-64", 250, 99), EPERM, EPERM),
+    "unshare": (("x86-64", 272, _NEWUSER), EPERM, EPERM),
+    "clone3": (("x86-64", 435), ENOSYS, ENOSYS),
+    "newer": (("x86-64", 500), ENOSYS, ENOSYS),
+    "name_to_handle_at": (("x86-64", 303), EPERM, EPERM),
+    "bpf": (("x86-64", 321), EPERM, EPERM),
+    "personality": (("x86-64", 135, 0x40000), EPERM, EPERM),
+}
+
+
+def test_where_docker_answers_otherwise(host: Host, program: Path) -> None:
+    """docs/security.md tells of these."""
+    lay(host, DOCKER_PACKAGES)
+    start_docker(host)
+    host.sh("mkdir /run/t")
+    host.run(["sh", "-c", "cat > /run/t/call; chmod 755 /run/t/call"], input=program.read_bytes(), text=False)
+    each = "; ".join(f"/t/call {' '.join(map(str, words))}" for words, _, _ in _BESIDE.values())
+    docker = host.sh(f"{DOCKER} run --rm --network none -v /run/t:/t box /bin/sh -c '{each}'", timeout=60)
+    ours = host.minirun("run", "--rm", "--net=none", "-v", "/run/t:/t", "busybox", "sh", "-c", each).stdout
+    for (name, (_, ours_wanted, dockers_wanted)), found, dockers in zip(
+        _BESIDE.items(), ours.split(), docker.split(), strict=True
+    ):
+        for wanted, answer in ((ours_wanted, int(found)), (dockers_wanted, int(dockers))):
+            assert answer == wanted if wanted is not None else answer not in (EPERM, ENOSYS), name
 
 
 def own(host: Host, profile: object) -> str:
