@@ -267,8 +267,9 @@ def _wait_for_copies(instance: Instance, container: Container) -> None:
 
 def _make_files(instance: Instance, container: Container, lower: str) -> None:
     directory = instance.container_dir(container.id)
-    directory.parent.mkdir(mode=0o700, exist_ok=True)
-    for name in ("", "upper", "work", "rootfs"):
+    for place in (directory.parent, directory):
+        place.mkdir(mode=0o700, exist_ok=True)
+    for name in ("upper", "work", "rootfs"):
         (directory / name).mkdir(mode=0o755, exist_ok=True)
     if container.spec.mounts:
         from minirun.volumes.preparing import prepare  # most containers have none

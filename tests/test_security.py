@@ -139,6 +139,20 @@ def test_state_is_private(primed: Host) -> None:
     identity = json.loads(primed.minirun("inspect", "said").stdout)[0]["Id"]
     assert primed.sh("stat -c %a /var/lib/minirun").strip() == "700"
     assert primed.sh(f"stat -c %a /var/lib/minirun/containers/{identity}/log").strip() == "600"
+    primed.minirun("run", "-d", "--name", "web", "--restart", "always", "busybox", "sleep", "1000")
+    primed.minirun("network", "create", "net")
+    primed.minirun("run", "-d", "--name", "named", "--net", "net", "busybox", "sleep", "1000")
+    top = "find /var/lib/minirun -maxdepth 2 -not -path '*/layers/*' -printf '%m %y %P\n'; "
+    sockets = "find /var/lib/minirun /run -type s -printf '%m %y %p\n'"
+    modes = [line.split(" ", 2) for line in primed.sh(top + sockets).splitlines()]
+    assert {kind for _, kind, _ in modes} == {"d", "f", "s"}
+    for mode, kind, path in modes:
+        assert mode == ("700" if kind == "d" else "600"), (mode, kind, path)
+    # Whoever is in a container sees nothing of it, and nobody else on the host gets as far.
+    assert primed.minirun("exec", "web", "find", "/", "-xdev", "-type", "s").stdout == ""
+    assert "Permission denied" in primed.sh(
+        "setpriv --reuid=65534 --clear-groups ls /var/lib/minirun 2>&1", check=False
+    )
 
 
 def test_ipv6_is_off_where_the_network_has_none(primed: Host) -> None:

@@ -57,7 +57,8 @@ def _compiled(text: str, capabilities: tuple[str, ...]) -> bytes:
 def _keep(place: Path, program: bytes) -> bytes:
     """Whole or not at all: several may be at it, and any may be killed."""
     with suppress(OSError):  # a full disk: then it is made again the next time
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for directory in (place.parent.parent, place.parent):
+            directory.mkdir(mode=0o700, exist_ok=True)
         fd = os.open(place.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         try:
             os.write(fd, program)

@@ -62,6 +62,7 @@ class Store(Activity, Containers, Events, Naming, Networks, Places):
         if not version:
             self._refuse_lost()
         if version < VERSION:
+            os.chmod(self.root / DATABASE, 0o600)  # what SQLite puts beside it has the same mode
             self.db.execute("pragma journal_mode=wal")
             with self.write():
                 version = self.db.execute("pragma user_version").fetchone()[0]
