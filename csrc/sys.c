@@ -45,7 +45,7 @@ static int sys_clone3(unsigned long long flags, int *pidfd, int cgroup_fd)
     memset(&args, 0, sizeof args);
     args.flags = flags | CLONE_PIDFD;
     args.pidfd = (uintptr_t)pidfd;
-    args.exit_signal = SIGCHLD;
+    args.exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD; /* with CLONE_PARENT it is the caller's own */
     if (cgroup_fd >= 0) {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = (unsigned)cgroup_fd;

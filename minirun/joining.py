@@ -2,16 +2,20 @@
 
 It is made by the command itself: no monitor is needed, the command is the one who waits.
 
-    command                                      the new process
-    joins the pid namespace (for children)
-    fork                                  -->    joins the cgroup and the other namespaces
-    waits, carries streams                       terminal, user, program
+    command                   a helper                                  the new process
+    fork                -->   closes files, joins cgroups and
+                              all namespaces but the pid namespace
+    is told its pid     <--   makes it, as the command's child    -->   terminal, user, program
+    waits, carries streams    ends
+
+Nobody in the container can look into the helper, which has the host's files open and the host's root: it is not in the
+container's pid namespace. What is born there has nothing of the host's any more but the interpreter that it runs, and
+can be looked into by who may trace any process (CAP_SYS_PTRACE); it is hidden from all others (CVE-2016-9962).
 """
 
 import os
 import signal
 import socket
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,19 +76,17 @@ def join(container: Container, request: Request, groups: list[Path], system_call
             done.callback(end.close)
         for fd in ours:
             failed.callback(_close, fd)
+        told, tell = os.pipe()
         try:
-            pid = _in_pid_namespace(
-                container.init.pid,
-                target,
-                lambda: processes.fork(
-                    lambda: _become(container, request, target, groups, theirs, stdio, error_fd, stub, system_calls),
-                    lambda failure: theirs.sendall(b"E" + program.report(failure, CANNOT_INVOKE)),
-                ),
+            helper = processes.fork(
+                lambda: _help(container, request, target, groups, theirs, stdio, error_fd, stub, system_calls, tell),
+                lambda failure: theirs.sendall(b"E" + program.report(failure, CANNOT_INVOKE)),
             )
         finally:
             theirs.close()
-            for fd in (error_fd, stub, *stdio):
+            for fd in (error_fd, stub, tell, *stdio):
                 os.close(fd)
+        pid = _told(helper, told, line)
         failed.callback(_reap, pid)
         joined = Joined(pid, os.pidfd_open(pid))
         failed.callback(os.close, joined.pidfd)
@@ -99,12 +101,19 @@ def join(container: Container, request: Request, groups: list[Path], system_call
         return joined
 
 
-def _in_pid_namespace(pid: int, pidfd: int, make: Callable[[], int]) -> int:
-    processes.join_pid_namespace(pid, pidfd)
-    try:
-        return make()
-    finally:
-        processes.leave_pid_namespace()
+def _told(helper: int, told: int, line: socket.socket) -> int:
+    """The pid of the process that the helper has made."""
+    data = os.read(told, 4)
+    os.close(told)
+    os.waitpid(helper, 0)
+    if data:
+        return int.from_bytes(data, "little")
+    said = line.recv(65536)
+    raise (
+        StartError(said[1], said[2:].decode("utf-8", "replace"))
+        if said[:1] == b"E"
+        else StartError(FAILED, "the process that was to join the container was killed")
+    )
 
 
 def _reap(pid: int) -> None:
@@ -130,7 +139,7 @@ def _pipes(request: Request) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return (our_stdin, our_stdout, our_stderr), (stdin, stdout, stderr)
 
 
-def _become(
+def _help(
     container: Container,
     request: Request,
     target: int,
@@ -140,16 +149,35 @@ def _become(
     error_fd: int,
     stub: int,
     system_calls: bytes,
+    tell: int,
 ) -> int:
-    """The new process, up to execve. Before it can be seen in the container it is hidden from its ptrace."""
+    """The helper, up to its end, and from where there are two of them, the new process, up to execve."""
     assert container.init is not None
     credentials.hide_from_ptrace()
-    processes.close_from(3, (target, line.fileno(), error_fd, stub, *stdio))
+    processes.close_from(3, (target, line.fileno(), error_fd, stub, tell, *stdio))
     parent = os.getppid()
     program.set_bounds(container.spec.oom_score_adj, container.spec.ulimits)
     controllers.enter(groups)
     processes.join_namespaces(container.init.pid, target)
+    made = processes.clone_into(container.init.pid, target)
+    if made:
+        os.write(tell, made.to_bytes(4, "little"))
+        return 0
+    os.close(tell)
     os.close(target)
+    return _become(container, request, line, stdio, error_fd, stub, system_calls, parent)
+
+
+def _become(
+    container: Container,
+    request: Request,
+    line: socket.socket,
+    stdio: tuple[int, ...],
+    error_fd: int,
+    stub: int,
+    system_calls: bytes,
+    parent: int,
+) -> int:
     if request.tty:
         _open_terminal(request, line)
     else:

@@ -100,6 +100,26 @@ def test_making_and_removing_a_network(primed: Host, how: str) -> None:
             assert_same(primed, before)
 
 
+@pytest.mark.parametrize("how", ["fail", "kill"])
+@pytest.mark.parametrize("flags", [[], ["-t"], ["-d"]])
+def test_exec(primed: Host, flags: list[str], how: str) -> None:
+    """Whatever fails, in the command, its helper or the new process: nobody stays, and the container is as before."""
+    primed.minirun("run", "-d", "--name", "web", "busybox", "sleep", "1000")
+    words = ["exec", *flags, "web", "true"]
+    primed.minirun(*words)
+    before = Snapshot.of(primed)
+    total = _count(primed, words)
+    assert total > 5
+    for step in range(1, total + 1):
+        done = primed.run([*FAULTY, how, str(step), *words], env=ENV, check=False)
+        assert "Traceback" not in done.stderr, done.stderr
+        try:
+            assert_same(primed, before)
+        except AssertionError as error:
+            raise AssertionError(f"{how} at step {step} of {total}:\n{error}\n{done.stderr}") from None
+    assert primed.minirun("exec", "web", "echo", "fine").stdout == "fine\n"
+
+
 def test_a_kernel_without_a_feature_is_told_which(primed: Host) -> None:
     """In the command, the monitor and the first process: each says the step, as a command, and what is lacking."""
     words = ["run", "--rm", "-p", "8080:80", "busybox", "true"]

@@ -34,6 +34,18 @@ def clone_container(cgroup: Path | None, namespaces: int = NEW_PID | NEW_UTS | N
     return (pid, pidfd[0]) if pid else (0, -1)
 
 
+@shell("nsenter --target {pid} --pid --fork")
+def clone_into(pid: int, pidfd: int) -> int:
+    """Fork a sibling, which has the caller's parent (CLONE_PARENT), into the pid namespace of `pid`: its pid as the
+    caller sees it, 0 in the sibling. The caller stays in its own, and must be single-threaded (see csrc/sys.c)."""
+    check(lib.sys_setns(pidfd, lib.CLONE_NEWPID))
+    sibling = ffi.new("int *")
+    made = check(lib.sys_clone3(lib.CLONE_PARENT, sibling, -1))
+    if made:
+        os.close(sibling[0])
+    return made
+
+
 @shell("unshare --cgroup")
 def unshare_cgroup() -> None:
     """From here on the own cgroup is the root of what /proc/self/cgroup shows (cgroup_namespaces(7))."""
