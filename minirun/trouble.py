@@ -21,6 +21,8 @@ def of_database(error: Exception, root: Path) -> MinirunError:
         )
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return MinirunError(f"the state database {path} is damaged: {error}", UNTOUCHED)
+    if not name:
+        return MinirunError(f"the state database {path} is damaged: a record cannot be read ({error})", UNTOUCHED)
     return MinirunError(f"the state database {path} cannot be used: {error}")
 
 

@@ -238,14 +238,21 @@ def test_archives(shell: Shell, changes: list[tuple[int, bytes]], length: int) -
         assert shell.run("rmi", "odd")[0] == 0, said
 
 
+class Content(bytes):
+    """Said shortly where a failure is told."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} bytes>"
+
+
 @pytest.fixture(scope="module")
-def database(shell: Shell) -> bytes:
+def database(shell: Shell) -> Content:
     """Of a host where something was done."""
     shell.host.minirun("--root", "/run/other", "create", "--name", "one", "-p", "80", "-v", "data:/d", "busybox")
     script = "import sqlite3; sqlite3.connect('/run/other/state.db').execute('pragma wal_checkpoint(truncate)')"
     shell.host.run([sys.executable, "-c", script])
     found: bytes = shell.host.run(["cat", "/run/other/state.db"], text=False).stdout
-    return found
+    return Content(found)
 
 
 PARTS = st.integers(0, 999_999)  # of a million
@@ -255,7 +262,7 @@ PARTS = st.integers(0, 999_999)  # of a million
     st.lists(st.tuples(PARTS, st.binary(min_size=1, max_size=20)), min_size=1, max_size=4), PARTS | st.just(1_000_000)
 )
 @many(150)
-def test_state_files(shell: Shell, database: bytes, changes: list[tuple[int, bytes]], kept: int) -> None:
+def test_state_files(shell: Shell, database: Content, changes: list[tuple[int, bytes]], kept: int) -> None:
     """Bytes changed, or cut off: what is read is true, or refused."""
     changed = bytearray(database)
     for part, piece in changes:

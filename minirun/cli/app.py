@@ -53,7 +53,7 @@ def call(words: list[str], launch: tuple[int, int] | None = None) -> int:
     except Exception as error:  # whatever it is, the user gets a line; the traceback is for us
         if os.environ.get(_DEBUG):
             raise
-        if hasattr(error, "sqlite_errorname"):
+        if hasattr(error, "sqlite_errorname") or _is_of_records(error):
             return _complain_of_database(error)
         return _complain(f"{type(error).__name__}: {describe(error)}", f"{_DEBUG}=1 shows where", _failure())
     return code or 0
@@ -155,6 +155,13 @@ def _code_of(error: MinirunError) -> int:
 
 def _failure() -> int:
     return _SESSION.failure
+
+
+def _is_of_records(error: Exception) -> bool:
+    """What minirun itself wrote there is read back: whatever is wrong then, is wrong with the file."""
+    from traceback import walk_tb
+
+    return any("/minirun/store/" in frame.f_code.co_filename for frame, _ in walk_tb(error.__traceback__))
 
 
 def _complain_of_database(error: Exception) -> int:
