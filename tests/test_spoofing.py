@@ -3,6 +3,7 @@
 
 import json
 import struct
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address
@@ -238,6 +239,7 @@ def test_neighbour_tables_stay_true(scenes: dict[str, Scene], what: str) -> None
             address = scene.gateway.ip if what.startswith("ARP") else scene.gateway.ip6
         scene.host.sh(f"{enter} sh -c 'echo 0 > /proc/sys/net/ipv4/neigh/{link}/locktime'")
         scene.host.sh(f"{enter} ip neigh replace {address} lladdr {mac} dev {link} nud reachable")
+        time.sleep(0.02)  # an entry holds for the tick that it was made in
         scene.arrived([HOSTILE[what](scene)])
         believed = json.loads(scene.host.sh(f"{enter} ip -j neigh show {address} dev {link}"))[0]["lladdr"]
         assert believed == (mac if name == "strict" else scene.evil.mac)
