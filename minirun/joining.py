@@ -77,6 +77,7 @@ def join(container: Container, request: Request, groups: list[Path], system_call
         for fd in ours:
             failed.callback(_close, fd)
         told, tell = os.pipe()
+        done.callback(os.close, told)
         try:
             helper = processes.fork(
                 lambda: _help(container, request, target, groups, theirs, stdio, error_fd, stub, system_calls, tell),
@@ -104,7 +105,6 @@ def join(container: Container, request: Request, groups: list[Path], system_call
 def _told(helper: int, told: int, line: socket.socket) -> int:
     """The pid of the process that the helper has made."""
     data = os.read(told, 4)
-    os.close(told)
     os.waitpid(helper, 0)
     if data:
         return int.from_bytes(data, "little")

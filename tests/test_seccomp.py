@@ -285,10 +285,13 @@ def test_programs_are_kept_whole_and_private(box: Host) -> None:
     when = box.sh(f"stat -c '%n %y' {KEPT}/*")
     assert box.minirun(*words).stdout == f"{EPERM}\n"
     assert box.sh(f"stat -c '%n %y' {KEPT}/*") == when
-    box.sh(f"for f in {KEPT}/*; do head -c 13 $f > /run/cut; cat /run/cut > $f; done")
-    assert box.minirun(*words).stdout == f"{EPERM}\n"
-    box.sh(f"rm -rf {KEPT}; mkdir -p {KEPT}; mount -t tmpfs -o size=4k full {KEPT}; head -c 4096 /dev/zero > {KEPT}/x")
+    for size in (0, 13, 4096):  # the last is whole instructions, as a disk that fills up leaves them
+        box.sh(f"for f in {KEPT}/*; do head -c {size} $f > /run/cut; cat /run/cut > $f; done")
+        assert box.minirun(*words).stdout == f"{EPERM}\n"
+        assert int(box.sh(f"cat {KEPT}/* | wc -c")) > 4096  # made anew
+    box.sh(f"rm -rf {KEPT}; mkdir -p {KEPT}; mount -t tmpfs -o size=4k full {KEPT}")  # room for a part
     assert box.minirun(*words).stdout == f"{EPERM}\n"  # on a full disk too
+    assert box.sh(f"ls {KEPT}") == ""
     box.sh(f"umount {KEPT}")
 
 

@@ -49,13 +49,12 @@ class Filter:
     def close(self) -> None:
         lib.scmp_close(self._filter)
 
-    def add(self, action: int, name: str, comparisons: Sequence[Comparison] = ()) -> bool:
-        """When all comparisons hold. False: libseccomp does not know a system call of that name."""
+    def add(self, action: int, name: str, comparisons: Sequence[Comparison] = ()) -> None:
+        """When all comparisons hold. A name that libseccomp does not know is passed over, as Docker does."""
         array = ffi.new("struct scmp_arg_cmp[]", [tuple(one) for one in comparisons])
         result = lib.scmp_add(self._filter, action, name.encode(), len(comparisons), array)
         if result < 0:
             raise OSError(-result, f"libseccomp refuses the rule for {name}: {os.strerror(-result)}")
-        return bool(result == 0)
 
     def export(self) -> bytes:
         fd = os.memfd_create("filter", os.MFD_CLOEXEC)

@@ -1,17 +1,19 @@
 """The program for a container: made once for a profile and a set of capabilities, then kept in the state root."""
 
 import os
+import struct
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
 from minirun.instance import Instance
 from minirun.kernel.capabilities import NAMES, granted
-from minirun.kernel.seccomp import Instruction
 from minirun.model import Security
 
 UNCONFINED = "unconfined"
 _DEFAULT = Path(__file__).with_name("default.json")
-_FORMAT = 1  # of what is kept: one more whenever compiling.py makes something else
+_SEAL = struct.Struct("=I")
+_FORMAT = 2  # of what is kept: one more whenever compiling.py makes something else
 
 
 def filter_for(instance: Instance, security: Security) -> bytes:
@@ -20,13 +22,7 @@ def filter_for(instance: Instance, security: Security) -> bytes:
         return b""
     capabilities = granted(security.cap_add, security.cap_drop, security.privileged)
     place = instance.root / "cache" / "seccomp" / _key(security.seccomp, capabilities)
-    try:
-        kept = place.read_bytes()
-    except FileNotFoundError:
-        kept = b""
-    if kept and len(kept) % Instruction.size == 0:
-        return kept
-    return _keep(place, _compiled(security.seccomp or _DEFAULT.read_text(), capabilities))
+    return _kept(place) or _keep(place, _compiled(security.seccomp or _DEFAULT.read_text(), capabilities))
 
 
 def _key(profile: str, capabilities: tuple[str, ...]) -> str:
@@ -54,15 +50,31 @@ def _compiled(text: str, capabilities: tuple[str, ...]) -> bytes:
     return compiled(parse(text), frozenset(capabilities))
 
 
+def _kept(place: Path) -> bytes:
+    """b"" when there is none, or not all of it: a filter that is cut short is another filter."""
+    try:
+        data = place.read_bytes()
+    except FileNotFoundError:
+        return b""
+    program, seal = data[: -_SEAL.size], data[-_SEAL.size :]
+    return program if seal == _sealed(program) else b""
+
+
+def _sealed(program: bytes) -> bytes:
+    return _SEAL.pack(zlib.crc32(program))
+
+
 def _keep(place: Path, program: bytes) -> bytes:
     """Whole or not at all: several may be at it, and any may be killed."""
+    data = program + _sealed(program)
     with suppress(OSError):  # a full disk: then it is made again the next time
         for directory in (place.parent.parent, place.parent):
             directory.mkdir(mode=0o700, exist_ok=True)
         fd = os.open(place.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         try:
-            os.write(fd, program)
-            os.link(f"/proc/self/fd/{fd}", place, src_dir_fd=fd, follow_symlinks=True)  # or it is the link itself
+            if os.write(fd, data) == len(data):
+                place.unlink(missing_ok=True)  # it was not whole
+                os.link(f"/proc/self/fd/{fd}", place, src_dir_fd=fd, follow_symlinks=True)  # or it is the link itself
         finally:
             os.close(fd)
     return program
