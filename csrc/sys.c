@@ -100,6 +100,15 @@ static int sys_mount_setattr(int dirfd, const char *path, unsigned int flags,
     return syscall(SYS_mount_setattr, dirfd, path, flags, &attr, sizeof attr);
 }
 
+static int sys_mount_idmap(int dirfd, unsigned int flags, int userns_fd)
+{
+    struct mount_attr attr;
+    memset(&attr, 0, sizeof attr);
+    attr.attr_set = MOUNT_ATTR_IDMAP;
+    attr.userns_fd = userns_fd;
+    return syscall(SYS_mount_setattr, dirfd, "", flags, &attr, sizeof attr);
+}
+
 static int sys_mount_propagate(int dirfd, unsigned int flags, unsigned long long propagation)
 {
     struct mount_attr attr;
@@ -127,6 +136,17 @@ static int sys_close_range(unsigned int first, unsigned int last, unsigned int f
 static int sys_execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags)
 {
     return syscall(SYS_execveat, fd, path, argv, envp, flags);
+}
+
+/* They return the ids before, also when they change nothing: so ask whether it was done (setfsuid(2)). */
+static int sys_setfsids(unsigned int uid, unsigned int gid)
+{
+    syscall(SYS_setfsgid, gid);
+    syscall(SYS_setfsuid, uid);
+    if ((unsigned int)syscall(SYS_setfsgid, -1) == gid && (unsigned int)syscall(SYS_setfsuid, -1) == uid)
+        return 0;
+    errno = EPERM;
+    return -1;
 }
 
 /* An anonymous session keyring, so the container does not share the caller's keys (keyctl(2)). */

@@ -14,12 +14,14 @@ int sys_open_tree(int dirfd, const char *path, unsigned int flags);
 int sys_move_mount(int from_fd, const char *from_path, int to_fd, const char *to_path, unsigned int flags);
 int sys_mount_setattr(int dirfd, const char *path, unsigned int flags,
                       unsigned long long set, unsigned long long clear);
+int sys_mount_idmap(int dirfd, unsigned int flags, int userns_fd);
 int sys_mount_propagate(int dirfd, unsigned int flags, unsigned long long propagation);
 int sys_openat2(int dirfd, const char *path, unsigned long long flags,
                 unsigned long long mode, unsigned long long resolve);
 
 int sys_close_range(unsigned int first, unsigned int last, unsigned int flags);
 int sys_execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags);
+int sys_setfsids(unsigned int uid, unsigned int gid);
 int sys_join_session_keyring(void);
 int sys_drop_all_packets(int fd);
 int sys_clear_signals(void);
@@ -50,6 +52,7 @@ int sys_seccomp(const void *program, unsigned int instructions);
 
 #define CLONE_PARENT ...
 #define CLONE_NEWNS ...
+#define CLONE_NEWUSER ...
 #define CLONE_NEWPID ...
 #define CLONE_NEWNET ...
 #define CLONE_NEWUTS ...

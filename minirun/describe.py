@@ -37,7 +37,7 @@ def describe_container(instance: Instance, container: Container) -> dict[str, An
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": None,
-        "HostConfig": host_config(spec),
+        "HostConfig": host_config(spec) | {"IDMappings": _id_mappings(container)},
         "GraphDriver": {"Name": "overlay2", "Data": _overlay(directory)},
         "Mounts": describing.mounts(instance, spec),
         "Config": config(container),
@@ -80,6 +80,14 @@ def describe_network(instance: Instance, network: Network) -> dict[str, Any]:
         "Labels": dict(network.labels),
         "Env": [f"{key}={text}" for key, text in network.env],
     }
+
+
+def _id_mappings(container: Container) -> dict[str, list[str]] | None:
+    """inside:outside:count, as podman's inspect has it; Docker's has nothing of the kind."""
+    if not container.ids:
+        return None
+    first, count = container.ids
+    return {key: [f"0:{first}:{count}"] for key in ("UidMap", "GidMap")}
 
 
 def _state(container: Container) -> dict[str, Any]:

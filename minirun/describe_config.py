@@ -92,7 +92,7 @@ def _namespaces(spec: Spec) -> dict[str, str]:
         "IpcMode": spec.ipc_mode or "private",
         "UTSMode": spec.uts_mode,
         "CgroupnsMode": spec.cgroupns or "private",
-        "UsernsMode": "",
+        "UsernsMode": spec.userns,
     }
 
 

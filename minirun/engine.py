@@ -91,7 +91,7 @@ def create(instance: Instance, name: str, spec: Spec) -> Container:
     _, lower = _validate(instance, container.spec)
     _check_pin(name, container.spec)
     with instance.store.write():
-        _add(instance, container)
+        container = _add(instance, container)
     try:
         _make_files(instance, container, lower)
     except BaseException as error:
@@ -222,7 +222,7 @@ def _record(
     store = instance.store
     with store.write():
         if fresh:
-            _add(instance, container)
+            container = _add(instance, container)
         if mappings:
             container = replace(container, spec=replace(container.spec, ports=mappings))
         if not store.set_starting(container.id, launch.command, launch.process, processes.boot_id()):
@@ -239,17 +239,22 @@ def _record(
     return replace(container, sandbox=own, monitor=launch.process)
 
 
-def _add(instance: Instance, container: Container) -> None:
+def _add(instance: Instance, container: Container) -> Container:
     """A new container on record, with the volumes that it names. Within a transaction: from here on it holds its image,
-    which `rmi` asks for in one, too."""
+    which `rmi` asks for in one, too; and its ids, which nobody else is given."""
     if not is_there(instance.store, container.spec.image_id):
         raise NotFoundError(f"No such image: {container.spec.image}", "it has just been removed", FAILED)
+    if container.spec.userns:
+        from minirun.idranges import choose
+
+        container = replace(container, ids=choose(instance, container.spec))
     instance.store.add_container(container)
     tell(instance.store, container.id, "create")
     if container.spec.mounts:
         from minirun.volumes.keeping import record_volumes
 
         record_volumes(instance.store, container)
+    return container
 
 
 def _held(instance: Instance, container: Container) -> dict[str, str]:

@@ -16,6 +16,7 @@ can be looked into by who may trace any process (CAP_SYS_PTRACE); it is hidden f
 import os
 import signal
 import socket
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,8 @@ from minirun.kernel import controllers, credentials, processes, terminal
 from minirun.kernel.capabilities import granted
 from minirun.kernel.sockets import receive_with_fds, send_with_fds
 from minirun.model import Container, Status
+
+_KNOWN = b"K"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ def join(container: Container, request: Request, groups: list[Path], system_call
         done.callback(os.close, error)
         stub = processes.sealed_stub()
         ours, stdio = ((), ()) if request.tty else _pipes(request)
+        for fd in stdio if container.ids else ():
+            program.give(fd, container.ids[0], container.ids[0])
         for end in (line, theirs):
             done.callback(end.close)
         for fd in ours:
@@ -89,6 +94,7 @@ def join(container: Container, request: Request, groups: list[Path], system_call
                 os.close(fd)
         pid = _told(helper, told, line)
         failed.callback(_reap, pid)
+        line.sendall(_KNOWN)
         joined = Joined(pid, os.pidfd_open(pid))
         failed.callback(os.close, joined.pidfd)
         if request.tty:
@@ -153,6 +159,7 @@ def _help(
 ) -> int:
     """The helper, up to its end, and from where there are two of them, the new process, up to execve."""
     assert container.init is not None
+    become_mapped = _mapped(target) if container.ids else _as_it_is
     credentials.hide_from_ptrace()
     processes.close_from(3, (target, line.fileno(), error_fd, stub, tell, *stdio))
     parent = os.getppid()
@@ -164,8 +171,25 @@ def _help(
         os.write(tell, made.to_bytes(4, "little"))
         return 0
     os.close(tell)
+    if line.recv(1) == b"":  # nobody knows of this process
+        return FAILED
+    become_mapped()
     os.close(target)
     return _become(container, request, line, stdio, error_fd, stub, system_calls, parent)
+
+
+def _mapped(target: int) -> Callable[[], None]:
+    """To become root of the container's user namespace. Imported while the files are still the host's."""
+    from minirun.kernel import userns
+
+    def become() -> None:
+        userns.userns_join(target)
+        userns.root_become()
+
+    return become
+
+
+def _as_it_is() -> None: ...
 
 
 def _become(

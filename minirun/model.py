@@ -261,6 +261,7 @@ class Spec:
     ipc_mode: str = ""  # host, none, private, shareable, container:ID
     uts_mode: str = ""  # host
     cgroupns: str = ""  # host, private
+    userns: str = ""  # "" for the host's, auto, FIRST:COUNT, container:ID
     shm_size: int = 0  # bytes; 0: 64 MiB
     ulimits: tuple[tuple[str, int, int], ...] = ()  # name, soft, hard; -1: no limit
     sysctls: tuple[tuple[str, str], ...] = ()
@@ -341,6 +342,7 @@ class Container:
     second_pin: str = ""  # a name that a rename may have left on the network namespace
     health: str = ""  # JSON: Status, FailingStreak, Log, as Docker's State.Health; "": no check
     oom_killed: bool = False
+    ids: tuple[int, ...] = ()  # of its user namespace: the host's id of its root, and how many; () for the host's own
 
     @property
     def short_id(self) -> str:

@@ -55,6 +55,7 @@ class Plan:
     rows: int = 0
     columns: int = 0
     explain: bool = False
+    ids: tuple[int, ...] = ()  # of its user namespace: the host's id of its root, and how many; () for the host's own
     has_names: bool = False  # the last of the sockets that come along is its connection to the resolver
 
     def dump(self) -> bytes:

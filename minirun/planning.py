@@ -27,6 +27,12 @@ def resolve(instance: Instance, spec: Spec) -> Spec:
     if spec.network.mode is Mode.CONTAINER:
         other = find_container(instance.store, spec.network.container, FAILED)
         spec = replace(spec, network=replace(spec.network, container=other.id))
+    if spec.userns:
+        from minirun.idranges import settled
+
+        spec = replace(spec, **changed)  # type: ignore[arg-type]
+        spec = replace(spec, userns=settled(instance, spec))
+        changed = {}
     if any(one.links for one in spec.network.attachments):
         spec = replace(spec, network=_with_linked_ids(instance, spec.network))
     if spec.mounts or spec.volumes_from:
@@ -68,7 +74,7 @@ def plan_of(
         init=spec.init,
         stdin_once=spec.interactive and not spec.detach,
         fresh=fresh,
-        mounts=mounts_of(instance, spec),
+        mounts=mounts_of(instance, spec, container.ids),
         asks_policy=not spec.auto_remove,  # also of one without a policy: `update` may give it one
         capabilities=granted(security.cap_add, security.cap_drop, security.privileged),
         domainname=spec.domainname,
@@ -92,17 +98,18 @@ def plan_of(
         limit_groups=_limit_groups(instance, container),
         health=spec.health is not None,
         log=(spec.logging.driver, spec.logging.size, spec.logging.files),
+        ids=container.ids,
         rows=size[0],
         columns=size[1],
     )
 
 
-def mounts_of(instance: Instance, spec: Spec) -> tuple[PlannedMount, ...]:
+def mounts_of(instance: Instance, spec: Spec, ids: tuple[int, ...] = ()) -> tuple[PlannedMount, ...]:
     if not spec.mounts:
         return ()
     from minirun.volumes.preparing import planned_mounts
 
-    return planned_mounts(instance, spec)
+    return planned_mounts(instance, spec, ids)
 
 
 def _limit_groups(instance: Instance, container: Container) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from tests.harness.host import MINIRUN, root_is_a_mount
 REPO = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize(("page", "least"), [("README.md", 15), ("docs/networking.md", 6)])
+@pytest.mark.parametrize(("page", "least"), [("README.md", 15), ("docs/networking.md", 6), ("docs/security.md", 5)])
 def test_the_commands_run_as_printed(host: Host, page: str, least: int) -> None:
     blocks = re.findall(r"<!-- run -->\n```\n(.*?)```", (REPO / page).read_text(), re.S)
     commands = [line for block in blocks for line in block.splitlines()]

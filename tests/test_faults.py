@@ -17,6 +17,7 @@ STARTS = {
     "bridge": ["run", "--rm", "-p", "8080:80", "busybox", "true"],
     "none": ["run", "--rm", "--net=none", "busybox", "true"],
     "container": ["run", "--rm", "--net=container:base", "busybox", "true"],
+    "userns": ["run", "--rm", "--userns=auto", "-p", "8080:80", "-v", "/etc:/b:ro", "busybox", "true"],
     "host": ["run", "--rm", "--net=host", "-t", "busybox", "true"],
 }
 
@@ -101,10 +102,14 @@ def test_making_and_removing_a_network(primed: Host, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["fail", "kill"])
-@pytest.mark.parametrize("flags", [[], ["-t"], ["-d"]])
-def test_exec(primed: Host, flags: list[str], how: str) -> None:
+@pytest.mark.parametrize(
+    ("flags", "userns"),
+    [([], "host"), (["-t"], "host"), (["-d"], "host"), ([], "auto")],
+    ids=["", "-t", "-d", "userns"],
+)
+def test_exec(primed: Host, flags: list[str], userns: str, how: str) -> None:
     """Whatever fails, in the command, its helper or the new process: nobody stays, and the container is as before."""
-    primed.minirun("run", "-d", "--name", "web", "busybox", "sleep", "1000")
+    primed.minirun("run", "-d", "--name", "web", f"--userns={userns}", "busybox", "sleep", "1000")
     words = ["exec", *flags, "web", "true"]
     primed.minirun(*words)
     before = Snapshot.of(primed)

@@ -73,6 +73,7 @@ class ContainerFlags(LimitFlags):
     ipc = value("ipc", "", "IPC mode to use")
     uts = value("uts", "", "UTS namespace to use")
     cgroupns = value("cgroupns", "", "Cgroup namespace to use (host|private)")
+    userns = value("userns", "", "User namespace to use (host|auto|FIRST[:COUNT]|container:NAME)")
     ulimit = many("ulimit", "", "Ulimit options", "ulimit")
     sysctl = many("sysctl", "", "Sysctl options", "map")
     oom_score_adj = number("oom-score-adj", "", "Tune host's OOM preferences (-1000 to 1000)")
@@ -107,7 +108,7 @@ class ContainerFlags(LimitFlags):
         image, *words = self.words
         network = self._network()
         ipc = self._namespace("ipc", ("", "none", "host", "private", "shareable", "container"))
-        return Spec(
+        spec = Spec(
             image=image,
             argv=tuple(words),
             entrypoint=(self.entrypoint,) if "entrypoint" in self.given else (),
@@ -135,12 +136,18 @@ class ContainerFlags(LimitFlags):
             ipc_mode=ipc,
             uts_mode=self._namespace("uts", ("", "host")),
             cgroupns=self._namespace("cgroupns", ("", "host", "private")),
+            userns=self._userns(),
             shm_size=self._shm_size(),
             limits=self.read_limits(),
             security=self._security(),
             logging=self._logging(),
             **self._process(network.mode, ipc),
         )
+        if spec.userns:
+            from minirun.idranges import refuse_hosts_namespaces
+
+            refuse_hosts_namespaces(spec)
+        return spec
 
     def with_image(self, instance: Instance, spec: Spec) -> Spec:
         image = image_to_run(instance, spec.image)
@@ -234,6 +241,13 @@ class ContainerFlags(LimitFlags):
         from minirun.flags.process import parse_namespace
 
         return parse_namespace(text, flag, allowed)
+
+    def _userns(self) -> str:
+        if not self.userns:
+            return ""
+        from minirun.flags.process import parse_userns
+
+        return parse_userns(self.userns)
 
     def _stop_signal(self) -> str:
         if self.stop_signal:

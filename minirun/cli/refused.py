@@ -37,7 +37,6 @@ RUN = {
     "runtime": "minirun is the runtime",
     "storage-opt": "the writable layer has no quota",
     "use-api-socket": _NO_ENGINE,
-    "userns": "user namespaces are not there yet",
 }
 REFUSED: dict[str, dict[str, str]] = {
     "run": RUN,

@@ -19,6 +19,8 @@ _IPC_SYSCTLS = (
     *("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax"),
     *("kernel.shmmni", "kernel.shm_rmid_forced"),
 )
+_RANGE = re.compile(r"([0-9]{1,10})(?::([0-9]{1,10}))?\Z")
+_IDS = 0xFFFFFFFF  # the last one means nobody (credentials(7))
 _SHARED = re.compile(r"container:(.+)\Z")
 
 
@@ -173,6 +175,21 @@ def parse_namespace(text: str, flag: str, allowed: tuple[str, ...]) -> str:
         return text
     what = {"pid": "PID", "ipc": "IPC", "uts": "UTS", "cgroupns": "CGROUP"}[flag]
     raise bad(f"--{flag}: invalid {what} mode", "one of " + ", ".join(word for word in allowed if word))
+
+
+def parse_userns(text: str) -> str:
+    """host ("" from here on), auto, container:NAME, or a range of the host's ids: FIRST:COUNT, also as FIRST."""
+    if text in ("host", "auto") or _SHARED.match(text):
+        return "" if text == "host" else text
+    match = _RANGE.match(text)
+    if not match:
+        raise bad(f"--userns: invalid USER mode: {text}", "host, auto, FIRST:COUNT (100000:65536), container:NAME")
+    first, count = int(match[1]), int(match[2] or "65536")
+    if first == 0:
+        raise bad(f"--userns={text}: root in the container would be root on the host", "a range of ids from 1 on")
+    if count == 0 or first + count > _IDS:
+        raise bad(f"--userns={text}: a range lies between 1 and {_IDS - 1}")
+    return f"{first}:{count}"
 
 
 def check_oom_score(number: int) -> int:

@@ -1,7 +1,10 @@
 """Finding the program as a shell would, and the last steps of a process before it becomes it."""
 
+import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from minirun.errors import CANNOT_INVOKE, FAILED, NOT_FOUND, describe
 from minirun.init.user import UserError, resolve
@@ -61,22 +64,38 @@ def take_user(
     if no_new_privileges:
         credentials.no_new_privileges()
     user = resolve(wanted, more_groups)
+    # The own group is among the supplementary ones, too: else a file's rule against it would not bind (CVE-2022-36109).
+    groups = list(dict.fromkeys((user.gid, *user.groups)))
     env.setdefault("HOME", user.home)
-    for fd in stdio:
-        _give(fd, user.uid)
+    with _all_mapped(user.uid, groups):
+        for fd in stdio if user.uid else ():
+            give(fd, user.uid)
     if system_calls:
         seccomp.seccomp_load(system_calls)
     credentials.drop_capabilities(capabilities)
-    # The own group is among the supplementary ones, too: else a file's rule against it would not bind (CVE-2022-36109).
-    credentials.become(user.uid, user.gid, list(dict.fromkeys((user.gid, *user.groups))))
+    with _all_mapped(user.uid, groups):
+        credentials.become(user.uid, user.gid, groups)
 
 
-def _give(fd: int, uid: int) -> None:
+@contextmanager
+def _all_mapped(uid: int, groups: list[int]) -> Iterator[None]:
+    """EINVAL of an id means that the user namespace has none outside for it (user_namespaces(7))."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        shown = " and ".join(map(str, groups))
+        text = f"user {uid} with group {shown} is not among the ids of the container's user namespace"
+        raise StartError(FAILED, text) from None
+
+
+def give(fd: int, uid: int, gid: int = -1) -> None:
     """/dev/stdout must open for an unprivileged user, too. Pipes and terminals only: /dev/null is the host's."""
     found = os.fstat(fd)
     is_terminal = stat.S_ISCHR(found.st_mode) and os.major(found.st_rdev) == _PTS_MAJOR
-    if uid and (stat.S_ISFIFO(found.st_mode) or is_terminal):
-        os.fchown(fd, uid, -1)
+    if stat.S_ISFIFO(found.st_mode) or is_terminal:
+        os.fchown(fd, uid, gid)
 
 
 def find_program(name: str, env: dict[str, str]) -> str:

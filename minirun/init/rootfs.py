@@ -26,6 +26,7 @@ from minirun.kernel.mounts import (
 )
 from minirun.plan import Plan
 
+_TTY_GROUP = 5
 _SHM_SIZE = 64 << 20  # bytes
 _MASKED = [
     "asound",
@@ -48,13 +49,15 @@ _READ_ONLY = ["bus", "fs", "irq", "sys", "sysrq-trigger"]
 _LOCKED = NOSUID | NODEV | NOEXEC
 
 
-def build(plan: Plan, ipc_of: int) -> None:
+def build(plan: Plan, ipc_of: int, userns: int = -1) -> None:
     """From the host's mounts to the container's: on return, / is the container's own. `ipc_of` is the pidfd of whom
-    it shares SysV IPC and /dev/shm with, or -1."""
+    it shares SysV IPC and /dev/shm with, `userns` a descriptor of its user namespace, or -1."""
     os.chdir(plan.root)
     here = f"containers/{plan.container}"
-    mounts = volumes.open_sources(plan.mounts)
+    mounts = volumes.open_sources(plan.mounts, userns)
     mounts_private()
+    if userns >= 0:
+        _map_own_files(userns, "layers", here)
     shm = tree_of_process(ipc_of, "dev/shm") if ipc_of >= 0 else -1
     overlay_mount(plan.lower, f"{here}/upper", f"{here}/work", f"{here}/rootfs")
     root = Root(f"{here}/rootfs")
@@ -74,6 +77,19 @@ def build(plan: Plan, ipc_of: int) -> None:
         os.close(root.directory(plan.workdir))  # as long as it can still be made
         mount_read_only(root)
     pivot_root(f"{here}/rootfs")
+
+
+def _map_own_files(userns: int, *directories: str) -> None:
+    """Each covered by itself, with its ids translated: the overlay, and /etc/hosts and others, come through it."""
+    from minirun.kernel import trees
+    from minirun.kernel.userns import tree_idmap
+
+    for path in directories:
+        tree = trees.tree_copy(path, recursive=False)
+        tree_idmap(tree, userns, path)
+        root = Root(path)
+        tree_attach(root, tree, ".", os.dup(root.fd))
+        os.close(root.fd)
 
 
 def console(slave: int) -> None:
@@ -97,7 +113,7 @@ def _kernel_filesystems(root: Root, plan: Plan) -> None:
     filesystem_mount(root, "dev", root.real_directory("dev"), "tmpfs", "mode=755,size=65536k", NOSUID | NOEXEC | NODEV)
     os.close(root.real_directory("etc"))
     # devpts alone must not be nodev: its nodes are the terminals, and nobody can make others in it.
-    options = "newinstance,ptmxmode=0666,mode=0620,gid=5"
+    options = f"newinstance,ptmxmode=0666,mode=0620,gid={_TTY_GROUP + (plan.ids[0] if plan.ids else 0)}"
     filesystem_mount(root, "dev/pts", root.directory("dev/pts"), "devpts", options, NOSUID | NOEXEC)
     filesystem_mount(root, "dev/mqueue", root.directory("dev/mqueue"), "mqueue", "", _LOCKED)
 

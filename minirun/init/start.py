@@ -6,6 +6,7 @@ for a failure; and waits there for one byte: the network is wired. End of file m
 
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from minirun.errors import FAILED
@@ -19,27 +20,67 @@ READY, FAILURE = b"R", b"E"
 
 
 def first_process(
-    plan: Plan, line: socket.socket, stdio: tuple[int, ...], error_fd: int, stub: int, parent: int, ipc_of: int
+    plan: Plan,
+    line: socket.socket,
+    stdio: tuple[int, ...],
+    error_fd: int,
+    stub: int,
+    parent: int,
+    prepare: Callable[[], None],
+    kept: tuple[int, ...] = (),
 ) -> None:
     """Never returns. `stdio` are the container's ends of three pipes, or () with a terminal. `parent` is the monitor
-    as getppid will show it, `ipc_of` the pidfd of whose IPC namespace to join, or -1."""
+    as getppid will show it. `prepare` brings it into its namespaces and its tree; `kept` are descriptors that this
+    needs."""
     try:
-        _start(plan, line, stdio, error_fd, stub, parent, ipc_of)
+        if not plan.tty:
+            os.setsid()
+        processes.close_from(3, (line.fileno(), error_fd, stub, *kept, *stdio))
+        credentials.hide_from_ptrace()
+        prepare()
+        _become_program(plan, line, stdio, error_fd, stub, parent)
     except BaseException as error:  # noqa: BLE001 - a traceback would open files by path, inside the image
         line.sendall(FAILURE + program.report(error, FAILED))
     finally:
         os._exit(FAILED)
 
 
-def _start(
-    plan: Plan, line: socket.socket, stdio: tuple[int, ...], error_fd: int, stub: int, parent: int, ipc_of: int
-) -> None:
-    if not plan.tty:
-        os.setsid()
-    processes.close_from(3, (line.fileno(), error_fd, stub, ipc_of, *stdio))
-    credentials.hide_from_ptrace()
-    _namespaces(plan, ipc_of)
+def prepare(plan: Plan, ipc_of: int) -> None:
+    """`ipc_of` is the pidfd of whose IPC namespace to join, or -1."""
+    bounds(plan)
+    if plan.cgroup and not plan.cgroup_host:
+        processes.unshare_cgroup()
+    if plan.netns:
+        processes.join_netns(plan.netns)
+    if ipc_of >= 0:
+        processes.join_ipc_namespace(ipc_of)
+    names(plan)
+    sysctls(plan)
     rootfs.build(plan, ipc_of)
+
+
+def bounds(plan: Plan) -> None:
+    """While the host's /proc is still the one that is seen."""
+    controllers.enter([Path(path) for path in plan.limit_groups if path != plan.cgroup])
+    program.set_bounds(plan.oom_score_adj, plan.ulimits)
+
+
+def names(plan: Plan) -> None:
+    if plan.hostname:
+        rootfs.set_hostname(plan.hostname)
+    if plan.domainname:
+        sysctl_write("kernel.domainname", plan.domainname)
+
+
+def sysctls(plan: Plan) -> None:
+    """As root of the user namespace that owns the others: of those of SysV IPC nobody else may write any."""
+    for name, value in plan.sysctls:
+        _write_sysctl(name, value)
+
+
+def _become_program(
+    plan: Plan, line: socket.socket, stdio: tuple[int, ...], error_fd: int, stub: int, parent: int
+) -> None:
     _attach_stdio(plan, line, stdio)
     processes.join_session_keyring()
     if line.recv(1) == b"":
@@ -56,24 +97,6 @@ def _start(
     path = program.find_program(plan.argv[0], env)
     program.last_words()
     processes.exec_payload(stub, path, list(plan.argv), env, error_fd, plan.init)
-
-
-def _namespaces(plan: Plan, ipc_of: int) -> None:
-    """The rest of them, and what is set for each, while the host's /proc is still the one that is seen."""
-    controllers.enter([Path(path) for path in plan.limit_groups if path != plan.cgroup])
-    if plan.cgroup and not plan.cgroup_host:
-        processes.unshare_cgroup()
-    if plan.netns:
-        processes.join_netns(plan.netns)
-    if ipc_of >= 0:
-        processes.join_ipc_namespace(ipc_of)
-    if plan.hostname:
-        rootfs.set_hostname(plan.hostname)
-    program.set_bounds(plan.oom_score_adj, plan.ulimits)
-    if plan.domainname:
-        sysctl_write("kernel.domainname", plan.domainname)
-    for name, value in plan.sysctls:
-        _write_sysctl(name, value)
 
 
 def _write_sysctl(name: str, value: str) -> None:

@@ -29,9 +29,10 @@ _HARMLESS = ("cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "load
 Opened = tuple[PlannedMount, int]  # with a detached copy of the source, -1 for a tmpfs
 
 
-def open_sources(mounts: Iterable[PlannedMount]) -> list[Opened]:
-    """While the host's mounts still hear of each other, so that a shared or slave one goes on hearing."""
-    return [(mount, _open_source(mount) if mount[0] == "bind" else -1) for mount in mounts]
+def open_sources(mounts: Iterable[PlannedMount], userns: int = -1) -> list[Opened]:
+    """While the host's mounts still hear of each other, so that a shared or slave one goes on hearing. In a container
+    with the user namespace `userns` their files belong to whom they would belong to in one without."""
+    return [(mount, _open_source(mount, userns) if mount[0] == "bind" else -1) for mount in mounts]
 
 
 def covers_top(opened: Opened) -> bool:
@@ -39,7 +40,7 @@ def covers_top(opened: Opened) -> bool:
     return opened[0][2].count("/") == 1
 
 
-def _open_source(mount: PlannedMount) -> int:
+def _open_source(mount: PlannedMount, userns: int) -> int:
     from minirun.kernel import trees  # most containers have no mounts of their own
 
     _, source, _, read_only, options, propagation, below = mount
@@ -48,6 +49,10 @@ def _open_source(mount: PlannedMount) -> int:
     trees.tree_attributes(tree, NODEV, True, source)
     if read_only:
         trees.tree_attributes(tree, RDONLY, options != "writable", source)
+    if userns >= 0:
+        from minirun.kernel.userns import tree_idmap
+
+        tree_idmap(tree, userns, source)
     return tree
 
 

@@ -23,7 +23,7 @@ from minirun.errors import MinirunError, describe
 from minirun.image.store import lower_of
 from minirun.init import volumes
 from minirun.instance import Instance
-from minirun.kernel import credentials, processes
+from minirun.kernel import credentials, processes, userns
 from minirun.kernel.capabilities import DEFAULT
 from minirun.kernel.mounts import (
     NODEV,
@@ -57,6 +57,7 @@ class Tree:
     init: Process | None  # None: it is not running
     still_stopped: Callable[[], bool]
     mounts: tuple[PlannedMount, ...] = ()
+    is_mapped: bool = False  # it runs in a user namespace of its own
 
     @property
     def here(self) -> str:
@@ -69,7 +70,15 @@ def tree_of(instance: Instance, container: Container) -> Tree:
         raise MinirunError(f"container {container.name} is {container.status}", "wait until it runs, or stop it")
     init = container.init if container.status is Status.RUNNING else None
     mounts = () if init else mounts_of(instance, container.spec)
-    return Tree(instance.root, container.id, lower, init, lambda: _is_stopped(instance, container.id), mounts)
+    return Tree(
+        instance.root,
+        container.id,
+        lower,
+        init,
+        lambda: _is_stopped(instance, container.id),
+        mounts,
+        is_mapped=bool(container.ids),
+    )
 
 
 def _is_stopped(instance: Instance, container_id: str) -> bool:
@@ -179,12 +188,12 @@ def _settle(enter: Callable[[], None], capabilities: tuple[str, ...]) -> None:
 
 def _enter(tree: Tree, writes: bool) -> None:
     if tree.init is not None:
-        _enter_running(tree.init)
+        _enter_running(tree.init, tree.is_mapped)
     else:
         _enter_stopped(tree, writes)
 
 
-def _enter_running(init: Process) -> None:
+def _enter_running(init: Process, is_mapped: bool) -> None:
     pidfd = processes.open_process(init.pid, init.started)
     try:
         root = os.open(f"/proc/{init.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -194,6 +203,9 @@ def _enter_running(init: Process) -> None:
     if pidfd is None or processes.wait_gone(pidfd, 0):
         raise MinirunError("the container has just stopped", "try again")
     root_enter(root, init.pid)
+    if is_mapped:  # what it makes is to belong to whom it belongs inside
+        userns.userns_join(pidfd)
+        userns.root_become()
 
 
 def _enter_stopped(tree: Tree, writes: bool) -> None:

@@ -114,7 +114,7 @@ def mounts_private() -> None:
     # EINVAL: we live in a chroot, whose / is no mount. Go to the namespace's own root, and come back.
     here = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     place = os.getcwd()
-    _to_namespace_root()
+    namespace_root_enter()
     check(lib.sys_mount(NULL, b"/", NULL, lib.MS_REC | lib.MS_PRIVATE, NULL), "/")
     os.fchdir(here)
     os.chroot(".")
@@ -193,6 +193,27 @@ def tree_of_process(pidfd: int, path: str) -> int:
             os.close(fd)
 
 
+@shell("mount --rbind / ...  # as a detached copy")
+def tree_of_root() -> int:
+    """A copy of all that is mounted at / and below: another process can take it for its own."""
+    return check(lib.sys_open_tree(lib.AT_FDCWD, b"/", lib.OPEN_TREE_CLONE | lib.AT_RECURSIVE), "/")
+
+
+@shell("mount --move ... / && cd / && pivot_root . . && umount -l .")
+def root_take(tree: int) -> None:
+    """Make a detached tree the root, and let go of the one before. The descriptor is closed."""
+    namespace_root_enter()
+    place = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    keep = os.dup(tree)
+    _move_onto(tree, place, "/")
+    os.fchdir(keep)
+    os.close(place)
+    os.close(keep)
+    check(lib.sys_pivot_root(b".", b"."), "/")
+    check(lib.sys_umount2(b".", lib.MNT_DETACH), "/")
+    os.chdir("/")
+
+
 @shell("mount --move ... {root}/{target}")
 def tree_attach(root: Root, tree: int, target: str, target_fd: int) -> None:
     """A detached tree onto `target_fd`; both are closed."""
@@ -226,7 +247,7 @@ def pivot_root(path: str) -> None:
     if lib.sys_pivot_root(b".", b".") < 0:
         # EINVAL in a chroot: the current root must be a mount. The namespace's own root is one.
         here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        _to_namespace_root()
+        namespace_root_enter()
         os.fchdir(here)
         os.close(here)
         check(lib.sys_pivot_root(b".", b"."), path)
@@ -234,7 +255,7 @@ def pivot_root(path: str) -> None:
     os.chdir("/")
 
 
-def _to_namespace_root() -> None:
+def namespace_root_enter() -> None:
     """Joining the mount namespace that one is in already resets root and working directory to its own (setns(2))."""
     fd = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -28,7 +28,7 @@ def netns_add(name: str) -> None:
     with _home() as home:
         check(lib.sys_unshare(lib.CLONE_NEWNET))
         try:
-            _pin(SELF, name)
+            netns_pin(SELF, name)
         finally:
             check(lib.sys_setns(home, lib.CLONE_NEWNET))
 
@@ -36,13 +36,13 @@ def netns_add(name: str) -> None:
 @shell("ip netns attach {name} {pid}")
 def netns_attach(name: str, pid: int) -> None:
     """Pin the namespace of a living process under one more name."""
-    _pin(f"/proc/{pid}/ns/net", name)
+    netns_pin(f"/proc/{pid}/ns/net", name)
 
 
 @shell("touch /run/netns/{name} && mount --bind /run/netns/{other} /run/netns/{name}")
 def netns_share(name: str, other: str) -> None:
     """Pin a namespace that is pinned as `other` under one more name."""
-    _pin(str(pin_path(other)), name)
+    netns_pin(str(pin_path(other)), name)
 
 
 @shell("ip netns del {name}")
@@ -86,7 +86,8 @@ def _home() -> Iterator[int]:
         os.close(fd)
 
 
-def _pin(source: str, name: str) -> None:
+def netns_pin(source: str, name: str) -> None:
+    """What the operations above have in common: `source` is where a namespace is to be had."""
     _ensure_pins()
     target = pin_path(name)
     os.close(os.open(target, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0))

@@ -13,7 +13,8 @@ from minirun.kernel.errno import check
 from minirun.kernel.seam import shell
 
 STUB = Path(__file__).with_name("payload-stub")
-NEW_PID, NEW_UTS, NEW_IPC = lib.CLONE_NEWPID, lib.CLONE_NEWUTS, lib.CLONE_NEWIPC
+NEW_PID, NEW_UTS, NEW_IPC, NEW_MOUNTS = lib.CLONE_NEWPID, lib.CLONE_NEWUTS, lib.CLONE_NEWIPC, lib.CLONE_NEWNS
+_ALL_BUT_MOUNTS = lib.CLONE_NEWUTS | lib.CLONE_NEWIPC | lib.CLONE_NEWNET | lib.CLONE_NEWCGROUP
 _F_ADD_SEALS, _ALL_SEALS = 1033, 0x1 | 0x2 | 0x4 | 0x8
 
 
@@ -36,13 +37,19 @@ def clone_container(cgroup: Path | None, namespaces: int = NEW_PID | NEW_UTS | N
 
 @shell("nsenter --target {pid} --pid --fork")
 def clone_into(pid: int, pidfd: int) -> int:
-    """Fork a sibling, which has the caller's parent (CLONE_PARENT), into the pid namespace of `pid`: its pid as the
-    caller sees it, 0 in the sibling. The caller stays in its own, and must be single-threaded (see csrc/sys.c)."""
+    """Fork a sibling into the pid namespace of `pid`: see `clone_sibling`. The caller stays in its own."""
     check(lib.sys_setns(pidfd, lib.CLONE_NEWPID))
-    sibling = ffi.new("int *")
-    made = check(lib.sys_clone3(lib.CLONE_PARENT, sibling, -1))
+    return clone_sibling(0)
+
+
+@shell("unshare --mount --pid --uts --ipc --fork  # as a child of the caller's parent")
+def clone_sibling(namespaces: int) -> int:
+    """Fork a process that has the caller's parent (CLONE_PARENT): its pid as the caller sees it, 0 in the sibling. The
+    caller must be single-threaded (see csrc/sys.c)."""
+    pidfd = ffi.new("int *")
+    made = check(lib.sys_clone3(lib.CLONE_PARENT | namespaces, pidfd, -1))
     if made:
-        os.close(sibling[0])
+        os.close(pidfd[0])
     return made
 
 
@@ -89,15 +96,21 @@ def leave_pid_namespace() -> None:
 
 @shell("nsenter --target {pid} --mount --uts --ipc --net --cgroup")
 def join_namespaces(pid: int, pidfd: int) -> None:
-    everything = lib.CLONE_NEWNS | lib.CLONE_NEWUTS | lib.CLONE_NEWIPC | lib.CLONE_NEWNET | lib.CLONE_NEWCGROUP
-    check(lib.sys_setns(pidfd, everything))
+    check(lib.sys_setns(pidfd, _ALL_BUT_MOUNTS | lib.CLONE_NEWNS))
+
+
+@shell("nsenter --target {pid} --uts --ipc --net --cgroup")
+def join_all_but_mounts(pid: int, pidfd: int) -> None:
+    check(lib.sys_setns(pidfd, _ALL_BUT_MOUNTS))
 
 
 def fork(child: Callable[[], int], rescue: Callable[[BaseException], None]) -> int:
     """Fork; the child runs `child` and leaves with its result, never returning into the caller's stack."""
-    pid = os.fork()
-    if pid:
-        return pid
+    return os.fork() or live(child, rescue)
+
+
+def live(child: Callable[[], int], rescue: Callable[[BaseException], None]) -> NoReturn:
+    """The life of a process that was just made."""
     code = 125
     try:
         code = child()

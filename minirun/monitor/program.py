@@ -8,7 +8,7 @@ from pathlib import Path
 
 from minirun.errors import FAILED, MinirunError
 from minirun.init.program import execve_failed
-from minirun.init.start import first_process
+from minirun.init.start import first_process, prepare
 from minirun.kernel import cgroups, processes, terminal
 from minirun.kernel.sockets import receive_with_fds
 from minirun.model import Process
@@ -32,6 +32,7 @@ class Program:
         self.inbox = Outbox()  # what waits for the program's standard input
         self.stdin = self.terminal = -1
         self.outputs: dict[int, Kind] = {}
+        self._builder = -1  # the pidfd of who builds the tree where the first process cannot (init/mapped.py)
         self.go = self.ready = self.started = self.stdin_ending = False
         self.failure: tuple[int, str] | None = None
         self._reaped = False
@@ -43,29 +44,33 @@ class Program:
         self._error, error_fd = os.pipe()
         ours, stdio = ([], ()) if plan.tty else self._pipes()
         parent = os.getpid() if plan.pid_of == _HOST else 0  # as it is seen from inside
-        ipc_of = _open_shared(plan.ipc_of)
-        self.pid, self.pidfd = self._clone()
+        shared = pid_of, ipc_of = _open_shared(plan.pid_of), _open_shared(plan.ipc_of)
+        if plan.ids:
+            from minirun.init import mapped
+
+            ends = mapped.Ends(theirs, stdio, error_fd, stub, pid_of, ipc_of)
+            self.pid, self.pidfd, self._builder = mapped.spawn(plan, ends)
+        else:
+            self.pid, self.pidfd = self._clone(pid_of)
         if self.pid == 0:
-            first_process(plan, theirs, stdio, error_fd, stub, parent, ipc_of)
+            first_process(plan, theirs, stdio, error_fd, stub, parent, lambda: prepare(plan, ipc_of), (ipc_of,))
         theirs.close()
-        for fd in (error_fd, stub, *stdio, *([ipc_of] if ipc_of >= 0 else [])):
+        for fd in (error_fd, stub, *stdio, *(fd for fd in shared if fd >= 0)):
             os.close(fd)
         if ours:
             self.stdin = ours[0]
             self.outputs = {ours[1]: Kind.OUT, ours[2]: Kind.ERR}
 
-    def _clone(self) -> tuple[int, int]:
+    def _clone(self, pid_of: int) -> tuple[int, int]:
         plan = self.plan
         new = 0 if plan.pid_of else processes.NEW_PID
         new |= 0 if plan.ipc_of else processes.NEW_IPC
         new |= 0 if plan.uts_host else processes.NEW_UTS
-        whose = _open_shared(plan.pid_of)
-        if whose >= 0:
-            processes.join_pid_namespace(plan.pid_of[0], whose)
+        if pid_of >= 0:
+            processes.join_pid_namespace(plan.pid_of[0], pid_of)
         pid, pidfd = processes.clone_container(Path(plan.cgroup) if plan.cgroup else None, new)
-        if pid and whose >= 0:
+        if pid and pid_of >= 0:
             processes.leave_pid_namespace()
-            os.close(whose)
         return pid, pidfd
 
     def _pipes(self) -> tuple[list[int], tuple[int, ...]]:
@@ -90,6 +95,8 @@ class Program:
             yield self._error, READ, self._read_exec_result
         if not self.ready:
             yield self._line.fileno(), READ, self._read_line
+        if self._builder >= 0:
+            yield self._builder, READ, self._reap_builder
 
     def has_ended(self) -> bool:
         return processes.wait_gone(self.pidfd, 0)
@@ -237,8 +244,15 @@ class Program:
         if self.failure is None and not self.started:
             self.failure = (FAILED, f"the container's first process ended with {code} before the program began")
 
+    def _reap_builder(self) -> None:
+        os.waitid(os.P_PIDFD, self._builder, os.WEXITED)
+        os.close(self._builder)
+        self._builder = -1
+
     def _close(self) -> None:
         """For the next run: nothing of this one stays open."""
+        if self._builder >= 0:  # in a pid namespace whose first process has ended
+            self._reap_builder()
         self._line.close()
         for fd in {self.pidfd, self.stdin, self.terminal, self._error, *self.outputs}:
             if fd >= 0:

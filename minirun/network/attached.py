@@ -74,7 +74,7 @@ class Attached:
         if pinned := next(filter(netns_exists, others), ""):
             netns_share(container.name, pinned)
         else:
-            add_namespace(container.name)
+            add_namespace(instance, container)
         return container.name
 
     def connect(self, instance: Instance, container: Container, undo: ExitStack) -> list[str]:

@@ -40,9 +40,20 @@ class Containers:
     def add_container(self, container: Container) -> None:
         self.refuse_taken_name(container.name)
         self.db.execute(
-            "insert into containers (id, name, spec, created) values (?, ?, ?, ?)",
-            (container.id, container.name, json.dumps(container.spec.to_dict()), container.created),
+            "insert into containers (id, name, spec, created, ids) values (?, ?, ?, ?, ?)",
+            (
+                container.id,
+                container.name,
+                json.dumps(container.spec.to_dict()),
+                container.created,
+                ":".join(map(str, container.ids)),
+            ),
         )
+
+    def id_ranges(self) -> list[tuple[int, int]]:
+        """(first, count) of the user namespace of each container that has one."""
+        rows = self.db.execute("select ids from containers where ids != ''")
+        return [(first, count) for first, count in map(_numbers, (row[0] for row in rows))]
 
     def move_status(self, container_id: str, sources: tuple[Status, ...], to: Status) -> bool:
         """Change the status only from one of `sources`; False when somebody else was there first."""
@@ -138,6 +149,10 @@ def _process(pid: int | None, started: int | None) -> Process | None:
     return None if pid is None or started is None else Process(pid, started)
 
 
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(":"))) if text else ()
+
+
 def _container(row: sqlite3.Row) -> Container:
     return Container(
         id=row["id"],
@@ -159,4 +174,5 @@ def _container(row: sqlite3.Row) -> Container:
         second_pin=row["second_pin"],
         health=row["health"],
         oom_killed=bool(row["oom_killed"]),
+        ids=_numbers(row["ids"]),
     )

@@ -128,6 +128,11 @@ create index containers_unfinished on containers (id) where {UNFINISHED};
 create index containers_sandbox on containers (sandbox, status) where sandbox != '';
 create index endpoints_address on endpoints (address);
 """
+# The ids of a user namespace, as "first:count".
+_SCHEMA_7 = """
+alter table containers add column ids text not null default '';
+create index containers_ids on containers (ids) where ids != '';
+"""
 
 
 def _attachments(db: sqlite3.Connection) -> None:
@@ -153,6 +158,7 @@ _SCHEMAS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] = (
     (_SCHEMA_4, _attachments, _SCHEMA_4_PLACES),
     (_SCHEMA_5,),
     (_SCHEMA_6,),
+    (_SCHEMA_7,),
 )
 VERSION = len(_SCHEMAS)
 

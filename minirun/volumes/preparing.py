@@ -89,21 +89,28 @@ def _prepare_volume(instance: Instance, container: Container, lower: str, mount:
             filling.fill(instance, container, lower, mount.target)
 
 
-def planned_mounts(instance: Instance, spec: Spec) -> tuple[PlannedMount, ...]:
-    """In the order in which they are mounted: what lies deeper comes later."""
+def planned_mounts(instance: Instance, spec: Spec, ids: tuple[int, ...]) -> tuple[PlannedMount, ...]:
+    """In the order in which they are mounted: what lies deeper comes later. `ids` are those of its user namespace."""
     ordered = sorted(spec.mounts, key=lambda one: one.target.count("/"))
-    return tuple(_planned(instance, one) for one in ordered)
+    return tuple(_planned(instance, one, ids) for one in ordered)
 
 
-def _planned(instance: Instance, mount: Mount) -> PlannedMount:
+def _planned(instance: Instance, mount: Mount, ids: tuple[int, ...]) -> PlannedMount:
     if mount.kind == "tmpfs":
-        return "tmpfs", "", mount.target, mount.read_only, mount.options, "", ""
+        options = ",".join(_outside(word, ids) for word in mount.options.split(",")) if ids else mount.options
+        return "tmpfs", "", mount.target, mount.read_only, options, "", ""
     source, read_only = mount.source, mount.read_only
     if mount.kind == "volume":
         volume = _volume_of(instance, mount)
         source, read_only = str(data_path(instance, volume)), read_only or volume.read_only
     propagation = mount.propagation or _DEFAULT_PROPAGATION
     return "bind", source, mount.target, read_only, mount.options, propagation, mount.subpath
+
+
+def _outside(option: str, ids: tuple[int, ...]) -> str:
+    """uid= and gid= of a tmpfs as the host calls them, which mounts it."""
+    key, _, value = option.partition("=")
+    return f"{key}={ids[0] + int(value)}" if key in ("uid", "gid") and value.isdecimal() else option
 
 
 def _volume_of(instance: Instance, mount: Mount) -> Volume:

@@ -1,0 +1,128 @@
+"""User namespaces: ids inside that are other ids outside, and mounts that translate them (user_namespaces(7),
+mount_setattr(2): MOUNT_ATTR_IDMAP).
+
+A namespace is kept by what it owns. A container's is the owner of its pinned network namespace, so it needs no name of
+its own, and who has the one finds the other (ioctl_nsfs(2)).
+"""
+
+import errno
+import fcntl
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import prctl
+
+from minirun.kernel import processes
+from minirun.kernel._sys import lib
+from minirun.kernel.errno import check
+from minirun.kernel.mounts import namespace_root_enter
+from minirun.kernel.netns import netns_pin, pin_path
+from minirun.kernel.seam import shell
+
+_NS_GET_USERNS = 0xB701
+
+
+@shell("unshare --user --map-users=0,{first},{count} --map-groups=0,{first},{count} --net=/run/netns/{name} true")
+def netns_add_mapped(name: str, first: int, count: int) -> None:
+    """A new user namespace, in which 0 and the ids after it are `first` and those after it, and a network namespace
+    that it owns, pinned as `name`. FileExistsError when somebody has that name."""
+
+    def make() -> None:
+        namespace_root_enter()  # the kernel makes none in a chroot
+        check(lib.sys_unshare(lib.CLONE_NEWUSER | lib.CLONE_NEWNET))
+
+    with _held_by_child(make) as pid:
+        for kind in ("uid_map", "gid_map"):
+            Path(f"/proc/{pid}/{kind}").write_text(f"0 {first} {count}\n")
+        netns_pin(f"/proc/{pid}/ns/net", name)
+
+
+@shell("nsenter --user=$(lsns ... {owner}) unshare --net=/run/netns/{name} true")
+def netns_add_beside(name: str, owner: str) -> None:
+    """A network namespace pinned as `name` in the user namespace that owns the one pinned as `owner`."""
+    fd = userns_of(owner)
+
+    def make() -> None:
+        userns_join(fd)
+        check(lib.sys_unshare(lib.CLONE_NEWNET))
+
+    try:
+        with _held_by_child(make) as pid:
+            netns_pin(f"/proc/{pid}/ns/net", name)
+    finally:
+        os.close(fd)
+
+
+def userns_of(name: str) -> int:
+    """A descriptor of the user namespace that owns the network namespace pinned as `name`."""
+    fd = os.open(pin_path(name), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return fcntl.ioctl(fd, _NS_GET_USERNS)
+    finally:
+        os.close(fd)
+
+
+@shell("nsenter --user ...")
+def userns_join(fd: int) -> None:
+    """Into the user namespace that `fd`, or the process of a pidfd, is of: with all rights there, and none outside.
+    There is no way back. The ids stay what they were outside; `root_become` takes new ones."""
+    check(lib.sys_setns(fd, lib.CLONE_NEWUSER))
+
+
+def root_become() -> None:
+    """Root of the user namespace that one is in."""
+    os.setgroups([])
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+
+
+@shell("setpriv --securebits=+no_setuid_fixup ...  # files are made as {uid}:{gid}")
+def fsids_set(uid: int, gid: int) -> None:
+    """What this process makes belongs to these ids, while its rights stay as they are (setfsuid(2))."""
+    prctl.securebits.no_setuid_fixup = True
+    check(lib.sys_setfsids(uid, gid))
+
+
+@shell("mount -o remount,bind,X-mount.idmap=/proc/$PID/ns/user {shown}")
+def tree_idmap(tree: int, userns: int, shown: str) -> None:
+    """A detached tree shows the ids of its files as those that they are mapped to in that namespace, and keeps files
+    made through it under the ids of there. Nothing on the disk is changed."""
+    flags = lib.AT_EMPTY_PATH | lib.AT_RECURSIVE
+    try:
+        check(lib.sys_mount_idmap(tree, flags, userns), shown)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            error.strerror = "this file system, or one that is mounted in it, cannot show its files under other ids"
+        raise
+
+
+@contextmanager
+def _held_by_child(make: Callable[[], None]) -> Iterator[int]:
+    """The pid of a child that has entered new namespaces by `make`, and stays while the block lasts."""
+    ours, theirs = socket.socketpair()
+
+    def stay() -> int:
+        ours.close()
+        make()
+        theirs.send(b"R")
+        theirs.recv(1)
+        return 0
+
+    pid = processes.fork(stay, lambda error: _tell(theirs, error))
+    theirs.close()
+    try:
+        said = ours.recv(64)
+        if said != b"R":
+            number = int(said or errno.ECHILD)
+            raise OSError(number, os.strerror(number))
+        yield pid
+    finally:
+        ours.close()
+        os.waitpid(pid, 0)
+
+
+def _tell(line: socket.socket, error: BaseException) -> None:
+    line.send(str(error.errno if isinstance(error, OSError) else errno.EIO).encode())
