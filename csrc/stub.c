@@ -1,12 +1,13 @@
 /* The last program of minirun's own that a container's first process is: it becomes the payload.
  *
- *     payload-stub ERROR_FD INIT PROGRAM ARGV0 [ARG...]
+ *     payload-stub ERROR_FD INIT PROFILE PROGRAM ARGV0 [ARG...]
  *
  * Why it exists: until the payload is exec'd, /proc/self/exe is whatever runs us. Were that the host's python,
  * an image whose entrypoint starts with "#!/proc/self/exe" would be handed a host binary it can overwrite
  * (CVE-2019-5736). This stub runs from a sealed memfd that nobody can write.
  *
  * ERROR_FD is close-on-exec from here on: end of file there means that the exec worked, four bytes mean errno.
+ * PROFILE is the AppArmor profile that confines the payload, "" for none.
  * INIT is 1 for --init: stay as pid 1, forward signals, reap orphans, and leave with the child's status.
  *
  * Static, so that no loader and no library of the image ever runs on its behalf.
@@ -14,8 +15,11 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,9 +31,35 @@ static void fail(int fd)
     _exit(127);
 }
 
+/* With the execve that follows (apparmor(7), aa_change_onexec(2)). The kernel takes the word from nobody but the process
+ * itself, and only from a file of the real proc: a fake one would let the payload out unconfined (CVE-2019-16884). */
+static int confine(const char *profile)
+{
+    static const char *const places[] = {"/proc/self/attr/apparmor/exec", "/proc/self/attr/exec"};
+    char word[300] = "exec ";
+    struct statfs fs;
+    size_t length = strlen(profile);
+    int fd = -1, place;
+    if (length > sizeof word - sizeof "exec ") {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(word + 5, profile, length);
+    for (place = 0; place < 2 && fd < 0; place++)
+        fd = open(places[place], O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || fstatfs(fd, &fs) < 0)
+        return -1;
+    if (fs.f_type != PROC_SUPER_MAGIC) {
+        errno = EXDEV;
+        return -1;
+    }
+    return write(fd, word, length + 5) < 0 ? -1 : close(fd);
+}
+
 static void become(int fd, char **argv)
 {
-    execve(argv[0], argv + 1, environ);
+    if (!*argv[0] || confine(argv[0]) == 0)
+        execve(argv[1], argv + 2, environ);
     fail(fd);
 }
 
@@ -59,7 +89,7 @@ int main(int argc, char **argv)
     sigset_t all, none;
     pid_t child;
     int fd;
-    if (argc < 5)
+    if (argc < 6)
         return 125;
     fd = atoi(argv[1]);
     fcntl(fd, F_SETFD, FD_CLOEXEC);

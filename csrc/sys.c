@@ -128,6 +128,11 @@ static int sys_openat2(int dirfd, const char *path, unsigned long long flags,
     return syscall(SYS_openat2, dirfd, path, &how, sizeof how);
 }
 
+static int sys_bpf(int command, void *attributes, unsigned int size)
+{
+    return syscall(SYS_bpf, command, attributes, size);
+}
+
 static int sys_close_range(unsigned int first, unsigned int last, unsigned int flags)
 {
     return syscall(SYS_close_range, first, last, flags);

@@ -19,6 +19,7 @@ int sys_mount_propagate(int dirfd, unsigned int flags, unsigned long long propag
 int sys_openat2(int dirfd, const char *path, unsigned long long flags,
                 unsigned long long mode, unsigned long long resolve);
 
+int sys_bpf(int command, void *attributes, unsigned int size);
 int sys_close_range(unsigned int first, unsigned int last, unsigned int flags);
 int sys_execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags);
 int sys_setfsids(unsigned int uid, unsigned int gid);

@@ -71,6 +71,7 @@ def host_config(spec: Spec) -> dict[str, Any]:
 def _rights(spec: Spec) -> dict[str, Any]:
     security = spec.security
     options = ["no-new-privileges"] if security.no_new_privileges else []
+    options += [f"apparmor={security.apparmor}"] if security.apparmor else []
     options += [f"seccomp={security.seccomp}"] if security.seccomp else []
     return {
         "CapAdd": _capabilities(security.cap_add),
@@ -83,6 +84,7 @@ def _rights(spec: Spec) -> dict[str, Any]:
             {"PathOnHost": one.source, "PathInContainer": one.target, "CgroupPermissions": one.access}
             for one in spec.devices
         ],
+        "DeviceCgroupRules": list(spec.device_rules) or None,
     }
 
 

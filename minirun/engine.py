@@ -14,7 +14,7 @@ from minirun.errors import FAILED, MinirunError, NotFoundError, describe
 from minirun.image.records import is_there
 from minirun.image.store import lower_of
 from minirun.instance import Instance
-from minirun.kernel import processes
+from minirun.kernel import cgroups, processes
 from minirun.kernel.sockets import send_with_fds
 from minirun.lifecycle import finish, tell
 from minirun.locking import alone
@@ -132,6 +132,8 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
         _make_files(instance, container, lower)
         etc.write_files(instance, container, instance.container_dir(container.id))
         netns = wiring.pin(instance, container)
+        if cgroups.is_systemds():
+            _ask_systemd(container, launch)
         plan = plan_of(instance, container, lower, netns, terms.size, fresh)
         if len(held.sockets) > MANY:
             plan = replace(plan, ulimits=(ports.make_room(launch.process.pid, len(held.sockets)), *plan.ulimits))
@@ -156,6 +158,13 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
     finally:
         held.close()  # the monitor has them now
     return container
+
+
+def _ask_systemd(container: Container, launch: Launch) -> None:
+    from minirun.kernel.scopes import scope_add
+    from minirun.stopping import patience_of
+
+    scope_add(container.id, container.name, launch.process.pid, patience_of(container, None))
 
 
 def _resolver(instance: Instance, container: Container) -> socket.socket | None:

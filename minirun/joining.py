@@ -21,6 +21,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from minirun.confinement import Confinement
 from minirun.errors import CANNOT_INVOKE, FAILED, MinirunError
 from minirun.init import program
 from minirun.init.program import StartError
@@ -58,9 +59,9 @@ class Joined:
     terminal: int = -1
 
 
-def join(container: Container, request: Request, groups: list[Path], system_calls: bytes) -> Joined:
-    """Start the process in the container's cgroups, with this filter of its system calls; on return it has become the
-    program. StartError when it could not."""
+def join(container: Container, request: Request, groups: list[Path], confined: Confinement) -> Joined:
+    """Start the process in the container's cgroups, confined so; on return it has become the program. StartError when
+    it could not."""
     if container.status is not Status.RUNNING or container.init is None:
         raise MinirunError(f"container {container.name} is not running")
     if container.paused:
@@ -85,7 +86,7 @@ def join(container: Container, request: Request, groups: list[Path], system_call
         done.callback(os.close, told)
         try:
             helper = processes.fork(
-                lambda: _help(container, request, target, groups, theirs, stdio, error_fd, stub, system_calls, tell),
+                lambda: _help(container, request, target, groups, theirs, stdio, error_fd, stub, confined, tell),
                 lambda failure: theirs.sendall(b"E" + program.report(failure, CANNOT_INVOKE)),
             )
         finally:
@@ -154,7 +155,7 @@ def _help(
     stdio: tuple[int, ...],
     error_fd: int,
     stub: int,
-    system_calls: bytes,
+    confined: Confinement,
     tell: int,
 ) -> int:
     """The helper, up to its end, and from where there are two of them, the new process, up to execve."""
@@ -175,7 +176,7 @@ def _help(
         return FAILED
     become_mapped()
     os.close(target)
-    return _become(container, request, line, stdio, error_fd, stub, system_calls, parent)
+    return _become(container, request, line, stdio, error_fd, stub, confined, parent)
 
 
 def _mapped(target: int) -> Callable[[], None]:
@@ -199,7 +200,7 @@ def _become(
     stdio: tuple[int, ...],
     error_fd: int,
     stub: int,
-    system_calls: bytes,
+    confined: Confinement,
     parent: int,
 ) -> int:
     if request.tty:
@@ -220,12 +221,14 @@ def _become(
     spec, security = container.spec, container.spec.security
     capabilities = granted(security.cap_add, security.cap_drop, security.privileged or request.privileged)
     user = request.user or spec.user
-    program.take_user(user, spec.groups, capabilities, env, (0, 1, 2), system_calls, security.no_new_privileges)
+    program.take_user(
+        user, spec.groups, capabilities, env, (0, 1, 2), confined.system_calls, security.no_new_privileges
+    )
     if not request.detach:
         credentials.die_with_parent(0 if container.spec.pid_mode != "host" else parent)
     path = program.find_program(request.argv[0], env)
     program.last_words()
-    processes.exec_payload(stub, path, list(request.argv), env, error_fd, False)
+    processes.exec_payload(stub, path, list(request.argv), env, error_fd, False, confined.profile)
 
 
 def _open_terminal(request: Request, line: socket.socket) -> None:

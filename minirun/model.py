@@ -147,6 +147,9 @@ class Device:
     access: str = "rwm"
 
 
+UNCONFINED = "unconfined"
+
+
 @dataclass(frozen=True)
 class Security:
     """What the program may do beyond, or short of, the usual."""
@@ -157,6 +160,7 @@ class Security:
     no_new_privileges: bool = False
     unmasked: bool = False  # systempaths=unconfined: nothing of /proc and /sys is covered
     seccomp: str = ""  # a profile's text, "unconfined", or "" for the default one
+    apparmor: str = ""  # a profile's name, "unconfined", or "" for the default one
 
 
 @dataclass(frozen=True)
@@ -255,6 +259,7 @@ class Spec:
     groups: tuple[str, ...] = ()
     read_only: bool = False
     devices: tuple[Device, ...] = ()
+    device_rules: tuple[str, ...] = ()  # "c 188:* rwm"
     stop_signal: str = ""
     stop_timeout: int | None = None
     pid_mode: str = ""  # host, container:ID

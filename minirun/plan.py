@@ -7,6 +7,7 @@ and marshal is in it already, where json and pickle would have to be imported.
 import marshal
 from dataclasses import dataclass
 
+Rule = tuple[str, int, int, str]  # as in kernel/devices.py
 # bind or tmpfs; source on the host; target; read-only; options; propagation; what below the source is meant
 PlannedMount = tuple[str, str, str, bool, str, str, str]
 
@@ -18,6 +19,7 @@ class Plan:
     lower: str  # the image's tree, relative to the state root
     netns: str  # the pinned namespace to join, "" for the host's
     cgroup: str  # "" where there is no v2 hierarchy
+    scope: str  # systemd's, around the cgroup; "" where it keeps none
     argv: tuple[str, ...]
     env: tuple[tuple[str, str], ...]
     workdir: str
@@ -37,8 +39,12 @@ class Plan:
     privileged: bool = False
     no_new_privileges: bool = False
     unmasked: bool = False
-    seccomp: bytes = b""  # the program that filters system calls, b"" for none
+    seccomp: bytes = b""  # as in confinement.py
+    apparmor: str = ""
     devices: tuple[tuple[str, str], ...] = ()  # on the host, inside
+    device_rules: tuple[Rule, ...] = ()  # of kernel/devices.py; () for all
+    open_devices: bool = False  # those that the rules allow may be opened wherever a node of theirs is
+    needs_device_rules: bool = False
     pid_of: tuple[int, ...] = ()  # pid and start time of whom it shares the namespace with; (0, 0): the host
     ipc: str = ""  # none: without /dev/shm
     ipc_of: tuple[int, ...] = ()  # as pid_of

@@ -1,17 +1,20 @@
 """From a container's record to the plan of one start: what is asked for, with what only the host knows."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from minirun import etc
+from minirun.confinement import confinement_for
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
 from minirun.kernel import cgroups
 from minirun.kernel.capabilities import granted
+from minirun.kernel.devices import ALWAYS, Rule
 from minirun.lookup import find_container
 from minirun.model import Attachment, Container, Mode, NetworkRequest, Spec, Status
 from minirun.network.environment import environment
 from minirun.plan import Plan, PlannedMount
-from minirun.seccomp.keeping import filter_for
 
 _HOST = (0, 0)
 
@@ -58,12 +61,14 @@ def plan_of(
     cgroup = cgroups.container_cgroup(instance.cgroup, container.id)
     if spec.pid_mode and cgroup is None:
         raise MinirunError(f"--pid={spec.pid_mode}: this host has no cgroup v2 hierarchy to find its processes by")
+    confined = confinement_for(instance, security)
     return Plan(
         root=str(instance.root),
         container=container.id,
         lower=lower,
         netns=netns,
         cgroup=str(cgroup or ""),
+        scope=str(cgroup.parent) if cgroup and cgroups.is_in_scope(cgroup) else "",
         argv=spec.argv,
         env=environment(instance, container),
         workdir=spec.workdir,
@@ -83,7 +88,9 @@ def plan_of(
         privileged=security.privileged,
         no_new_privileges=security.no_new_privileges,
         unmasked=security.unmasked,
-        seccomp=filter_for(instance, security),
+        seccomp=confined.system_calls,
+        apparmor=confined.profile,
+        **_device_rules(spec, cgroup),
         devices=tuple((one.source, one.target) for one in spec.devices),
         pid_of=_whose(instance, "PID", spec.pid_mode),
         ipc=spec.ipc_mode,
@@ -102,6 +109,23 @@ def plan_of(
         rows=size[0],
         columns=size[1],
     )
+
+
+def _device_rules(spec: Spec, cgroup: Path | None) -> dict[str, Any]:
+    """What is said of devices, in as far as it takes a v2 group to keep it."""
+    if spec.security.privileged or cgroup is None:
+        rules: tuple[Rule, ...] = ()
+    elif spec.devices or spec.device_rules:
+        from minirun.devicerules import rules_for
+
+        rules = rules_for(spec.devices, spec.device_rules)
+    else:
+        rules = ALWAYS
+    narrowed = any(not {"r", "w"} <= set(one.access) for one in spec.devices)
+    needed = bool(narrowed or spec.device_rules) and not spec.security.privileged
+    if needed and cgroup is None:
+        raise MinirunError("this host has no cgroup v2 hierarchy to keep rules for devices with", "", FAILED)
+    return {"device_rules": rules, "needs_device_rules": needed, "open_devices": bool(spec.device_rules)}
 
 
 def mounts_of(instance: Instance, spec: Spec, ids: tuple[int, ...] = ()) -> tuple[PlannedMount, ...]:

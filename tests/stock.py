@@ -33,10 +33,16 @@ def state(name: str) -> dict[str, Any]:
     return found
 
 
+def unit(name: str) -> str:
+    return f"minirun-{json.loads(minirun('inspect', name).stdout)[0]['Id']}.scope"
+
+
 def group(name: str) -> Path:
-    found = sh(f"find {TOP} -type d -name {json.loads(minirun('inspect', name).stdout)[0]['Id']}").split()
-    assert len(found) == 1, found
-    return Path(found[0])
+    return TOP / "system.slice" / unit(name) / "container"
+
+
+def units() -> str:
+    return sh("systemctl list-units --all --plain --no-legend 'minirun-*.scope'")
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +53,8 @@ def alone() -> Iterator[None]:
     if names:
         minirun("rm", "-f", *names)
     minirun("network", "prune", "-f")
-    eventually(lambda: sh(f"find {TOP} -type d -regextype posix-extended -regex '.*/[0-9a-f]{{64}}'") == "")
+    eventually(lambda: units() == "")
+    assert sh(f"find {TOP} -name 'minirun*.scope' -o -name minirun") == ""
     eventually(lambda: "veth" not in sh("ip link"))
     assert sh("ls /run/netns 2>/dev/null; mount | grep -c containers/", check=False).strip() == "0"
 
@@ -56,7 +63,48 @@ def test_the_machine_is_what_it_is_meant_to_be() -> None:
     assert Path("/proc/1/comm").read_text() == "systemd\n"
     assert "pids" in (TOP / "cgroup.controllers").read_text()
     assert "cloud" in sh("uname -r")
-    assert minirun("info", "--format", "{{.CgroupVersion}}").stdout == "2\n"
+    assert minirun("info", "--format", "{{.CgroupVersion}} {{.CgroupDriver}}").stdout == "2 systemd\n"
+
+
+def test_each_container_has_a_scope_that_systemd_has_given_away() -> None:
+    minirun("run", "-d", "--name", "web", "--net=none", "-m", "64m", "busybox", "sleep", "1000")
+    shown = sh(f"systemctl show -p Delegate,ActiveState,TasksMax,TimeoutStopUSec,Description {unit('web')}").split("\n")
+    assert set(shown) >= {
+        "Delegate=yes",
+        "ActiveState=active",
+        "TasksMax=infinity",
+        "TimeoutStopUSec=10s",
+        "Description=minirun container web",
+    }
+    monitor = sh("ps -o ppid= -p " + str(state("web")["Pid"])).strip()
+    assert sh(f"cat /proc/{monitor}/cgroup") == f"0::/system.slice/{unit('web')}/monitor\n"
+    # What systemd does with groups that are its own: it would take the controllers away again.
+    sh("systemctl daemon-reload; systemctl restart systemd-udevd; systemctl set-property system.slice MemoryHigh=2G")
+    assert (group("web") / "memory.max").read_text() == f"{64 << 20}\n"
+    assert "memory" in (group("web").parent / "cgroup.subtree_control").read_text()
+    for _ in range(3):  # the next scope has the name of the one that is going
+        minirun("restart", "-t", "0", "web")
+    assert state("web")["Running"]
+    assert len(units().splitlines()) == 1
+
+
+def test_who_started_it_may_go() -> None:
+    """As somebody who logs out, and whose processes are killed then."""
+    words = f"{MINIRUN} run -d --name web --net=none busybox sleep 1000"
+    sh(f"systemd-run --wait --collect --property=KillMode=control-group {words}")
+    assert state("web")["Running"]
+
+
+def test_the_end_of_the_host_is_told_to_the_program() -> None:
+    script = "trap 'echo farewell; exit 3' TERM; echo ready; while :; do sleep 0.1; done"
+    minirun("run", "-d", "--name", "web", "--restart=always", "--net=none", "busybox", "sh", "-c", script)
+    eventually(lambda: "ready" in minirun("logs", "web").stdout, 20)
+    sh(f"systemctl stop {unit('web')}")
+    eventually(lambda: not state("web")["Running"], 20)
+    assert state("web")["ExitCode"] == 3
+    assert "farewell" in minirun("logs", "web").stdout
+    minirun("system", "start")
+    assert state("web")["Running"]
 
 
 def test_limits_are_in_force() -> None:
@@ -112,6 +160,60 @@ def test_networks() -> None:
     assert "minirun" in sh(fetch)
     minirun("port", "add", "web", "9090:80")
     assert "minirun" in sh(fetch.replace("8080", "9090"))
+
+
+def test_user_namespaces() -> None:
+    """On Debian's kernel, and on ext4, where layers and volumes lie."""
+    flags = ("--userns=auto", "-p", "8080:80", "-v", "data:/data", "-m", "64m")
+    minirun("run", "-d", "--wait", "--name", "web", *flags, *SERVE)
+    assert "minirun" in sh("timeout 10 busybox wget -qO- http://127.0.0.1:8080/")
+    assert sh(f"ps -o uid= -p {state('web')['Pid']}").strip() == "524288"
+    assert minirun("exec", "web", "sh", "-c", "id -u; touch /a /data/b; stat -c %u /a /data/b").stdout == "0\n0\n0\n"
+    assert sh("stat -c %u /var/lib/minirun/volumes/data/_data/b") == "0\n"
+    assert (group("web") / "memory.max").read_text() == f"{64 << 20}\n"
+    done = minirun("run", "--rm", "--userns=auto", "-v", "/run/lock:/l", "busybox", "true", check=False)
+    assert "cannot show its files under other ids: /run/lock" in done.stderr  # tmpfs can since Linux 6.3
+    minirun("rm", "-f", "web")
+    minirun("volume", "rm", "data")
+
+
+PROFILE = """
+profile minirun-test flags=(attach_disconnected) {
+  file,
+  capability,
+  signal,
+  deny /tmp/** w,
+}
+"""
+
+
+def test_apparmor() -> None:
+    """The default profile is loaded by whoever needs it first; another one by its owner."""
+    label = ("cat", "/proc/self/attr/current")
+    assert minirun("run", "--rm", "--net=none", "busybox", *label).stdout == "minirun-default (enforce)\n"
+    assert "minirun-default (enforce)" in sh("cat /sys/kernel/security/apparmor/profiles")
+    assert "name=apparmor" in minirun("info").stdout
+    # It holds where masks are taken away, and for root with all capabilities.
+    flags = ("--security-opt", "systempaths=unconfined", "--cap-add=all", "--net=none")
+    free = ("--security-opt", "apparmor=unconfined")
+    for what in ("mount -t tmpfs none /tmp", "echo x > /proc/sys/kernel/domainname"):
+        tried = ("busybox", "sh", "-c", f"({what}) 2>/dev/null && echo done")
+        assert minirun("run", "--rm", *flags, *tried, check=False).stdout == "", what
+        assert minirun("run", "--rm", *flags, *free, *tried).stdout == "done\n", what
+    assert minirun("run", "--rm", *flags, *free, "busybox", *label).stdout == "unconfined\n"
+    assert minirun("run", "--rm", "--privileged", "--net=none", "busybox", *label).stdout == "unconfined\n"
+    done = minirun("run", "--rm", "--security-opt", "apparmor=minirun-test", "busybox", "true", check=False)
+    assert "no such profile is loaded" in done.stderr
+    Path("/run/profile").write_text(PROFILE)
+    sh("apparmor_parser --replace /run/profile")
+    for more in ((), ("--init",), ("--userns=auto",), ("-u", "1000"), ("--security-opt", "no-new-privileges")):
+        own = ("--name", "web", "--net=none", "--security-opt", "apparmor=minirun-test", *more)
+        minirun("run", "-d", *own, "busybox", "sleep", "1000")
+        assert minirun("exec", "web", *label).stdout == "minirun-test (enforce)\n", more
+        assert minirun("exec", "web", "sh", "-c", "touch /tmp/x || echo denied").stdout == "denied\n"
+        assert minirun("exec", "--privileged", "web", *label).stdout == "unconfined\n"
+        assert minirun("stop", "-t", "1", "web").returncode == 0
+        minirun("rm", "web")
 
 
 def test_system_calls_are_filtered() -> None:

@@ -4,6 +4,7 @@ import copy
 import errno
 import json
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from minirun.seccomp import keeping
 from minirun.seccomp.compiling import compiled, counts
 from minirun.seccomp.profile import Condition, Profile, Rule, parse
 from tests.harness import Host
+from tests.harness.host import MINIRUN
 from tests.harness.packages import DOCKER as DOCKER_PACKAGES
 from tests.harness.packages import lay
 from tests.test_neighbours import DOCKER, start_docker
@@ -422,3 +424,25 @@ def test_a_profile_with_any_part_replaced_is_read_or_refused(path: list[int], va
     keys = list(place) if isinstance(place, dict) else list(range(len(place)))
     place[keys[path[-1] % len(keys)]] = value
     read(json.dumps(data))
+
+
+_WITH_KEY = """
+import ctypes, subprocess, sys
+syscall = ctypes.CDLL(None, use_errno=True).syscall
+syscall(250, 1, None)  # keyctl(KEYCTL_JOIN_SESSION_KEYRING)
+key = syscall(248, b"user", b"minirun-test", b"secret", 6, -3)  # add_key(..., KEY_SPEC_SESSION_KEYRING)
+if key < 0:
+    sys.exit(77)
+read = ["/t/call", "x86-64", "250", "11", str(key), "0", "0"]  # keyctl(KEYCTL_READ)
+print(subprocess.run(["/run/t/call", *read[1:]], capture_output=True, text=True).stdout.strip(), end=" ", flush=True)
+sys.exit(subprocess.run([*sys.argv[1:], *read]).returncode)
+"""
+
+
+def test_the_callers_keys_are_not_the_containers(box: Host) -> None:
+    """Not even where keyctl is allowed: the session's keyring is its own."""
+    flags = ["run", "--rm", "--net=none", "--security-opt=seccomp=unconfined", "-v", "/run/t:/t", "busybox"]
+    done = box.run([sys.executable, "-c", _WITH_KEY, MINIRUN, *flags], check=False)
+    if done.returncode == 77:
+        pytest.skip("no keys can be made here")
+    assert done.stdout.split() == ["0", str(errno.EACCES)]

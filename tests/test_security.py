@@ -90,6 +90,11 @@ def test_devices_can_be_made_but_never_opened(primed: Host) -> None:
     assert "console" not in seen
 
 
+def test_exec_gains_no_privileges_either(primed: Host) -> None:
+    primed.minirun("run", "-d", "--name", "web", "--security-opt=no-new-privileges", "busybox", "sleep", "1000")
+    assert primed.minirun("exec", "web", "grep", "NoNewPrivs", "/proc/self/status").stdout == "NoNewPrivs:\t1\n"
+
+
 def test_mounts(primed: Host) -> None:
     lines = [line.split() for line in sh(primed, "cat /proc/self/mountinfo").splitlines()]
     options = {line[4]: line[5].split(",") for line in lines}

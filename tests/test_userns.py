@@ -62,14 +62,14 @@ def test_root_in_the_container_is_nobody_on_the_host(web: Host) -> None:
 
 def test_its_files_are_kept_as_those_of_any_container(web: Host) -> None:
     """Nothing is copied or given away: image and layer hold the ids that the container sees."""
-    web.minirun("exec", "web", "sh", "-c", "touch /root/a /home/b; chown 1000 /home/b")
+    web.minirun("exec", "web", "sh", "-c", "mkdir /srv; touch /root/a /srv/b; chown 1000 /srv/b")
     layer = web.sh("ls -d /var/lib/minirun/containers/*/upper").strip().removeprefix("/var/lib/minirun/")
     assert set(web.sh(OWNERS.format(layer)).split()) <= {"0:0", "1000:0", "1000:1000", "65534:65534"}
     assert str(FIRST) not in web.sh(OWNERS.format("layers"))
     image = web.minirun("commit", "web").stdout.strip()
-    words = ["--userns=host", "--entrypoint", "stat", image, "-c", "%u", "/home/b", "/root/a", "/www"]
+    words = ["--userns=host", "--entrypoint", "stat", image, "-c", "%u", "/srv/b", "/root/a", "/www"]
     assert web.minirun("run", "--rm", *words).stdout.split() == ["1000", "0", "0"]
-    words = ["--userns=200000:70000", "--entrypoint", "stat", image, "-c", "%u", "/home/b", "/root/a", "/www"]
+    words = ["--userns=200000:70000", "--entrypoint", "stat", image, "-c", "%u", "/srv/b", "/root/a", "/www"]
     assert web.minirun("run", "--rm", *words).stdout.split() == ["1000", "0", "0"]
     changed = web.minirun("diff", "web").stdout.split("\n")
     assert "A /root/a" in changed

@@ -49,6 +49,7 @@ class ContainerFlags(LimitFlags):
     volume_driver = value("volume-driver", "", "Optional volume driver for the container")
     read_only = switch("read-only", "", "Mount the container's root filesystem as read only")
     device = many("device", "", "Add a host device to the container")
+    device_cgroup_rule = many("device-cgroup-rule", "", "Add a rule to the cgroup allowed devices list", "list")
     shm_size = value("shm-size", "", "Size of /dev/shm", kind="bytes")
 
     # Network
@@ -212,7 +213,7 @@ class ContainerFlags(LimitFlags):
         }
 
     def _process(self, network: Mode, ipc: str) -> dict[str, Any]:
-        if not self.given & {"ulimit", "sysctl", "device", "oom-score-adj"}:
+        if not self.given & {"ulimit", "sysctl", "device", "device-cgroup-rule", "oom-score-adj"}:
             return {}
         from minirun.flags import process
 
@@ -220,6 +221,7 @@ class ContainerFlags(LimitFlags):
             "ulimits": process.parse_ulimits(self.ulimit),
             "sysctls": process.parse_sysctls(self.sysctl, network, ipc),
             "devices": process.parse_devices(self.device),
+            "device_rules": process.parse_device_rules(self.device_cgroup_rule),
             "oom_score_adj": process.check_oom_score(self.oom_score_adj),
         }
 

@@ -4,19 +4,20 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 
 from minirun import attach, parse
 from minirun.caller import PROXIED, SignalPipe, Sink, drain
 from minirun.cli.app import warn
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, many, switch, value
+from minirun.confinement import confinement_for
 from minirun.errors import MinirunError
 from minirun.init.program import StartError
 from minirun.joining import Joined, Request, join
 from minirun.kernel import controllers, processes, terminal
 from minirun.lookup import find_container
 from minirun.network.environment import with_environment
-from minirun.seccomp.keeping import filter_for
 from minirun.turn import READ, WRITE, Interest, is_ready, turn
 from minirun.wire import CHUNK, HIGH_WATER, Outbox
 
@@ -55,8 +56,10 @@ class Exec(Verb):
         )
         try:
             groups = controllers.existing(instance.cgroup, found.id)
-            system_calls = filter_for(instance, found.spec.security)
-            joined = join(with_environment(instance, found), request, groups, system_calls)
+            confined = confinement_for(instance, found.spec.security)
+            if self.privileged:  # of system calls it keeps the container's filter, as in Docker
+                confined = replace(confined, profile="")
+            joined = join(with_environment(instance, found), request, groups, confined)
         except StartError as error:
             warn(f"minirun: {error.text}")
             return error.code

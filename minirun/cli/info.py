@@ -8,6 +8,7 @@ from minirun import __version__
 from minirun.cli.format import shower
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, value
+from minirun.confinement import has_apparmor
 from minirun.image.records import all_images
 from minirun.instance import Instance
 from minirun.kernel import cgroups, controllers
@@ -23,8 +24,9 @@ class Info(Verb):
         if self.form:
             print(shower(self.form)(found))
             return
+        shown = found | {"SecurityOptions": " ".join(found["SecurityOptions"])}
         for name, text in _LINES:
-            print(f"{name}: {text.format(**found)}")
+            print(f"{name}: {text.format(**shown)}")
 
 
 _LINES = (
@@ -39,7 +41,7 @@ _LINES = (
     ("Cgroup Driver", "{CgroupDriver}"),
     ("Cgroup Version", "{CgroupVersion}"),
     ("Controllers", "{Controllers}"),
-    ("Security Options", "{SecurityOptions[0]}"),
+    ("Security Options", "{SecurityOptions}"),
     ("Kernel Version", "{KernelVersion}"),
     ("Operating System", "{OperatingSystem}"),
     ("OSType", "{OSType}"),
@@ -65,11 +67,11 @@ def describe(instance: Instance) -> dict[str, Any]:
         "Images": len(all_images(instance.store)),
         "Driver": "overlay2",
         "LoggingDriver": "json-file",
-        "CgroupDriver": "cgroupfs",
+        "CgroupDriver": "systemd" if cgroups.is_systemds() else "cgroupfs",
         "CgroupVersion": "2" if homes and all(home.v2 for home in homes.values()) else "1",
         "Unified": str(cgroups.unified() or ""),
         "Controllers": " ".join(sorted(homes)) or "none",
-        "SecurityOptions": ["name=seccomp,profile=builtin"],
+        "SecurityOptions": [*(["name=apparmor"] if has_apparmor() else []), "name=seccomp,profile=builtin"],
         "KernelVersion": uname.release,
         "OperatingSystem": _system(),
         "OSType": "linux",

@@ -20,7 +20,6 @@ RUN = {
     "cpu-rt-period": "real-time scheduling is not handed out",
     "cpu-rt-runtime": "real-time scheduling is not handed out",
     "cpuset-mems": "memory nodes are not handed out; --cpuset-cpus is for processors",
-    "device-cgroup-rule": "a container sees only the nodes that --device names",
     "device-read-bps": _THROTTLE,
     "device-read-iops": _THROTTLE,
     "device-write-bps": _THROTTLE,

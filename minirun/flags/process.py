@@ -10,7 +10,7 @@ from minirun.errors import MinirunError, describe
 from minirun.flags import bad, invalid
 from minirun.kernel.capabilities import NAMES
 from minirun.kernel.rlimits import RESOURCES
-from minirun.model import Device, Mode, Security
+from minirun.model import UNCONFINED, Device, Mode, Security
 
 _ULIMIT = re.compile(r"([a-z]+)=(-1|[0-9]{1,19})(?::(-1|[0-9]{1,19}))?\Z")
 _SYSCTL = re.compile(r"[a-z0-9_][a-z0-9_.:/-]*\Z", re.IGNORECASE)
@@ -19,6 +19,8 @@ _IPC_SYSCTLS = (
     *("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax"),
     *("kernel.shmmni", "kernel.shm_rmid_forced"),
 )
+_DEVICE_RULE = re.compile(r"[abc] (?:[0-9]{1,9}|\*):(?:[0-9]{1,9}|\*) ([rwm]{1,3})\Z")
+_PROFILE = re.compile(r"[^\s\0]{1,255}\Z")  # as the kernel lists them, one a line
 _RANGE = re.compile(r"([0-9]{1,10})(?::([0-9]{1,10}))?\Z")
 _IDS = 0xFFFFFFFF  # the last one means nobody (credentials(7))
 _SHARED = re.compile(r"container:(.+)\Z")
@@ -81,10 +83,6 @@ def _device(text: str) -> Device:
     access = parts[2] if len(parts) > 2 else "rwm"
     if not _is_access(access):
         raise invalid(text, "device", f"bad mode specified: {access}", "letters of rwm")
-    if not {"r", "w"} <= set(access):
-        raise bad(
-            f"--device {text}: the access is rw or rwm", "minirun has no device rules that could forbid one of them"
-        )
     for path in (source, target):
         if not path.startswith("/"):
             raise invalid(text, "device", f"{path} is not an absolute path")
@@ -102,12 +100,21 @@ def _device(text: str) -> Device:
     return Device(source, target, access)
 
 
+def parse_device_rules(texts: Iterable[str]) -> tuple[str, ...]:
+    """`TYPE MAJOR:MINOR ACCESS`, with a, b or c for the type, and * for any number."""
+    for text in texts:
+        match = _DEVICE_RULE.match(text)
+        if not match or not _is_access(match[1]):
+            raise bad(f"invalid device cgroup format '{text}'", "such as 'c 188:* rwm'")
+    return tuple(texts)
+
+
 def _is_access(text: str) -> bool:
     return 0 < len(text) <= 3 and len(set(text)) == len(text) and set(text) <= set("rwm")
 
 
 def parse_security(add: Iterable[str], drop: Iterable[str], options: Iterable[str], privileged: bool) -> Security:
-    wanted: dict[str, Any] = {"no_new_privileges": False, "unmasked": privileged, "seccomp": ""}
+    wanted: dict[str, Any] = {"no_new_privileges": False, "unmasked": privileged, "seccomp": "", "apparmor": ""}
     for text in options:
         _security_option(text, wanted)
     return Security(
@@ -117,6 +124,7 @@ def parse_security(add: Iterable[str], drop: Iterable[str], options: Iterable[st
         wanted["no_new_privileges"],
         wanted["unmasked"],
         wanted["seccomp"],
+        wanted["apparmor"],
     )
 
 
@@ -126,25 +134,27 @@ def _security_option(text: str, wanted: dict[str, Any]) -> None:
         name, separator, value = text.partition(":")
     if name == "no-new-privileges" and value in ("", "true", "false"):
         wanted["no_new_privileges"] = value != "false"
-    elif (name, value) == ("systempaths", "unconfined"):
+    elif (name, value) == ("systempaths", UNCONFINED):
         wanted["unmasked"] = True
     elif name == "seccomp":
         wanted["seccomp"] = _seccomp(value)
-    elif (name, value) in (("apparmor", "unconfined"), ("label", "disable")):
+    elif name == "apparmor" and _PROFILE.match(value):
+        wanted["apparmor"] = value
+    elif (name, value) == ("label", "disable"):
         pass  # that is how it is: minirun has no such confinement yet
-    elif name in ("apparmor", "label", "writable-cgroups"):
+    elif name in ("label", "writable-cgroups"):
         raise bad(f"--security-opt {text}: minirun cannot confine with {name} yet")
     else:
         raise bad(
             f"invalid --security-opt {text!r}",
-            "no-new-privileges, seccomp=FILE, seccomp=unconfined, systempaths=unconfined",
+            "no-new-privileges, seccomp=FILE, seccomp=unconfined, apparmor=NAME, systempaths=unconfined",
         )
 
 
 def _seccomp(value: str) -> str:
     """The profile itself: its file may change, or go, before the container starts again."""
-    if value in ("unconfined", "builtin", "default"):
-        return "unconfined" if value == "unconfined" else ""
+    if value in (UNCONFINED, "builtin", "default"):
+        return UNCONFINED if value == UNCONFINED else ""
     from minirun.seccomp.keeping import check
     from minirun.seccomp.profile import LARGEST
 

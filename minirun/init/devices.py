@@ -36,10 +36,10 @@ def populate(root: Root, wanted: tuple[tuple[str, str], ...], everything: bool) 
         os.symlink(target, name, dir_fd=directory)
     os.close(directory)
     if everything:
-        for path in _nodes("/dev", _OWN):
+        for path in nodes("/dev", _OWN):
             _bind(root, path, path.lstrip("/"))
     for source, target in wanted:
-        for path in _nodes(source):
+        for path in nodes(source):
             _bind(root, path, (target + path[len(source) :]).lstrip("/"))
 
 
@@ -47,7 +47,7 @@ def _bind(root: Root, source: str, target: str) -> None:
     bind_mount(root, source, target, root.file(target, 0o666), NOSUID | NOEXEC)
 
 
-def _nodes(top: str, without: tuple[str, ...] = ()) -> list[str]:
+def nodes(top: str, without: tuple[str, ...] = ()) -> list[str]:
     """The device itself, or all below a directory."""
     if not os.path.isdir(top):
         return [top]

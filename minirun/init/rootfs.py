@@ -54,7 +54,7 @@ def build(plan: Plan, ipc_of: int, userns: int = -1) -> None:
     it shares SysV IPC and /dev/shm with, `userns` a descriptor of its user namespace, or -1."""
     os.chdir(plan.root)
     here = f"containers/{plan.container}"
-    mounts = volumes.open_sources(plan.mounts, userns)
+    mounts = volumes.open_sources(plan.mounts, userns, 0 if plan.open_devices else NODEV)
     mounts_private()
     if userns >= 0:
         _map_own_files(userns, "layers", here)
@@ -101,6 +101,7 @@ def console(slave: int) -> None:
 
 def _kernel_filesystems(root: Root, plan: Plan) -> None:
     sealed = 0 if plan.privileged else RDONLY
+    nodev = 0 if plan.open_devices else NODEV
     proc = root.real_directory("proc")
     filesystem_mount(root, "proc", proc, "proc", "", _LOCKED)
     check = root.open("proc", os.O_RDONLY | os.O_DIRECTORY, follow=False)
@@ -110,7 +111,7 @@ def _kernel_filesystems(root: Root, plan: Plan) -> None:
     filesystem_mount(root, "sys", root.real_directory("sys"), "sysfs", "", _LOCKED | sealed)
     if os.path.isdir("/sys/fs/cgroup"):
         _cgroup(root, sealed)
-    filesystem_mount(root, "dev", root.real_directory("dev"), "tmpfs", "mode=755,size=65536k", NOSUID | NOEXEC | NODEV)
+    filesystem_mount(root, "dev", root.real_directory("dev"), "tmpfs", "mode=755,size=65536k", nodev | NOSUID | NOEXEC)
     os.close(root.real_directory("etc"))
     # devpts alone must not be nodev: its nodes are the terminals, and nobody can make others in it.
     options = f"newinstance,ptmxmode=0666,mode=0620,gid={_TTY_GROUP + (plan.ids[0] if plan.ids else 0)}"

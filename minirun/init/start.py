@@ -96,7 +96,7 @@ def _become_program(
     credentials.die_with_parent(parent)
     path = program.find_program(plan.argv[0], env)
     program.last_words()
-    processes.exec_payload(stub, path, list(plan.argv), env, error_fd, plan.init)
+    processes.exec_payload(stub, path, list(plan.argv), env, error_fd, plan.init, plan.apparmor)
 
 
 def _write_sysctl(name: str, value: str) -> None:

@@ -29,10 +29,10 @@ _HARMLESS = ("cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "load
 Opened = tuple[PlannedMount, int]  # with a detached copy of the source, -1 for a tmpfs
 
 
-def open_sources(mounts: Iterable[PlannedMount], userns: int = -1) -> list[Opened]:
+def open_sources(mounts: Iterable[PlannedMount], userns: int = -1, attributes: int = NODEV) -> list[Opened]:
     """While the host's mounts still hear of each other, so that a shared or slave one goes on hearing. In a container
     with the user namespace `userns` their files belong to whom they would belong to in one without."""
-    return [(mount, _open_source(mount, userns) if mount[0] == "bind" else -1) for mount in mounts]
+    return [(mount, _open_source(mount, userns, attributes) if mount[0] == "bind" else -1) for mount in mounts]
 
 
 def covers_top(opened: Opened) -> bool:
@@ -40,13 +40,13 @@ def covers_top(opened: Opened) -> bool:
     return opened[0][2].count("/") == 1
 
 
-def _open_source(mount: PlannedMount, userns: int) -> int:
+def _open_source(mount: PlannedMount, userns: int, attributes: int) -> int:
     from minirun.kernel import trees  # most containers have no mounts of their own
 
     _, source, _, read_only, options, propagation, below = mount
     tree = trees.tree_copy_below(source, below) if below else trees.tree_copy(source, options != "nonrecursive")
     trees.tree_propagation(tree, propagation, source)
-    trees.tree_attributes(tree, NODEV, True, source)
+    trees.tree_attributes(tree, attributes, True, source)
     if read_only:
         trees.tree_attributes(tree, RDONLY, options != "writable", source)
     if userns >= 0:

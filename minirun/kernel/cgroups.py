@@ -11,6 +11,9 @@ from pathlib import Path
 
 from minirun.kernel.seam import shell
 
+SYSTEM_BUS = "/run/dbus/system_bus_socket"
+_SYSTEMDS = Path("/sys/fs/cgroup")  # the v2 hierarchy, unless others are there, too
+
 
 @cache
 def unified() -> Path | None:
@@ -23,7 +26,28 @@ def unified() -> Path | None:
 
 def container_cgroup(instance: str, container_id: str) -> Path | None:
     base = unified()
-    return base and base / instance / container_id
+    return base and group_in(base, instance, container_id)
+
+
+def group_in(top: Path, instance: str, container_id: str) -> Path:
+    """A container's group in one hierarchy: below minirun's own, or in the v2 one in the scope that systemd has made
+    for it (scopes.py), if there is one."""
+    if top == unified() and (scope := scope_of(container_id)).exists():
+        return scope / "container"
+    return top / instance / container_id
+
+
+def is_in_scope(group: Path) -> bool:
+    return group.parent.suffix == ".scope"
+
+
+def scope_of(container_id: str) -> Path:
+    return _SYSTEMDS / "system.slice" / f"minirun-{container_id}.scope"
+
+
+def is_systemds() -> bool:
+    """Whether systemd is there (sd_booted(3)), keeps the whole v2 hierarchy, and can be asked for a part of it."""
+    return os.path.isdir("/run/systemd/system") and unified() == _SYSTEMDS and os.path.exists(SYSTEM_BUS)
 
 
 @shell("mkdir -p {path}")
@@ -63,6 +87,14 @@ def cgroup_pids(path: Path) -> list[int]:
         return [int(line) for line in (path / "cgroup.procs").read_text().split()]
     except FileNotFoundError:
         return []
+
+
+@shell("mkdir -p {scope}/monitor && echo $$ > {scope}/monitor/cgroup.procs")
+def cgroup_settle(scope: Path) -> None:
+    """The calling process goes into a group of its own below: one with members cannot pass controllers on."""
+    leaf = scope / "monitor"
+    leaf.mkdir(exist_ok=True)
+    (leaf / "cgroup.procs").write_text("0")
 
 
 @shell("echo $$ > {path}/cgroup.procs")

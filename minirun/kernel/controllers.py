@@ -2,7 +2,8 @@
 
 A controller is bound to one hierarchy: the v2 one (all of them, on pure v2 hosts), or a v1 one of its own or shared
 with another (`cpu,cpuacct`). So a container has one group on a v2 host, and on hybrid and v1 hosts one more in each
-v1 hierarchy that it needs, all of the same name: <top>/<instance>/<container id>.
+v1 hierarchy that it needs, all of the same name: <top>/<instance>/<container id>. Where systemd keeps the v2 one, that
+is where it says (scopes.py).
 
 Controllers are called here as v2 calls them; v1 says blkio for io.
 """
@@ -65,7 +66,7 @@ def existing(instance: str, container_id: str) -> list[Path]:
     """Every group that a container has, the v2 one first. It needs no record of what was asked for."""
     unified = cgroups.unified()
     tops = ([unified] if unified else []) + [home.top for home in homes().values()]
-    paths = [top / instance / container_id for top in dict.fromkeys(tops)]
+    paths = [cgroups.group_in(top, instance, container_id) for top in dict.fromkeys(tops)]
     return [path for path in paths if path.exists()]
 
 

@@ -152,7 +152,7 @@ def groups(instance: str, container_id: str, limits: Limits) -> list[Path]:
         tops.append(homes[write.controller].top)
     if cgroups.unified() is None and "freezer" in homes:
         tops.append(homes["freezer"].top)
-    return [top / instance / container_id for top in dict.fromkeys(tops)]
+    return [cgroups.group_in(top, instance, container_id) for top in dict.fromkeys(tops)]
 
 
 def apply(paths: Sequence[Path], limits: Limits) -> None:

@@ -217,10 +217,13 @@ def sealed_stub() -> int:
 
 
 @shell("exec {argv}")
-def exec_payload(stub: int, program: str, argv: list[str], env: dict[str, str], error_fd: int, init: bool) -> NoReturn:
-    """Become the payload by way of the stub. Bytes on `error_fd` are the errno of a failed execve."""
+def exec_payload(
+    stub: int, program: str, argv: list[str], env: dict[str, str], error_fd: int, init: bool, profile: str
+) -> NoReturn:
+    """Become the payload by way of the stub, confined by that profile of AppArmor ("": by none). Bytes on `error_fd`
+    are the errno of a failed execve."""
     os.set_inheritable(error_fd, True)
-    words = ["minirun-init", str(error_fd), "1" if init else "0", program, *argv]
+    words = ["minirun-init", str(error_fd), "1" if init else "0", profile, program, *argv]
     # The buffers must outlive the call; execveat keeps nothing of ours afterwards.
     argv_buffers = [ffi.new("char[]", os.fsencode(word)) for word in words]
     env_buffers = [ffi.new("char[]", os.fsencode(f"{key}={value}")) for key, value in env.items()]

@@ -159,7 +159,8 @@ def send_with_fds(channel: socket.socket, data: bytes, fds: list[int]) -> None:
     """Bytes on a stream socket, with open files riding on the first of them (unix(7), SCM_RIGHTS)."""
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     sent = channel.sendmsg([data], ancillary)
-    channel.sendall(data[sent:])
+    if sent < len(data):  # of nothing at all it would still be told that the other end is closed by now
+        channel.sendall(data[sent:])
 
 
 def receive_with_fds(channel: socket.socket, size: int, most: int) -> tuple[bytes, list[int]]:

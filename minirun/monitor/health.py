@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 
+from minirun.confinement import confinement_for
 from minirun.errors import MinirunError
 from minirun.init.program import StartError
 from minirun.instance import Instance
@@ -18,7 +19,6 @@ from minirun.lifecycle import tell
 from minirun.log import timestamp
 from minirun.model import Container, Health, Status
 from minirun.network.environment import with_environment
-from minirun.seccomp.keeping import filter_for
 from minirun.turn import READ, Interest, is_ready
 
 _KEPT = 5  # results
@@ -83,7 +83,7 @@ class HealthCheck:
         try:
             target = with_environment(self._instance, container)
             groups = controllers.existing(self._instance.cgroup, self._id)
-            self._joined = join(target, request, groups, filter_for(self._instance, target.spec.security))
+            self._joined = join(target, request, groups, confinement_for(self._instance, target.spec.security))
         except StartError as error:
             self._judge(error.code, error.text)
         except (MinirunError, OSError) as error:  # the program has just ended

@@ -1,6 +1,7 @@
 """The monitor's story: start the program, carry its streams, and when it ends start it again or take all back."""
 
 import os
+import signal
 import socket
 import sqlite3
 import struct
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from minirun.errors import FAILED, MinirunError, describe
 from minirun.instance import Instance
 from minirun.kernel import cgroups, freezer, limits, processes
+from minirun.kernel.devices import devices_allow
 from minirun.kernel.sockets import control_listen
 from minirun.lifecycle import finish, tell
 from minirun.log import LogWriter
@@ -71,14 +73,30 @@ class Monitor:
             self.resolver = None
 
     def start(self) -> None:
+        if self.plan.scope:  # with the host's end systemd asks all in it to end
+            signal.signal(signal.SIGTERM, self._cancel)
+            cgroups.cgroup_settle(Path(self.plan.scope))
         if self.plan.cgroup:
             cgroups.cgroup_add(Path(self.plan.cgroup))
+        if self.plan.device_rules and not self.ever_started:  # they stay with the group
+            self._guard_devices()
         if self.plan.limits:
             limits.apply([Path(path) for path in self.plan.limit_groups], limits.of(self.plan.limits))
         self.program = Program(self.plan, self.stub, self._record_started, self._output)
         # Opened now, while the first process is building its tree, and not before it was made: SQLite must not be
         # forked.
         self.instance = Instance(Path(self.plan.root))
+
+    def _guard_devices(self) -> None:
+        """Where the kernel has no such programs, mounts that are nodev have to do."""
+        try:
+            devices_allow(Path(self.plan.cgroup), self.plan.device_rules)
+        except OSError as error:
+            if self.plan.needs_device_rules:
+                raise MinirunError(f"this kernel keeps no rules for devices: {describe(error)}", code=FAILED) from error
+
+    def _cancel(self, *_: object) -> None:
+        self.cancelled = True
 
     def live(self) -> None:
         while True:
@@ -206,7 +224,7 @@ class Monitor:
 
     def _starts_again(self, code: int) -> bool:
         """Not a start that never worked; nor when a user asked for the end, which is on record."""
-        if not self.ever_started or not self.plan.asks_policy:
+        if not self.ever_started or not self.plan.asks_policy or self.cancelled:
             return False
         store = self.instance.store
         record = self._recorded(lambda: store.container(self.plan.container))

@@ -6,7 +6,7 @@ otherwise into `trusted`. The binding is firewalld's runtime configuration, and 
 """
 
 from minirun.kernel import rulesets
-from minirun.network.dbus import Bus
+from minirun.kernel.dbus import Bus
 
 FAMILY, TABLE = "inet", "firewalld"
 ZONES = ("minirun", "trusted")
@@ -38,6 +38,7 @@ def unbind(pattern: str) -> None:
 def _call(member: str, zone: str, pattern: str) -> str:
     bus = Bus()
     try:
-        return bus.call(_NAME, _OBJECT, f"{_NAME}.zone", member, zone, pattern.replace("*", "+"))
+        failure = bus.call(_NAME, _OBJECT, f"{_NAME}.zone", member, "ss", zone, pattern.replace("*", "+"))
+        return failure.text if failure else ""
     finally:
         bus.close()

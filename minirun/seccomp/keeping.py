@@ -8,9 +8,8 @@ from pathlib import Path
 
 from minirun.instance import Instance
 from minirun.kernel.capabilities import NAMES, granted
-from minirun.model import Security
+from minirun.model import UNCONFINED, Security
 
-UNCONFINED = "unconfined"
 _DEFAULT = Path(__file__).with_name("default.json")
 _SEAL = struct.Struct("=I")
 _FORMAT = 2  # of what is kept: one more whenever compiling.py makes something else

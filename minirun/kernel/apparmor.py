@@ -1,0 +1,40 @@
+"""AppArmor: profiles that the kernel holds, and a process takes on with its next execve (apparmor(7)).
+
+Who takes one on is the stub (csrc/stub.c), at the very end: on the way there the first process does what no profile of
+a container would let it do.
+"""
+
+from pathlib import Path
+
+from minirun.errors import FAILED, MinirunError
+from minirun.kernel.programs import program_path, program_run
+from minirun.kernel.seam import shell
+
+_PARSER = "apparmor_parser"
+_SECONDS = 60.0
+_ENABLED = Path("/sys/module/apparmor/parameters/enabled")
+_LOADED = Path("/sys/kernel/security/apparmor/profiles")
+
+
+def is_enabled() -> bool:
+    try:
+        return _ENABLED.read_text().strip() == "Y" and _LOADED.exists()
+    except OSError:
+        return False
+
+
+def is_loaded(profile: str) -> bool:
+    return any(line.rpartition(" ")[0] == profile for line in _LOADED.read_text().splitlines())
+
+
+def can_load() -> bool:
+    return program_path(_PARSER) is not None
+
+
+@shell("apparmor_parser --replace --skip-cache {file}")
+def profile_load(file: Path) -> None:
+    parser = program_path(_PARSER)
+    done = program_run(parser or _PARSER, ["--replace", "--skip-cache"], file.read_bytes(), seconds=_SECONDS)
+    if done.code != 0:
+        said = done.err.strip() or f"it ended with {done.code}"
+        raise MinirunError(f"{_PARSER} cannot load {file.name}: {said}", f"{_PARSER} --replace {file}", FAILED)
