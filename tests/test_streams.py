@@ -144,6 +144,7 @@ def shell(crowded: Host) -> Iterator[Terminal]:
 def test_a_new_size_arrives(crowded: Host, shell: Terminal) -> None:
     shell.type(b"stty size\n")
     shell.until(b"33 80")
+    shell.until(b"# ")  # what is typed before busybox's shell asks for it is lost
     shell.resize(50, 132)
     shell.type(b"stty size\n")
     shell.until(b"50 132")
@@ -151,6 +152,7 @@ def test_a_new_size_arrives(crowded: Host, shell: Terminal) -> None:
         second.until(b"# ")
         second.type(b"stty size\n")
         second.until(b"20 70")
+        second.until(b"# ")
         second.resize(21, 71)
         second.type(b"stty size\n")
         second.until(b"21 71")
