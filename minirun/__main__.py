@@ -13,10 +13,16 @@ def main() -> None:
     gc.disable()  # a command is short: what it imports is not worth collecting
     _open_standard_streams()
     launch = None
-    if canonical(split(sys.argv[1:])[1]) in _STARTS and os.geteuid() == 0:
+    before, called, _ = split(sys.argv[1:])
+    if any(word.startswith("--explain") for word in before):
+        from minirun.explaining.recorder import RECORDER
+
+        RECORDER.start()
+    if canonical(called) in _STARTS and os.geteuid() == 0:
         from minirun.kernel.early import fork_monitor
 
-        launch = fork_monitor()
+        seam = sys.modules.get("minirun.kernel.seam")  # there only if somebody watches: see explaining/
+        launch = fork_monitor(seam.kept_open() if seam else ())
     from minirun.cli.app import call
 
     code = call(sys.argv[1:], launch)

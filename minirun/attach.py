@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -48,7 +48,8 @@ class Manner:
 class Attachment:
     """Carries streams until the monitor says how it ended."""
 
-    def __init__(self, channel: socket.socket, manner: Manner) -> None:
+    def __init__(self, channel: socket.socket, manner: Manner, on_started: Callable[[], None] = lambda: None) -> None:
+        self.on_started = on_started
         self.channel = channel
         self.manner = manner
         self.parser = Parser()
@@ -137,6 +138,8 @@ class Attachment:
             if kind in (Kind.OUT, Kind.ERR):
                 if self.manner.only in ("", "stdout" if kind is Kind.OUT else "stderr"):
                     self._write(kind, body)
+            elif kind is Kind.STARTED:
+                self.on_started()
             elif kind is Kind.LOST:
                 self._write(Kind.ERR, b"minirun: " + body + b"\n")
             elif kind in (Kind.EXITED, Kind.FAILED):

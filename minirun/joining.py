@@ -25,7 +25,7 @@ from minirun.confinement import Confinement
 from minirun.errors import CANNOT_INVOKE, FAILED, MinirunError
 from minirun.init import program
 from minirun.init.program import StartError
-from minirun.kernel import controllers, credentials, processes, terminal
+from minirun.kernel import controllers, credentials, processes, seam, terminal
 from minirun.kernel.capabilities import granted
 from minirun.kernel.sockets import receive_with_fds, send_with_fds
 from minirun.model import Container, Status
@@ -160,6 +160,7 @@ def _help(
 ) -> int:
     """The helper, up to its end, and from where there are two of them, the new process, up to execve."""
     assert container.init is not None
+    seam.be("helper")
     become_mapped = _mapped(target) if container.ids else _as_it_is
     credentials.hide_from_ptrace()
     processes.close_from(3, (target, line.fileno(), error_fd, stub, tell, *stdio))
@@ -171,6 +172,7 @@ def _help(
     if made:
         os.write(tell, made.to_bytes(4, "little"))
         return 0
+    seam.be("new process")
     os.close(tell)
     if line.recv(1) == b"":  # nobody knows of this process
         return FAILED

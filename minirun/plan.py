@@ -60,7 +60,6 @@ class Plan:
     log: tuple[str, int, int] = ("json-file", 0, 1)  # driver, bytes, files
     rows: int = 0
     columns: int = 0
-    explain: bool = False
     ids: tuple[int, ...] = ()  # of its user namespace: the host's id of its root, and how many; () for the host's own
     has_names: bool = False  # the last of the sockets that come along is its connection to the resolver
 

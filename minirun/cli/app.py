@@ -23,6 +23,7 @@ class Session:
     root: Path | None = None
     launch: tuple[int, int] | None = None
     failure: int = 1
+    explain: str = ""  # text, json or script
 
     def fail_with(self, code: int) -> None:
         self.failure = code
@@ -38,6 +39,22 @@ def session() -> Session:
 def call(words: list[str], launch: tuple[int, int] | None = None) -> int:
     """Run one command line; the result is the exit code."""
     _SESSION.launch = launch
+    try:
+        return _answer(words)
+    finally:
+        tell_operations(last=True)
+
+
+def tell_operations(last: bool = False) -> None:
+    """With --explain: what was done since the last time."""
+    if _SESSION.explain:
+        from minirun.explaining.telling import tell
+
+        sys.stdout.flush()
+        tell(_SESSION.explain, last)
+
+
+def _answer(words: list[str]) -> int:
     try:
         code = _call(words)
         sys.stdout.flush()
@@ -105,6 +122,12 @@ def _read_global(words: list[str]) -> bool:
             if not text:
                 raise UsageError("flag needs an argument: --root", code=FAILED)
             _SESSION.root = Path(text)
+        elif name == "--explain":
+            from minirun.explaining.telling import FORMS
+
+            if (text or "text") not in FORMS:
+                raise UsageError(f"invalid argument {text!r} for --explain: one of {', '.join(FORMS)}", code=FAILED)
+            _SESSION.explain = text or "text"
         elif name in ("-v", "--version"):
             from minirun import __version__
 

@@ -59,4 +59,6 @@ REFUSED: dict[str, dict[str, str]] = {
 
 def reason(verb: str, flag: str) -> str:
     """Why `--flag` of that verb is refused; "" when nobody has heard of it."""
+    if flag == "explain":
+        return f"it stands before the verb: minirun --explain {verb}"
     return REFUSED.get(verb, {}).get(flag, "")

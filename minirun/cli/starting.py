@@ -4,7 +4,7 @@ import socket
 import sys
 
 from minirun.attach import CUT_OFF, DETACHED, GONE, Attachment, Manner, Outcome
-from minirun.cli.app import session, warn
+from minirun.cli.app import session, tell_operations, warn
 from minirun.engine import Launch
 from minirun.errors import ConflictError
 from minirun.instance import Instance
@@ -38,7 +38,7 @@ def confirm(instance: Instance, container: Container, launch: Launch, say: str) 
 
 def follow(instance: Instance, container: Container, channel: socket.socket, manner: Manner) -> int:
     sys.stdout.flush()
-    return tell(instance, container, Attachment(channel, manner).run())
+    return tell(instance, container, Attachment(channel, manner, tell_operations).run())
 
 
 def tell(instance: Instance, container: Container, outcome: Outcome) -> int:

@@ -4,6 +4,7 @@ from minirun.cli.verb import Flag, Verb
 from minirun.cli.verbs import ALIASES, COMMON, FAMILIES, VERBS, is_shown
 
 GLOBAL_FLAGS = (
+    ("    --explain[=text|json|script]", "Show each kernel operation of the command, on standard error"),
     ("    --root string", "State root (default $MINIRUN_ROOT or /var/lib/minirun)"),
     ("-v, --version", "Print version information and quit"),
 )

@@ -16,6 +16,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "cp": ("cp:Cp", "Copy files/folders between a container and the local filesystem"),
     "create": ("create:Create", "Create a new container"),
     "diff": ("diff:Diff", "Inspect changes to files or directories on a container's filesystem"),
+    "explain": ("explain:Explain", "Show what a command would do to the kernel, step by step"),
     "export": ("export:Export", "Export a container's filesystem as a tar archive"),
     "build": ("registry:Build", "Build an image from a Dockerfile (not supported)"),
     "commit": ("commit:Commit", "Create a new image from a container's changes"),

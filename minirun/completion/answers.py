@@ -54,7 +54,14 @@ def _find(before: list[str], typed: str) -> Answer:
 
 def _verbs(typed: str) -> Answer:
     if typed.startswith("-"):
-        return Answer({name: line for shown, line in GLOBAL_FLAGS for name in shown.split() if name.startswith("--")})
+        return Answer(
+            {
+                name.partition("[")[0]: line
+                for shown, line in GLOBAL_FLAGS
+                for name in shown.split()
+                if name.startswith("--")
+            }
+        )
     short = {name: line for name, (_, line) in VERBS.items() if " " not in name and is_shown(name)}
     return Answer({**short, **{name: line for name, line in FAMILIES.items() if members_of(name)}})
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from minirun.errors import FAILED, MinirunError
 from minirun.init import program, rootfs, start
-from minirun.kernel import credentials, processes, userns
+from minirun.kernel import credentials, processes, seam, userns
 from minirun.kernel.mounts import root_take, tree_of_root
 from minirun.kernel.sockets import receive_with_fds, send_with_fds
 from minirun.plan import Plan
@@ -77,6 +77,7 @@ def _tell(tell: int, error: BaseException) -> None:
 
 def _help(plan: Plan, ends: Ends, taking: socket.socket, tell: int) -> int:
     """The helper, up to its end; and from where there are two of them, the first process."""
+    seam.be("helper")
     kept = (taking.fileno(), ends.line.fileno(), ends.error, ends.stub, *ends.stdio)
     processes.close_from(3, (tell, ends.pid_of, ends.ipc_of, *kept))
     credentials.hide_from_ptrace()
@@ -129,6 +130,7 @@ def _spawn_builder(plan: Plan, ends: Ends, giving: socket.socket, pid: int, pidf
 
 
 def _build(plan: Plan, ends: Ends, giving: socket.socket, pid: int, pidfd: int) -> int:
+    seam.be("builder")
     processes.close_from(3, (giving.fileno(), ends.line.fileno(), pidfd, ends.ipc_of))
     credentials.hide_from_ptrace()
     credentials.die_with_parent(0)

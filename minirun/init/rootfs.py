@@ -13,6 +13,7 @@ from minirun.kernel.mounts import (
     RDONLY,
     Root,
     bind_mount,
+    directory_go,
     filesystem_magic,
     filesystem_mount,
     make_read_only,
@@ -52,7 +53,7 @@ _LOCKED = NOSUID | NODEV | NOEXEC
 def build(plan: Plan, ipc_of: int, userns: int = -1) -> None:
     """From the host's mounts to the container's: on return, / is the container's own. `ipc_of` is the pidfd of whom
     it shares SysV IPC and /dev/shm with, `userns` a descriptor of its user namespace, or -1."""
-    os.chdir(plan.root)
+    directory_go(plan.root)
     here = f"containers/{plan.container}"
     mounts = volumes.open_sources(plan.mounts, userns, 0 if plan.open_devices else NODEV)
     mounts_private()
@@ -85,7 +86,7 @@ def _map_own_files(userns: int, *directories: str) -> None:
     from minirun.kernel.userns import tree_idmap
 
     for path in directories:
-        tree = trees.tree_copy(path, recursive=False)
+        tree = trees.tree_copy(path)
         tree_idmap(tree, userns, path)
         root = Root(path)
         tree_attach(root, tree, ".", os.dup(root.fd))

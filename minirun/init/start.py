@@ -11,7 +11,7 @@ from pathlib import Path
 
 from minirun.errors import FAILED
 from minirun.init import program, rootfs
-from minirun.kernel import controllers, credentials, processes, terminal
+from minirun.kernel import controllers, credentials, processes, seam, terminal
 from minirun.kernel.sockets import send_with_fds
 from minirun.kernel.sysctl import sysctl_write
 from minirun.plan import Plan
@@ -32,6 +32,7 @@ def first_process(
     """Never returns. `stdio` are the container's ends of three pipes, or () with a terminal. `parent` is the monitor
     as getppid will show it. `prepare` brings it into its namespaces and its tree; `kept` are descriptors that this
     needs."""
+    seam.be("first process")
     try:
         if not plan.tty:
             os.setsid()

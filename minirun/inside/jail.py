@@ -23,7 +23,7 @@ from minirun.errors import MinirunError, describe
 from minirun.image.store import lower_of
 from minirun.init import volumes
 from minirun.instance import Instance
-from minirun.kernel import credentials, processes, userns
+from minirun.kernel import credentials, processes, seam, userns
 from minirun.kernel.capabilities import DEFAULT
 from minirun.kernel.mounts import (
     NODEV,
@@ -167,6 +167,7 @@ def _last_words(pid: int, word: int, finished: bool) -> str:
 
 def _live(settle: Callable[[], None], work: Work, data: int, word: int, writes: bool, keep: tuple[int, ...]) -> int:
     """The child's life."""
+    seam.be("inside")
     processes.close_from(3, (data, word, *keep))
     credentials.hide_from_ptrace()
     settle()

@@ -9,12 +9,15 @@ from collections.abc import Sequence
 import prctl
 
 from minirun.kernel.capabilities import NAMES
-from minirun.kernel.seam import shell
+from minirun.kernel.seam import Raw, shell
 
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 
 
-@shell("setpriv --bounding-set=-all,+{names} --inh-caps=-all --ambient-caps=-all")
+@shell(
+    "setpriv --bounding-set=-all{added} --inh-caps=-all --ambient-caps=-all",
+    added=lambda of: Raw("".join(f",+{name}" for name in of["names"])),
+)
 def drop_capabilities(names: Sequence[str]) -> None:
     """Take out of the bounding set all but `names`, in as far as the caller has them itself."""
     keep = frozenset(NAMES.index(name) for name in names)
@@ -23,7 +26,7 @@ def drop_capabilities(names: Sequence[str]) -> None:
             prctl.capbset_drop(number)
 
 
-@shell("setpriv --reuid={uid} --regid={gid} --clear-groups --groups={groups}")
+@shell("setpriv --reuid={uid} --regid={gid} --groups={all}", all=lambda of: ",".join(map(str, of["groups"])))
 def become(uid: int, gid: int, groups: list[int]) -> None:
     """Change to a user, and hold exactly the bounding set if it is root, nothing otherwise."""
     os.setgroups(groups)

@@ -61,7 +61,7 @@ def _line(code: int, to: int = 0, source: int = 0, offset: int = 0, number: int 
     return struct.pack("<BBhi", code, to | source << 4, offset, number)
 
 
-@shell("bpftool prog load ... && bpftool cgroup attach {group} cgroup_device ... multi")
+@shell("# bpf(2): a program says which devices {group} may use")
 def devices_allow(group: Path, rules: Iterable[Rule]) -> None:
     """OSError from a kernel that knows no such programs, or where one may not load them."""
     code = program(rules)

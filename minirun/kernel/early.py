@@ -8,24 +8,28 @@ import _socket
 import os
 
 
-def fork_monitor() -> tuple[int, int]:
-    """Fork a monitor in waiting: (pid, descriptor of the channel to it). Closing that unused sends it away."""
+def fork_monitor(keep: tuple[int, ...]) -> tuple[int, int]:
+    """Fork a monitor in waiting: (pid, descriptor of the channel to it). Closing that unused sends it away. `keep`:
+    descriptors that it needs besides."""
     ours, theirs = _socket.socketpair()
     pid = os.fork()
     if pid == 0:
         ours.close()
-        _monitor(theirs.detach())
+        _monitor(theirs.detach(), keep)
     theirs.close()
     return pid, ours.detach()
 
 
-def _monitor(fd: int) -> None:
+def _monitor(fd: int, keep: tuple[int, ...]) -> None:
     """The child's whole life; it never returns into the command's stack."""
     code = 1
     try:
         os.setsid()
-        os.closerange(3, fd)
-        os.closerange(fd + 1, os.sysconf("SC_OPEN_MAX"))
+        low = 3
+        for kept in sorted((fd, *keep)):
+            os.closerange(low, kept)
+            low = kept + 1
+        os.closerange(low, os.sysconf("SC_OPEN_MAX"))
         from minirun.monitor.waiting import serve
 
         serve(fd)

@@ -167,7 +167,7 @@ def address_add(netlink: Netlink, name: str, address: IPv4Interface | IPv6Interf
     netlink.request(message, RTM_NEWADDR, _NEW)
 
 
-@shell("ip route add default via {gateway} dev {name}")
+@shell("ip route add default via {gateway} dev {name} proto static")
 def default_route_add(netlink: Netlink, name: str, gateway: IPv4Address | IPv6Address) -> None:
     netlink.request(_default_route(name, gateway), RTM_NEWROUTE, _NEW)
 
@@ -180,12 +180,12 @@ def _default_route(name: str, gateway: IPv4Address | IPv6Address) -> rtmsg:
     return message
 
 
-@shell("ip route replace default via {gateway} dev {name}")
+@shell("ip route replace default via {gateway} dev {name} proto static")
 def default_route_replace(netlink: Netlink, name: str, gateway: IPv4Address | IPv6Address) -> None:
     netlink.request(_default_route(name, gateway), RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE)
 
 
-@shell("ip route add {target} dev {name} scope link")
+@shell("ip route add {target} dev {name} proto static scope link")
 def link_route_add(netlink: Netlink, name: str, target: IPv4Network) -> None:
     """On this link, without a gateway."""
     message = rtmsg()

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from minirun.kernel._sys import ffi, lib
 from minirun.kernel.errno import NULL, check
-from minirun.kernel.seam import shell
+from minirun.kernel.seam import Raw, shell
 
 NOSUID, NODEV, NOEXEC, RDONLY = (
     lib.MOUNT_ATTR_NOSUID,
@@ -24,6 +24,9 @@ NOSUID, NODEV, NOEXEC, RDONLY = (
 )
 
 PROC_SUPER_MAGIC = lib.PROC_SUPER_MAGIC
+# A layer must mean the same in the next image: so nothing of what a kernel may be set to note in it beside whiteouts
+# and opaque directories.
+_SETTINGS = "redirect_dir=off,metacopy=off,index=off"
 _MOST_LINKS = 40  # as the kernel's own walk
 _RESOLVE_NO_XDEV = 0x01
 _MS_RDONLY, _MS_NODEV = 1, 4  # mount(2)
@@ -111,18 +114,38 @@ def mounts_private() -> None:
     """Nothing that is mounted from here on is seen outside, and nothing outside comes in (mount_namespaces(7))."""
     if lib.sys_mount(NULL, b"/", NULL, lib.MS_REC | lib.MS_PRIVATE, NULL) == 0:
         return
-    # EINVAL: we live in a chroot, whose / is no mount. Go to the namespace's own root, and come back.
+    with _namespace_root():
+        check(lib.sys_mount(NULL, b"/", NULL, lib.MS_REC | lib.MS_PRIVATE, NULL), "/")
+
+
+@shell("mount -o remount,bind,ro /  # and all below")
+def mounts_read_only() -> None:
+    """Every mount that there is; those that come later are as they are made."""
+    with _namespace_root():
+        root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        flags = lib.AT_EMPTY_PATH | lib.AT_RECURSIVE
+        check(lib.sys_mount_setattr(root, b"", flags, RDONLY, 0), "/")
+        os.close(root)
+
+
+@contextmanager
+def _namespace_root() -> Iterator[None]:
+    """Within a chroot / is no mount (EINVAL). Go to the namespace's own root, and come back."""
     here = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     place = os.getcwd()
     namespace_root_enter()
-    check(lib.sys_mount(NULL, b"/", NULL, lib.MS_REC | lib.MS_PRIVATE, NULL), "/")
-    os.fchdir(here)
-    os.chroot(".")
-    os.close(here)
-    os.chdir(place)
+    try:
+        yield
+    finally:
+        os.fchdir(here)
+        os.chroot(".")
+        os.close(here)
+        os.chdir(place)
 
 
-@shell("mount -t overlay overlay -o nodev,lowerdir={lower},upperdir={upper},workdir={work},... {target}")
+@shell(
+    f"mount -t overlay -o nodev,lowerdir={{lower}},upperdir={{upper}},workdir={{work}},{_SETTINGS} overlay {{target}}"
+)
 def overlay_mount(lower: str, upper: str, work: str, target: str) -> None:
     """Paths are relative to the working directory, so the container's mountinfo tells nothing of the host's.
 
@@ -131,7 +154,10 @@ def overlay_mount(lower: str, upper: str, work: str, target: str) -> None:
     _overlay(f"lowerdir={lower},upperdir={upper},workdir={work}", _MS_NODEV, target)
 
 
-@shell("mount -t {kind} -o {options} {kind} {root}/{target}")
+@shell(
+    "mkdir -p {root}/{target} && mount -t {kind} -o {all} {kind} {root}/{target}",
+    all=lambda of: ",".join([*words(of["attributes"]), *([of["options"]] if of["options"] else [])]),
+)
 def filesystem_mount(root: Root, target: str, target_fd: int, kind: str, options: str, attributes: int) -> None:
     """A new file system of `kind` on the directory that `target_fd` is; the descriptor is closed."""
     split = (option.partition("=") for option in options.split(",") if option)
@@ -142,8 +168,12 @@ def filesystem_mount(root: Root, target: str, target_fd: int, kind: str, options
         os.close(target_fd)
 
 
-@shell("mount --bind -o {shown} {source} {root}/{target}")
-def bind_mount(root: Root, source: str, target: str, target_fd: int, attributes: int, shown: str = "rw") -> None:
+@shell(
+    "{place} {root}/{target} && mount --rbind -o {all} {source} {root}/{target}",
+    place=lambda of: Raw("mkdir -p" if os.path.isdir(of["source"]) else "touch"),
+    all=lambda of: ",".join(["rw", *words(of["attributes"])]),
+)
+def bind_mount(root: Root, source: str, target: str, target_fd: int, attributes: int) -> None:
     """The tree at `source` (a host path) on `target_fd`, which is closed. Read-only holds for what is below, too."""
     tree = check(lib.sys_open_tree(lib.AT_FDCWD, os.fsencode(source), lib.OPEN_TREE_CLONE | lib.AT_RECURSIVE), source)
     try:
@@ -153,15 +183,20 @@ def bind_mount(root: Root, source: str, target: str, target_fd: int, attributes:
         os.close(target_fd)
 
 
-@shell("mount --bind -o ro {root}/{path} {root}/{path}")
 def make_read_only(root: Root, path: str) -> None:
-    """Bind a path of the container onto itself, read-only; a path that this kernel lacks needs no cover."""
+    """A path that this kernel lacks needs no cover."""
     with _cover(root, path) as target:
         if target is not None:
-            flags = lib.OPEN_TREE_CLONE | lib.AT_RECURSIVE | lib.AT_EMPTY_PATH
-            tree = check(lib.sys_open_tree(target, b"", flags), path)
-            _set_attributes(tree, RDONLY, path)
-            _move_onto(tree, target, path)
+            read_only_again(root, path, target)
+
+
+@shell("mount --rbind -o ro,nosuid,nodev,noexec {root}/{path} {root}/{path}")
+def read_only_again(root: Root, path: str, target: int) -> None:
+    """A path of the container bound onto itself, read-only."""
+    flags = lib.OPEN_TREE_CLONE | lib.AT_RECURSIVE | lib.AT_EMPTY_PATH
+    tree = check(lib.sys_open_tree(target, b"", flags), path)
+    _set_attributes(tree, RDONLY, path)
+    _move_onto(tree, target, path)
 
 
 @shell("mount -o remount,bind,ro {root}")
@@ -170,7 +205,7 @@ def mount_read_only(root: Root) -> None:
     check(lib.sys_mount_setattr(root.fd, b"", lib.AT_EMPTY_PATH, RDONLY, 0), root.path)
 
 
-@shell("nsenter --target $PID --mount sh -c 'mount --bind {path} ...'  # as a detached copy")
+@shell("# open_tree(2): take {path} of another process's mounts")
 def tree_of_process(pidfd: int, path: str) -> int:
     """A copy of a mount that another process has, attached to nothing yet: it can be moved into our own tree.
 
@@ -193,13 +228,13 @@ def tree_of_process(pidfd: int, path: str) -> int:
             os.close(fd)
 
 
-@shell("mount --rbind / ...  # as a detached copy")
+@shell("# open_tree(2): take a copy of all mounts, for the first process")
 def tree_of_root() -> int:
     """A copy of all that is mounted at / and below: another process can take it for its own."""
     return check(lib.sys_open_tree(lib.AT_FDCWD, b"/", lib.OPEN_TREE_CLONE | lib.AT_RECURSIVE), "/")
 
 
-@shell("mount --move ... / && cd / && pivot_root . . && umount -l .")
+@shell("# move_mount(2): put them at / && cd / && pivot_root . . && umount -l .")
 def root_take(tree: int) -> None:
     """Make a detached tree the root, and let go of the one before. The descriptor is closed."""
     namespace_root_enter()
@@ -214,7 +249,7 @@ def root_take(tree: int) -> None:
     os.chdir("/")
 
 
-@shell("mount --move ... {root}/{target}")
+@shell("# move_mount(2): put it at {root}/{target}")
 def tree_attach(root: Root, tree: int, target: str, target_fd: int) -> None:
     """A detached tree onto `target_fd`; both are closed."""
     try:
@@ -223,21 +258,28 @@ def tree_attach(root: Root, tree: int, target: str, target_fd: int) -> None:
         os.close(target_fd)
 
 
-@shell("mount --bind /dev/null {root}/{path}  # or an empty read-only tmpfs over a directory")
 def mask(root: Root, path: str, null_fd: int) -> None:
-    """Hide a path: /dev/null over a file, an empty read-only tmpfs over a directory.
-
-    `null_fd` was checked by the caller to be the real null device: a fake one would let a container choose what is
-    bound (CVE-2025-31133).
-    """
+    """Hide a path. `null_fd` was checked by the caller to be the real null device: a fake one would let a container
+    choose what is bound (CVE-2025-31133)."""
     with _cover(root, path) as target:
         if target is None:
             return
         if stat.S_ISDIR(os.fstat(target).st_mode):
-            cover = _filesystem("tmpfs", {"size": "0"}, RDONLY | NOSUID | NODEV | NOEXEC)
+            mask_directory(root, path, target)
         else:
-            cover = check(lib.sys_open_tree(null_fd, b"", lib.OPEN_TREE_CLONE | lib.AT_EMPTY_PATH), "/dev/null")
-        _move_onto(cover, target, path)
+            mask_file(root, path, target, null_fd)
+
+
+@shell("mount -t tmpfs -o ro,nosuid,nodev,noexec,size=0 tmpfs {root}/{path}")
+def mask_directory(root: Root, path: str, target: int) -> None:
+    """By an empty one that nobody can write to."""
+    _move_onto(_filesystem("tmpfs", {"size": "0"}, RDONLY | NOSUID | NODEV | NOEXEC), target, path)
+
+
+@shell("mount --bind /dev/null {root}/{path}")
+def mask_file(root: Root, path: str, target: int, null_fd: int) -> None:
+    cover = check(lib.sys_open_tree(null_fd, b"", lib.OPEN_TREE_CLONE | lib.AT_EMPTY_PATH), "/dev/null")
+    _move_onto(cover, target, path)
 
 
 @shell("cd {path} && pivot_root . . && umount -l .")
@@ -286,10 +328,21 @@ def root_enter(fd: int, pid: int) -> None:
     os.close(fd)
 
 
+@shell("cd {path}")
+def directory_go(path: str) -> None:
+    os.chdir(path)
+
+
 @shell("chroot {path}")
 def directory_enter(path: str) -> None:
     os.chroot(path)
     os.chdir("/")
+
+
+def words(attributes: int) -> list[str]:
+    """As mount(8) calls them."""
+    names = {RDONLY: "ro", NOSUID: "nosuid", NODEV: "nodev", NOEXEC: "noexec"}
+    return [name for flag, name in names.items() if attributes & flag]
 
 
 def is_mount_point(directory: int, name: str) -> bool:
@@ -353,12 +406,8 @@ def _cover(root: Root, path: str) -> Iterator[int | None]:
 
 
 def _overlay(layers: str, flags: int, target: str) -> None:
-    """By mount(2): fsconfig(2) takes 255 bytes of layers, but for kernels from 6.5 on; this takes a page of them.
-
-    A layer must mean the same in the next image: so nothing of what a kernel may be set to note in it beside whiteouts
-    and opaque directories.
-    """
-    options = f"{layers},redirect_dir=off,metacopy=off,index=off".encode()
+    """By mount(2): fsconfig(2) takes 255 bytes of layers, but for kernels from 6.5 on; this takes a page of them."""
+    options = f"{layers},{_SETTINGS}".encode()
     if len(options) >= os.sysconf("SC_PAGE_SIZE"):  # the kernel would cut it off without a word
         raise OSError(errno.E2BIG, "the names of the layers are longer than a page", target)
     check(lib.sys_mount(b"overlay", os.fsencode(target), b"overlay", flags, options), target)

@@ -17,7 +17,7 @@ class NftError(OSError):
 def nft_apply(commands: str) -> None:
     """Run `commands` as one transaction in the caller's network namespace. NftError says what was refused."""
     if "\n" in commands.strip():
-        _apply_text(Raw(commands))
+        _apply_text(Raw(commands if commands.endswith("\n") else commands + "\n"))
     else:
         _apply_line(commands.strip())
 

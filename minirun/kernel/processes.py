@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from minirun.kernel._sys import ffi, lib
 from minirun.kernel.errno import check
-from minirun.kernel.seam import shell
+from minirun.kernel.seam import kept_open, shell
 
 STUB = Path(__file__).with_name("payload-stub")
 NEW_PID, NEW_UTS, NEW_IPC, NEW_MOUNTS = lib.CLONE_NEWPID, lib.CLONE_NEWUTS, lib.CLONE_NEWIPC, lib.CLONE_NEWNS
@@ -39,13 +39,17 @@ def clone_container(cgroup: Path | None, namespaces: int = NEW_PID | NEW_UTS | N
 def clone_into(pid: int, pidfd: int) -> int:
     """Fork a sibling into the pid namespace of `pid`: see `clone_sibling`. The caller stays in its own."""
     check(lib.sys_setns(pidfd, lib.CLONE_NEWPID))
-    return clone_sibling(0)
+    return _sibling(0)
 
 
 @shell("unshare --mount --pid --uts --ipc --fork  # as a child of the caller's parent")
 def clone_sibling(namespaces: int) -> int:
     """Fork a process that has the caller's parent (CLONE_PARENT): its pid as the caller sees it, 0 in the sibling. The
     caller must be single-threaded (see csrc/sys.c)."""
+    return _sibling(namespaces)
+
+
+def _sibling(namespaces: int) -> int:
     pidfd = ffi.new("int *")
     made = check(lib.sys_clone3(lib.CLONE_PARENT | namespaces, pidfd, -1))
     if made:
@@ -68,7 +72,7 @@ def join_netns(name: str) -> None:
         os.close(fd)
 
 
-@shell("nsenter --ipc --target $PID")
+@shell("# setns(2): into the IPC namespace of another container")
 def join_ipc_namespace(pidfd: int) -> None:
     check(lib.sys_setns(pidfd, lib.CLONE_NEWIPC))
 
@@ -236,7 +240,7 @@ def exec_payload(
 def close_from(first: int, keep: tuple[int, ...] = ()) -> None:
     """Close every descriptor from `first` up, but for those in `keep` (close_range(2))."""
     low = first
-    for fd in sorted(fd for fd in keep if fd >= first):
+    for fd in sorted({fd for fd in (*keep, *kept_open()) if fd >= first}):
         if fd > low:
             lib.sys_close_range(low, fd - 1, 0)
         low = fd + 1

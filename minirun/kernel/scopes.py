@@ -23,7 +23,7 @@ _NO_LIMIT = (1 << 64) - 1
 _PATIENCE = 10.0  # seconds; under load systemd has other things to do
 
 
-@shell("busctl call ... StartTransientUnit minirun-{container_id}.scope Delegate=yes PIDs={pid}")
+@shell("# systemd makes minirun-{container_id}.scope with Delegate=yes around process {pid}")
 def scope_add(container_id: str, name: str, pid: int, patience: float | None) -> None:
     """On return `pid` is in the scope. It may have to wait until the one of the container's last run is gone.
     `patience`: seconds that a shutdown of the host leaves the container after SIGTERM; None: for ever."""

@@ -4,12 +4,13 @@ From this one place come the note on an exception ("while doing: ip link add ...
 points where tests make things fail. Callers carry no trace code; without a watcher a call costs one `if`.
 """
 
+import os
 import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -18,15 +19,24 @@ R = TypeVar("R")
 class Operation:
     """One call of one primitive. `command` is rendered only when somebody asks: most starts never do."""
 
-    def __init__(self, name: str, template: str, values: dict[str, object], prefix: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        template: str,
+        values: dict[str, object],
+        made: dict[str, Callable[[dict[str, Any]], object]],
+        prefix: str,
+    ) -> None:
         self.name = name
         self._template = template
         self._values = values
+        self._made = made
         self._prefix = prefix
 
     @property
     def command(self) -> str:
-        return self._prefix + self._template.format_map(_Quoted(self._values))
+        values = self._values | {name: make(self._values) for name, make in self._made.items()}
+        return self._prefix + self._template.format_map(_Quoted(values))
 
 
 class Watcher:
@@ -54,10 +64,31 @@ class Raw(str):
 
 _watchers: list[Watcher] = []
 _prefixes: list[str] = []
+_role = ["command"]
+_open: list[int] = []
 
 
 def watch(watcher: Watcher) -> None:
     _watchers.append(watcher)
+
+
+def role() -> str:
+    """What this process is in the story of a container."""
+    return _role[0]
+
+
+def be(role: str) -> None:
+    """Said by each process when it begins its part."""
+    _role[0] = role
+
+
+def keep_open(fd: int) -> None:
+    """A watcher needs it: whoever closes what it has inherited leaves this one."""
+    _open.append(fd)
+
+
+def kept_open() -> tuple[int, ...]:
+    return tuple(_open)
 
 
 @contextmanager
@@ -70,8 +101,9 @@ def prefixed(prefix: str) -> Iterator[None]:
         _prefixes.pop()
 
 
-def shell(template: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Declare the command for a primitive; `{name}` is the argument of that name, quoted for a shell."""
+def shell(template: str, **made: Callable[[dict[str, Any]], object]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Declare the command for a primitive; `{name}` is the argument of that name, quoted for a shell, or what `made`
+    makes of the arguments."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         code = function.__code__
@@ -81,7 +113,7 @@ def shell(template: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             values = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
-            operation = Operation(function.__name__, template, values, "".join(_prefixes))
+            operation = Operation(function.__name__, template, values, made, "".join(_prefixes))
             if _watchers:
                 return _watched(operation, function, args, kwargs)
             try:
@@ -98,7 +130,7 @@ def shell(template: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 def _watched(
     operation: Operation, function: Callable[..., R], args: tuple[object, ...], kwargs: dict[str, object]
 ) -> R:
-    started = time.perf_counter()
+    started, process = time.perf_counter(), os.getpid()
     failure: BaseException | None = None
     try:
         for watcher in _watchers:
@@ -110,5 +142,6 @@ def _watched(
             error.add_note(f"while doing: {operation.command}")
         raise
     finally:
-        for watcher in _watchers:
-            watcher.after(operation, time.perf_counter() - started, failure)
+        if os.getpid() == process:  # who is made by the operation comes back from it, too
+            for watcher in _watchers:
+                watcher.after(operation, time.perf_counter() - started, failure)

@@ -73,7 +73,7 @@ def syscall_number(arch: int, name: str) -> int:
     return int(lib.scmp_resolve(arch, name.encode()))
 
 
-@shell("# filter system calls from here on (seccomp(2))")
+@shell("# seccomp(2): system calls are filtered from here on")
 def seccomp_load(program: bytes) -> None:
     """Filter the calls of this process from now on, and of all that come of it; nothing takes that back. Takes
     CAP_SYS_ADMIN, or PR_SET_NO_NEW_PRIVS before."""

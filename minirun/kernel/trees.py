@@ -6,19 +6,19 @@ from pathlib import Path
 
 from minirun.kernel._sys import lib
 from minirun.kernel.errno import check
-from minirun.kernel.mounts import Root
+from minirun.kernel.mounts import Root, words
 from minirun.kernel.seam import shell
 
 _PROPAGATION = {"private": lib.MS_PRIVATE, "slave": lib.MS_SLAVE, "shared": lib.MS_SHARED}
 
 
-@shell("mount --rbind {source} ...  # as a detached copy")
+@shell("# open_tree(2): take a copy of {source}")
 def tree_copy(source: str, recursive: bool = True) -> int:
     """A copy of the tree at a host path, with all that is mounted in it, or without."""
     return _copy(lib.AT_FDCWD, os.fsencode(source), recursive, source)
 
 
-@shell("mount --rbind {source}/{below} ...  # as a detached copy")
+@shell("# open_tree(2): take a copy of {source}/{below}")
 def tree_copy_below(source: str, below: str) -> int:
     """A copy of a part of a tree whose owner may be hostile: no symlink in it leads out."""
     root = Root(source)
@@ -32,13 +32,13 @@ def tree_copy_below(source: str, below: str) -> int:
         os.close(root.fd)
 
 
-@shell("mount -o remount,bind,... {shown}")
+@shell("# mount_setattr(2): {words} for the copy of {shown}", words=lambda of: ",".join(words(of["attributes"])))
 def tree_attributes(tree: int, attributes: int, recursive: bool, shown: str) -> None:
     if attributes:
         check(lib.sys_mount_setattr(tree, b"", _flags(recursive), attributes, 0), shown)
 
 
-@shell("mount --make-{mode} {shown}")
+@shell("# mount_setattr(2): the copy of {shown} is {mode}")
 def tree_propagation(tree: int, mode: str, shown: str) -> None:
     """`rslave` and the like: with an r also for what is mounted in it (mount_namespaces(7))."""
     kind = mode.removeprefix("r")

@@ -40,7 +40,7 @@ def netns_add_mapped(name: str, first: int, count: int) -> None:
         netns_pin(f"/proc/{pid}/ns/net", name)
 
 
-@shell("nsenter --user=$(lsns ... {owner}) unshare --net=/run/netns/{name} true")
+@shell("# unshare(2): a network namespace {name} in the user namespace of {owner}")
 def netns_add_beside(name: str, owner: str) -> None:
     """A network namespace pinned as `name` in the user namespace that owns the one pinned as `owner`."""
     fd = userns_of(owner)
@@ -65,7 +65,7 @@ def userns_of(name: str) -> int:
         os.close(fd)
 
 
-@shell("nsenter --user ...")
+@shell("# setns(2): into the user namespace")
 def userns_join(fd: int) -> None:
     """Into the user namespace that `fd`, or the process of a pidfd, is of: with all rights there, and none outside.
     There is no way back. The ids stay what they were outside; `root_become` takes new ones."""
@@ -79,14 +79,14 @@ def root_become() -> None:
     os.setresuid(0, 0, 0)
 
 
-@shell("setpriv --securebits=+no_setuid_fixup ...  # files are made as {uid}:{gid}")
+@shell("# setfsuid(2): files are made as {uid}:{gid}")
 def fsids_set(uid: int, gid: int) -> None:
     """What this process makes belongs to these ids, while its rights stay as they are (setfsuid(2))."""
     prctl.securebits.no_setuid_fixup = True
     check(lib.sys_setfsids(uid, gid))
 
 
-@shell("mount -o remount,bind,X-mount.idmap=/proc/$PID/ns/user {shown}")
+@shell("# mount_setattr(2): the copy of {shown} shows ids as the user namespace does (X-mount.idmap)")
 def tree_idmap(tree: int, userns: int, shown: str) -> None:
     """A detached tree shows the ids of its files as those that they are mapped to in that namespace, and keeps files
     made through it under the ids of there. Nothing on the disk is changed."""

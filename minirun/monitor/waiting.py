@@ -5,7 +5,7 @@ import os
 import socket
 
 from minirun.errors import FAILED, describe
-from minirun.kernel import processes
+from minirun.kernel import processes, seam
 from minirun.kernel.sockets import receive_with_fds
 from minirun.monitor.clients import Client
 from minirun.monitor.tending import Monitor
@@ -15,6 +15,7 @@ from minirun.wire import CHUNK, MOST_FDS, Kind, Parser, Spool, frame
 
 def serve(fd: int) -> None:
     """The life of a monitor: wait for a plan, carry it out. End of file first: the command needed none."""
+    seam.be("monitor")
     channel = socket.socket(fileno=fd)
     parser = Parser()
     held: list[int] = []
@@ -59,6 +60,5 @@ def _leave_terminal(plan: Plan) -> None:
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     for fd in (0, 1):
         os.dup2(null, fd)
-    if not plan.explain:
-        path = f"{plan.root}/containers/{plan.container}/monitor.log"
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), 2)
+    path = f"{plan.root}/containers/{plan.container}/monitor.log"
+    os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), 2)

@@ -1,0 +1,28 @@
+"""minirun explain: what a command would do, shown without doing it to this host."""
+
+from minirun.cli.opening import open_instance
+from minirun.cli.verb import UsageError, Verb, value
+from minirun.cli.verbs import VERBS, canonical, split
+from minirun.errors import FAILED
+from minirun.explaining.telling import FORMS
+
+
+class Explain(Verb):
+    usage = "COMMAND [ARG...]"
+    least = 1
+    interspersed = False
+    completes = "-"
+    form = value("format", "f", "How to show it (text|json|script)", "text")
+
+    def run(self) -> int:
+        if self.form not in FORMS:
+            raise UsageError(f"invalid argument {self.form!r} for --format: one of {', '.join(FORMS)}", code=FAILED)
+        _, called, _ = split(self.words)
+        if canonical(called) not in VERBS or canonical(called) == "explain":
+            raise UsageError(
+                f"unknown command: minirun {called}", "\nRun 'minirun --help' for more information", FAILED
+            )
+        instance = open_instance()
+        from minirun.explaining.rehearsal import rehearse
+
+        return rehearse(instance, self.words, self.form)

@@ -1,0 +1,114 @@
+"""A throwaway copy of the host for one process and all that it starts: namespaces of its own for everything that
+minirun changes. Nothing that is done there is seen outside, and when its first process ends, the kernel takes all of it
+back.
+
+Files of the host are there to be read. What is written is in memory: /run, and whatever the caller covers.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from minirun.kernel import cgroups, controllers, credentials, processes
+from minirun.kernel._sys import lib
+from minirun.kernel.errno import check
+from minirun.kernel.mounts import Root, filesystem_mount, mounts_private, mounts_read_only
+from minirun.kernel.sockets import loopback_up
+
+_EVERYTHING = (
+    lib.CLONE_NEWNS | lib.CLONE_NEWNET | lib.CLONE_NEWPID | lib.CLONE_NEWUTS | lib.CLONE_NEWIPC | lib.CLONE_NEWCGROUP
+)
+
+_SETTINGS = [
+    Path("/proc/sys/net") / name for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding", "ipv4/conf/all/rp_filter")
+]
+
+
+def host_live(name: str, live: Callable[[], int]) -> int:
+    """Have `live` in a throwaway host, and return what it returns. `name` is that of its groups meanwhile. The caller
+    must be single-threaded (see csrc/sys.c)."""
+    groups = [home.top / name for home in _homes()]
+    for home, group in zip(_homes(), groups, strict=True):
+        controllers.group_ensure(group, ()) if not home.v2 else cgroups.cgroup_add(group / "init")
+    alive, known = os.pipe()
+    _sweep_afterwards(groups, alive, known)
+    os.close(alive)
+    try:
+        command = os.getpid()
+        pid = processes.fork(lambda: _enter(groups, command, live), _complain)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    finally:
+        controllers.remove(groups)
+        os.close(known)
+
+
+def _sweep_afterwards(groups: list[Path], alive: int, known: int) -> None:
+    """Somebody has to remove the groups when this process is killed: who waits for its end of a pipe to be closed."""
+    if processes.fork_away():
+        return
+    try:
+        os.close(known)
+        os.read(alive, 1)
+        controllers.remove(groups)
+    finally:
+        os._exit(0)
+
+
+def _homes() -> list[controllers.Home]:
+    """Each hierarchy once, the v2 one also where no controller is bound to it."""
+    unified = cgroups.unified()
+    found = {home.top: home for home in controllers.homes().values()}
+    if unified is not None:
+        found.setdefault(unified, controllers.Home(unified, v2=True))
+    return list(found.values())
+
+
+def _complain(error: BaseException) -> None:
+    os.write(2, f"minirun: {error}\n".encode())
+
+
+def _enter(groups: list[Path], command: int, live: Callable[[], int]) -> int:
+    credentials.die_with_parent(command)
+    for group in groups:
+        cgroups.cgroup_enter(group)
+    settings = {path: path.read_text() for path in _SETTINGS if path.exists()}
+    check(lib.sys_unshare(_EVERYTHING))
+    for group in groups:  # a group with members cannot pass controllers on
+        if (group / "init").is_dir():
+            cgroups.cgroup_enter(group / "init")
+    pid = processes.fork(lambda: _first(settings, live), _complain)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return code if code >= 0 else 128 - code
+
+
+def _first(settings: dict[Path, str], live: Callable[[], int]) -> int:
+    """As pid 1 there. `settings` of the network are those of the host."""
+    credentials.die_with_parent(0)
+    homes, kinds = _homes(), {home.top: _options(home) for home in _homes()}
+    mounts_private()
+    mounts_read_only()
+    root = Root("/")
+    for place, kind, options in (("proc", "proc", ""), ("sys", "sysfs", ""), ("run", "tmpfs", "mode=755")):
+        _mount(root, place, kind, options)
+    if not any(home.top == Path("/sys/fs/cgroup") for home in homes):
+        _mount(root, "sys/fs/cgroup", "tmpfs", "mode=755")
+    for home in homes:
+        home.top.mkdir(exist_ok=True)
+        _mount(root, str(home.top).lstrip("/"), "cgroup2" if home.v2 else "cgroup", kinds[home.top])
+    os.close(root.fd)
+    loopback_up()
+    for path, text in settings.items():
+        path.write_text(text)
+    return live()
+
+
+def _options(home: controllers.Home) -> str:
+    """A v1 hierarchy is mounted again by the controllers that it has."""
+    if home.v2:
+        return ""
+    names = {name for name, one in controllers.homes().items() if one.top == home.top}
+    return ",".join(sorted("blkio" if name == "io" else name for name in names))
+
+
+def _mount(root: Root, place: str, kind: str, options: str) -> None:
+    filesystem_mount(root, place, root.open(place, os.O_PATH | os.O_DIRECTORY), kind, options, 0)
