@@ -199,7 +199,7 @@ STEP_OF = {
         "rules": "_apply_line _apply_text flow_del",
         "forwarding": "sysctl_write",
         "bridge": "bridge_add link_up link_address_write macvlan_add",
-        "cable": "veth_add bridge_port_add hairpin_on _plugin_run",
+        "cable": "veth_add pair_add link_move bridge_port_add hairpin_on _plugin_run",
         "addresses": "address_add default_route_add default_route_replace link_route_add",
         "names": "spawn_away loopback_address_add",
         "join": "clone_into join_netns join_ipc_namespace join_pid_namespace join_namespaces join_all_but_mounts"

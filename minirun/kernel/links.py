@@ -88,6 +88,24 @@ def veth_add(
     _set_alias(netlink, name, alias)
 
 
+@shell("ip link add {name} type veth peer name {peer}")
+def pair_add(netlink: Netlink, name: str, peer: str) -> None:
+    """A veth pair, both ends here, and neither up (veth(4))."""
+    ends = ["IFLA_INFO_DATA", {"attrs": [["VETH_INFO_PEER", {"attrs": [["IFLA_IFNAME", peer]]}]]}]
+    message = ifinfmsg()
+    message["attrs"] = [["IFLA_IFNAME", name], ["IFLA_LINKINFO", {"attrs": [["IFLA_INFO_KIND", "veth"], ends]}]]
+    netlink.request(message, RTM_NEWLINK, _NEW)
+
+
+@shell("ip link set {name} netns {netns}")
+def link_move(netlink: Netlink, name: str, netns: str, netns_fd: int) -> None:
+    """Into another namespace: it is gone from this one, without its addresses, and down. FileExistsError when one of
+    that name is there."""
+    message = ifinfmsg()
+    message["attrs"] = [["IFLA_IFNAME", name], ["IFLA_NET_NS_FD", netns_fd]]
+    netlink.request(message, RTM_NEWLINK)
+
+
 @shell("ip link add {name} link {parent} address {mac} mtu {mtu} netns {netns} type macvlan mode {mode}")
 def macvlan_add(
     netlink: Netlink, name: str, parent: str, mode: str, mac: str, mtu: int, netns: str, netns_fd: int
