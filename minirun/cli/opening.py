@@ -7,10 +7,11 @@ from minirun.kernel.root import is_root
 from minirun.lifecycle import reconcile
 
 
-def open_instance() -> Instance:
+def open_instance(heals: bool = True) -> Instance:
+    """`heals`: what somebody has damaged is mended first. Who shows how things are leaves them so."""
     require_root()
     instance = Instance(session().root)
-    reconcile(instance)
+    reconcile(instance, heals)
     return instance
 
 

@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "inspect": ("inspect:Inspect", "Return low-level information on objects"),
     "kill": ("kill:Kill", "Kill one or more running containers"),
     "logs": ("logs:Logs", "Fetch the logs of a container"),
+    "map": ("map:Map", "Show what is wired to what: namespaces, cables, bridges, ports"),
     "pause": ("pause:Pause", "Pause all processes within one or more containers"),
     "port": ("port:Port", "List port mappings or a specific mapping for the container"),
     "rename": ("rename:Rename", "Rename a container"),

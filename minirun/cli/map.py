@@ -1,0 +1,42 @@
+"""minirun map: what is wired to what on this host."""
+
+import json
+import os
+import sys
+from dataclasses import asdict
+
+from minirun.cli.opening import open_instance
+from minirun.cli.table import print_table
+from minirun.cli.verb import Verb, switch
+from minirun.errors import FAILED, MinirunError
+
+_FORMS = ("table", "json", "svg", "mermaid", "dot")
+
+
+class Map(Verb):
+    most = 0
+    table = switch("table", "", "As a table, a line for each cable")
+    json = switch("json", "", "As JSON")
+    svg = switch("svg", "", "As a picture")
+    mermaid = switch("mermaid", "", "For Mermaid")
+    dot = switch("dot", "", "For Graphviz")
+
+    def run(self) -> None:
+        from minirun.mapping import drawing, graphs, tree
+        from minirun.mapping.reading import read
+
+        if len(self.given & set(_FORMS)) > 1:
+            raise MinirunError("give one form: " + ", ".join(f"--{name}" for name in _FORMS), code=FAILED)
+        found = read(open_instance(heals=False))
+        if self.table:
+            print_table(tree.HEADERS, tree.rows(found))
+        elif self.json:
+            print(json.dumps(asdict(found) | {"troubles": found.troubles}, indent=2))
+        elif self.svg:
+            print(drawing.as_svg(found))
+        elif self.mermaid:
+            print(graphs.as_mermaid(found))
+        elif self.dot:
+            print(graphs.as_dot(found))
+        else:
+            print(tree.as_tree(found, sys.stdout.isatty() and "NO_COLOR" not in os.environ))
