@@ -251,7 +251,7 @@ def test_events_are_told_as_they_happen_until_a_signal(primed: Host, number: sig
     primed.minirun("start", "-a", "short")
     primed.minirun("rm", "short")
     assert [stream.stdout.readline() for _ in range(3)] == [b"start\n", b"die\n", b"destroy\n"]
-    primed.sh(f"pkill -{number.name} -f '[/]minirun events'")
+    primed.sh(f"pkill -{number.name} -f '[p]ython.*/minirun events'")  # and not timeout(1), which would send it again
     rest, errors = stream.communicate(timeout=10)
     assert (rest, errors) == (b"", b"")
     assert stream.returncode == 0

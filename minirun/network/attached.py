@@ -3,6 +3,8 @@
 The same for the default bridge and for custom networks of any driver: what differs is the driver's.
 """
 
+import errno
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from ipaddress import IPv4Address, ip_interface
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from minirun.kernel.netlink import Netlink
 
 Leg = tuple[Endpoint, Network]
+_PATIENCE = 5.0  # seconds
 # Off in the whole namespace until here (network/none.py). Its addresses and routes are the ones it is given.
 _IPV6_ON = (("accept_ra", "0"), ("accept_dad", "0"), ("disable_ipv6", "0"))
 
@@ -218,7 +221,7 @@ def _publishing(network: Network | None) -> Network:
 
 def _configure(netlink: "Netlink", endpoint: Endpoint, network: Network) -> bool:
     """Inside the namespace: addresses, and up. False when all of it was there."""
-    from minirun.kernel.links import address_add, link_route_add, link_up
+    from minirun.kernel.links import address_add, link_route_add
 
     changed = fresh = False
     if endpoint.address6 is not None:
@@ -231,13 +234,27 @@ def _configure(netlink: "Netlink", endpoint: Endpoint, network: Network) -> bool
                 address_add(netlink, endpoint.interface, ip_interface(f"{address}/{pool.subnet.prefixlen}"))
                 fresh = True
     if not link_state(endpoint.interface)[1]:
-        link_up(netlink, endpoint.interface)
+        _up(netlink, endpoint.interface)
         changed = True
     if not fresh and endpoint.address is not None:  # an address brings its route, which may have gone without it
         with suppress(FileExistsError):
             link_route_add(netlink, endpoint.interface, network.subnet)
             changed = True
     return changed or fresh
+
+
+def _up(netlink: "Netlink", name: str) -> None:
+    """The hardware address of a macvlan is taken until the kernel has taken apart the namespace of the last start."""
+    from minirun.kernel.links import link_up
+
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return link_up(netlink, name)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                raise
+        time.sleep(0.005)
 
 
 def replace_default_routes(container: Container, legs: list[Leg]) -> None:
