@@ -223,6 +223,7 @@ static struct {
     int (*buffer_error)(void *);
     const char *(*get_output)(void *);
     const char *(*get_error)(void *);
+    void (*show)(void *, unsigned int);
     int (*run)(void *, const char *);
 } nft;
 
@@ -235,6 +236,7 @@ static const char *nft_load(void)
         {"nft_ctx_buffer_error", (void **)&nft.buffer_error},
         {"nft_ctx_get_output_buffer", (void **)&nft.get_output},
         {"nft_ctx_get_error_buffer", (void **)&nft.get_error},
+        {"nft_ctx_output_set_flags", (void **)&nft.show},
         {"nft_run_cmd_from_buffer", (void **)&nft.run},
     };
     return load("libnftables.so.1", symbols, sizeof symbols / sizeof *symbols);
@@ -253,6 +255,7 @@ static void *nft_open(void)
 
 static void nft_close(void *ctx) { nft.ctx_free(ctx); }
 static int nft_run(void *ctx, const char *commands) { return nft.run(ctx, commands); }
+static void nft_show(void *ctx, unsigned int flags) { nft.show(ctx, flags); }
 static const char *nft_output(void *ctx) { return nft.get_output(ctx); }
 static const char *nft_error(void *ctx) { return nft.get_error(ctx); }
 

@@ -33,6 +33,7 @@ const char *nft_load(void);
 void *nft_open(void);
 void nft_close(void *ctx);
 int nft_run(void *ctx, const char *commands);
+void nft_show(void *ctx, unsigned int flags);
 const char *nft_output(void *ctx);
 const char *nft_error(void *ctx);
 

@@ -191,15 +191,15 @@ STEP_OF = {
     name: key
     for key, names in {
         "ports": "port_hold",
-        "netns": "netns_add netns_attach netns_share loopback_up",
+        "netns": "netns_add network_unshare netns_attach netns_share loopback_up",
         "userns": "netns_add_mapped netns_add_beside userns_join fsids_set tree_idmap tree_of_root root_take",
         "cgroup": "cgroup_add cgroup_settle cgroup_enter controllers_on setting_write member_add self_add devices_allow"
         " scope_add oom_score_set rlimit_set",
         "process": "clone_container clone_sibling unshare_cgroup",
-        "rules": "_apply_line _apply_text flow_del",
+        "rules": "_apply_line _apply_text _held_add flow_del",
         "forwarding": "sysctl_write",
         "bridge": "bridge_add link_up link_address_write macvlan_add",
-        "cable": "veth_add pair_add link_move bridge_port_add hairpin_on _plugin_run",
+        "cable": "veth_add pair_add link_move link_give bridge_port_add hairpin_on _plugin_run",
         "addresses": "address_add default_route_add default_route_replace link_route_add",
         "names": "spawn_away loopback_address_add",
         "join": "clone_into join_netns join_ipc_namespace join_pid_namespace join_namespaces join_all_but_mounts"

@@ -106,6 +106,14 @@ def link_move(netlink: Netlink, name: str, netns: str, netns_fd: int) -> None:
     netlink.request(message, RTM_NEWLINK)
 
 
+@shell("ip link set {name} netns {pid}")
+def link_give(netlink: Netlink, name: str, pid: int) -> None:
+    """Into the namespace of a process."""
+    message = ifinfmsg()
+    message["attrs"] = [["IFLA_IFNAME", name], ["IFLA_NET_NS_PID", pid]]
+    netlink.request(message, RTM_NEWLINK)
+
+
 @shell("ip link add {name} link {parent} address {mac} mtu {mtu} netns {netns} type macvlan mode {mode}")
 def macvlan_add(
     netlink: Netlink, name: str, parent: str, mode: str, mac: str, mtu: int, netns: str, netns_fd: int

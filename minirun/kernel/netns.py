@@ -33,6 +33,12 @@ def netns_add(name: str) -> None:
             check(lib.sys_setns(home, lib.CLONE_NEWNET))
 
 
+@shell("unshare --net")
+def network_unshare() -> None:
+    """A new network namespace for this process alone, with a loopback that is down."""
+    check(lib.sys_unshare(lib.CLONE_NEWNET))
+
+
 @shell("ip netns attach {name} {pid}")
 def netns_attach(name: str, pid: int) -> None:
     """Pin the namespace of a living process under one more name."""

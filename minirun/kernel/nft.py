@@ -7,6 +7,7 @@ from minirun.kernel.dumps import NETLINK_NETFILTER, attributes, dump
 from minirun.kernel.seam import Raw, shell
 
 FAMILIES = {1: "inet", 2: "ip", 10: "ip6"}  # those that see IP packets; by NFPROTO_*
+_STATELESS, _HANDLES = 1 << 2, 1 << 3  # NFT_CTX_OUTPUT_*, nftables/libnftables.h
 _GETTABLE, _TABLE_NAME, _HEADER = 10 << 8 | 1, 1, 4  # linux/netfilter/nf_tables.h, struct nfgenmsg
 
 
@@ -38,22 +39,61 @@ def _apply_text(text: Raw) -> None:
     _run(text)
 
 
-def _run(commands: str) -> str:
+class HeldRules:
+    """Rules that go with this process, however it ends: their table belongs to the socket that made it (nft(8), `flags
+    owner`). Made by `commands`, which have to say so."""
+
+    def __init__(self, commands: str) -> None:
+        _load()
+        self._context = lib.nft_open()
+        _held_add(self._context, Raw(commands))
+
+    def close(self) -> None:
+        lib.nft_close(self._context)
+
+
+@shell("nft -i <<'EOF'\n{text}EOF")
+def _held_add(context: object, text: Raw) -> None:
+    _run_in(context, text)
+
+
+def nft_rules(family: str, table: str) -> dict[int, str]:
+    """The rules of a table as text, by their handles."""
+    _load()
+    context = lib.nft_open()
+    try:
+        lib.nft_show(context, _STATELESS | _HANDLES)
+        lines = _run_in(context, f"list table {family} {table}").splitlines()
+    finally:
+        lib.nft_close(context)
+    found = (line.rpartition(" # handle ") for line in lines)
+    return {int(handle): text.strip() for text, mark, handle in found if mark and handle.isdecimal()}
+
+
+def _load() -> None:
     problem = lib.nft_load()
     if problem != ffi.NULL:
         text = ffi.string(problem).decode()
         raise OSError(errno.ENOSYS, f"{text}; it is in the package libnftables1")
+
+
+def _run(commands: str) -> str:
+    _load()
     # A context reads the ruleset generation of the namespace it was made in, so each transaction has its own.
     context = lib.nft_open()
     if context == ffi.NULL:
         raise MemoryError("nft_ctx_new")
     try:
-        if lib.nft_run(context, commands.encode()) != 0:
-            message = ffi.string(lib.nft_error(context)).decode(errors="replace").strip()
-            raise NftError(_errno(message), message or "nft: refused without a word")
-        return str(ffi.string(lib.nft_output(context)).decode(errors="replace"))
+        return _run_in(context, commands)
     finally:
         lib.nft_close(context)
+
+
+def _run_in(context: object, commands: str) -> str:
+    if lib.nft_run(context, commands.encode()) != 0:
+        message = ffi.string(lib.nft_error(context)).decode(errors="replace").strip()
+        raise NftError(_errno(message), message or "nft: refused without a word")
+    return str(ffi.string(lib.nft_output(context)).decode(errors="replace"))
 
 
 def _errno(message: str) -> int:

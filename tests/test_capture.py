@@ -1,0 +1,104 @@
+"""capture: packets as lines, and as a file that other programs open."""
+
+import struct
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness import Host, Snapshot, assert_same, eventually
+from tests.harness.host import MINIRUN
+
+SERVE = ("busybox", "httpd", "-f", "-p", "80", "-h", "/var/www")
+FETCH = "busybox wget -qO- http://127.0.0.1:8080/ > /dev/null"
+
+
+@pytest.fixture(scope="module")
+def town() -> Iterator[Host]:
+    with Host() as host:
+        host.minirun("run", "-d", "--name", "web", "-p", "8080:80", *SERVE)
+        host.minirun("run", "-d", "--name", "two", "busybox", "sleep", "1000")
+        eventually(lambda: host.sh(f"{FETCH} && echo ok", check=False) == "ok\n")
+        yield host
+
+
+def captured(host: Host, what: str, *flags: str, script: str = FETCH) -> tuple[str, str]:
+    """What a capture says while a script runs again and again."""
+    process = host.popen([MINIRUN, "capture", *flags, what], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def ended() -> bool:
+        host.sh(script, check=False)
+        return process.poll() is not None
+
+    eventually(ended, 20)
+    out, errors = process.communicate(timeout=5)
+    return out.decode(), errors.decode()
+
+
+def test_a_container(town: Host) -> None:
+    before = Snapshot.of(town)
+    lines, errors = captured(town, "web", "-c", "9", "--protocol", "tcp")
+    assert errors == ""
+    assert len(lines.splitlines()) == 9
+    first = lines.splitlines()[0]
+    assert " eth0 < 172.17.0.1:" in first
+    assert "> 172.17.0.2:80 tcp [S] seq" in first
+    assert " eth0 > 172.17.0.2:80 > 172.17.0.1:" in lines.splitlines()[1]
+    assert "[SA]" in lines.splitlines()[1]
+    assert_same(town, before)
+
+
+def test_a_published_port_and_a_network(town: Host) -> None:
+    lines, _ = captured(town, "8080", "-c", "5", script=f"{FETCH}; {MINIRUN} exec two ping -c1 172.17.0.2")
+    assert all(":80 " in line for line in lines.splitlines())
+    # Between two containers, which the bridge itself has no part in.
+    lines, _ = captured(
+        town, "bridge", "-c", "2", "--protocol", "icmp", script=f"{MINIRUN} exec two ping -c1 172.17.0.2"
+    )
+    assert "minirun0 < 172.17.0.3 > 172.17.0.2 icmp echo request" in lines
+    lines, _ = captured(town, "bridge", "-c", "3", "-p", "80")
+    assert len(lines.splitlines()) == 3
+
+
+def test_a_file(town: Host) -> None:
+    lines, _ = captured(town, "web", "-c", "6", "--protocol", "tcp", "-w", "/run/web.pcap")
+    data = town.run(["cat", "/run/web.pcap"], text=False).stdout
+    magic, major, minor, _, _, _, link = struct.unpack_from("<IHHIIII", data)
+    assert (magic, major, minor, link) == (0xA1B23C4D, 2, 4, 1)
+    at, frames = 24, []
+    while at < len(data):
+        seconds, nanoseconds, kept, size = struct.unpack_from("<IIII", data, at)
+        assert kept == size
+        assert seconds > 1_700_000_000
+        assert nanoseconds < 1_000_000_000
+        frames.append(data[at + 16 : at + 16 + kept])
+        at += 16 + kept
+    assert len(frames) == len(lines.splitlines()) == 6
+    assert all(frame[12:14] == b"\x08\x00" for frame in frames)
+    assert oct(int(town.sh("stat -c %a /run/web.pcap"), 8)) == oct(0o600)
+    done = town.minirun("capture", "-w", "/run/web.pcap", "web", check=False)
+    assert "File exists" in done.stderr
+
+
+def test_it_ends_by_itself(town: Host) -> None:
+    assert town.minirun("capture", "-t", "1", "-p", "9", "web").stdout == ""
+    out, _ = captured(town, "web", "-t", "20", "--size", "1k", "-q", "-w", "/run/small.pcap")
+    assert out == ""
+    assert int(town.sh("stat -c %s /run/small.pcap")) < 70_000
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nosuch"], "network nosuch not found"),
+        (["9999"], "no container publishes port 9999"),
+        (["-c", "0", "web"], "1 at least"),
+        (["--protocol", "sctp", "web"], "one of tcp, udp"),
+        (["--size", "x", "web"], "--size"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_refused(town: Host, words: list[str], said: str) -> None:
+    done = town.minirun("capture", *words, check=False)
+    assert done.returncode in (1, 125)
+    assert said in done.stderr

@@ -1,0 +1,284 @@
+"""trace: a real packet, and the true cause named in each broken set-up."""
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from minirun.kernel.packets import Packet, read_frame
+from tests.harness import Host, Snapshot, assert_same, eventually
+
+SLEEP = ("busybox", "sleep", "1000")
+SERVE = ("busybox", "httpd", "-f", "-p", "80", "-h", "/var/www")
+
+
+def traced(host: Host, *words: str, arrives: bool) -> dict[str, object]:
+    done = host.minirun("trace", "--json", "-t", "1", *words, check=False)
+    assert done.stdout, done.stderr
+    found: dict[str, object] = json.loads(done.stdout)
+    assert found["arrived"] is arrives, found["sentence"]
+    assert done.returncode == (0 if arrives else 1)
+    return found
+
+
+@pytest.fixture(scope="module")
+def town() -> Iterator[Host]:
+    with Host() as host:
+        host.neighbour(default_route=True)
+        host.minirun("network", "create", "own")
+        host.minirun("network", "create", "--internal", "inner")
+        host.minirun("network", "create", "--ipv6", "six")
+        host.minirun("run", "-d", "--name", "web", "-p", "8080:80", "-p", "9090:90", "-p", "5353:53/udp", *SERVE)
+        host.minirun("run", "-d", "--name", "near", *SLEEP)
+        host.minirun("run", "-d", "--name", "db", "--net=own", *SLEEP)
+        host.minirun("run", "-d", "--name", "hidden", "--net=inner", *SLEEP)
+        host.minirun("run", "-d", "--name", "alone", "--net=none", *SLEEP)
+        host.minirun("run", "-d", "--name", "mate", "--net=container:web", *SLEEP)
+        host.minirun("run", "-d", "--name", "one", "--net=six", "-p", "6060:80", *SERVE)
+        host.minirun("run", "-d", "--name", "two", "--net=six", *SLEEP)
+        local = ("busybox", "httpd", "-f", "-p", "127.0.0.1:70", "-h", "/var/www")
+        host.minirun("run", "-d", "--name", "shy", "-p", "7070:70", *local)
+        eventually(
+            lambda: host.sh("busybox wget -qO- http://127.0.0.1:8080/ >/dev/null && echo ok", check=False) == "ok\n"
+        )
+        yield host
+
+
+# --- six broken set-ups, and what is said of each
+
+
+def test_a_policy_of_dockers(town: Host) -> None:
+    """Docker's FORWARD drops what it does not know. (minirun would have put its rule in; somebody took it away.)"""
+    town.sh("nft 'add table ip filter'; nft 'add chain ip filter DOCKER-USER'")
+    town.sh("nft 'add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }'")
+    town.sh("nft 'add rule ip filter FORWARD jump DOCKER-USER'")
+    try:
+        with town.unwatched():
+            found = traced(town, "8080", arrives=False)
+        assert "dropped on this host by the policy of chain FORWARD" in str(found["sentence"])
+        assert "table ip filter" in str(found["sentence"])
+        assert "minirun network reload puts a rule of minirun's into DOCKER-USER" in found["advice"][0]  # type: ignore[index]
+        town.minirun("network", "reload")
+        traced(town, "8080", arrives=True)
+    finally:
+        town.sh("nft delete table ip filter")
+        town.minirun("network", "reload")
+
+
+def test_a_program_that_listens_on_its_own_loopback(town: Host) -> None:
+    found = traced(town, "7070", arrives=False)
+    assert found["outcome"] == "refused"
+    assert "its program listens on 127.0.0.1 inside the container only" in str(found["sentence"])
+    assert "have the program listen on 0.0.0.0" in found["advice"][0]  # type: ignore[index]
+
+
+def test_two_networks(town: Host) -> None:
+    found = traced(town, "db", "web:80", arrives=False)
+    assert "db is in own, web is in bridge, and networks are kept apart" in str(found["sentence"])
+    assert found["advice"] == ["minirun network connect bridge db"]
+
+
+def test_a_host_that_does_not_forward(town: Host) -> None:
+    with town.unwatched():
+        town.sh("sysctl -q -w net.ipv4.ip_forward=0")
+        found = traced(town, "8080", arrives=False)
+        town.sh("sysctl -q -w net.ipv4.ip_forward=1")
+    assert "it does not forward (net.ipv4.ip_forward is 0)" in str(found["sentence"])
+    assert found["advice"][0] == "sysctl -w net.ipv4.ip_forward=1"  # type: ignore[index]
+
+
+def test_a_port_that_is_not_published(town: Host) -> None:
+    found = traced(town, "80", arrives=False)
+    assert "no container publishes port 80/tcp" in str(found["sentence"])
+    assert "minirun port add web 80:80" in found["advice"]  # type: ignore[operator]
+    # And straight to the container's address, from outside.
+    found = traced(town, "outside", "web:80", arrives=False)
+    assert "port 80 of web is not published, and from outside only published ports are reached" in str(
+        found["sentence"]
+    )
+    assert found["advice"][0] == "minirun port add web 80:80"  # type: ignore[index]
+
+
+def test_an_internal_network(town: Host) -> None:
+    found = traced(town, "hidden", "192.0.2.2:80", arrives=False)
+    assert "hidden is only in inner, made with --internal" in str(found["sentence"])
+    assert found["advice"] == ["minirun network connect bridge hidden"]
+    assert found["passages"] == []
+
+
+# --- more of them
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["9090"], "no program listens on port 90; it listens on [::]:80/tcp"),
+        (["5353/udp"], "arrived at web, and refused there: no program listens on port 53"),
+        (["alone", "192.0.2.2:80"], "alone runs with --net=none"),
+        (["near", "172.17.255.9:80"], "nobody has the address 172.17.255.9"),
+        (["web", "192.0.2.2:81"], "192.0.2.2 has nobody who listens on port 81"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_other_causes(town: Host, words: list[str], said: str) -> None:
+    assert said in str(traced(town, *words, arrives=False)["sentence"])
+
+
+def test_rules_of_somebody_else(town: Host) -> None:
+    town.sh("nft 'add table inet mine'; nft 'add chain inet mine c { type filter hook forward priority 10; }'")
+    town.sh("nft 'add rule inet mine c tcp dport 80 counter drop comment \"no web\"'")
+    found = traced(town, "8080", arrives=False)
+    town.sh("nft delete table inet mine")
+    assert (
+        "dropped on this host by a rule in chain c of somebody else's table inet mine: tcp dport 80 counter drop"
+        in str(found["sentence"])
+    )
+
+
+# --- the way of one that arrives
+
+
+def places(found: dict[str, object]) -> list[str]:
+    text = [f"{one['place']} {'>' if one['outgoing'] else '<'} {one['interface']}" for one in found["passages"]]  # type: ignore[attr-defined]
+    return [re.sub(r"veth[0-9a-f]{8}", "veth", line) for line in text]
+
+
+def test_the_walk_of_the_article(town: Host) -> None:
+    """eth0, a veth, the bridge, another veth, the other's eth0."""
+    found = traced(town, "near", "web:80", arrives=True)
+    assert sorted(places(found)) == ["host < veth", "host > veth", "near > eth0", "web < eth0"]
+    chains = [f"{one['family']} {one['chain']}" for one in found["rules"] if one["text"]]  # type: ignore[attr-defined]
+    assert "bridge from_container" in chains
+    assert "inet into_minirun0" in chains
+    assert found["translations"] == []
+    shown = town.minirun("trace", "near", "web:80").stdout
+    order = [
+        "near\n",
+        "-> eth0",
+        "host\n",
+        "<- veth",
+        "bridge minirun",
+        "inet minirun",
+        "-> veth",
+        "web\n",
+        "<- eth0",
+        "arrived",
+    ]
+    at = [shown.index(words) for words in order]
+    assert at == sorted(at)
+
+
+def test_translations(town: Host) -> None:
+    found = traced(town, "8080", arrives=True)
+    assert found["translations"] == ["DNAT: 192.0.2.1:8080 became 172.17.0.2:80"]
+    found = traced(town, "--from", "host", "127.0.0.1:8080", arrives=True)
+    assert [one.split()[0] for one in found["translations"]] == ["DNAT:", "masquerade:"]  # type: ignore[attr-defined]
+    assert "masquerade: 172.17.0." in str(traced(town, "web", "192.0.2.2:81", arrives=False)["translations"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["host", "web:80"], ["web", "127.0.0.1:80"], ["mate", "127.0.0.1:80"], ["two", "one:80"], ["6060"]],
+    ids=" ".join,
+)
+def test_it_arrives(town: Host, words: list[str]) -> None:
+    traced(town, *words, arrives=True)
+
+
+def test_ipv6(town: Host) -> None:
+    address = town.minirun("exec", "one", "ip", "-6", "addr", "show", "dev", "eth0", "scope", "global").stdout
+    found = traced(town, "two", f"[{re.search(r'inet6 ([0-9a-f:]+)', address)[1]}]:80", arrives=True)  # type: ignore[index]
+    assert found["container"] == "one"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nosuch"], "invalid port in 'nosuch'"),
+        (["8080/sctp"], "invalid protocol"),
+        (["99999"], "invalid port"),
+        (["nosuch", "web:80"], "No such container: nosuch"),
+        (["web", "web"], "invalid target 'web'"),
+        (["web", "alone:80"], "has no address of its own"),
+        (["-t", "0", "8080"], "from 1 to 60 seconds"),
+        (["--from", "nosuch", "8080"], "No such container"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_traced(town: Host, words: list[str], said: str) -> None:
+    done = town.minirun("trace", *words, check=False)
+    assert said in done.stderr
+    assert done.returncode == 1
+
+
+def test_nothing_is_left_also_when_it_is_killed(primed: Host) -> None:
+    primed.minirun("run", "-d", "--name", "web", "-p", "8080:80", *SLEEP)
+    before = Snapshot.of(primed)
+    primed.minirun("trace", "-t", "1", "8080", check=False)
+    assert_same(primed, before)
+    for pause in ("0.2", "0.4", "0.6"):
+        primed.sh(f"timeout -s KILL {pause} minirun trace 8081", check=False, env=_path())
+        eventually(lambda: assert_same(primed, before) is None)
+
+
+def _path() -> dict[str, str]:
+    from pathlib import Path
+
+    from tests.harness.host import MINIRUN
+
+    return {"PATH": f"{Path(MINIRUN).parent}:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+
+# --- reading packets
+
+ETHER = "ff" * 12
+IP = "450000{}0000{}40{}00007f0000017f000002"  # length, fragment, protocol
+
+
+@pytest.mark.parametrize(
+    ("frame", "expected"),
+    [
+        ("", "ether cut short"),
+        (ETHER + "88cc", "ether type 0x88cc"),
+        (ETHER + "080045", "ip cut short"),
+        (
+            ETHER + "08060001080006040001" + "0242ac110003ac110003" + "000000000000ac110002",
+            "arp who has 172.17.0.2? tell 172.17.0.3",
+        ),
+        (
+            ETHER + "0800" + IP.format("28", "0000", "06") + "1f90005000000001000000005002000000000000",
+            "127.0.0.1:8080 > 127.0.0.2:80 tcp [S] seq 1 len 0",
+        ),
+        (
+            ETHER + "810000640800" + IP.format("20", "0000", "11") + "003500350000000061626364",
+            "127.0.0.1:53 > 127.0.0.2:53 udp len 4",
+        ),
+        (
+            ETHER + "0800" + IP.format("1c", "2001", "01") + "0800000000010002",
+            "127.0.0.1 > 127.0.0.2 ip fragment len 8",
+        ),
+        (
+            ETHER + "86dd6000000000083a40" + ("00" * 15 + "01") * 2 + "8000000000010007",
+            "::1 > ::1 icmp6 echo request len 0",
+        ),
+    ],
+    ids=lambda value: value if " " in value else "",
+)
+def test_packets_as_lines(frame: str, expected: str) -> None:
+    assert str(read_frame(bytes.fromhex(frame))) == expected
+
+
+def test_no_bytes_make_the_reader_raise() -> None:
+    from hypothesis import given
+    from hypothesis import strategies as st
+
+    kinds = st.sampled_from([b"\x08\x00E", b"\x86\xdd`", b"\x08\x06", b"\x81\x00", b"\x08\x00F", b""])
+
+    @given(kinds, st.binary(max_size=120))
+    def check(kind: bytes, rest: bytes) -> None:
+        found = read_frame(bytes(12) + kind + rest)
+        assert isinstance(found, Packet)
+        assert str(found)
+
+    check()
