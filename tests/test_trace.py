@@ -14,7 +14,7 @@ SERVE = ("busybox", "httpd", "-f", "-p", "80", "-h", "/var/www")
 
 
 def traced(host: Host, *words: str, arrives: bool) -> dict[str, object]:
-    done = host.minirun("trace", "--json", "-t", "1", *words, check=False)
+    done = host.minirun("trace", "--json", "-t", "3", *words, check=False)
     assert done.stdout, done.stderr
     found: dict[str, object] = json.loads(done.stdout)
     assert found["arrived"] is arrives, found["sentence"]
@@ -50,11 +50,11 @@ def town() -> Iterator[Host]:
 
 def test_a_policy_of_dockers(town: Host) -> None:
     """Docker's FORWARD drops what it does not know. (minirun would have put its rule in; somebody took it away.)"""
-    town.sh("nft 'add table ip filter'; nft 'add chain ip filter DOCKER-USER'")
-    town.sh("nft 'add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }'")
-    town.sh("nft 'add rule ip filter FORWARD jump DOCKER-USER'")
     try:
         with town.unwatched():
+            town.sh("nft 'add table ip filter'; nft 'add chain ip filter DOCKER-USER'")
+            town.sh("nft 'add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }'")
+            town.sh("nft 'add rule ip filter FORWARD jump DOCKER-USER'")
             found = traced(town, "8080", arrives=False)
         assert "dropped on this host by the policy of chain FORWARD" in str(found["sentence"])
         assert "table ip filter" in str(found["sentence"])

@@ -9,13 +9,17 @@ from minirun.lookup import find_container
 from minirun.model import Container
 
 
-def for_each(references: Iterable[str], act: Callable[[str], object], missing_is_fine: bool = False) -> int:
-    """`missing_is_fine` for rm -f: whoever else removed it, also while this looks, did what was asked for."""
+def for_each(
+    references: Iterable[str], act: Callable[[str], object], missing_is_fine: bool = False, silent: bool = False
+) -> int:
+    """`silent`: what was done is not named. `missing_is_fine` for rm -f: whoever else removed it, also while this
+    looks, did what was asked for."""
     failed = False
     for reference in references:
         try:
             act(reference)
-            print(reference)
+            if not silent:
+                print(reference)
         except MinirunError as error:
             warn_of(error)
             failed |= not (missing_is_fine and isinstance(error, NotFoundError))
@@ -23,6 +27,12 @@ def for_each(references: Iterable[str], act: Callable[[str], object], missing_is
 
 
 def for_each_container(
-    instance: Instance, references: list[str], act: Callable[[Container], None], missing_is_fine: bool = False
+    instance: Instance,
+    references: list[str],
+    act: Callable[[Container], None],
+    missing_is_fine: bool = False,
+    silent: bool = False,
 ) -> int:
-    return for_each(references, lambda reference: act(find_container(instance.store, reference)), missing_is_fine)
+    return for_each(
+        references, lambda reference: act(find_container(instance.store, reference)), missing_is_fine, silent
+    )

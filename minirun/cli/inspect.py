@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from minirun.cli.each import for_each_container
 from minirun.cli.format import print_objects
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, switch, value
@@ -10,6 +11,7 @@ from minirun.describe import describe_container, describe_network
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.lookup import find_container
+from minirun.model import Container
 
 Finder = Callable[[Instance, str], dict[str, Any] | None]
 
@@ -20,6 +22,7 @@ class Inspect(Verb):
     completes = "objects"
     form = value("format", "f", "Format output using a custom template: json or TEMPLATE")
     size = switch("size", "s", "Display total file sizes if the type is container")
+    rules = switch("rules", "", "Show every rule, element and interface that is there for a container")
     kind = value("type", "", "Only inspect objects of the given type: container, image, network or volume")
 
     def run(self) -> int:
@@ -28,6 +31,8 @@ class Inspect(Verb):
             known = ", ".join(f'"{kind}"' for kind in FINDERS)
             raise MinirunError(f'unknown type: "{self.kind}": must be one of {known}')
         instance = open_instance()
+        if self.rules:
+            return for_each_container(instance, self.words, lambda one: _print_rules(instance, one), silent=True)
 
         def find(name: str) -> dict[str, Any] | None:
             found = next((one for kind in kinds if (one := FINDERS[kind](instance, name)) is not None), None)
@@ -47,6 +52,18 @@ class Inspect(Verb):
         container = find_container(instance.store, described["Id"])
         own = tree_size(instance.container_dir(container.id) / "upper")
         return {**described, "SizeRw": own, "SizeRootFs": own + image_size(instance, container)}
+
+
+def _print_rules(instance: Instance, container: Container) -> None:
+    from minirun.network.showing import rules_of
+
+    print(f"{container.name} ({container.short_id})")
+    place = ""
+    for one in rules_of(instance, container):
+        if one.place != place:
+            place = one.place
+            print(f"  {place}" + ("" if one.why in ("container", container.name) else f"  ({one.why})"))
+        print(f"    {one.text}")
 
 
 def _container(instance: Instance, name: str) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "create": ("create:Create", "Create a new container"),
     "diff": ("diff:Diff", "Inspect changes to files or directories on a container's filesystem"),
     "explain": ("explain:Explain", "Show what a command would do to the kernel, step by step"),
+    "doctor": ("doctor:Doctor", "Look for what is amiss: host, rules, leftovers, and each published port"),
     "export": ("export:Export", "Export a container's filesystem as a tar archive"),
     "build": ("registry:Build", "Build an image from a Dockerfile (not supported)"),
     "commit": ("commit:Commit", "Create a new image from a container's changes"),

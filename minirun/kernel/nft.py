@@ -1,13 +1,14 @@
 """nftables through libnftables: one call is one transaction, and a failing one leaves nothing behind (nft(8))."""
 
 import errno
+from typing import Any
 
 from minirun.kernel._sys import ffi, lib
 from minirun.kernel.dumps import NETLINK_NETFILTER, attributes, dump
 from minirun.kernel.seam import Raw, shell
 
 FAMILIES = {1: "inet", 2: "ip", 10: "ip6"}  # those that see IP packets; by NFPROTO_*
-_STATELESS, _HANDLES = 1 << 2, 1 << 3  # NFT_CTX_OUTPUT_*, nftables/libnftables.h
+_STATELESS, _HANDLES, _JSON = 1 << 2, 1 << 3, 1 << 4  # NFT_CTX_OUTPUT_*, nftables/libnftables.h
 _GETTABLE, _TABLE_NAME, _HEADER = 10 << 8 | 1, 1, 4  # linux/netfilter/nf_tables.h, struct nfgenmsg
 
 
@@ -57,17 +58,29 @@ def _held_add(context: object, text: Raw) -> None:
     _run_in(context, text)
 
 
-def nft_rules(family: str, table: str) -> dict[int, str]:
-    """The rules of a table as text, by their handles."""
+def nft_rules(family: str, table: str, counters: bool = False) -> dict[int, str]:
+    """The rules of a table as text, by their handles; with what their counters say, or without."""
+    lines = _listed(f"list table {family} {table}", _HANDLES | (0 if counters else _STATELESS)).splitlines()
+    found = (line.rpartition(" # handle ") for line in lines)
+    return {int(handle): text.strip() for text, mark, handle in found if mark and handle.isdecimal()}
+
+
+def nft_objects(family: str, table: str) -> list[dict[str, Any]]:
+    """All of a table, as libnftables' JSON has it (libnftables-json(5))."""
+    import json  # monitors, of which there may be a thousand, do without
+
+    found: list[dict[str, Any]] = json.loads(_listed(f"list table {family} {table}", _JSON))["nftables"]
+    return found
+
+
+def _listed(command: str, flags: int) -> str:
     _load()
     context = lib.nft_open()
     try:
-        lib.nft_show(context, _STATELESS | _HANDLES)
-        lines = _run_in(context, f"list table {family} {table}").splitlines()
+        lib.nft_show(context, flags)
+        return _run_in(context, command)
     finally:
         lib.nft_close(context)
-    found = (line.rpartition(" # handle ") for line in lines)
-    return {int(handle): text.strip() for text, mark, handle in found if mark and handle.isdecimal()}
 
 
 def _load() -> None:

@@ -17,7 +17,7 @@ _IFLA_ADDRESS, _IFLA_NAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER = 1, 3, 4, 5, 10
 _IFLA_LINKINFO, _IFLA_ALIAS, _IFLA_CARRIER, _INFO_KIND = 18, 20, 33, 1
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_OIF, _RTA_GATEWAY = 4, 5
-_UP = 1
+_UP, _RUNNING = 0x1, 0x40
 _LINK_SCOPE = 253
 
 
@@ -42,6 +42,7 @@ class Interface:
     mtu: int
     up: bool
     carrier: bool
+    running: bool  # a cable is in, and the kernel has noticed: before that it drops what is to be sent
     peer: int = 0
     master: int = 0
     alias: str = ""
@@ -81,6 +82,7 @@ def _interface(data: bytes, addresses: dict[int, list[Address]]) -> Interface:
         mac=":".join(f"{byte:02x}" for byte in values.get(_IFLA_ADDRESS, b"")),
         mtu=_number(values.get(_IFLA_MTU, bytes(4))),
         up=bool(flags & _UP),
+        running=bool(flags & _RUNNING),
         carrier=values.get(_IFLA_CARRIER, b"\0")[0] == 1,
         peer=_number(values.get(_IFLA_LINK, bytes(4))),
         master=_number(values.get(_IFLA_MASTER, bytes(4))),

@@ -13,7 +13,7 @@ from minirun.kernel.taps import Tap
 from minirun.kernel.topology import interfaces
 from minirun.lookup import find_container
 from minirun.model import Container, Publication, Status
-from minirun.tracing.stranger import THERE, Stranger
+from minirun.tracing.stranger import HERE, THERE, Stranger
 
 AnyAddress = IPv4Address | IPv6Address
 HOST, OUTSIDE = "host", "outside"
@@ -103,7 +103,7 @@ def port_of_host(instance: Instance, word: str) -> Target:
         one for one in instance.store.ports() if one.mapping.protocol == protocol and port in one.mapping.host_ports
     ]
     found = next((one for one in there if not colon or str(one.mapping.host_address) in (host, "0.0.0.0", "::")), None)
-    address = ip_address(host.strip("[]")) if colon else _own_address(found)
+    address = ip_address(host.strip("[]")) if colon else _own_address(instance, found)
     if found is None:
         return Target(word, address, port, protocol, is_port_of_host=True)
     mapping = found.mapping
@@ -112,16 +112,17 @@ def port_of_host(instance: Instance, word: str) -> Target:
     return Target(word, address, port, protocol, container, inside_port, True, found)
 
 
-def _own_address(found: Publication | None) -> AnyAddress:
+def _own_address(instance: Instance, found: Publication | None) -> AnyAddress:
     """The host's, as others know it: of its first interface that leads out."""
     if found is not None and found.mapping.host_address and not found.mapping.host_address.is_unspecified:
         return found.mapping.host_address
+    subnets = [network.pool.subnet for network in instance.store.networks() if network.pool]
     for link in interfaces():
         if link.name != "lo" and link.kind != "bridge" and not link.master and link.up and link.name != "mr-trace0":
             for one in link.addresses:
-                if one.address.version == 4:
+                if one.address.version == 4 and not any(one.address in subnet for subnet in subnets):
                     return one.address
-    return IPv4Address("198.18.254.1")
+    return HERE.ip
 
 
 def target_of(instance: Instance, source: Source, word: str) -> Target:

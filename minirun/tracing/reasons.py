@@ -257,10 +257,12 @@ def _unanswered(instance: Instance, journey: Journey) -> Finding | None:
 
 
 def _lost(journey: Journey) -> Finding:
-    target, seen = journey.target, journey.passages
-    asked = [one for one in journey.questions if f"who has {target.address}?" in one]
-    if asked and not [one for one in seen if one.sight.outgoing and one.place == "host"]:
-        return Finding(False, f"nobody has the address {target.address}: {asked[0]}, and no answer")
+    target = journey.target
+    wanted = target.publication.target if target.publication else target.address
+    if question := journey.questions.get(str(wanted)):
+        whose = f", which is that of {target.container.name}" if target.container else ""
+        advised = ("minirun map shows whether its interface is up", "minirun network reload") if whose else ()
+        return Finding(False, f"nobody has the address {wanted}{whose}: {question}, and no answer", advised)
     if journey.outcome == "refused":
         return Finding(False, f"refused: {target.address} has nobody who listens on port {target.port}")
     last = journey.last_seen

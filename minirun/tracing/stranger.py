@@ -7,6 +7,7 @@ namespace goes, and the cable with it.
 import os
 import signal
 import socket
+import time
 from ipaddress import IPv4Interface
 
 from minirun.kernel import credentials, processes
@@ -15,10 +16,13 @@ from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import network_unshare
 from minirun.kernel.sockets import loopback_up, receive_with_fds, send_with_fds
 from minirun.kernel.taps import Tap
+from minirun.kernel.topology import interfaces
 
 # Of the range set aside for tests of network devices (RFC 2544): nobody's at home.
 HERE, THERE = IPv4Interface("198.18.254.1/30"), IPv4Interface("198.18.254.2/30")
 _WIRE = "mr-trace0"
+_PATIENCE = 2.0  # seconds
+_SETTLING = 0.005  # seconds; the kernel says that the link runs a little before it lets packets out (linkwatch_do_dev)
 
 
 class Stranger:
@@ -36,6 +40,7 @@ class Stranger:
             self._line.sendall(b"W")
             if self._line.recv(1) != b"C":
                 raise OSError("the wire to the host could not be laid")
+            _wait_until_running()
         except BaseException:
             self.close()
             raise
@@ -65,6 +70,14 @@ def _lay(pid: int) -> None:
         link_up(netlink, _WIRE)
     finally:
         netlink.close()
+
+
+def _wait_until_running() -> None:
+    """The host's end was up first; that the other is, too, the kernel tells it a moment later."""
+    deadline = time.monotonic() + _PATIENCE
+    while not any(link.name == _WIRE and link.running for link in interfaces()) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    time.sleep(_SETTLING)
 
 
 def _live(line: socket.socket, theirs: socket.socket, parent: int) -> int:

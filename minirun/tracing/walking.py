@@ -39,7 +39,7 @@ class Journey:
     own: tuple[str, int] = ("", 0)  # address and port that it was sent from
     passages: list[Passage] = field(default_factory=list)
     answers: list[Passage] = field(default_factory=list)
-    questions: list[str] = field(default_factory=list)  # ARP that asks for somebody
+    questions: dict[str, str] = field(default_factory=dict)  # ARP that nobody has answered, by who is asked for
     steps: list[Step] = field(default_factory=list)
     rules: dict[tuple[str, str], dict[int, str]] = field(default_factory=dict)  # text by handle, of (family, table)
 
@@ -202,8 +202,8 @@ def _all_of(tap: Tap) -> Iterator[Sight]:
 
 def _note(journey: Journey, place: str, sight: Sight, sequence: list[int], token: bytes) -> None:
     packet = sight.packet
-    if packet.protocol == "arp" and packet.kind.startswith("who has") and place == HOST:
-        journey.questions.append(packet.kind)
+    if packet.protocol == "arp":
+        _note_question(journey, packet)
         return
     if packet.protocol != journey.target.protocol:
         return
@@ -218,6 +218,13 @@ def _note(journey: Journey, place: str, sight: Sight, sequence: list[int], token
             _add(journey.passages, Passage(place, sight))
     elif packet.flags in ("SA", "RA", "R") and packet.source_port in (journey.target.port, journey.target.inside_port):
         _add(journey.answers, Passage(place, sight))
+
+
+def _note_question(journey: Journey, packet: Packet) -> None:
+    if packet.kind.startswith("who has"):
+        journey.questions.setdefault(str(packet.destination), packet.kind)
+    else:
+        journey.questions[str(packet.source)] = ""  # answered
 
 
 def _add(passages: list[Passage], passage: Passage) -> None:

@@ -1,0 +1,143 @@
+"""doctor, and inspect --rules: what is amiss is named with its evidence, and what is minirun's own is mended."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness import Host, Snapshot, assert_same, eventually
+
+SLEEP = ("busybox", "sleep", "1000")
+SERVE = ("busybox", "httpd", "-f", "-p", "80", "-h", "/var/www")
+
+
+def findings(host: Host, *flags: str) -> dict[str, dict[str, object]]:
+    """By what they say; without those of a host that can set no limits."""
+    done = host.minirun("doctor", "--json", *flags, check=False)
+    assert done.stdout, done.stderr
+    found = {one["what"]: one for one in json.loads(done.stdout)}
+    assert done.returncode == int(any(one["level"] == "trouble" for one in found.values()))
+    return {what: one for what, one in found.items() if one["level"] != "ok" and "no limits" not in what}
+
+
+@pytest.fixture
+def web(primed: Host) -> Host:
+    primed.minirun("run", "-d", "--name", "web", "-p", "8080:80", *SERVE)
+    fetch = "busybox wget -qO- http://127.0.0.1:8080/ >/dev/null && echo ok"
+    eventually(lambda: primed.sh(fetch, check=False) == "ok\n")
+    return primed
+
+
+def test_all_is_well(web: Host) -> None:
+    before = Snapshot.of(web)
+    assert findings(web) == {}
+    shown = web.minirun("doctor", "--all").stdout
+    assert "ok: Linux " in shown
+    assert "ok: web: 0.0.0.0:8080->80/tcp: arrived: web answered on tcp port 80\n" in shown
+    assert_same(web, before)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("sysctl -q -w net.ipv4.ip_forward=0", "the host does not forward"),
+        ("nft flush ruleset", "rules are missing"),
+        ("ip link set minirun0 down", "the bridge is down"),
+        ("ip link del minirun0", "the bridge is gone"),
+        ("ip netns exec web ip link set eth0 down", "eth0 is down"),
+        (
+            "ip link add stray type veth peer name p; ip link set stray alias 'minirun gone 000000000000 eth0'",
+            "interface stray belongs to no container",
+        ),
+        ("mkdir /var/lib/minirun/containers/0123", "files of a container that is not on record: 0123"),
+        ("mkdir /sys/fs/cgroup/minirun/feed", "a cgroup of a container that is not on record: feed"),
+    ],
+    ids=lambda value: value if value.startswith(("sysctl", "nft", "ip", "mkdir")) else "",
+)
+def test_what_is_minirun_s_own_is_told_of_and_mended(web: Host, damage: str, said: str) -> None:
+    if "cgroup" in damage and not web.sh("ls -d /sys/fs/cgroup/minirun 2>/dev/null || true"):
+        pytest.skip("this machine has no cgroup v2 hierarchy")
+    before = Snapshot.of(web)
+    with web.unwatched():
+        web.sh(damage)
+        found = findings(web, "--quick")
+        assert any(said in what and one["can_mend"] for what, one in found.items()), found
+        assert findings(web, "--quick") == found, "to look changes nothing"
+        assert f"mended: {next(iter(found))}\n" in web.minirun("doctor", "--fix", "--quick").stderr
+    assert findings(web) == {}
+    eventually(lambda: assert_same(web, before) is None)
+
+
+def test_what_only_the_user_can_mend(web: Host) -> None:
+    web.minirun("run", "-d", "--name", "shy", "-p", "7070:70", "busybox", "httpd", "-f", "-p", "127.0.0.1:70")
+    web.minirun("run", "-d", "--name", "mute", "-p", "9090:90", *SLEEP)
+    web.minirun("network", "create", "--subnet", "10.77.0.0/24", "own")
+    web.sh("ip link add here type veth peer name there; ip address add 10.77.0.9/16 dev here; ip link set here up")
+    eventually(lambda: any("listens on 127.0.0.1 inside" in what for what in findings(web)))
+    found = findings(web)
+    said = "\n".join(found)
+    assert "mute: 0.0.0.0:9090->90/tcp: arrived at mute, and refused there: no program listens on port 90" in said
+    assert "network own has addresses that here has, too" in said
+    clash = next(one for what, one in found.items() if "network own has" in what)
+    assert clash["evidence"] == "10.77.0.0/24 and 10.77.0.9/16 on here"
+    assert not any(one["can_mend"] for one in found.values())
+    assert "\n    do: have the program listen on 0.0.0.0" in web.minirun("doctor", check=False).stdout
+
+
+def test_somebody_else_s_policy(web: Host) -> None:
+    web.sh("nft 'add table inet mine; add chain inet mine c { type filter hook forward priority 10; policy drop; }'")
+    found = findings(web)
+    assert any("the chain c of nftables' table inet mine drops what is forwarded" in what for what in found)
+    assert any("by the policy of chain c of somebody else's table inet mine" in what for what in found)
+
+
+# --- inspect --rules
+
+
+def test_rules_of_a_container(web: Host) -> None:
+    web.minirun("network", "create", "--internal", "inner")
+    web.minirun("run", "-d", "--name", "two", "--net=inner", *SLEEP)
+    shown = web.minirun("inspect", "--rules", "web").stdout
+    identity = web.minirun("inspect", "-f", "{{.Id}}", "web").stdout[:12]
+    veth = f"veth{identity[:8]}"
+    for line in (
+        f"web ({identity})",
+        f'    {veth} alias "minirun web {identity} eth0"',
+        "  inet minirun map published",
+        f'    tcp . 8080 comment "{identity}" : 172.17.0.',
+        "  inet minirun chain into_minirun0  (network bridge)",
+        "    ct status dnat accept",
+        "  bridge minirun set ports",
+        f"    {veth}\n",
+    ):
+        assert line in shown
+    other = web.minirun("inspect", "--rules", "two").stdout
+    assert "8080" not in other
+    assert veth not in other
+    assert "(network inner)" in other
+    both = web.minirun("inspect", "--rules", "web", "two").stdout
+    assert "web (" in both
+    assert "two (" in both
+
+
+def test_rules_among_others(web: Host) -> None:
+    web.sh("nft 'add table ip filter; add chain ip filter DOCKER-USER'")
+    web.sh("nft 'add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }'")
+    web.minirun("network", "reload")
+    shown = web.minirun("inspect", "--rules", "web").stdout
+    assert "ip filter chain DOCKER-USER  (all networks, among somebody else's rules)" in shown
+    assert 'oifname "minirun0"' in shown
+
+
+@pytest.fixture(scope="module")
+def quiet() -> Iterator[Host]:
+    with Host() as host:
+        yield host
+
+
+def test_where_nothing_is(quiet: Host) -> None:
+    assert findings(quiet) == {}
+    quiet.minirun("run", "-d", "--name", "alone", "--net=none", *SLEEP)
+    assert quiet.minirun("inspect", "--rules", "alone").stdout.startswith("alone (")
+    assert quiet.minirun("inspect", "--rules", "nobody", check=False).returncode == 1
+    assert findings(quiet) == {}
