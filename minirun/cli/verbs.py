@@ -41,6 +41,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "start": ("start:Start", "Start one or more stopped containers"),
     "stop": ("stop:Stop", "Stop one or more running containers"),
     "stats": ("stats:Stats", "Display a live stream of container(s) resource usage statistics"),
+    "tour": ("tour:Tour", "Learn container networks, step by step, on a throwaway copy of this host"),
     "trace": ("trace:Trace", "Follow one packet: every interface, rule and translation, and why it is lost"),
     "top": ("top:Top", "Display the running processes of a container"),
     "completion": ("completion:Completion", "Print the script that completes commands in a shell"),
