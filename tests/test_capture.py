@@ -1,5 +1,6 @@
 """capture: packets as lines, and as a file that other programs open."""
 
+import json
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -58,6 +59,14 @@ def test_a_published_port_and_a_network(town: Host) -> None:
     assert "minirun0 < 172.17.0.3 > 172.17.0.2 icmp echo request" in lines
     lines, _ = captured(town, "bridge", "-c", "3", "-p", "80")
     assert len(lines.splitlines()) == 3
+
+
+def test_as_json(town: Host) -> None:
+    lines, _ = captured(town, "8080", "-c", "3", "--json")
+    found = [json.loads(line) for line in lines.splitlines()]
+    assert len(found) == 3
+    assert all(one["protocol"] == "tcp" and 80 in (one["port"], one["source_port"]) for one in found)
+    assert {one["interface"] for one in found} == {"eth0"}
 
 
 def test_a_file(town: Host) -> None:

@@ -115,6 +115,9 @@ def test_rules_of_a_container(web: Host) -> None:
     assert "8080" not in other
     assert veth not in other
     assert "(network inner)" in other
+    told = json.loads(web.minirun("inspect", "--rules", "-f", "json", "web").stdout)[0]
+    assert told["Name"] == "web"
+    assert f'tcp . 8080 comment "{identity}"' in str([rule["text"] for rule in told["Rules"]])
     both = web.minirun("inspect", "--rules", "web", "two").stdout
     assert "web (" in both
     assert "two (" in both

@@ -29,6 +29,8 @@ def town() -> Iterator[Host]:
         host.minirun("network", "connect", "db", "web")
         host.minirun("netns", "create", "sfo", "nyc", "empty", "other")
         host.minirun("netns", "connect", "sfo=10.0.0.11/24", "nyc=10.0.0.12/24")
+        host.sh("nft 'add table ip filter; add chain ip filter DOCKER-USER'")
+        host.sh("nft 'add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }'")
         host.sh("ip link add docker0 type bridge; ip address add 172.30.0.1/16 dev docker0; ip link set docker0 up")
         host.sh("ip link add vx type veth peer name vy; ip link set vx master docker0 up")
         host.sh("ip link set vy netns other address 02:42:00:00:00:01; ip -n other link set vy up")
@@ -56,6 +58,9 @@ mate + web  share one network stack
 nyc  veth-nyc 10.0.0.12/24 ── veth-sfo sfo
 sfo  veth-sfo 10.0.0.11/24 ── veth-nyc nyc
 host network  hosty
+
+rules inet minirun  minirun's
+rules ip filter  Docker's  drops by policy: FORWARD
 """
 
 
@@ -124,7 +129,7 @@ def test_what_differs_from_the_records_is_shown_and_left(primed: Host, damage: s
 
 
 def test_where_nothing_is(host: Host) -> None:
-    assert len(host.minirun("map").stdout.splitlines()) == 1
+    assert len(host.minirun("map").stdout.splitlines()) == 1, "the host, and nothing in it"
     ElementTree.fromstring(host.minirun("map", "--svg").stdout)
 
 

@@ -2,12 +2,15 @@
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from minirun.kernel.packets import Packet, read_frame
 from tests.harness import Host, Snapshot, assert_same, eventually
+from tests.harness.host import MINIRUN
 
 SLEEP = ("busybox", "sleep", "1000")
 SERVE = ("busybox", "httpd", "-f", "-p", "80", "-h", "/var/www")
@@ -186,6 +189,23 @@ def test_it_arrives(town: Host, words: list[str]) -> None:
     traced(town, *words, arrives=True)
 
 
+@pytest.mark.parametrize(("port", "arrives"), [("8080", True), ("9090", False)])
+def test_a_packet_of_somebody_else(town: Host, port: str, arrives: bool) -> None:
+    """Who asks again and again. The host's own packets no interface sees as they were sent; connections are tracked."""
+    process = town.popen([MINIRUN, "trace", "--json", "--wait", port], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def ended() -> bool:
+        town.sh(f"timeout 1 busybox wget -qO- http://192.0.2.1:{port}/ >/dev/null 2>&1", check=False)
+        return process.poll() is not None
+
+    eventually(ended, 20)
+    found = json.loads(process.communicate()[0])
+    assert found["arrived"] is arrives
+    assert found["from"] == "anybody"
+    assert f"DNAT: 192.0.2.1:{port} became 172.17.0." in found["translations"][0]
+    assert process.returncode == (0 if arrives else 1)
+
+
 def test_ipv6(town: Host) -> None:
     address = town.minirun("exec", "one", "ip", "-6", "addr", "show", "dev", "eth0", "scope", "global").stdout
     found = traced(town, "two", f"[{re.search(r'inet6 ([0-9a-f:]+)', address)[1]}]:80", arrives=True)  # type: ignore[index]
@@ -201,8 +221,10 @@ def test_ipv6(town: Host) -> None:
         (["nosuch", "web:80"], "No such container: nosuch"),
         (["web", "web"], "invalid target 'web'"),
         (["web", "alone:80"], "has no address of its own"),
-        (["-t", "0", "8080"], "from 1 to 60 seconds"),
+        (["-t", "0", "8080"], "from 1 to 3600 seconds"),
         (["--from", "nosuch", "8080"], "No such container"),
+        (["--wait", "web", "db:80"], "--wait is for a TCP port of this host"),
+        (["--wait", "-t", "1", "8080"], "nobody has sent a packet to 8080 within 1 s"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -223,10 +245,6 @@ def test_nothing_is_left_also_when_it_is_killed(primed: Host) -> None:
 
 
 def _path() -> dict[str, str]:
-    from pathlib import Path
-
-    from tests.harness.host import MINIRUN
-
     return {"PATH": f"{Path(MINIRUN).parent}:/usr/sbin:/usr/bin:/sbin:/bin"}
 
 

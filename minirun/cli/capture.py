@@ -1,5 +1,6 @@
 """minirun capture: packets of a container, a network or a published port, without a program in the container."""
 
+import json
 import os
 import sys
 from contextlib import ExitStack, suppress
@@ -22,11 +23,12 @@ class Capture(Verb):
     protocol = value("protocol", "", "Only this protocol: tcp, udp, icmp, icmp6, arp")
     write = value("write", "w", "Write the packets to a file, which Wireshark opens; - is standard output", kind="file")
     size = value("size", "", "How large the file may become", "64m", kind="bytes")
+    json = switch("json", "", "Print each packet as JSON, on a line of its own")
     quiet = switch("quiet", "q", "Print no lines")
 
     def run(self) -> None:
         from minirun.limits import parse_bytes
-        from minirun.tracing.recording import Bounds, Wanted, Writer, line, record
+        from minirun.tracing.recording import Bounds, Wanted, Writer, as_dict, line, record
 
         if self.count < 1 or self.seconds < 1:
             raise MinirunError("--count and --timeout: 1 at least", code=FAILED)
@@ -43,7 +45,7 @@ class Capture(Verb):
 
             def each(sight: Sight) -> int:
                 if not quiet:
-                    print(line(sight), flush=True)
+                    print(json.dumps(as_dict(sight)) if self.json else line(sight), flush=True)
                 if writer is not None:
                     writer.add(sight)
                 return writer.size if writer else 0

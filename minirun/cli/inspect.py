@@ -31,6 +31,10 @@ class Inspect(Verb):
             known = ", ".join(f'"{kind}"' for kind in FINDERS)
             raise MinirunError(f'unknown type: "{self.kind}": must be one of {known}')
         instance = open_instance()
+        if self.rules and self.form not in ("", "json"):
+            raise MinirunError("--rules is shown as lines, or with --format json")
+        if self.rules and self.form:
+            return _print_rules_as_json(instance, self.words)
         if self.rules:
             return for_each_container(instance, self.words, lambda one: _print_rules(instance, one), silent=True)
 
@@ -64,6 +68,20 @@ def _print_rules(instance: Instance, container: Container) -> None:
             place = one.place
             print(f"  {place}" + ("" if one.why in ("container", container.name) else f"  ({one.why})"))
         print(f"    {one.text}")
+
+
+def _print_rules_as_json(instance: Instance, words: list[str]) -> int:
+    import json
+    from dataclasses import asdict
+
+    from minirun.network.showing import rules_of
+
+    found = [find_container(instance.store, word) for word in words]
+    told = [
+        {"Id": one.id, "Name": one.name, "Rules": [asdict(rule) for rule in rules_of(instance, one)]} for one in found
+    ]
+    print(json.dumps(told, indent=4))
+    return 0
 
 
 def _container(instance: Instance, name: str) -> dict[str, Any] | None:

@@ -15,24 +15,28 @@ class Trace(Verb):
     most = 2
     completes = "running -"
     sender = value("from", "", "Who sends to PORT: outside, host, or a container", "outside")
-    seconds = number("timeout", "t", "Seconds to wait for an answer", 3)
+    wait = switch("wait", "w", "Send nothing: follow the next packet to PORT, whoever sends it")
+    seconds = number("timeout", "t", "Seconds to wait for an answer (default 3), or with --wait for a packet (30)", 0)
     json = switch("json", "", "As JSON")
 
     def run(self) -> int:
-        from minirun.tracing.places import Source, port_of_host, target_of
+        from minirun.tracing.places import ANYBODY, Source, port_of_host, target_of
         from minirun.tracing.reasons import judge
         from minirun.tracing.telling import as_dict, as_text
-        from minirun.tracing.walking import walk
+        from minirun.tracing.walking import await_one, walk
 
-        if not 0 < self.seconds <= 60:
-            raise MinirunError("--timeout: from 1 to 60 seconds", code=FAILED)
+        if self.seconds < 0 or ("timeout" in self.given and self.seconds == 0) or self.seconds > 3600:
+            raise MinirunError("--timeout: from 1 to 3600 seconds", code=FAILED)
+        if self.wait and (len(self.words) == 2 or "from" in self.given or self.words[0].endswith("/udp")):
+            raise MinirunError("--wait is for a TCP port of this host, and for whoever sends to it", code=FAILED)
+        seconds = self.seconds or (30 if self.wait else 3)
         instance = open_instance(heals=False)
-        name = self.sender if len(self.words) == 1 else self.words[0]
+        name = ANYBODY if self.wait else self.sender if len(self.words) == 1 else self.words[0]
         source = Source(instance, name)
         try:
             word = self.words[-1]
             target = port_of_host(instance, word) if len(self.words) == 1 else target_of(instance, source, word)
-            journey = walk(instance, source, target, self.seconds)
+            journey = (await_one if self.wait else walk)(instance, source, target, seconds)
             finding = judge(instance, journey)
         finally:
             source.close()

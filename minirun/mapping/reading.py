@@ -1,14 +1,18 @@
 """From what the kernel has, and what is on record, to the map."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from minirun.instance import Instance
+from minirun.kernel import rulesets
 from minirun.kernel.netns import PINS, entered
+from minirun.kernel.nft import nft_tables
 from minirun.kernel.topology import Interface, gateways, interfaces
-from minirun.mapping.wires import Map, Namespace, Plug, Port, Switch
+from minirun.mapping.wires import Map, Namespace, Plug, Port, Rules, Switch
 from minirun.model import Container, Endpoint, Mode, Network, Status
 from minirun.network.names import leg_name
+from minirun.network.owners import owner_of
 
 _LIVE = (Status.RUNNING, Status.RESTARTING, Status.STARTING)
 
@@ -44,7 +48,17 @@ def read(instance: Instance) -> Map:
         switches=tuple(one for one in switches if one.plugs or one.up or not one.is_ours),
         namespaces=tuple(one for one in namespaces if one.name != instance.resolver_netns),
         on_host=tuple(one.name for one in containers if one.spec.network.mode is Mode.HOST),
+        rules=tuple(_rules()),
     )
+
+
+def _rules() -> Iterator[Rules]:
+    """Of every table that sees IP packets; and minirun's own of bridges."""
+    for family, table in sorted(nft_tables()):
+        chains = list(rulesets.chains({(family, table)}))
+        drops = tuple(chain.name for chain in chains if chain.hook is not None and chain.drops)
+        names = tuple(chain.name for chain in chains)
+        yield Rules(f"{family} {table}", owner_of(family, table, names), drops)
 
 
 def _pinned() -> list[str]:

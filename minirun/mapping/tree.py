@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from minirun.mapping.wires import Map, Plug, Switch, printed
+from minirun.mapping.wires import Map, Plug, Rules, Switch, printed
 
 Row = tuple[str, str, str, str, str, str]
 HEADERS = ("NETWORK", "BRIDGE", "CABLE", "OWNER", "ADDRESSES", "PORTS")
@@ -19,10 +19,17 @@ def as_tree(found: Map, color: bool) -> str:
         others.append(f"{paint.bold('host network')}  {', '.join(found.on_host)}")
     if others:
         lines += ["", *others]
+    if found.rules:
+        lines += ["", *(_rules(one, paint) for one in found.rules)]
     if found.troubles:
         lines += ["", paint.red("Trouble"), *(f"  {one}" for one in found.troubles)]
         lines.append("  minirun network reload mends what is minirun's")
     return "\n".join(lines)
+
+
+def _rules(rules: Rules, paint: "_Paint") -> str:
+    drops = f"  {paint.red('drops by policy')}: {', '.join(rules.drops)}" if rules.drops else ""
+    return f"rules {rules.name}  {rules.owner}{drops}"
 
 
 def _switch(switch: Switch, paint: "_Paint") -> Iterator[str]:

@@ -61,12 +61,22 @@ class Namespace:
 
 
 @dataclass(frozen=True)
+class Rules:
+    """A table of nftables."""
+
+    name: str  # family and table
+    owner: str
+    drops: tuple[str, ...] = ()  # chains of it that drop what no rule lets pass
+
+
+@dataclass(frozen=True)
 class Map:
     host: str
     uplinks: tuple[str, ...]  # "eth0 192.0.2.1/24"
     switches: tuple[Switch, ...]
     namespaces: tuple[Namespace, ...]
     on_host: tuple[str, ...] = field(default=())  # containers with --net=host
+    rules: tuple[Rules, ...] = ()
 
     @property
     def troubles(self) -> list[str]:

@@ -16,7 +16,7 @@ from minirun.model import Container, Publication, Status
 from minirun.tracing.stranger import HERE, THERE, Stranger
 
 AnyAddress = IPv4Address | IPv6Address
-HOST, OUTSIDE = "host", "outside"
+HOST, OUTSIDE, ANYBODY = "host", "outside", "anybody"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Source:
         self.container: Container | None = None
         if name == OUTSIDE:
             self.stranger = Stranger()
-        elif name != HOST:
+        elif name not in (HOST, ANYBODY):
             self.container = running(instance, name)
             self.name = self.container.name
 

@@ -14,6 +14,7 @@ from minirun.model import Container, Mode, Network
 from minirun.network.blocking import advice, blocking_places, reach_of
 from minirun.network.names import legs_of
 from minirun.network.neighbours import is_own
+from minirun.network.owners import owner_of
 from minirun.network.places import TOLD
 from minirun.tracing.places import inside
 from minirun.tracing.walking import Journey
@@ -75,7 +76,8 @@ def _dropped(instance: Instance, journey: Journey) -> Finding | None:
         return None
     if is_own(last.table):
         return _dropped_by_minirun(instance, journey, last)
-    where = f"chain {last.chain} of {_owner(last)} table {last.family} {last.table}"
+    owner = owner_of(last.family, last.table, (last.chain,))
+    where = f"chain {last.chain} of {owner} table {last.family} {last.table}"
     if last.kind == "policy":
         sentence = f"dropped on this host by the policy of {where}"
     else:
@@ -94,19 +96,6 @@ def _let_in(step: Step, journey: Journey) -> tuple[str, ...]:
     target = journey.target
     match = f"{target.protocol} dport {target.inside_port or target.port}"
     return ("minirun network reload", f"nft insert rule {step.family} {step.table} {step.chain} {match} accept")
-
-
-def _owner(step: Step) -> str:
-    """Whose a table is, as far as names tell."""
-    if "DOCKER" in step.chain.upper() or step.table.startswith("docker"):
-        return "Docker's"
-    if step.chain.startswith(("ufw", "ufw6")):
-        return "ufw's"
-    if step.table == "firewalld":
-        return "firewalld's"
-    if step.table in ("filter", "nat", "mangle", "raw", "security") and step.family in ("ip", "ip6"):
-        return "iptables'"
-    return "somebody else's"
 
 
 def _dropped_by_minirun(instance: Instance, journey: Journey, step: Step) -> Finding:

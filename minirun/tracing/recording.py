@@ -5,8 +5,8 @@ import select
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import BinaryIO
+from dataclasses import dataclass, fields
+from typing import Any, BinaryIO
 
 from minirun.kernel.packets import Packet
 from minirun.kernel.taps import Sight, Tap
@@ -70,3 +70,10 @@ def line(sight: Sight) -> str:
     """12:00:01.234567 eth0 < 172.17.0.1:53 > ..."""
     clock = time.strftime("%H:%M:%S", time.localtime(sight.time)) + f".{int(sight.time % 1 * 1e6):06d}"
     return f"{clock} {sight.interface} {'>' if sight.outgoing else '<'} {sight.packet}"
+
+
+def as_dict(sight: Sight) -> dict[str, Any]:
+    packet = sight.packet
+    told = {one.name: getattr(packet, one.name) for one in fields(packet)}
+    told |= {"source": str(packet.source or ""), "destination": str(packet.destination or "")}
+    return {"time": sight.time, "interface": sight.interface, "outgoing": sight.outgoing, **told, "size": sight.size}

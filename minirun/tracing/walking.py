@@ -6,10 +6,12 @@ import select
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 
+from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
+from minirun.kernel.conntrack import FlowTable
 from minirun.kernel.nft import HeldRules, nft_rules
 from minirun.kernel.nftrace import Step, Trace
 from minirun.kernel.packets import Packet
@@ -19,6 +21,7 @@ from minirun.tracing.places import HOST, Source, Target, tap_in
 _TABLE = "minirun_trace"
 _BEFORE_ALL = -450  # connection tracking is at -200, and the first of others' chains at -300
 _SENT_AGAIN = 0.7  # seconds after which it may be the same packet, sent once more (RFC 6298: after 1)
+_ANSWERED = 0.6  # seconds in which an answer comes, of one that was waited for
 _AFTERWARDS = 0.15  # seconds in which the last sights arrive
 
 
@@ -109,6 +112,43 @@ def walk(instance: Instance, source: Source, target: Target, seconds: float) -> 
     return journey
 
 
+def await_one(instance: Instance, source: Source, target: Target, seconds: float) -> Journey:
+    """The same for a packet that somebody else sends: the first that comes to the target's port. MinirunError when none
+    comes in time."""
+    journey = Journey(source, target)
+    with ExitStack() as done:
+        taps = _taps(source, target, done)
+        trace = Trace()
+        done.callback(trace.close)
+        held = HeldRules(_marks("", 0, target))
+        done.callback(held.close)
+        _look(journey, None, taps, trace, b"", seconds)
+    if not journey.passages:
+        raise MinirunError(f"nobody has sent a packet to {target.said} within {seconds:g} s", "", FAILED)
+    flags = {flag for one in journey.answers for flag in one.sight.packet.flags}
+    journey.outcome = "connected" if "S" in flags else "refused" if "R" in flags else "silence"
+    _ask_tracker(journey)
+    journey.rules = {key: nft_rules(*key) for key in {(one.family, one.table) for one in journey.steps}}
+    return journey
+
+
+def _ask_tracker(journey: Journey) -> None:
+    """Where it was sent, and from where: of one that this host has sent itself, the first interface sees it translated
+    already. The connection tracker knows."""
+    first, target = journey.passages[0].sight.packet, journey.target
+    journey.own = str(first.source), first.source_port
+    last = journey.arrival or first
+    family = socket.AF_INET6 if target.address.version == 6 else socket.AF_INET
+    with closing(FlowTable()) as table:
+        flows = [one for one in table.flows(target.protocol, family, target.port) if one.answerer == last.destination]
+    found = next((one for one in flows if one.source_port in (first.source_port, last.source_port)), None)
+    if found is not None:
+        journey.own = str(found.source), found.source_port
+        journey.target = replace(target, address=found.destination)
+    elif first.destination is not None and first.port == target.port:
+        journey.target = replace(target, address=first.destination)
+
+
 def _own_address(source: Source, family: int, to: tuple[str, int]) -> str | int:
     """The address that the kernel would send from; an errno when it knows no way."""
     probe = source.socket("udp", family)
@@ -133,12 +173,13 @@ def _taps(source: Source, target: Target, done: ExitStack) -> list[tuple[str, Ta
 
 
 def _marks(own: str, port: int, target: Target) -> str:
-    """Rules that have the kernel tell of this packet, and of no other."""
+    """Rules that have the kernel tell of this packet, and of no other; without `own` of all that come to the port."""
     ip = "ip6" if target.address.version == 6 else "ip"
-    ports = f"{target.protocol} sport {port} {target.protocol} dport {target.port}"
+    match = f"{target.protocol} dport {target.port}"
     if target.protocol == "tcp":
-        ports += " tcp flags & (syn | ack) == syn"
-    match = f"{ip} saddr {own} {ip} daddr {target.address} {ports}"
+        match += " tcp flags & (syn | ack) == syn"
+    if own:
+        match += f" {ip} saddr {own} {ip} daddr {target.address} {target.protocol} sport {port}"
     lines = []
     for family, hooks in (("inet", ("prerouting", "output")), ("bridge", ("prerouting",))):
         chains = [
@@ -160,17 +201,23 @@ def _send(journey: Journey, sender: socket.socket, to: tuple[str, int], token: b
 
 
 def _look(
-    journey: Journey, sender: socket.socket, taps: list[tuple[str, Tap]], trace: Trace, token: bytes, seconds: float
+    journey: Journey,
+    sender: socket.socket | None,
+    taps: list[tuple[str, Tap]],
+    trace: Trace,
+    token: bytes,
+    seconds: float,
 ) -> None:
     poll = select.poll()
-    poll.register(sender, select.POLLOUT if journey.target.protocol == "tcp" else select.POLLIN)
+    if sender is not None:
+        poll.register(sender, select.POLLOUT if journey.target.protocol == "tcp" else select.POLLIN)
     for fd in (*(tap.fileno() for _, tap in taps), trace.fileno()):
         poll.register(fd, select.POLLIN)
     until, settled, again = time.monotonic() + seconds, False, 0.0
     sequence: list[int] = []
     while (rest := until - time.monotonic()) > 0:
         for fd, _ in poll.poll(int(rest * 1000) + 1):
-            if fd == sender.fileno() and not settled:
+            if sender is not None and fd == sender.fileno() and not settled:
                 settled = True
                 poll.unregister(sender)
                 journey.outcome, journey.errno = _result(journey.target, sender)
@@ -181,6 +228,8 @@ def _look(
         for place, tap in taps:
             for sight in _all_of(tap):
                 _note(journey, place, sight, sequence, token)
+        if sender is None and journey.passages and not settled:
+            settled, until = True, time.monotonic() + _ANSWERED
         if not settled and journey.errno:
             journey.outcome, settled = "unreachable", True
             until = min(until, time.monotonic() + _AFTERWARDS)
@@ -211,13 +260,18 @@ def _note(journey: Journey, place: str, sight: Sight, sequence: list[int], token
         if token in sight.data:
             _add(journey.passages, Passage(place, sight))
         return
-    if packet.flags == "S" and packet.port in (journey.target.port, journey.target.inside_port):
+    if _is_first(packet) and packet.port in (journey.target.port, journey.target.inside_port):
         if not sequence:
             sequence.append(packet.sequence)
         if packet.sequence == sequence[0]:
             _add(journey.passages, Passage(place, sight))
-    elif packet.flags in ("SA", "RA", "R") and packet.source_port in (journey.target.port, journey.target.inside_port):
+    elif set(packet.flags) & {"S", "R"} and packet.source_port in (journey.target.port, journey.target.inside_port):
         _add(journey.answers, Passage(place, sight))
+
+
+def _is_first(packet: Packet) -> bool:
+    """SYN without ACK; with what asks for congestion notification, or without (RFC 3168)."""
+    return "S" in packet.flags and "A" not in packet.flags
 
 
 def _note_question(journey: Journey, packet: Packet) -> None:
