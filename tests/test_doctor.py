@@ -108,7 +108,7 @@ def test_rules_of_a_container(web: Host) -> None:
         "  inet minirun chain into_minirun0  (network bridge)",
         "    ct status dnat accept",
         "  bridge minirun set ports",
-        f"    {veth}\n",
+        f'    {veth} comment "{identity}"\n',
     ):
         assert line in shown
     other = web.minirun("inspect", "--rules", "two").stdout

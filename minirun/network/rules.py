@@ -148,13 +148,14 @@ def elements_of_port(port: Publication, policy: Policy) -> Iterator[Element]:
 def elements_of_open(ports: Iterable[Publication]) -> Iterator[Element]:
     """Those that are reached by the container's own address. Several may lead to one port inside, and their ranges may
     overlap, which a set does not take: so these are made of all that there are."""
-    inside: dict[tuple[AnyAddress, str], list[range]] = {}
+    inside: dict[tuple[AnyAddress, str, str], list[range]] = {}
     for port in ports:
-        first = port.mapping.container_port
-        inside.setdefault((port.target, port.mapping.protocol), []).append(range(first, first + port.mapping.count))
-    for (target, protocol), spans in inside.items():
+        first, key = port.mapping.container_port, (port.target, port.mapping.protocol, port.sandbox[:12])
+        inside.setdefault(key, []).append(range(first, first + port.mapping.count))
+    for (target, protocol, whose), spans in inside.items():
         for span in _merged(spans):
-            yield Element("inet", f"open{_six(target)}", f"{target} . {protocol} . {_span(span.start, len(span))}")
+            ports_there = f"{target} . {protocol} . {_span(span.start, len(span))}"
+            yield Element("inet", f"open{_six(target)}", ports_there, comment=whose)
 
 
 def elements_of_kin(legs: Iterable[tuple[Endpoint, Network]]) -> Iterator[Element]:
@@ -166,7 +167,8 @@ def elements_of_kin(legs: Iterable[tuple[Endpoint, Network]]) -> Iterator[Elemen
         for (end, _), (other, beyond) in permutations(found, 2):
             for address, there in ((end.address, other.address), (end.address6, other.address6)):
                 if address and there:
-                    yield Element("inet", f"kin{_six(address)}", f'{address} . "{beyond.bridge}"')
+                    key = f'{address} . "{beyond.bridge}"'
+                    yield Element("inet", f"kin{_six(address)}", key, comment=end.sandbox[:12])
 
 
 def _chains(net: Network) -> Iterator[str]:

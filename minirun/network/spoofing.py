@@ -67,21 +67,21 @@ def render(table: str, elements: Iterable[Element]) -> list[str]:
 
 
 def elements_of(endpoint: Endpoint, network: Network) -> Iterator[Element]:
-    """What lets a container speak. Without IPv6 addresses it cannot say anything in IPv6."""
-    policy, port = Policy.of(network), f'"{endpoint.veth}"'
+    """What lets a container speak; the comment leads back to it. Without IPv6 addresses it says nothing in IPv6."""
+    policy, port, whose = Policy.of(network), f'"{endpoint.veth}"', endpoint.sandbox[:12]
     if not policy.icc:
-        yield Element("bridge", "isolated", port)
+        yield Element("bridge", "isolated", port, comment=whose)
     if not policy.antispoof:
         return
-    yield Element("bridge", "ports", port)
+    yield Element("bridge", "ports", port, comment=whose)
     if endpoint.address is not None:
-        yield Element("bridge", "sources", f"{port} . {endpoint.mac} . {endpoint.address}")
+        yield Element("bridge", "sources", f"{port} . {endpoint.mac} . {endpoint.address}", comment=whose)
     if endpoint.address6 is not None:
         own = (endpoint.address6, _link_local(endpoint.mac))
         for address in (*own, IPv6Address("::")):  # unspecified: it asks whether an address is free
-            yield Element("bridge", "sources6", f"{port} . {endpoint.mac} . {address}")
+            yield Element("bridge", "sources6", f"{port} . {endpoint.mac} . {address}", comment=whose)
         for address in own:
-            yield Element("bridge", "targets6", f"{port} . {endpoint.mac} . {int(address):#034x}")
+            yield Element("bridge", "targets6", f"{port} . {endpoint.mac} . {int(address):#034x}", comment=whose)
 
 
 def _link_local(mac: str) -> IPv6Address:
