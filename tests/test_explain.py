@@ -101,6 +101,15 @@ def _documents(text: str) -> Iterator[list[dict[str, object]]]:
         yield found
 
 
+def test_who_is_not_heard_is_said(primed: Host) -> None:
+    """The monitor of a container that was started before; in a copy of the host it is started anew, and is heard."""
+    primed.minirun("run", "-d", "--name", "web", *SLEEP)
+    assert "which runs since its start" not in primed.minirun("explain", "kill", "web").stdout
+    done = primed.minirun("--explain", "kill", "web")
+    assert "kill -9" in done.stderr
+    assert "minirun explain shows its part, too" in " ".join(done.stderr.split())
+
+
 def test_a_failure_is_shown_where_it_happened(primed: Host) -> None:
     primed.sh("busybox httpd -p 8080 -h /run")
     done = primed.minirun("--explain", "run", "--rm", "-p", "8080:80", "busybox", "true", check=False)

@@ -24,6 +24,7 @@ class Session:
     launch: tuple[int, int] | None = None
     failure: int = 1
     explain: str = ""  # text, json or script
+    verb: str = ""
 
     def fail_with(self, code: int) -> None:
         self.failure = code
@@ -51,7 +52,7 @@ def tell_operations(last: bool = False) -> None:
         from minirun.explaining.telling import tell
 
         sys.stdout.flush()
-        tell(_SESSION.explain, last)
+        tell(_SESSION.explain, last, _SESSION.verb)
 
 
 def _answer(words: list[str]) -> int:
@@ -89,6 +90,7 @@ def _call(words: list[str]) -> int | None:
     if name not in VERBS:
         raise MinirunError(f"unknown command: minirun {called}", "\nRun 'minirun --help' for more information")
     verb = load_verb(name)(called)
+    _SESSION.verb = name
     try:
         wanted = verb.read(rest)
     except UsageError as error:

@@ -11,6 +11,11 @@ from minirun.explaining.recorder import RECORDER, Record
 from minirun.explaining.steps import Step, step_of
 
 _NOTHING = "Nothing is changed in the kernel."
+_OTHERS_HAVE_A_PART = ("stop", "kill", "rm", "restart")
+_UNSEEN = (
+    "A container's monitor, which runs since its start, takes back what it had at its end, and is not heard here."
+    " minirun explain shows its part, too."
+)
 FORMS = ("text", "json", "script")
 Chapter = tuple[Step, list[Record]]
 # In a script: what a person types in front of the shell that does the rest.
@@ -105,7 +110,7 @@ def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:.1f} ms"
 
 
-def tell(form: str, last: bool) -> None:
+def tell(form: str, last: bool, verb: str) -> None:
     """What is on record since the last time. `last`: nothing will follow."""
     records = RECORDER.records()
     if not records and (not last or RECORDER.has_any):
@@ -117,6 +122,8 @@ def tell(form: str, last: bool) -> None:
         told = as_text(records, _width(), color)
     else:
         told = as_json(records) if form == "json" else as_script(records)
+    if last and form == "text" and verb in _OTHERS_HAVE_A_PART and not any(one.role == "monitor" for one in records):
+        told += "\n\n" + "\n".join(textwrap.wrap(_UNSEEN, _width()))
     sys.stderr.flush()
     with open(RECORDER.out, "w", closefd=False) as file:
         print(told, file=file)
