@@ -85,9 +85,11 @@ def join(container: Container, request: Request, groups: list[Path], confined: C
         told, tell = os.pipe()
         done.callback(os.close, told)
         try:
+            born_in, others = controllers.split(groups)
             helper = processes.fork(
-                lambda: _help(container, request, target, groups, theirs, stdio, error_fd, stub, confined, tell),
+                lambda: _help(container, request, target, others, theirs, stdio, error_fd, stub, confined, tell),
                 lambda failure: theirs.sendall(b"E" + program.report(failure, CANNOT_INVOKE)),
+                born_in,
             )
         finally:
             theirs.close()

@@ -161,6 +161,13 @@ def enter(paths: Sequence[Path]) -> None:
         self_add(path / "tasks" if (path / "tasks").exists() else path / "cgroup.procs")
 
 
+def split(groups: Sequence[Path]) -> tuple[Path | None, list[Path]]:
+    """(the v2 one, in which a process can be born; those that it has to enter)."""
+    unified = cgroups.unified()
+    born_in = next((path for path in groups if unified and path.is_relative_to(unified)), None)
+    return born_in, [path for path in groups if path != born_in]
+
+
 @shell("echo 0 > {file}")
 def self_add(file: Path) -> None:
     file.write_text("0")

@@ -108,9 +108,26 @@ def join_all_but_mounts(pid: int, pidfd: int) -> None:
     check(lib.sys_setns(pidfd, _ALL_BUT_MOUNTS))
 
 
-def fork(child: Callable[[], int], rescue: Callable[[BaseException], None]) -> int:
-    """Fork; the child runs `child` and leaves with its result, never returning into the caller's stack."""
-    return os.fork() or live(child, rescue)
+def fork(child: Callable[[], int], rescue: Callable[[BaseException], None], group: Path | None = None) -> int:
+    """Fork, into a v2 group or into the caller's; the child runs `child` and leaves with its result, never returning
+    into the caller's stack."""
+    return (fork_into(group) if group else os.fork()) or live(child, rescue)
+
+
+@shell("sh -c 'echo $$ > {group}/cgroup.procs; exec ...' &")
+def fork_into(group: Path) -> int:
+    """Fork a process that is born in a v2 group: its pid, and 0 in the child, which goes on with `live`. One that moves
+    itself waits until all threads of the host are out of fork and exit, 6 ms and more (clone(2), CLONE_INTO_CGROUP).
+    The caller must be single-threaded (see csrc/sys.c)."""
+    pidfd = ffi.new("int *")
+    fd = os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        pid = check(lib.sys_clone3(0, pidfd, fd))
+    finally:
+        os.close(fd)
+    if pid:
+        os.close(pidfd[0])
+    return pid
 
 
 def live(child: Callable[[], int], rescue: Callable[[BaseException], None]) -> NoReturn:
