@@ -32,7 +32,11 @@ class Waiting:
         self._by_health = False
         self.seen: list[Listener] = []
         self._refuse_ended()
-        self._table = _table_of(self.container)
+        try:
+            self._table = _table_of(self.container)
+        except OSError:  # its namespace has just gone
+            self._follow()
+            self._table = _table_of(self.container)
 
     def close(self) -> None:
         self._table.close()

@@ -1,5 +1,6 @@
 """Whose a rule is: of one container, every element and rule that is there for it, with the text that the kernel has."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,10 @@ from minirun.kernel.nft import nft_objects, nft_rules, nft_tables
 from minirun.kernel.topology import interfaces
 from minirun.model import Container, Network
 from minirun.network.names import legs_of
+
+# libnftables knows protocols by name only where the host has an /etc/protocols.
+_PROTOCOLS = {"6": "tcp", "17": "udp"}
+_NUMBERED = re.compile(r"(?<![\w.])(?:6|17)(?= \. )")
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,10 @@ def _of_table(family: str, table: str, words: set[str], chains: dict[str, Networ
         if kind in ("set", "map"):
             for element in found.get("elem", []):
                 if words & set(_strings(element)):
-                    yield Shown(f"{family} {table} {kind} {found['name']}", _element(element), "container")
+                    text = _element(element)
+                    if "inet_proto" in found["type"]:
+                        text = _NUMBERED.sub(lambda one: _PROTOCOLS[one[0]], text, count=1)
+                    yield Shown(f"{family} {table} {kind} {found['name']}", text, "container")
         elif kind == "rule" and (network := chains.get(found["chain"])):
             yield Shown(f"{family} {table} chain {found['chain']}", texts[found["handle"]], f"network {network.name}")
 
