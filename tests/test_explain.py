@@ -90,7 +90,11 @@ def test_all_processes_of_a_command_are_heard(primed: Host) -> None:
     assert all(0 <= one["seconds"] < 5 and not one["failure"] for one in every)
     primed.minirun("run", "-d", "--name", "web", *SLEEP)
     joined = json.loads(told(primed, "--explain=json", "exec", "web", "true"))
-    assert {one["role"] for step in joined for one in step["operations"]} == {"helper", "new process"}
+    roles = {one["role"] for step in joined for one in step["operations"]}
+    assert roles - {"command"} == {
+        "helper",
+        "new process",
+    }  # the command forks, where there is a v2 group to be born in
 
 
 def _documents(text: str) -> Iterator[list[dict[str, object]]]:
