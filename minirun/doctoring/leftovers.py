@@ -1,7 +1,13 @@
-"""What is there and belongs to nobody on record: of a state root that was deleted, or of a fault of minirun's own."""
+"""What is there and belongs to nobody on record: of a state root that was deleted, or of a fault of minirun's own.
+
+First is seen what is there, then are read the records. What another command makes meanwhile is on record before it is
+there, and so is never taken for a leftover.
+"""
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from minirun.doctoring.findings import WARNING, Finding
@@ -15,57 +21,44 @@ from minirun.network.names import leg_name
 
 
 def leftovers(instance: Instance) -> Iterator[Finding]:
-    containers = {one.id for one in instance.store.containers()}
     yield from _links(instance)
-    yield from _directories(instance, containers)
-    yield from _groups(instance, containers)
+    yield from _unknown(instance, _below(instance.root / "containers"), "files", "rm -rf", remove_tree)
+    yield from _unknown(instance, _groups(instance), "a cgroup", "rmdir", lambda group: controllers.remove([group]))
 
 
 def _links(instance: Instance) -> Iterator[Finding]:
+    there = [link for link in interfaces() if link.alias.startswith("minirun ") and not instance.tag]
     networks = instance.store.networks()
     known = {network.bridge for network in networks} | {leg_name(network) for network in networks}
     known |= {end.veth for end in instance.store.endpoints()}
-    for link in interfaces():
-        mine = link.alias.startswith("minirun ") and not instance.tag
-        if mine and link.name not in known:
+    for link in there:
+        if link.name not in known:
             what = f"interface {link.name} belongs to no container and no network on record"
-            yield Finding(WARNING, what, f'alias "{link.alias}"', f"ip link del {link.name}", _remover(link.name))
+            mend = partial(_remove_link, link.name)
+            yield Finding(WARNING, what, f'alias "{link.alias}"', f"ip link del {link.name}", mend)
 
 
-def _remover(name: str) -> Callable[[], None]:
-    def remove() -> None:
-        netlink = Netlink()
+def _remove_link(name: str) -> None:
+    with closing(Netlink()) as netlink:
         link_del(netlink, name)
-        netlink.close()
-
-    return remove
 
 
-def _directories(instance: Instance, containers: set[str]) -> Iterator[Finding]:
-    place = instance.root / "containers"
-    for name in sorted(os.listdir(place)) if place.is_dir() else []:
-        path = place / name
-        if path.is_dir() and name not in containers:
-            yield Finding(
-                WARNING,
-                f"files of a container that is not on record: {name[:12]}",
-                str(path),
-                f"rm -rf {path}",
-                lambda path=path: remove_tree(path),  # type: ignore[misc]
-            )
+def _unknown(
+    instance: Instance, there: list[Path], kind: str, by_hand: str, remove: Callable[[Path], None]
+) -> Iterator[Finding]:
+    """Directories that bear the id of a container that is not on record."""
+    containers = {one.id for one in instance.store.containers()}
+    for path in there:
+        if path.name not in containers:
+            what = f"{kind} of a container that is not on record: {path.name[:12]}"
+            yield Finding(WARNING, what, str(path), f"{by_hand} {path}", partial(remove, path))
 
 
-def _groups(instance: Instance, containers: set[str]) -> Iterator[Finding]:
+def _groups(instance: Instance) -> list[Path]:
     tops = {home.top for home in controllers.homes().values()} | ({cgroups.unified()} - {None})
-    for top in sorted(Path(str(one)) for one in tops):
-        place = top / instance.cgroup
-        for name in sorted(os.listdir(place)) if place.is_dir() else []:
-            group = place / name
-            if group.is_dir() and name not in containers:
-                yield Finding(
-                    WARNING,
-                    f"a cgroup of a container that is not on record: {name[:12]}",
-                    str(group),
-                    f"rmdir {group}",
-                    lambda group=group: controllers.remove([group]),  # type: ignore[misc]
-                )
+    return [group for top in sorted(str(one) for one in tops) for group in _below(Path(top) / instance.cgroup)]
+
+
+def _below(place: Path) -> list[Path]:
+    names = sorted(os.listdir(place)) if place.is_dir() else []
+    return [place / name for name in names if (place / name).is_dir()]

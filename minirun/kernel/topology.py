@@ -3,7 +3,6 @@ the caller (rtnetlink(7); linux/if_link.h)."""
 
 import socket
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -14,7 +13,7 @@ _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags
 _ADDRESS = struct.Struct("=BBBBi")  # struct ifaddrmsg: family, prefix length, flags, scope, index
 _ROUTE = struct.Struct("=BBBBBBBBI")  # struct rtmsg: family, lengths of destination and source, ..., table, ...
 _IFLA_ADDRESS, _IFLA_NAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER = 1, 3, 4, 5, 10
-_IFLA_LINKINFO, _IFLA_ALIAS, _IFLA_CARRIER, _INFO_KIND = 18, 20, 33, 1
+_IFLA_LINKINFO, _IFLA_ALIAS, _INFO_KIND = 18, 20, 1
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_OIF, _RTA_GATEWAY = 4, 5
 _UP, _RUNNING = 0x1, 0x40
@@ -41,7 +40,6 @@ class Interface:
     mac: str
     mtu: int
     up: bool
-    carrier: bool
     running: bool  # a cable is in, and the kernel has noticed: before that it drops what is to be sent
     peer: int = 0
     master: int = 0
@@ -67,10 +65,6 @@ def gateways() -> list[tuple[str, int]]:
     return found
 
 
-def by_index(found: Iterable[Interface]) -> dict[int, Interface]:
-    return {one.index: one for one in found}
-
-
 def _interface(data: bytes, addresses: dict[int, list[Address]]) -> Interface:
     _, _, index, flags, _ = _LINK.unpack_from(data)
     values = attributes(data, _LINK.size)
@@ -83,7 +77,6 @@ def _interface(data: bytes, addresses: dict[int, list[Address]]) -> Interface:
         mtu=_number(values.get(_IFLA_MTU, bytes(4))),
         up=bool(flags & _UP),
         running=bool(flags & _RUNNING),
-        carrier=values.get(_IFLA_CARRIER, b"\0")[0] == 1,
         peer=_number(values.get(_IFLA_LINK, bytes(4))),
         master=_number(values.get(_IFLA_MASTER, bytes(4))),
         alias=_text(values.get(_IFLA_ALIAS, b"")),

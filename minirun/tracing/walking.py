@@ -285,4 +285,4 @@ def _add(passages: list[Passage], passage: Passage) -> None:
     """Each interface once, in each direction: what is sent again is the same packet."""
     key = (passage.place, passage.sight.interface, passage.sight.outgoing)
     if all((one.place, one.sight.interface, one.sight.outgoing) != key for one in passages):
-        passages.append(replace(passage))
+        passages.append(passage)
