@@ -222,6 +222,17 @@ def _does_the_same(host: Host, words: list[str], empty: str) -> None:
     _becomes(host, before)
 
 
+def test_the_script_says_what_it_leaves_out(primed: Host) -> None:
+    plain = told(primed, "--explain=script", "run", "--rm", "busybox", "true")
+    mapped = told(primed, "--explain=script", "run", "--rm", "--userns=auto", "busybox", "true")
+    assert "Not done by this script" not in plain
+    _, said, rest = mapped.partition("# Not done by this script")
+    assert said
+    assert "# builder:\n# " in rest
+    start, _, _ = rest.partition("#!/bin/sh")  # of the end there is a script of its own
+    assert [line for line in start.splitlines()[1:] if line and not line.startswith("#")] == []
+
+
 def _with_look(script: str) -> str:
     """What a first process typed by hand sees, before it ends."""
     return script.replace("\nINSIDE\n", "\ncat /proc/self/mountinfo\nINSIDE\n")

@@ -71,18 +71,25 @@ def as_json(records: Iterable[Record]) -> str:
 
 def as_script(records: Iterable[Record]) -> str:
     """What the command and the monitor did, line by line; then what the first process did, in a shell that is started
-    in its place. What it did after it had left the host's files cannot be typed: there are no tools any more."""
+    in its place. What it did after it had left the host's files cannot be typed: there are no tools any more. What
+    other processes did (for --userns, exec, cp) is told at the end, and not done."""
     records = list(records)
     first = [one for one in records if one.role == "first process"]
+    untold = [one for one in records if one.role in _ELSEWHERE]
     lines, step = ["#!/bin/sh", "set -eu"], None
     for one in (one for one in records if one.role not in _ELSEWHERE):
         if one.name == "clone_container" and first:
             lines += _inside([one, *first])
+            untold = [one for one in untold if one.role != "first process"]
         elif one.name not in _AROUND:
             if step_of(one) is not step:
                 step = step_of(one)
                 lines += ["", f"# {step.title}"]
             lines += _typed(one)
+    if untold:
+        lines += ["", "# Not done by this script: what only other processes can do, each in its place"]
+    for one in untold:
+        lines += [f"# {one.role}:", *_typed(one, can_be=False)]
     return "\n".join(lines) + "\n"
 
 
