@@ -2,20 +2,20 @@
 
 import os
 import signal
-import socket
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 
 from minirun.caller import PROXIED, SignalPipe, Sink, drain
 from minirun.errors import MinirunError
 from minirun.kernel import terminal
+from minirun.light import socket
+from minirun.light.dataclasses import dataclass
 from minirun.turn import READ, WRITE, Interest, turn
 from minirun.wire import CHUNK, GIVES_STDIN, HIGH_WATER, WANTS_OUTPUT, Kind, Outbox, Parser, frame
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Outcome:
     """How it ended: the program's exit code, or why it never ran (text not empty)."""
 
@@ -28,7 +28,7 @@ DETACHED = Outcome(-2)  # the user typed the detach keys
 CUT_OFF = Outcome(-3)  # the reader of our output has left
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Manner:
     """What an attached command does with its own side."""
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from minirun import etc
 from minirun.changing import changing, unchanged
 from minirun.errors import ConflictError, MinirunError
 from minirun.instance import Instance
+from minirun.light.dataclasses import replace
+from minirun.light.typing import TYPE_CHECKING
 from minirun.locking import alone
 from minirun.model import ACTIVE, Attachment, Container, Endpoint, Mode, Network
 from minirun.network import firewall, forwarding, leases, neighbours, ports

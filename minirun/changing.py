@@ -4,7 +4,6 @@ The command that does it tells the container's monitor first, then writes the re
 whatever step it is killed, the monitor sees it go, and brings in force what is on record (monitor/holding.py).
 """
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -12,6 +11,7 @@ from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel.sockets import control_connect
 from minirun.lifecycle import is_same
+from minirun.light import socket
 from minirun.model import ACTIVE, Container
 from minirun.wire import ATTACH_SOCKET, CHUNK, Kind, frame
 

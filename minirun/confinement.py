@@ -1,18 +1,17 @@
 """What a program is confined by beside its capabilities: a filter of system calls, and a profile of AppArmor."""
 
-from dataclasses import dataclass
-from pathlib import Path
-
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
 from minirun.kernel import apparmor
+from minirun.light.dataclasses import dataclass
+from minirun.light.pathlib import Path
 from minirun.model import UNCONFINED, Security
 from minirun.seccomp.keeping import filter_for
 
 DEFAULT = "minirun-default"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Confinement:
     system_calls: bytes  # the program that filters them, b"" for none
     profile: str  # "" for none

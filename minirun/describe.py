@@ -1,13 +1,13 @@
 """inspect: the records, in Docker's shape and field names."""
 
-import json
 from ipaddress import IPv4Address, IPv6Address
-from pathlib import Path
-from typing import Any
 
 from minirun.describe_config import bindings, config, host_config
 from minirun.instance import Instance
 from minirun.kernel.netns import pin_path
+from minirun.light import json
+from minirun.light.pathlib import Path
+from minirun.light.typing import Any
 from minirun.log import timestamp
 from minirun.model import ACTIVE, Attachment, Container, Endpoint, Mode, Network, Pool4, Pool6, Status
 from minirun.volumes import describing

@@ -4,8 +4,8 @@ https://docs.docker.com/reference/api/engine/ (ContainerInspect)
 """
 
 from collections.abc import Iterable
-from typing import Any
 
+from minirun.light.typing import Any
 from minirun.model import Container, Health, PortMapping, Spec
 from minirun.volumes import describing
 

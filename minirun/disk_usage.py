@@ -1,10 +1,10 @@
 """How much room images, containers and volumes take, and who uses them."""
 
 from collections import Counter
-from dataclasses import dataclass
 
 from minirun.image import records
 from minirun.instance import Instance
+from minirun.light.dataclasses import dataclass
 from minirun.model import ACTIVE, Container
 from minirun.sizes import tree_size
 from minirun.volumes.keeping import data_path

@@ -1,13 +1,10 @@
 """The story of a container's start, as the command tells it; the monitor tells its own half, lifecycle.py the end."""
 
 import fcntl
-import json
 import os
-import socket
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 
 from minirun import etc
 from minirun.errors import FAILED, MinirunError, NotFoundError, describe
@@ -16,7 +13,9 @@ from minirun.image.store import lower_of
 from minirun.instance import Instance
 from minirun.kernel import cgroups, processes
 from minirun.kernel.sockets import send_with_fds
-from minirun.lifecycle import finish, tell
+from minirun.lifecycle import finish, is_same, tell
+from minirun.light import json, socket
+from minirun.light.dataclasses import dataclass, replace
 from minirun.locking import alone
 from minirun.model import DEFAULT_NETWORK, Container, Mode, PortMapping, Process, Spec, Status
 from minirun.network import choice, ports
@@ -35,6 +34,7 @@ class Launch:
         self.process = Process(pid, processes.start_time(pid) or 0)
         self.command = Process(os.getpid(), processes.start_time(os.getpid()) or 0)
         self.channel = socket.socket(fileno=fd)
+        self.fresh = False  # whether what it starts has been created with it
 
     def spare(self) -> "Launch":
         """One more monitor, forked from this one that is still waiting: small, where a fork of the command is not."""
@@ -50,6 +50,18 @@ class Launch:
 
     def go(self) -> None:
         self.channel.sendall(frame(Kind.GO))
+
+    def take_back(self, instance: Instance, container: Container, code: int, text: str) -> None:
+        """When the monitor says that it has failed: that was before it was anybody's monitor, unless it has taken back
+        all that was made."""
+        self.channel.close()
+        current = instance.store.container(container.id)
+        if current is not None and current.status is Status.STARTING and is_same(current.monitor, self.process):
+            pidfd = processes.open_process(self.process.pid, self.process.started)
+            if pidfd is not None:
+                processes.wait_gone(pidfd, None)
+                os.close(pidfd)
+            finish(instance, container.id, self.process, code, text, remove=self.fresh)
 
     def abandon(self) -> MinirunError | None:
         """Let the monitor take back its half, and wait until it has. What it had to say of a failure is returned."""
@@ -122,6 +134,7 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
     When any step fails, everything is taken back: by the monitor for its half, then by the record for the rest.
     """
     wiring, lower = _validate(instance, container.spec)
+    launch.fresh = fresh
     claimed, held = False, ports.Held()
     try:
         with alone(instance, container.id):

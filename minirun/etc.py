@@ -4,13 +4,12 @@ They live in the container's state directory and are bound into its tree. A cont
 the files of whoever it shares it with, for they describe that namespace.
 """
 
-import socket
-from dataclasses import replace
-from pathlib import Path
-
 from minirun.errors import FAILED, MinirunError
 from minirun.files import write_private
 from minirun.instance import Instance
+from minirun.light import socket
+from minirun.light.dataclasses import replace
+from minirun.light.pathlib import Path
 from minirun.model import DEFAULT_NETWORK, Container, Mode, Spec
 from minirun.network.names import HOST_NAME, RESOLVER, first_named, legs_of
 

@@ -2,9 +2,9 @@
 
 import errno
 import os
-from pathlib import Path
 
 from minirun.kernel.seam import shell
+from minirun.light.pathlib import Path
 
 
 @shell("rm -rf {path}")

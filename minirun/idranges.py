@@ -5,10 +5,10 @@ image, a layer or a volume serves containers of every range, and of none.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
+from minirun.light.pathlib import Path
 from minirun.lookup import find_container
 from minirun.model import Mode, Spec
 

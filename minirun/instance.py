@@ -5,10 +5,10 @@ carries a tag made from the root's path, but for the default root, whose names a
 """
 
 import os
-import sqlite3
 import zlib
-from pathlib import Path
 
+from minirun.light import sqlite3
+from minirun.light.pathlib import Path
 from minirun.reserve import keep, spending
 from minirun.store import Store
 

@@ -15,11 +15,8 @@ can be looked into by who may trace any process (CAP_SYS_PTRACE); it is hidden f
 
 import os
 import signal
-import socket
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from minirun.confinement import Confinement
 from minirun.errors import CANNOT_INVOKE, FAILED, MinirunError
@@ -28,12 +25,15 @@ from minirun.init.program import StartError
 from minirun.kernel import controllers, credentials, processes, seam, terminal
 from minirun.kernel.capabilities import granted
 from minirun.kernel.sockets import receive_with_fds, send_with_fds
+from minirun.light import socket
+from minirun.light.dataclasses import dataclass, field
+from minirun.light.pathlib import Path
 from minirun.model import Container, Status
 
 _KNOWN = b"K"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
     """What exec was asked for."""
 
@@ -48,7 +48,7 @@ class Request:
     size: tuple[int, int] = (0, 0)
 
 
-@dataclass(slots=True)
+@dataclass
 class Joined:
     """The process, and the command's ends of its streams."""
 
@@ -169,6 +169,7 @@ def _help(
     parent = os.getppid()
     program.set_bounds(container.spec.oom_score_adj, container.spec.ulimits)
     controllers.enter(groups)
+    processes.import_no_more()
     processes.join_namespaces(container.init.pid, target)
     made = processes.clone_into(container.init.pid, target)
     if made:

@@ -6,9 +6,7 @@ Nothing of it is on record. A namespace is a name in /run/netns, as for ip(8), a
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
-from pathlib import Path
 
 from minirun.errors import FAILED, ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
@@ -16,6 +14,8 @@ from minirun.kernel.links import address_add, link_del, link_move, link_up, pair
 from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import PINS, entered, netns_add, netns_del, netns_exists, pin_path
 from minirun.kernel.sockets import loopback_up
+from minirun.light.dataclasses import dataclass
+from minirun.light.pathlib import Path
 
 _LONGEST = 15  # bytes of an interface's name (IFNAMSIZ)
 

@@ -5,12 +5,12 @@ and who comes second finds that nothing is left to do.
 """
 
 import time
-from dataclasses import replace
-from pathlib import Path
 
 from minirun.files import remove_tree
 from minirun.instance import RESOLVER_SOCKET, Instance
 from minirun.kernel import cgroups, controllers, processes
+from minirun.light.dataclasses import replace
+from minirun.light.pathlib import Path
 from minirun.locking import alone
 from minirun.model import Container, Process, Status
 from minirun.network import sandbox

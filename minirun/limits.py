@@ -1,12 +1,12 @@
 """From the words of a command line to limits, and the checks that Docker makes of them, in its words."""
 
-import re
 from collections.abc import Callable
-from dataclasses import fields
-from typing import Any
 
 from minirun.errors import FAILED, MinirunError
 from minirun.kernel.limits import Limits, cpus_available, swap_total
+from minirun.light import re
+from minirun.light.dataclasses import fields
+from minirun.light.typing import Any
 
 # Bounded: int() refuses a text of thousands of digits with an error of its own.
 _SIZE = re.compile(r"([0-9]{1,20}\.?[0-9]{0,20}|\.[0-9]{1,20}) ?(?:b|([kmgtp])(?:i?b)?)?\Z", re.IGNORECASE | re.ASCII)

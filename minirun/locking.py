@@ -4,9 +4,9 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from minirun.instance import Instance
+from minirun.light.pathlib import Path
 
 
 @contextmanager

@@ -10,9 +10,10 @@ rotation renames it to `log.1`, that to `log.2`, and so on (`--log-opt max-size`
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
+
+from minirun.light.dataclasses import dataclass
+from minirun.light.pathlib import Path
+from minirun.light.typing import BinaryIO
 
 _PATIENCE = 1000  # looks at a log that is being rotated at full speed
 
@@ -45,6 +46,11 @@ class LogWriter:
             self._lost = 0
         if dropped := self._put(text):
             self._lost = len(dropped) - dropped.count(b"\n") * (len(head) + _TAG) - (not data.endswith(b"\n"))
+
+    @property
+    def is_lossy(self) -> bool:
+        """Whether it has yet to say in the file that something is missing there."""
+        return bool(self._lost)
 
     def _put(self, text: bytes) -> bytes:
         """Write lines, to several files if need be. Those that did not fit on the disk are returned."""
@@ -121,7 +127,7 @@ def _lines(head: bytes, data: bytes) -> bytes:
     return text + head + b"P " + rest + b"\n" if rest else text
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Entry:
     stamp: str
     stream: str
@@ -200,7 +206,7 @@ class LogReader:
             if chosen is None:
                 return None
             try:
-                found = Path(_numbered(str(self._path), chosen[1])).open("rb")  # noqa: SIM115
+                found = Path(_numbered(str(self._path), chosen[1])).open("rb")
             except FileNotFoundError:
                 pass
         return found

@@ -1,12 +1,12 @@
 """From the words of a command line to the model: ports, networks, names. Each error is one clear line."""
 
 import os
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from ipaddress import IPv6Address, ip_address
 
 from minirun.errors import FAILED, MinirunError
+from minirun.light import re
+from minirun.light.dataclasses import replace
 from minirun.model import DEFAULT_NETWORK, AnyAddress, Attachment, Mode, NetworkRequest, PortMapping, Restart
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")

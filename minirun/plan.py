@@ -5,14 +5,15 @@ and marshal is in it already, where json and pickle would have to be imported.
 """
 
 import marshal
-from dataclasses import dataclass
+
+from minirun.light.dataclasses import dataclass, fields
 
 Rule = tuple[str, int, int, str]  # as in kernel/devices.py
 # bind or tmpfs; source on the host; target; read-only; options; propagation; what below the source is meant
 PlannedMount = tuple[str, str, str, bool, str, str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     root: str  # the state root
     container: str  # the id
@@ -64,7 +65,7 @@ class Plan:
     has_names: bool = False  # the last of the sockets that come along is its connection to the resolver
 
     def dump(self) -> bytes:
-        return marshal.dumps(tuple(getattr(self, name) for name in self.__slots__))
+        return marshal.dumps(tuple(getattr(self, one.name) for one in fields(self)))
 
     @classmethod
     def load(cls, data: bytes) -> "Plan":

@@ -1,9 +1,5 @@
 """From a container's record to the plan of one start: what is asked for, with what only the host knows."""
 
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
-
 from minirun import etc
 from minirun.confinement import confinement_for
 from minirun.errors import FAILED, MinirunError
@@ -11,6 +7,9 @@ from minirun.instance import Instance
 from minirun.kernel import cgroups
 from minirun.kernel.capabilities import granted
 from minirun.kernel.devices import ALWAYS, Rule
+from minirun.light.dataclasses import replace
+from minirun.light.pathlib import Path
+from minirun.light.typing import Any
 from minirun.lookup import find_container
 from minirun.model import Attachment, Container, Mode, NetworkRequest, Spec, Status
 from minirun.network.environment import environment

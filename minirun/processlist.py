@@ -5,10 +5,10 @@ Docker's `top` runs the host's ps; minirun starts no helper programs. Names, hea
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from minirun.errors import MinirunError
 from minirun.kernel.procfs import HostClock, ProcessStatus, terminal_name
+from minirun.light.dataclasses import dataclass
 
 Form = Callable[[ProcessStatus, HostClock], str]
 _DAY = 86400

@@ -6,11 +6,11 @@ changing.py).
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from minirun.changing import changing, unchanged
 from minirun.errors import ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
+from minirun.light.dataclasses import replace
 from minirun.model import ACTIVE, Container, Endpoint, Mode, PortMapping
 from minirun.network import choice, ports
 from minirun.network.attached import everywhere, publication, publishing_leg

@@ -2,10 +2,11 @@
 container, or to say that one has ended, takes a write to the state database first."""
 
 import os
-import sqlite3
 from collections.abc import Callable
-from pathlib import Path
-from typing import TypeVar
+
+from minirun.light import sqlite3
+from minirun.light.pathlib import Path
+from minirun.light.typing import TypeVar
 
 T = TypeVar("T")
 _MOST, _LEAST, _STEP = 512 * 1024, 64 * 1024, 4096  # a new log of SQLite's, with its index, and some pages

@@ -2,11 +2,11 @@
 
 import os
 import stat
-from pathlib import Path
 
 from minirun.image import records
 from minirun.inside.walk import DIRECTORY, Place, identity, look
 from minirun.instance import Instance
+from minirun.light.pathlib import Path
 from minirun.model import Container
 
 

@@ -5,7 +5,6 @@ import errno
 import os
 import signal
 import time
-from dataclasses import replace
 from functools import partial
 
 from minirun.errors import MinirunError
@@ -13,6 +12,7 @@ from minirun.instance import Instance
 from minirun.kernel import freezer, processes
 from minirun.kernel.sockets import control_connect
 from minirun.lifecycle import KILLED, MONITOR_LOST, delete, finish, is_same, is_tended, tell
+from minirun.light.dataclasses import replace
 from minirun.model import ACTIVE, Container, Process, Status
 from minirun.reserve import spending
 from minirun.signals import parse_signal

@@ -2,10 +2,10 @@
 
 import errno
 import os
-from pathlib import Path
 
 from minirun.errors import MinirunError
 from minirun.kernel.locks import lock_holders
+from minirun.light.pathlib import Path
 from minirun.store import BUSY_SECONDS, DATABASE, UNTOUCHED
 
 

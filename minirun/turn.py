@@ -6,15 +6,16 @@ registered that could be forgotten.
 
 import select
 from collections.abc import Callable, Iterable
-from typing import Protocol
+
+from minirun.light.typing import Protocol
 
 READ, WRITE = select.POLLIN, select.POLLOUT
 _TROUBLE = select.POLLHUP | select.POLLERR | select.POLLNVAL
 Interest = tuple[int, int, Callable[[], None]]  # descriptor, READ or WRITE, what to do then
 
 
-def turn(interests: Iterable[Interest], seconds: float | None = None) -> None:
-    """Wait until something is ready, `seconds` at most, and do what is to be done then."""
+def turn(interests: Iterable[Interest], seconds: float | None = None) -> bool:
+    """Wait until something is ready, `seconds` at most, and do what is to be done then. False when nothing was."""
     wanted: dict[int, list[tuple[int, Callable[[], None]]]] = {}
     for fd, mask, call in interests:
         wanted.setdefault(fd, []).append((mask, call))
@@ -25,10 +26,12 @@ def turn(interests: Iterable[Interest], seconds: float | None = None) -> None:
             mask |= one
         poll.register(fd, mask)
     # Rounded up: with 0 for the last fraction of a millisecond the loop would spin through it.
-    for fd, found in poll.poll(None if seconds is None else max(0, int(seconds * 1000 + 0.999))):
+    ready = poll.poll(None if seconds is None else max(0, int(seconds * 1000 + 0.999)))
+    for fd, found in ready:
         for mask, call in wanted[fd]:
             if found & (mask | _TROUBLE):
                 call()
+    return bool(ready)
 
 
 class Part(Protocol):
@@ -44,15 +47,16 @@ class Part(Protocol):
         """Called after each turn."""
 
 
-def turn_parts(parts: Iterable[Part], interests: Iterable[Interest] = (), seconds: float | None = None) -> None:
-    """One turn of all of them, and of the other interests."""
+def turn_parts(parts: Iterable[Part], interests: Iterable[Interest] = (), seconds: float | None = None) -> bool:
+    """One turn of all of them, and of the other interests. False when nothing was ready."""
     parts = list(parts)
     wishes = [wish for part in parts if (wish := part.due()) is not None]
     if seconds is not None:
         wishes.append(seconds)
-    turn((*interests, *(one for part in parts for one in part.interests())), min(wishes, default=None))
+    happened = turn((*interests, *(one for part in parts for one in part.interests())), min(wishes, default=None))
     for part in parts:
         part.tick()
+    return happened
 
 
 def is_ready(fd: int) -> bool:

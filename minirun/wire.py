@@ -10,12 +10,12 @@ monitor -> commands            STARTED, OUT, ERR, LOST (text), FAILED (code, tex
 """
 
 import os
-import socket
 import struct
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
 
 from minirun.kernel.sockets import send_with_fds
+from minirun.light import socket
 
 _HEADER = struct.Struct(">BI")
 CHUNK = 65536

@@ -545,7 +545,7 @@ def test_a_blkio_weight_arrives(bench: Bench) -> None:
         (path,) = bench.limited(Limits(blkio_weight=300))
     except MinirunError as error:
         pytest.skip(error.message)
-    assert "300" in "".join(file.read_text() for file in path.glob("*io.*weight"))
+    assert "300" in "".join(file.read_text() for file in Path(path).glob("*io.*weight"))
 
 
 def test_a_cpuset_is_kept(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from minirun.mapping.drawing import as_svg
 from minirun.mapping.graphs import as_dot, as_mermaid
 from minirun.mapping.tree import as_tree
 from minirun.mapping.wires import Map, Namespace, Plug, Port, Switch
-from tests.harness import Host, Snapshot, assert_same
+from tests.harness import Host, Snapshot, assert_same, eventually
 
 SLEEP = ("busybox", "sleep", "1000")
 
@@ -31,6 +31,8 @@ def town() -> Iterator[Host]:
         host.minirun("netns", "connect", "sfo=10.0.0.11/24", "nyc=10.0.0.12/24")
         host.sh("nft 'add table ip filter; add chain ip filter DOCKER-USER'")
         host.sh("nft 'add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }'")
+        # Who watches over the resolver's network sees that, and has its say there.
+        eventually(lambda: 'oifname "minirun0"' in host.sh("nft list table ip filter"))
         host.sh("ip link add docker0 type bridge; ip address add 172.30.0.1/16 dev docker0; ip link set docker0 up")
         host.sh("ip link add vx type veth peer name vy; ip link set vx master docker0 up")
         host.sh("ip link set vy netns other address 02:42:00:00:00:01; ip -n other link set vy up")

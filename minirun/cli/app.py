@@ -6,12 +6,12 @@ Only the module of the verb that was typed is imported.
 import importlib
 import os
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 
 from minirun.cli.verb import UsageError, Verb
 from minirun.cli.verbs import FAMILIES, VERBS, canonical, split
 from minirun.errors import FAILED, MinirunError, describe
+from minirun.light.dataclasses import dataclass
+from minirun.light.pathlib import Path
 
 _DEBUG = "MINIRUN_DEBUG"
 

@@ -1,7 +1,6 @@
 """minirun attach."""
 
 import os
-import socket
 
 from minirun.attach import DETACHED, Attachment, Manner
 from minirun.cli.app import warn
@@ -12,6 +11,7 @@ from minirun.cli.verb import Verb, switch, value
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel.sockets import control_connect
+from minirun.light import socket
 from minirun.lookup import find_container
 from minirun.model import Container, Status
 from minirun.wire import ATTACH_SOCKET

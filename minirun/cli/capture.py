@@ -4,13 +4,13 @@ import json
 import os
 import sys
 from contextlib import ExitStack, suppress
-from typing import BinaryIO
 
 from minirun.cli.app import warn
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, number, switch, value
 from minirun.errors import FAILED, MinirunError, NotFoundError
 from minirun.kernel.taps import Sight, Tap
+from minirun.light.typing import BinaryIO
 
 
 class Capture(Verb):

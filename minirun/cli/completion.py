@@ -1,10 +1,9 @@
 """minirun completion bash|zsh|fish, and what the scripts that it prints ask."""
 
-from pathlib import Path
-
 import minirun.completion
 from minirun.cli.verb import Verb
 from minirun.errors import MinirunError
+from minirun.light.pathlib import Path
 
 _SHELLS = ("bash", "zsh", "fish")
 

@@ -1,8 +1,6 @@
 """The flags that run and create share, and the spec that they make."""
 
 import os
-from dataclasses import replace
-from typing import Any
 
 from minirun import parse
 from minirun.cli.app import session
@@ -12,6 +10,8 @@ from minirun.errors import FAILED, MinirunError
 from minirun.image.inherit import health_of, inherit
 from minirun.image.store import image_to_run
 from minirun.instance import Instance
+from minirun.light.dataclasses import replace
+from minirun.light.typing import Any
 from minirun.model import Health, Logging, Mode, NetworkRequest, Security, Spec
 
 

@@ -4,7 +4,6 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import replace
 
 from minirun import attach, parse
 from minirun.caller import PROXIED, SignalPipe, Sink, drain
@@ -16,6 +15,7 @@ from minirun.errors import MinirunError
 from minirun.init.program import StartError
 from minirun.joining import Joined, Request, join
 from minirun.kernel import controllers, processes, terminal
+from minirun.light.dataclasses import replace
 from minirun.lookup import find_container
 from minirun.network.environment import with_environment
 from minirun.turn import READ, WRITE, Interest, is_ready, turn

@@ -4,14 +4,14 @@ https://docs.docker.com/engine/cli/formatting/
 """
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from minirun.cli.app import warn
 from minirun.cli.table import print_table
 from minirun.errors import MinirunError
+from minirun.light import re
+from minirun.light.dataclasses import dataclass
+from minirun.light.typing import Any
 
 Row = Mapping[str, Any]  # by Docker's placeholder names
 _ESCAPES = {r"\t": "\t", r"\n": "\n"}

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from typing import BinaryIO
 
 from minirun.cli.opening import open_instance
 from minirun.cli.tag import check_reference
@@ -10,6 +9,7 @@ from minirun.cli.verb import Verb, many, value
 from minirun.errors import MinirunError
 from minirun.image.changes import apply
 from minirun.image.records import Details
+from minirun.light.typing import BinaryIO
 from minirun.machine import architecture, architecture_of
 
 _SCHEMES = ("http://", "https://")

@@ -1,7 +1,6 @@
 """minirun inspect."""
 
 from collections.abc import Callable
-from typing import Any
 
 from minirun.cli.each import for_each_container
 from minirun.cli.format import print_objects
@@ -10,6 +9,7 @@ from minirun.cli.verb import Verb, switch, value
 from minirun.describe import describe_container, describe_network
 from minirun.errors import MinirunError
 from minirun.instance import Instance
+from minirun.light.typing import Any
 from minirun.lookup import find_container
 from minirun.model import Container
 
@@ -72,8 +72,8 @@ def _print_rules(instance: Instance, container: Container) -> None:
 
 def _print_rules_as_json(instance: Instance, words: list[str]) -> int:
     import json
-    from dataclasses import asdict
 
+    from minirun.light.dataclasses import asdict
     from minirun.network.showing import rules_of
 
     found = [find_container(instance.store, word) for word in words]

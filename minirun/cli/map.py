@@ -3,12 +3,12 @@
 import json
 import os
 import sys
-from dataclasses import asdict
 
 from minirun.cli.opening import open_instance
 from minirun.cli.table import print_table
 from minirun.cli.verb import Verb, switch
 from minirun.errors import FAILED, MinirunError
+from minirun.light.dataclasses import asdict
 
 _FORMS = ("table", "json", "svg", "mermaid", "dot")
 

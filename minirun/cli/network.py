@@ -1,7 +1,6 @@
 """minirun network create|inspect|ls|reload|rm."""
 
 from collections.abc import Callable
-from typing import Any
 
 from minirun import parse
 from minirun.cli.app import session, warn
@@ -16,6 +15,7 @@ from minirun.flags.environment import parse_labels
 from minirun.flags.networks import PoolWords, parse_options, parse_pools
 from minirun.instance import Instance
 from minirun.lifecycle import reconcile
+from minirun.light.typing import Any
 from minirun.log import timestamp
 from minirun.lookup import find_network
 from minirun.model import DEFAULT_NETWORK, Network

@@ -1,13 +1,13 @@
 """minirun network connect, network disconnect."""
 
 import sys
-from dataclasses import replace
 
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, many, number, switch, value
 from minirun.errors import MinirunError, NotFoundError
 from minirun.flags.networks import first_attachment
 from minirun.instance import Instance
+from minirun.light.dataclasses import replace
 from minirun.lookup import find_container, find_network
 from minirun.model import DEFAULT_NETWORK, Container, Network
 from minirun.network.attached import network_called

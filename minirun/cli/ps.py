@@ -1,6 +1,5 @@
 """minirun ps."""
 
-from dataclasses import replace
 from datetime import datetime
 
 from minirun.cli.filters import Filters, parse_filters
@@ -11,6 +10,7 @@ from minirun.cli.states import state_of, status_of
 from minirun.cli.table import ago, size
 from minirun.cli.verb import Verb, many, number, switch, value
 from minirun.instance import Instance
+from minirun.light.dataclasses import replace
 from minirun.model import ACTIVE, Container, Mode, PortMapping
 
 COLUMNS = Columns(

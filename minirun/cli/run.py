@@ -53,7 +53,7 @@ class Run(ContainerFlags, WaitFlags):
             return code
         if not manner.output:
             print(container.id)
-        return follow(instance, container, launch.channel, manner)
+        return follow(instance, container, launch, manner)
 
     def _streams(self) -> set[str]:
         """What the command is attached to: all, without -a and -d."""

@@ -68,7 +68,7 @@ def _attached(
     session().fail_with(1)
     size = attach.size_of_terminal() if container.spec.tty else (0, 0)
     start(instance, container, launch, Terms(manner.flags, size))
-    return follow(instance, container, launch.channel, manner)
+    return follow(instance, container, launch, manner)
 
 
 def manner_for(container: Container, stdin: bool, proxy: bool, detach_keys: str) -> attach.Manner:

@@ -1,6 +1,5 @@
 """What run, start, restart, attach and wait have in common: monitors, and what is said of how a container ended."""
 
-import socket
 import sys
 
 from minirun.attach import CUT_OFF, DETACHED, GONE, Attachment, Manner, Outcome
@@ -33,12 +32,18 @@ def confirm(instance: Instance, container: Container, launch: Launch, say: str) 
     if outcome is None:
         print(say, flush=True)
         return 0
-    return tell(instance, container, outcome)
+    return _told(instance, container, launch, outcome)
 
 
-def follow(instance: Instance, container: Container, channel: socket.socket, manner: Manner) -> int:
+def follow(instance: Instance, container: Container, launch: Launch, manner: Manner) -> int:
     sys.stdout.flush()
-    return tell(instance, container, Attachment(channel, manner, tell_operations).run())
+    return _told(instance, container, launch, Attachment(launch.channel, manner, tell_operations).run())
+
+
+def _told(instance: Instance, container: Container, launch: Launch, outcome: Outcome) -> int:
+    if outcome.text:
+        launch.take_back(instance, container, outcome.code, outcome.text)
+    return tell(instance, container, outcome)
 
 
 def tell(instance: Instance, container: Container, outcome: Outcome) -> int:

@@ -1,8 +1,5 @@
 """minirun update: new limits and a new restart policy, for containers that exist."""
 
-from dataclasses import replace
-from pathlib import Path
-
 from minirun import parse
 from minirun.cli.app import session
 from minirun.cli.each import for_each_container
@@ -13,6 +10,8 @@ from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
 from minirun.kernel import cgroups, controllers, limits
 from minirun.lifecycle import tell
+from minirun.light.dataclasses import replace
+from minirun.light.pathlib import Path
 from minirun.limits import check, compact, merge
 from minirun.model import ACTIVE, Container, Status
 

@@ -1,6 +1,5 @@
 """minirun wait."""
 
-import socket
 from contextlib import ExitStack, closing
 
 from minirun import parse
@@ -13,6 +12,7 @@ from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel.sockets import control_connect
 from minirun.lifecycle import reconcile
+from minirun.light import socket
 from minirun.lookup import find_container
 from minirun.model import ACTIVE, Container, Status
 from minirun.stopping import past_its_start, settle

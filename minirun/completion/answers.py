@@ -1,8 +1,6 @@
 """From a command line that is being typed to what may stand at its end."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
 
 from minirun.cli.app import load_verb
 from minirun.cli.usage import GLOBAL_FLAGS, members_of
@@ -11,6 +9,8 @@ from minirun.cli.verbs import FAMILIES, GLOBAL_VALUES, VERBS, canonical, is_show
 from minirun.completion.records import STATES, Records
 from minirun.completion.values import DIRECTORIES, FILES, Question, place_of, values_of
 from minirun.instance import state_root
+from minirun.light.dataclasses import dataclass
+from minirun.light.pathlib import Path
 
 _UNFINISHED = (":", "=", ",")
 

@@ -1,10 +1,10 @@
 """Names on record, read beside whoever is writing them: no lock is waited for, and nothing is written."""
 
 import os
-import sqlite3
 from collections.abc import Iterable
-from pathlib import Path
 
+from minirun.light import sqlite3
+from minirun.light.pathlib import Path
 from minirun.model import ACTIVE, Status
 
 _PATIENCE = 0.2  # seconds

@@ -3,9 +3,9 @@
 import os
 import signal
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from minirun.completion.records import Records
+from minirun.light.dataclasses import dataclass
 
 FILES, DIRECTORIES = "files", "directories"
 

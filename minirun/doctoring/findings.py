@@ -1,10 +1,10 @@
 """What a check found."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
 
 from minirun.instance import Instance
+from minirun.light.dataclasses import dataclass
+from minirun.light.typing import TypeAlias
 
 GOOD, NOTE, WARNING, TROUBLE = "ok", "note", "warning", "trouble"
 

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from ipaddress import ip_network
-from pathlib import Path
 
 from minirun.doctoring.findings import GOOD, NOTE, TROUBLE, WARNING, Finding
 from minirun.instance import Instance
@@ -11,6 +10,7 @@ from minirun.kernel import apparmor, cgroups, controllers
 from minirun.kernel.nft import nft_tables
 from minirun.kernel.sockets import egress_mtu
 from minirun.kernel.topology import interfaces
+from minirun.light.pathlib import Path
 from minirun.mapping.reading import read
 from minirun.model import Place
 from minirun.network.blocking import advice, blocking_places, reach_of

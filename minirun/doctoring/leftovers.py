@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 
 from minirun.doctoring.findings import WARNING, Finding
 from minirun.files import remove_tree
@@ -17,6 +16,7 @@ from minirun.kernel import cgroups, controllers
 from minirun.kernel.links import link_del
 from minirun.kernel.netlink import Netlink
 from minirun.kernel.topology import interfaces
+from minirun.light.pathlib import Path
 from minirun.network.names import leg_name
 
 

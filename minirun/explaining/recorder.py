@@ -9,14 +9,14 @@ import marshal
 import os
 import struct
 import time
-from dataclasses import dataclass
 
 from minirun.kernel import seam
+from minirun.light.dataclasses import dataclass
 
 _SIZE = struct.Struct("=I")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Record:
     """One operation."""
 

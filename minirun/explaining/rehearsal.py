@@ -7,17 +7,17 @@ nothing in them. So `explain stop web` shows how this web is stopped, and this w
 
 import os
 import signal
-import sqlite3
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 from minirun.cli.verbs import canonical, split
 from minirun.explaining.recorder import RECORDER
 from minirun.instance import Instance
 from minirun.kernel import processes, seam, throwaway
 from minirun.kernel.mounts import NODEV, Root, bind_mount, filesystem_mount
+from minirun.light import sqlite3
+from minirun.light.pathlib import Path
 from minirun.model import Container, Status
 
 _MOST = 10  # containers that are started beforehand without having been named: a tenth of a second each

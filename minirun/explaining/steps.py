@@ -4,9 +4,8 @@ Docker's programs takes it there (docs/how-it-works.md has the same story as a w
 Every primitive of the seam has its place here; `tests/test_explain.py` holds that.
 """
 
-from dataclasses import dataclass
-
 from minirun.explaining.recorder import Record
+from minirun.light.dataclasses import dataclass
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ import os
 import sys
 import textwrap
 from collections.abc import Iterable
-from dataclasses import asdict
 
 from minirun.explaining.recorder import RECORDER, Record
 from minirun.explaining.steps import Step, step_of
+from minirun.light.dataclasses import asdict
 
 _NOTHING = "Nothing is changed in the kernel."
 _OTHERS_HAVE_A_PART = ("stop", "kill", "rm", "restart")

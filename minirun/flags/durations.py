@@ -1,8 +1,7 @@
 """Go's durations (https://pkg.go.dev/time#ParseDuration): 1m30s, 1.5h, 300ms."""
 
-import re
-
 from minirun.flags import invalid
+from minirun.light import re
 
 _PART = re.compile(r"([0-9]{1,18}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})(ns|us|µs|ms|s|m|h)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}

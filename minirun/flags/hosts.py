@@ -1,11 +1,11 @@
 """What a container knows of names and addresses: --add-host, --dns*, --mac-address, --link, --expose."""
 
-import re
 from collections.abc import Iterable
 from ipaddress import ip_address
 
 from minirun.etc import HOST_GATEWAY
 from minirun.flags import bad, invalid
+from minirun.light import re
 
 _NAME = re.compile(r"[a-zA-Z0-9_]([a-zA-Z0-9_.-]*[a-zA-Z0-9_])?\.?\Z")
 _MAC = re.compile(r"([0-9a-f]{2}[:-]){5}[0-9a-f]{2}\Z", re.IGNORECASE)

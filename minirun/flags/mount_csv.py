@@ -4,11 +4,11 @@ import csv
 import os
 import re
 from collections.abc import Callable
-from dataclasses import replace
 
 from minirun.flags import bad, invalid
 from minirun.flags.mount_words import CONSISTENCY, PROPAGATION, check_driver, check_volume_name, target_of
 from minirun.flags.tmpfs import options_of, sized
+from minirun.light.dataclasses import replace
 from minirun.model import Mount
 
 _RECURSION = {"enabled": "", "disabled": "nonrecursive", "writable": "writable", "readonly": ""}

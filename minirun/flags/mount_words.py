@@ -1,9 +1,9 @@
 """What -v, --mount and `volume create` have in common: names, places, modes."""
 
 import os
-import re
 
 from minirun.flags import bad
+from minirun.light import re
 
 _VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,254}\Z")
 PROPAGATION = ("private", "rprivate", "slave", "rslave", "shared", "rshared")

@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import replace
 
 from minirun.flags import bad
 from minirun.flags.mount_csv import parse_mount
 from minirun.flags.mount_words import CONSISTENCY, PROPAGATION, check_volume_name, target_of
 from minirun.flags.tmpfs import options_of
+from minirun.light.dataclasses import replace
 from minirun.model import Mount
 
 

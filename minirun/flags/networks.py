@@ -2,12 +2,12 @@
 
 import csv
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import TypeVar
 
 from minirun.flags import bad
 from minirun.flags.hosts import is_name, parse_links, parse_mac
+from minirun.light.dataclasses import dataclass, fields, replace
+from minirun.light.typing import TypeVar
 from minirun.model import Address, Attachment, Subnet
 from minirun.network.custom import PoolWish, Wish4, Wish6
 

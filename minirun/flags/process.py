@@ -1,15 +1,15 @@
 """What the kernel is asked to do with the program: --ulimit, --sysctl, --device, --cap-*, --security-opt, --pid ..."""
 
 import os
-import re
 import stat
 from collections.abc import Iterable
-from typing import Any
 
 from minirun.errors import MinirunError, describe
 from minirun.flags import bad, invalid
 from minirun.kernel.capabilities import NAMES
 from minirun.kernel.rlimits import RESOURCES
+from minirun.light import re
+from minirun.light.typing import Any
 from minirun.model import UNCONFINED, Device, Mode, Security
 
 _ULIMIT = re.compile(r"([a-z]+)=(-1|[0-9]{1,19})(?::(-1|[0-9]{1,19}))?\Z")

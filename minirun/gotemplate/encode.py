@@ -4,11 +4,11 @@ The json module would do but for floats (Go writes 1.0 as 1), the two line separ
 Source: https://pkg.go.dev/encoding/json#Marshal
 """
 
-import re
 from json.encoder import encode_basestring
 
 from minirun.gotemplate.errors import CallError
 from minirun.gotemplate.values import float_text
+from minirun.light import re
 
 _SPECIAL = re.compile("[\u2028\u2029\ud800-\udfff]")
 _EXPONENT = re.compile(r"e-0")

@@ -1,8 +1,7 @@
 """html, js and urlquery. Source: https://pkg.go.dev/text/template, "Functions"."""
 
-import re
-
 from minirun.gotemplate.literals import utf8
+from minirun.light import re
 
 _HTML = {"\0": "\ufffd", '"': "&#34;", "'": "&#39;", "&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _HTML_SPECIAL = re.compile("[\0\"'&<>]")

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
-from typing import NoReturn
 
 from minirun.gotemplate.nodes import Action, Branch, Include, Jump, Node, Pipe, Place, Range, Text
 from minirun.gotemplate.operands import Operands
 from minirun.gotemplate.values import NO_VALUE, entries, show, truth
+from minirun.light.typing import NoReturn
 
 _DEEPEST = 100  # templates within templates
 

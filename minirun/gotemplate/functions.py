@@ -5,7 +5,6 @@ Sources: https://pkg.go.dev/text/template, "Functions"; https://docs.docker.com/
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import NamedTuple
 
 from minirun.gotemplate.compare import COMPARISONS, equal
 from minirun.gotemplate.encode import encode
@@ -14,6 +13,7 @@ from minirun.gotemplate.escapes import html, js, urlquery
 from minirun.gotemplate.literals import utf8
 from minirun.gotemplate.printf import LARGEST, sprintf
 from minirun.gotemplate.values import NO_VALUE, show, truth, type_name
+from minirun.light.typing import NamedTuple
 
 
 class Function(NamedTuple):

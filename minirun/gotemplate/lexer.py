@@ -3,9 +3,10 @@
 Source: https://pkg.go.dev/text/template, "Text and spaces" and "Actions".
 """
 
-import re
 from collections.abc import Iterator
-from typing import NamedTuple
+
+from minirun.light import re
+from minirun.light.typing import NamedTuple
 
 SPACES = " \t\r\n"
 KEYWORDS = frozenset(["block", "break", "continue", "define", "else", "end", "if", "range", "nil", "template", "with"])

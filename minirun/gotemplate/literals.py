@@ -1,6 +1,6 @@
 """Go's literals: strings with their escapes, characters, numbers. Source: https://go.dev/ref/spec#Literals"""
 
-import re
+from minirun.light import re
 
 _ESCAPES = dict(zip("abfnrtv\\", "\a\b\f\n\r\t\v\\", strict=True))
 _PIECE = re.compile(

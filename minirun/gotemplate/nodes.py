@@ -3,7 +3,7 @@ dataclass, and this package is loaded by commands that should start fast."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from minirun.light.typing import NamedTuple
 
 
 class Place(NamedTuple):

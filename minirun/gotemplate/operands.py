@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 from minirun.errors import MinirunError
 from minirun.gotemplate.errors import TemplateError
 from minirun.gotemplate.functions import FUNCTIONS, Function
@@ -12,6 +10,7 @@ from minirun.gotemplate.literals import utf8
 from minirun.gotemplate.nodes import Command, Literal, Name, Node, Operand, Path, Pipe, Place
 from minirun.gotemplate.printf import LARGEST
 from minirun.gotemplate.values import NO_VALUE, Struct, static_type, truth
+from minirun.light.typing import NoReturn
 
 _STEPS = 1_000_000  # about two seconds
 _ABSENT = object()  # no value comes down the pipeline

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
 
 from minirun.gotemplate.encode import encode
 from minirun.gotemplate.errors import CallError
 from minirun.gotemplate.literals import utf8
 from minirun.gotemplate.values import entries, float_text, show, type_name
+from minirun.light.typing import NamedTuple
 
 LARGEST = 1 << 26  # characters that a template may make
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
 
 from minirun.gotemplate.errors import TemplateError
 from minirun.gotemplate.lexer import Token, lex
+from minirun.light.typing import NoReturn
 
 _DEEPEST = 100  # parentheses and blocks within each other; each costs four Python frames of about a thousand
 

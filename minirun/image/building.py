@@ -4,8 +4,6 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 from minirun.errors import FAILED, MinirunError, NotFoundError
 from minirun.image import records
@@ -13,6 +11,8 @@ from minirun.image.layers import MOST, new_layer, set_removed, sweep
 from minirun.image.records import Details, Image
 from minirun.image.store import BUSYBOX
 from minirun.instance import Instance
+from minirun.light.pathlib import Path
+from minirun.light.typing import Any
 from minirun.machine import architecture
 from minirun.sizes import tree_size
 

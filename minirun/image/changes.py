@@ -6,13 +6,13 @@ https://docs.docker.com/reference/dockerfile/
 import json
 import posixpath
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from minirun.errors import MinirunError
 from minirun.flags.durations import find_duration
 from minirun.flags.hosts import parse_expose
 from minirun.image.records import Config
 from minirun.image.words import expand, split
+from minirun.light.typing import Any
 from minirun.signals import parse_signal
 
 _SHELL = ["/bin/sh", "-c"]

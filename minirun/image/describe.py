@@ -1,10 +1,9 @@
 """image inspect: the record, in Docker's shape and field names."""
 
-from typing import Any
-
 from minirun.image import records
 from minirun.image.records import Image
 from minirun.instance import Instance
+from minirun.light.typing import Any
 from minirun.log import timestamp
 
 _EMPTY: dict[str, Any] = {

@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import replace
-from typing import Any
 
 from minirun.errors import FAILED, MinirunError
 from minirun.image.records import Config, Image
+from minirun.light.dataclasses import replace
+from minirun.light.typing import Any
 from minirun.model import Health, Mount, Spec
 
 

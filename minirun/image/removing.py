@@ -3,14 +3,13 @@
 The order of the questions, and the words, are those of Docker's engine (moby daemon/images/image_delete.go).
 """
 
-from dataclasses import dataclass, field
-
 from minirun.errors import ConflictError
 from minirun.image import records
 from minirun.image.layers import set_removed, sweep, users
 from minirun.image.records import Image
 from minirun.image.store import find_image, is_id_of
 from minirun.instance import Instance
+from minirun.light.dataclasses import dataclass, field
 from minirun.model import ACTIVE, Container
 from minirun.store import Store
 

@@ -3,10 +3,10 @@
 https://docs.docker.com/reference/dockerfile/#environment-replacement
 """
 
-import re
 from collections.abc import Mapping
 
 from minirun.errors import MinirunError
+from minirun.light import re
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BRACED = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?:(:?[-+])((?:[^{}\\]|\\.)*))?\}")

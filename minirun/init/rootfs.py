@@ -1,7 +1,6 @@
 """The container's mounts, in order: its own tree, the kernel's file systems, devices, files, volumes, covers."""
 
 import os
-import socket
 import stat
 
 from minirun.init import devices, volumes
@@ -25,6 +24,7 @@ from minirun.kernel.mounts import (
     tree_attach,
     tree_of_process,
 )
+from minirun.light import socket
 from minirun.plan import Plan
 
 _TTY_GROUP = 5

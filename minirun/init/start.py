@@ -5,15 +5,15 @@ for a failure; and waits there for one byte: the network is wired. End of file m
 """
 
 import os
-import socket
 from collections.abc import Callable
-from pathlib import Path
 
 from minirun.errors import FAILED
 from minirun.init import program, rootfs
 from minirun.kernel import controllers, credentials, processes, seam, terminal
 from minirun.kernel.sockets import send_with_fds
 from minirun.kernel.sysctl import sysctl_write
+from minirun.light import socket
+from minirun.light.pathlib import Path
 from minirun.plan import Plan
 
 READY, FAILURE = b"R", b"E"
@@ -39,6 +39,7 @@ def first_process(
         processes.close_from(3, (line.fileno(), error_fd, stub, *kept, *stdio))
         credentials.hide_from_ptrace()
         prepare()
+        processes.import_no_more()
         _become_program(plan, line, stdio, error_fd, stub, parent)
     except BaseException as error:  # noqa: BLE001 - a traceback would open files by path, inside the image
         line.sendall(FAILURE + program.report(error, FAILED))

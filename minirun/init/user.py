@@ -5,7 +5,8 @@ The C library's own look-up would load code from the image (nsswitch.conf, libns
 
 import os
 import stat
-from dataclasses import dataclass
+
+from minirun.light.dataclasses import dataclass
 
 _LARGEST = 1 << 20
 _MOST_ID = 0x7FFFFFFF
@@ -15,7 +16,7 @@ class UserError(Exception):
     """--user names nobody."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class User:
     uid: int
     gid: int

@@ -7,11 +7,11 @@ import io
 import lzma
 import tarfile
 import zlib
-from typing import IO, BinaryIO, cast
 
 from minirun.errors import MinirunError
 from minirun.inside.pack import CHUNK, Packer
 from minirun.inside.unpack import members
+from minirun.light.typing import IO, BinaryIO, cast
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _LONGEST_MAGIC = 6

@@ -5,17 +5,17 @@ Read on the host, name by name below a descriptor: nothing is opened but directo
 
 import os
 import stat
-from dataclasses import dataclass
 
 from minirun.inside.jail import Tree
 from minirun.inside.walk import DIRECTORY, Place, is_opaque, is_whiteout, look, names_in
+from minirun.light.dataclasses import dataclass
 
 ADDED, CHANGED, DELETED = "A", "C", "D"
 # What the runtime itself puts in, which Docker has in a layer of its own that no comparison shows.
 OURS = ("/dev", "/proc", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/.dockerenv")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Below:
     """What the image has for a name: its own entry, and for a directory the path in each layer that adds to it."""
 
@@ -23,7 +23,7 @@ class _Below:
     directories: list[str]
 
 
-@dataclass(slots=True)
+@dataclass
 class _Level:
     path: str
     names: list[str]

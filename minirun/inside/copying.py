@@ -11,8 +11,6 @@ import errno
 import json
 import os
 import shutil
-from dataclasses import dataclass
-from typing import BinaryIO
 
 from minirun.errors import MinirunError
 from minirun.inside import places
@@ -23,11 +21,13 @@ from minirun.inside.places import Source, Target
 from minirun.inside.unpack import Manner, Unpacker
 from minirun.inside.walk import DIRECTORY
 from minirun.kernel.mounts import filesystem_magic
+from minirun.light.dataclasses import dataclass
+from minirun.light.typing import BinaryIO
 
 _PROC, _SYSFS = 0x9FA0, 0x62656572
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Side:
     """The container's side of a copy."""
 

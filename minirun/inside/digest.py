@@ -1,7 +1,8 @@
 """SHA-256 of what is written, on its way to somewhere or to nowhere."""
 
 import hashlib
-from typing import BinaryIO
+
+from minirun.light.typing import BinaryIO
 
 
 class Digest:

@@ -15,9 +15,6 @@ import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
 
 from minirun.errors import MinirunError, describe
 from minirun.image.store import lower_of
@@ -36,6 +33,9 @@ from minirun.kernel.mounts import (
     pivot_root,
     root_enter,
 )
+from minirun.light.dataclasses import dataclass
+from minirun.light.pathlib import Path
+from minirun.light.typing import BinaryIO
 from minirun.model import ACTIVE, Container, Process, Status
 from minirun.plan import PlannedMount
 from minirun.planning import mounts_of
@@ -47,7 +47,7 @@ _ENDED_EARLY = (BrokenPipeError, EOFError, tarfile.ReadError)
 vars(tarfile).update(pwd=None, grp=None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tree:
     """Where a container's files are."""
 
@@ -171,8 +171,7 @@ def _live(settle: Callable[[], None], work: Work, data: int, word: int, writes: 
     processes.close_from(3, (data, word, *keep))
     credentials.hide_from_ptrace()
     settle()
-    for finders in (sys.meta_path, sys.path_hooks, sys.path):
-        finders.clear()
+    processes.import_no_more()
     sys.unraisablehook = lambda _: None  # it would print a traceback, and open the source files that this names
     with open(data, "rb" if writes else "wb") as stream:
         work(stream)

@@ -1,8 +1,6 @@
 """Filling a layer of an image: the archive that fills it is written by us, unpacked in a jail, and gives its digest."""
 
 import os
-from pathlib import Path
-from typing import BinaryIO
 
 from minirun.inside.archive import pass_on
 from minirun.inside.changes import OURS
@@ -11,6 +9,8 @@ from minirun.inside.jail import filling
 from minirun.inside.pack import Packer
 from minirun.inside.unpack import Manner, Unpacker
 from minirun.inside.walk import DIRECTORY
+from minirun.light.pathlib import Path
+from minirun.light.typing import BinaryIO
 
 _RUNTIME = frozenset(path.lstrip("/") for path in OURS)
 

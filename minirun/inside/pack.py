@@ -3,11 +3,11 @@
 import os
 import stat
 import tarfile
-from dataclasses import dataclass
-from typing import BinaryIO, Protocol, cast
 
 from minirun.inside.walk import DIRECTORY, OPAQUE, Place, identity, look, names_in, xattr
 from minirun.kernel.mounts import filesystem_magic, is_mount_point
+from minirun.light.dataclasses import dataclass
+from minirun.light.typing import BinaryIO, Protocol, cast
 
 CAPABILITY = "security.capability"
 XATTR_HEADER = "SCHILY.xattr."  # as GNU tar, bsdtar and Go's archive/tar have it
@@ -27,7 +27,7 @@ _KERNEL_FILESYSTEMS = (
 )
 
 
-@dataclass(slots=True)
+@dataclass
 class _Level:
     stored: str
     names: list[str]

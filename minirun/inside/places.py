@@ -6,12 +6,12 @@ https://docs.docker.com/reference/cli/docker/container/cp/
 import errno
 import os
 import stat
-from dataclasses import dataclass
 
 from minirun.errors import MinirunError
+from minirun.light.dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Source:
     """An entry of a directory, and its name in the archive: "." when only what is in it is meant."""
 
@@ -21,7 +21,7 @@ class Source:
     is_directory: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Target:
     """A directory to unpack into, and the new name for what is unpacked ("": it keeps its own)."""
 

@@ -10,19 +10,19 @@ import os
 import stat
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import IO, BinaryIO
 
 from minirun.errors import MinirunError
 from minirun.inside.pack import CAPABILITY, CHUNK, END_SIZE, XATTR_HEADER, entry_size, forget
 from minirun.inside.walk import look
+from minirun.light.dataclasses import dataclass
+from minirun.light.typing import IO, BinaryIO
 
 _ZEROS = bytes(CHUNK)
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _KINDS = {tarfile.CHRTYPE: stat.S_IFCHR, tarfile.BLKTYPE: stat.S_IFBLK, tarfile.FIFOTYPE: stat.S_IFIFO}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Manner:
     """How to unpack."""
 

@@ -1,13 +1,13 @@
 """Entries of the connection tracker: found by where they go, deleted by their exact key (conntrack(8), ctnetlink)."""
 
-import socket
 import struct
-from dataclasses import dataclass
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from minirun.kernel.nlsocket import NLA_F_NESTED, NetlinkSocket, attribute, attributes
+from minirun.kernel.netlink import Netlink, attribute, attributes, nested
 from minirun.kernel.seam import shell
+from minirun.light import socket
+from minirun.light.dataclasses import dataclass
 
 _NETFILTER, _CT_GET, _CT_DELETE = 12, (1 << 8) | 1, (1 << 8) | 2
 _ORIGINAL, _REPLY, _ID, _ZONE, _FILTER = 1, 2, 12, 18, 25  # CTA_TUPLE_ORIG and so on
@@ -37,7 +37,7 @@ class FlowTable:
     """The entries of the network namespace that the caller is in when this is made."""
 
     def __init__(self) -> None:
-        self._netlink = NetlinkSocket(_NETFILTER)
+        self._netlink = Netlink(_NETFILTER)
 
     def close(self) -> None:
         self._netlink.close()
@@ -49,9 +49,9 @@ class FlowTable:
         if port:
             wanted += attribute(_PORT, port.to_bytes(2, "big"))
             flags |= _BY_PORT
-        body = _header(family) + _nested(_ORIGINAL, _nested(_PROTO, wanted))
-        body += _nested(_FILTER, attribute(1, struct.pack("=I", flags)))
-        return [_flow(family, dict(attributes(entry[4:]))) for entry in self._netlink.dump(_CT_GET, body)]
+        body = _header(family) + nested(_ORIGINAL, nested(_PROTO, wanted))
+        body += nested(_FILTER, attribute(1, struct.pack("=I", flags)))
+        return [_flow(family, attributes(entry, 4)) for entry in self._netlink.dump(_CT_GET, body)]
 
     def delete(self, flow: Flow) -> None:
         words = (str(flow.source), str(flow.destination), flow.source_port, flow.port)
@@ -59,7 +59,7 @@ class FlowTable:
 
 
 @shell("conntrack -D -s {source} -d {destination} --sport {source_port} --dport {port}")
-def flow_del(netlink: NetlinkSocket, source: str, destination: str, source_port: int, port: int, key: bytes) -> None:
+def flow_del(netlink: Netlink, source: str, destination: str, source_port: int, port: int, key: bytes) -> None:
     """Exactly this entry; gone already is fine."""
     try:
         netlink.request(_CT_DELETE, _header(socket.AF_INET6 if ":" in source else socket.AF_INET) + key)
@@ -72,7 +72,7 @@ def is_local(address: AnyAddress) -> bool:
     """Whether this host has it, as `fib daddr type local` of nft sees it: `ip route get`, type local."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     route = struct.pack("=BBBBBBBBI", family, address.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
-    netlink = NetlinkSocket(socket.NETLINK_ROUTE)
+    netlink = Netlink(socket.NETLINK_ROUTE)
     try:
         return netlink.query(_GETROUTE, route + attribute(_DESTINATION, address.packed))[7] == _LOCAL
     except OSError:  # no way there at all
@@ -85,22 +85,18 @@ def _header(family: int) -> bytes:
     return struct.pack("=BBH", family, 0, 0)
 
 
-def _nested(kind: int, content: bytes) -> bytes:
-    return attribute(kind | NLA_F_NESTED, content)
-
-
 def _flow(family: int, entry: dict[int, bytes]) -> Flow:
     source, source_port, destination, port = _tuple(family, entry[_ORIGINAL])
     answerer, answerer_port, _, _ = _tuple(family, entry[_REPLY])
-    key = _nested(_ORIGINAL, entry[_ORIGINAL]) + b"".join(
+    key = nested(_ORIGINAL, entry[_ORIGINAL]) + b"".join(
         attribute(kind, entry[kind]) for kind in (_ZONE, _ID) if kind in entry
     )
     return Flow(source, source_port, destination, port, answerer, answerer_port, key)
 
 
 def _tuple(family: int, data: bytes) -> tuple[AnyAddress, int, AnyAddress, int]:
-    parts = dict(attributes(data))
-    addresses, ports = dict(attributes(parts[_IP])), dict(attributes(parts[_PROTO]))
+    parts = attributes(data)
+    addresses, ports = attributes(parts[_IP]), attributes(parts[_PROTO])
     source, destination = (ip_address(addresses[kind]) for kind in _ADDRESSES[family])
     return source, _number(ports[_SOURCE_PORT]), destination, _number(ports[_PORT])
 

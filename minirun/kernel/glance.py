@@ -1,12 +1,21 @@
 """What a network needs of the kernel, looked at quickly: all ports of all bridges by one question, and no library."""
 
 import fcntl
-import socket
 import struct
 from collections.abc import Sequence
 
-from minirun.kernel.dumps import NETLINK_NETFILTER, attribute, attribute_list, attributes, dump
-from minirun.kernel.nlsocket import HEADER, NLM_F_REQUEST, NLMSG_ERROR, NetlinkSocket
+from minirun.kernel.netlink import (
+    HEADER,
+    NETLINK_NETFILTER,
+    NLM_F_REQUEST,
+    NLMSG_ERROR,
+    Netlink,
+    attribute,
+    attribute_list,
+    attributes,
+    dump,
+)
+from minirun.light import socket
 
 Port = tuple[int, bool]  # the index of its bridge, whether it is up
 Chain = tuple[int, str, str]  # family, table, name
@@ -39,7 +48,7 @@ def bridge_ports() -> dict[str, Port]:
 
 def bridge_port(name: str) -> Port:
     """The same of one link; (0, False) when there is none, or it is no port."""
-    channel = NetlinkSocket(socket.NETLINK_ROUTE)
+    channel = Netlink(socket.NETLINK_ROUTE)
     try:
         asked = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + attribute(_IFLA_IFNAME, name.encode() + b"\0")
         data = channel.query(_GETLINK, asked)

@@ -4,10 +4,9 @@ Only its own program writes them: it replaces whole tables, under a lock of its 
 tables are not in use, and asking for that does not bring them into use.
 """
 
-from pathlib import Path
-
 from minirun.kernel.programs import program_path, program_run
 from minirun.kernel.seam import shell
+from minirun.light.pathlib import Path
 
 _PROGRAMS = {"ip": "iptables-legacy", "ip6": "ip6tables-legacy"}
 _LISTS = {"ip": Path("/proc/net/ip_tables_names"), "ip6": Path("/proc/net/ip6_tables_names")}

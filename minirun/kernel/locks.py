@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
+
+from minirun.light.pathlib import Path
 
 
 def lock_holders(files: Iterable[Path]) -> list[tuple[int, str]]:

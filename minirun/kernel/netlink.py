@@ -1,108 +1,171 @@
-"""A small rtnetlink client: pyroute2's message classes over a plain socket (rtnetlink(7), netlink(7)).
+"""Netlink in plain bytes (netlink(7), rtnetlink(7)): requests, answers, and the attributes that both are made of.
 
-Why not IPRoute: `import pyroute2` runs an eager __init__ that brings asyncio and 300 modules, 100 ms at every
-start; the message classes alone cost 20. So the package is entered past its __init__, by a bare module that only
-knows where the files are. Done here and nowhere else; the pin in pyproject.toml is what this depends on.
+Without a library: the message classes of pyroute2 alone, past its eager __init__, bring 70 modules and cost every start
+on a bridge 12 ms, for the dozen messages that minirun sends.
 """
 
-import importlib.machinery
 import os
-import socket
 import struct
-import sys
-import types
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-if "pyroute2" not in sys.modules:
-    _spec = importlib.machinery.PathFinder.find_spec("pyroute2")
-    if _spec is None or _spec.submodule_search_locations is None:
-        raise ImportError("pyroute2 is not installed", name="pyroute2")
-    _bare = types.ModuleType("pyroute2")
-    _bare.__path__ = list(_spec.submodule_search_locations)
-    sys.modules["pyroute2"] = _bare
+from minirun.light import socket
+from minirun.light.typing import NamedTuple
 
-from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-from pyroute2.netlink.rtnl.rtmsg import rtmsg
-
-__all__ = ["Netlink", "ifaddrmsg", "ifinfmsg", "rtmsg"]
-
-# What pyroute2 does not know of bridges: the next two in linux/if_link.h. The second is struct br_boolopt_multi.
-ifinfmsg.ifinfo.bridge_data.nla_map += (("IFLA_BR_VLAN_STATS_PER_PORT", "uint8"), ("IFLA_BR_MULTI_BOOLOPT", "cdata"))
-
-NLM_F_REQUEST, NLM_F_ACK = 0x1, 0x4
-NLM_F_ROOT_MATCH = 0x300
+NETLINK_NETFILTER = 12  # which Python has no name for
+HEADER = struct.Struct("=IHHII")
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE = 0x400, 0x200, 0x100
+NLM_F_DUMP_INTR = 0x10
 NLMSG_ERROR, NLMSG_DONE = 2, 3
-RTM_NEWLINK, RTM_DELLINK = 16, 17
-RTM_NEWADDR, RTM_GETADDR = 20, 22
-RTM_NEWROUTE, RTM_GETROUTE = 24, 26
+NLA_F_NESTED = 0x8000
+_KIND = 0x3FFF  # of an attribute's type, the rest is flags
+_ATTRIBUTE = struct.Struct("=HH")
+_NUMBER = struct.Struct("=i")
+_ALL = 1 << 17  # bytes: the kernel fills no larger buffer at once
+_TRIES = 5
+_SNDBUF, _SO_SNDBUFFORCE = 1 << 16, 32
 _SOL_NETLINK, _NETLINK_CAP_ACK, _NETLINK_EXT_ACK = 270, 10, 11
 _NLMSGERR_ATTR_MSG = 1
-_HEADER = struct.Struct("=IHHII")
+
+
+class Message(NamedTuple):
+    """One of a transaction."""
+
+    kind: int
+    body: bytes
+    flags: int = 0
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + b"\0" * (-len(value) % 4)
+
+
+def nested(kind: int, *inside: bytes) -> bytes:
+    """An attribute that is made of others."""
+    return attribute(kind | NLA_F_NESTED, b"".join(inside))
+
+
+def attribute_list(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
+    """(type, value) of each in a row of them; `offset` is the size of the fixed part before."""
+    while offset + _ATTRIBUTE.size <= len(data):
+        length, kind = _ATTRIBUTE.unpack_from(data, offset)
+        if length < _ATTRIBUTE.size:
+            return
+        yield kind & _KIND, data[offset + _ATTRIBUTE.size : offset + length]
+        offset += (length + 3) & ~3
+
+
+def attributes(data: bytes, offset: int = 0) -> dict[int, bytes]:
+    """By type, the last of each."""
+    return dict(attribute_list(data, offset))
 
 
 class Netlink:
-    """One socket in the network namespace that the caller is in when it is made."""
+    """One socket in the network namespace that the caller is in when it is made.
 
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    Errors of the kernel are OSError with its number and, where it gives any, its own words.
+    """
+
+    def __init__(self, protocol: int = socket.NETLINK_ROUTE) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_EXT_ACK, 1)
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
         self._sequence = 0
+        self._whole = True
 
     def close(self) -> None:
         self._socket.close()
 
-    def request(self, message: Any, kind: int, flags: int = 0) -> None:
-        """Send one change and wait for the kernel's answer; OSError carries errno and the kernel's own words."""
-        self._send(message, kind, NLM_F_REQUEST | NLM_F_ACK | flags)
-        for reply_kind, body in self._replies():
-            if reply_kind == NLMSG_ERROR:
-                _raise_for(body)
-                return
+    def request(self, kind: int, body: bytes, flags: int = 0) -> None:
+        """Send one change and wait for the kernel's answer."""
+        self._send(kind, body, NLM_F_ACK | flags)
+        for _ in self._answers():
+            pass
 
-    def dump(self, message: Any, kind: int) -> Iterator[Any]:
-        """All objects of a kind, decoded into messages of the class of `message`."""
-        self._send(message, kind, NLM_F_REQUEST | NLM_F_ROOT_MATCH)
+    def query(self, kind: int, body: bytes) -> bytes:
+        """The one object that is asked for."""
+        self._send(kind, body, 0)
+        return next(self._answers())
+
+    def dump(self, kind: int, body: bytes) -> list[bytes]:
+        """All objects of a kind, each without its header.
+
+        Asked again when something changed meanwhile: such a dump may lack what was there all the time.
+        """
+        for _ in range(_TRIES):
+            self._send(kind, body, NLM_F_DUMP)
+            found = list(self._answers())
+            if self._whole:
+                break
+        return found
+
+    def transaction(self, messages: Sequence[Message]) -> None:
+        """Send all at once, of which the last but one is acknowledged: an error, of whichever, comes without asking."""
+        first = self._sequence + 1
+        data = b""
+        for message in messages:
+            self._sequence += 1
+            flags = NLM_F_REQUEST | message.flags | (NLM_F_ACK if self._sequence == first + len(messages) - 2 else 0)
+            data += HEADER.pack(HEADER.size + len(message.body), message.kind, flags, self._sequence, 0) + message.body
+        if len(data) > _SNDBUF:
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, 2 * len(data))
+        self._socket.send(data)
+        for answer in self._pending():
+            raise_for(answer)
+
+    def _pending(self) -> Iterator[bytes]:
+        """What has been answered: the kernel does so before it returns from the sending."""
         while True:
-            for reply_kind, body in self._replies():
-                if reply_kind == NLMSG_DONE:
-                    return
-                if reply_kind == NLMSG_ERROR:
-                    _raise_for(body)
-                    return
-                item = type(message)(data=bytearray(_HEADER.pack(len(body) + 16, reply_kind, 0, 0, 0) + body))
-                item.decode()
-                yield item
+            try:
+                data = self._socket.recv(_ALL, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            offset = 0
+            while offset + HEADER.size <= len(data):
+                length, _, _, _, _ = HEADER.unpack_from(data, offset)
+                yield data[offset + HEADER.size : offset + length]
+                offset += (length + 3) & ~3
 
-    def _send(self, message: Any, kind: int, flags: int) -> None:
+    def _send(self, kind: int, body: bytes, flags: int) -> None:
         self._sequence += 1
-        message["header"].update(type=kind, flags=flags, sequence_number=self._sequence)
-        message.encode()
-        self._socket.send(bytes(message.data))
+        self._whole = True
+        header = HEADER.pack(HEADER.size + len(body), kind, NLM_F_REQUEST | flags, self._sequence, 0)
+        self._socket.send(header + body)
 
-    def _replies(self) -> Iterator[tuple[int, bytes]]:
-        data = self._socket.recv(1 << 17)
-        offset = 0
-        while offset + 16 <= len(data):
-            length, kind, _, sequence, _ = _HEADER.unpack_from(data, offset)
-            if sequence == self._sequence:
-                yield kind, data[offset + 16 : offset + length]
-            offset += (length + 3) & ~3
+    def _answers(self) -> Iterator[bytes]:
+        """Up to the acknowledgement, or the end of a dump."""
+        while True:
+            data = self._socket.recv(_ALL)
+            offset = 0
+            while offset + HEADER.size <= len(data):
+                length, kind, flags, sequence, _ = HEADER.unpack_from(data, offset)
+                body = data[offset + HEADER.size : offset + length]
+                offset += (length + 3) & ~3
+                if sequence != self._sequence:
+                    continue
+                self._whole = self._whole and not flags & NLM_F_DUMP_INTR
+                if kind in (NLMSG_ERROR, NLMSG_DONE):
+                    raise_for(body)
+                    return
+                yield body
 
 
-def _raise_for(body: bytes) -> None:
-    """An error message of number 0 is the acknowledgement; another one may carry the kernel's text after it."""
-    number = -struct.unpack_from("=i", body)[0]
-    if number == 0:
+def dump(protocol: int, kind: int, body: bytes) -> list[bytes]:
+    """The bodies of all objects that a dump request yields, in the network namespace of the caller."""
+    netlink = Netlink(protocol)
+    try:
+        return netlink.dump(kind, body)
+    finally:
+        netlink.close()
+
+
+def raise_for(body: bytes) -> None:
+    """What ends an exchange carries an error number, 0 when all is well, and maybe the kernel's text after it."""
+    number = -_NUMBER.unpack_from(body)[0] if len(body) >= _NUMBER.size else 0
+    if number <= 0:
         return
-    offset = 4 + 16  # NETLINK_CAP_ACK: of the failed request only its header is echoed
-    while offset + 4 <= len(body):
-        length, kind = struct.unpack_from("=HH", body, offset)
-        if kind & 0x3FFF == _NLMSGERR_ATTR_MSG:
-            text = body[offset + 4 : offset + length].rstrip(b"\0").decode(errors="replace")
-            raise OSError(number, f"{os.strerror(number)} ({text})")
-        offset += max(4, (length + 3) & ~3)
-    raise OSError(number, os.strerror(number))
+    # NETLINK_CAP_ACK: of the failed request only its header is echoed.
+    text = (
+        attributes(body, _NUMBER.size + HEADER.size).get(_NLMSGERR_ATTR_MSG, b"").rstrip(b"\0").decode(errors="replace")
+    )
+    raise OSError(number, f"{os.strerror(number)} ({text})" if text else os.strerror(number))

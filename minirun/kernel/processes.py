@@ -4,15 +4,18 @@ import fcntl
 import os
 import select
 import signal
-from collections.abc import Callable
-from pathlib import Path
-from typing import NoReturn
+import sys
+from collections.abc import Callable, Sequence
 
 from minirun.kernel._sys import ffi, lib
 from minirun.kernel.errno import check
 from minirun.kernel.seam import kept_open, shell
+from minirun.light.pathlib import Path
+from minirun.light.typing import NoReturn
 
 STUB = Path(__file__).with_name("payload-stub")
+SLEEPER = Path(__file__).with_name("sleeper")
+_SLEEPER = "MINIRUN_SLEEPER_"
 NEW_PID, NEW_UTS, NEW_IPC, NEW_MOUNTS = lib.CLONE_NEWPID, lib.CLONE_NEWUTS, lib.CLONE_NEWIPC, lib.CLONE_NEWNS
 _ALL_BUT_MOUNTS = lib.CLONE_NEWUTS | lib.CLONE_NEWIPC | lib.CLONE_NEWNET | lib.CLONE_NEWCGROUP
 _F_ADD_SEALS, _ALL_SEALS = 1033, 0x1 | 0x2 | 0x4 | 0x8
@@ -235,6 +238,35 @@ def sealed_stub() -> int:
             size -= os.sendfile(memfd, source.fileno(), None, size)
     fcntl.fcntl(memfd, _F_ADD_SEALS, _ALL_SEALS)
     return memfd
+
+
+def import_no_more() -> None:
+    """Said by who goes into a container's root: paths lead into the image then, and nothing there is to be run."""
+    for finders in (sys.meta_path, sys.path_hooks, sys.path):
+        finders.clear()
+
+
+def memory_file(name: str, data: bytes) -> int:
+    """A file without a place (memfd_create(2)), to be read from its start."""
+    memory = os.memfd_create(name)
+    os.write(memory, data)
+    os.lseek(memory, 0, os.SEEK_SET)
+    return memory
+
+
+def exec_sleeper(title: list[str], watched: Sequence[int], kept: Sequence[int], script: str) -> NoReturn:
+    """Become csrc/sleeper.c: with these files open it waits until there is something to read in one that is watched,
+    and then becomes a Python that runs `script`. `title` is what ps(1) shows. OSError when there is no such program."""
+    for fd in kept:
+        os.set_inheritable(fd, True)
+    told = {"FILES": ",".join(map(str, watched)), "PYTHON": sys.executable, "SCRIPT": script}
+    os.execve(SLEEPER, title, {**os.environ, **{_SLEEPER + name: text for name, text in told.items()}})
+
+
+def left_sleeper() -> None:
+    """In that Python: the environment as it was before."""
+    for name in [name for name in os.environ if name.startswith(_SLEEPER)]:
+        del os.environ[name]
 
 
 @shell("exec {argv}")

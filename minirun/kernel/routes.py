@@ -1,17 +1,17 @@
 """Which part of the address space this host uses: its addresses and routes (rtnetlink(7))."""
 
-import socket
 import struct
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
 
-from minirun.kernel.dumps import attributes, dump
+from minirun.kernel.netlink import attributes, dump
+from minirun.light import socket
 
 _RTM_GETADDR, _RTM_GETROUTE = 22, 26
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF = 1, 4
 _ADDRESS_HEADER, _ROUTE_HEADER = 8, 12
-_KINDS: dict[socket.AddressFamily, type[IPv4Network] | type[IPv6Network]] = {
+_KINDS: dict[int, type[IPv4Network] | type[IPv6Network]] = {
     socket.AF_INET: IPv4Network,
     socket.AF_INET6: IPv6Network,
 }
@@ -19,7 +19,7 @@ _KINDS: dict[socket.AddressFamily, type[IPv4Network] | type[IPv6Network]] = {
 _WIDEST = 8
 
 
-def networks_in_use(family: socket.AddressFamily) -> Iterator[tuple[IPv4Network | IPv6Network, str]]:
+def networks_in_use(family: int) -> Iterator[tuple[IPv4Network | IPv6Network, str]]:
     """Every network of a family that this host has an address in or, in any table, a route to; and the link's name."""
     kind = _KINDS[family]
     for data in dump(socket.NETLINK_ROUTE, _RTM_GETADDR, struct.pack("=B7x", family)):

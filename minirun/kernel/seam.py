@@ -4,13 +4,15 @@ From this one place come the note on an exception ("while doing: ip link add ...
 points where tests make things fail. Callers carry no trace code; without a watcher a call costs one `if`.
 """
 
+from __future__ import annotations
+
 import os
-import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+
+from minirun.light.typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -54,14 +56,22 @@ class _Quoted(dict[str, object]):
     def __getitem__(self, key: str) -> object:
         value = super().__getitem__(key)
         if isinstance(value, (list, tuple)):
-            return shlex.join(str(item) for item in value)
-        return value if isinstance(value, Raw) else shlex.quote(str(value))
+            return " ".join(_quoted(str(item)) for item in value)
+        return value if isinstance(value, Raw) else _quoted(str(value))
+
+
+def _quoted(text: str) -> str:
+    """As shlex.quote has it, which cannot be imported where a container's first process fails: inside its root."""
+    if text and _PLAIN.issuperset(text):
+        return text
+    return "'" + text.replace("'", "'\"'\"'") + "'"
 
 
 class Raw(str):
     """A piece of shell that stands as it is, such as the body of a here-document."""
 
 
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-")
 _watchers: list[Watcher] = []
 _prefixes: list[str] = []
 _role = ["command"]

@@ -1,13 +1,13 @@
 """Who listens in a network namespace, as `ss -ltun` shows it (sock_diag(7)): asked of the kernel, so that neither a
 connection nor a program in the container is needed."""
 
-import socket
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from minirun.kernel.nlsocket import NetlinkSocket, attributes
+from minirun.kernel.netlink import Netlink, attribute_list
+from minirun.light import socket
+from minirun.light.dataclasses import dataclass
 
 _SOCK_DIAG, _BY_FAMILY = 4, 20
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
@@ -42,7 +42,7 @@ class SocketTable:
     """The sockets of the network namespace that the caller is in when this is made, whatever namespace it asks from."""
 
     def __init__(self) -> None:
-        self._netlink = NetlinkSocket(_SOCK_DIAG)
+        self._netlink = Netlink(_SOCK_DIAG)
 
     def close(self) -> None:
         self._netlink.close()
@@ -58,7 +58,7 @@ class SocketTable:
 
 def _listener(protocol: str, body: bytes) -> Listener:
     family, _, _, _, port, _, source, _, inode = _MESSAGE.unpack_from(body)
-    only_ipv6 = any(kind == _SKV6ONLY and data[:1] == b"\1" for kind, data in attributes(body[_MESSAGE.size :]))
+    only_ipv6 = any(kind == _SKV6ONLY and data[:1] == b"\1" for kind, data in attribute_list(body, _MESSAGE.size))
     address = IPv4Address(source[:4]) if family == socket.AF_INET else IPv6Address(source)
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return Listener(protocol, mapped or address, int.from_bytes(port, "big"), inode, only_ipv6)

@@ -4,14 +4,14 @@ import array
 import errno
 import fcntl
 import os
-import socket
 import struct
 from collections.abc import Iterable
-from pathlib import Path
 
 from minirun.kernel._sys import lib
 from minirun.kernel.errno import check
 from minirun.kernel.seam import shell
+from minirun.light import socket
+from minirun.light.pathlib import Path
 
 _IP_MTU = 14
 _FAR_AWAY = ("198.41.0.4", 53)  # a root name server: an address that nobody has at home
@@ -165,7 +165,12 @@ def send_with_fds(channel: socket.socket, data: bytes, fds: list[int]) -> None:
 
 def receive_with_fds(channel: socket.socket, size: int, most: int) -> tuple[bytes, list[int]]:
     """Up to `size` bytes and `most` files, which arrive close-on-exec; b"" at the end of the stream."""
-    data, fds, _, _ = socket.recv_fds(channel, size, most, socket.MSG_CMSG_CLOEXEC)
+    fds = array.array("i")
+    room = socket.CMSG_LEN(most * fds.itemsize)
+    data, ancillary, _, _ = channel.recvmsg(size, room, socket.MSG_CMSG_CLOEXEC)
+    for level, kind, piece in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds.frombytes(piece[: len(piece) - len(piece) % fds.itemsize])
     return data, list(fds)
 
 

@@ -8,9 +8,9 @@ import termios
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from minirun.kernel.processes import close_from
+from minirun.light.typing import Any
 
 _TIOCGPTPEER, _TIOCSPTLCK = 0x5441, 0x40045431
 

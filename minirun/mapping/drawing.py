@@ -2,9 +2,9 @@
 published is a socket at the frame's lower edge (https://www.w3.org/TR/SVG2/)."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
+from minirun.light.dataclasses import dataclass
 from minirun.mapping.wires import Map, Plug, Switch, printed
 
 _BOX, _GAP, _BAR, _TOP, _LINE = 190, 24, 46, 96, 16  # points

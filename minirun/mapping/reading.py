@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from minirun.instance import Instance
 from minirun.kernel import rulesets
 from minirun.kernel.netns import PINS, entered
 from minirun.kernel.nft import nft_tables
 from minirun.kernel.topology import Interface, gateways, interfaces
+from minirun.light.dataclasses import dataclass
 from minirun.mapping.wires import Map, Namespace, Plug, Port, Rules, Switch
 from minirun.model import Container, Endpoint, Mode, Network, Status
 from minirun.network.names import leg_name

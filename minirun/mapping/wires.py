@@ -1,9 +1,8 @@
 """The map of a host's networks: plain data, no I/O."""
 
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, TypeVar
-
 from minirun.errors import printable
+from minirun.light.dataclasses import dataclass, field, fields, is_dataclass
+from minirun.light.typing import Any, TypeVar
 
 T = TypeVar("T")
 

@@ -1,11 +1,11 @@
 """Who looks on: the command that started the container, and whoever attached or waits."""
 
 import os
-import socket
 import struct
 from collections.abc import Callable, Iterator
 
 from minirun.kernel.sockets import receive_with_fds
+from minirun.light import socket
 from minirun.turn import READ, WRITE, Interest, wait_writable
 from minirun.wire import CHUNK, GIVES_STDIN, MOST_FDS, WANTS_OUTPUT, Kind, Outbox, Parser, frame
 
@@ -36,21 +36,24 @@ class Clients:
 
     def __init__(
         self,
-        first: Client,
+        first: Client | None,
         listener: socket.socket,
         make_outbox: Callable[[], Outbox],
         obey: Callable[[Client, Kind, bytes], None],
         left: Callable[[Client], None],
     ) -> None:
         self.first = first
-        self._all = [first]
-        self._listener = listener
+        self._all = [first] if first else []
+        self.listener = listener
         self._make_outbox = make_outbox
         self._obey = obey
         self._left = left
 
+    def __len__(self) -> int:
+        return len(self._all)
+
     def interests(self, takes_input: bool) -> Iterator[Interest]:
-        yield self._listener.fileno(), READ, self.accept_all
+        yield self.listener.fileno(), READ, self.accept_all
         for client in self._all:
             if takes_input or not client.gives_stdin:
                 yield client.channel.fileno(), READ, lambda client=client: self._hear(client)  # type: ignore[misc]
@@ -75,7 +78,7 @@ class Clients:
 
     def close(self) -> None:
         """Wait until each has all of it."""
-        self._listener.close()
+        self.listener.close()
         self.dismiss()
         while self._all:
             wait_writable(self._all[0].channel.fileno())
@@ -87,7 +90,7 @@ class Clients:
 
     def _accept(self) -> bool:
         try:
-            channel, _ = self._listener.accept()
+            channel, _ = self.listener.accept()
         except OSError:  # nobody there, gone again, or no descriptor free
             return False
         self._all.append(Client(channel, self._make_outbox(), Parser()))

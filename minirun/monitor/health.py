@@ -3,9 +3,7 @@
 https://docs.docker.com/reference/dockerfile/#healthcheck
 """
 
-import json
 import os
-import sqlite3
 import time
 from collections.abc import Iterator
 
@@ -16,6 +14,7 @@ from minirun.instance import Instance
 from minirun.joining import Joined, Request, join
 from minirun.kernel import controllers, processes
 from minirun.lifecycle import tell
+from minirun.light import json, sqlite3
 from minirun.log import timestamp
 from minirun.model import Container, Health, Status
 from minirun.network.environment import with_environment

@@ -6,13 +6,13 @@ rules are, too: killed at any step, it leaves nothing that has to be found out l
 """
 
 import os
-import socket
 import sys
 from collections.abc import Iterable
 
 from minirun.errors import MinirunError, describe
 from minirun.instance import Instance
 from minirun.kernel.sockets import above_select
+from minirun.light import socket
 from minirun.model import Publication
 from minirun.monitor.clients import Client
 from minirun.wire import MANY
@@ -23,6 +23,10 @@ class Holder:
         self._fds: list[int] = []
         self._closed = False
         self._take(fds)
+
+    @property
+    def files(self) -> list[int]:
+        return list(self._fds)
 
     def close(self) -> None:
         for fd in self._fds:

@@ -1,10 +1,10 @@
 """The monitor's share in the resolver: its connection keeps that alive, and when it breaks, starts it again."""
 
-import socket
 import time
 from collections.abc import Callable, Iterator
 
 from minirun.instance import Instance
+from minirun.light import socket
 from minirun.turn import READ, Interest
 
 _FIRST, _LONGEST = 0.1, 60.0
@@ -19,6 +19,11 @@ class ResolverKeeper:
         self._channel = channel
         self._since = self._next = time.monotonic()
         self._delay = 0.0
+
+    @property
+    def channel(self) -> int:
+        """Its descriptor; -1 while the connection is broken."""
+        return -1 if self._channel is None else self._channel.fileno()
 
     def close(self) -> None:
         if self._channel is not None:

@@ -1,17 +1,18 @@
 """One run of the container's program: its first process, its pipes or terminal, and how its start went."""
 
 import os
-import socket
 import struct
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from minirun.errors import FAILED, MinirunError
 from minirun.init.program import execve_failed
 from minirun.init.start import first_process, prepare
 from minirun.kernel import cgroups, processes, terminal
 from minirun.kernel.sockets import receive_with_fds
+from minirun.light import socket
+from minirun.light.pathlib import Path
 from minirun.model import Process
+from minirun.monitor.asleep import Kept
 from minirun.plan import Plan
 from minirun.turn import READ, WRITE, Interest, is_ready
 from minirun.wire import CHUNK, HIGH_WATER, Kind, Outbox
@@ -23,9 +24,10 @@ _HOST = (0, 0)
 class Program:
     """Everything that the first process will need is imported and opened before it is made."""
 
-    def __init__(
-        self, plan: Plan, stub: int, on_started: Callable[[], None], on_output: Callable[[Kind, bytes], None]
-    ) -> None:
+    pid: int
+    pidfd: int
+
+    def __init__(self, plan: Plan, on_started: Callable[[], None], on_output: Callable[[Kind, bytes], None]) -> None:
         self.plan = plan
         self.on_started = on_started
         self.on_output = on_output
@@ -36,9 +38,23 @@ class Program:
         self.go = self.ready = self.started = self.stdin_ending = False
         self.failure: tuple[int, str] | None = None
         self._reaped = False
-        self._spawn(stub)
 
-    def _spawn(self, stub: int) -> None:
+    def resume(self, kept: Kept) -> None:
+        """One that runs already."""
+        self.pid, self.pidfd, self.stdin, self.terminal = kept.pid, kept.pidfd, kept.stdin, kept.terminal
+        self.outputs = {fd: Kind(kind) for fd, kind in kept.outputs.items()}
+        self.stdin_ending = kept.stdin_ending
+        self.go = self.ready = self.started = True
+        self._line, theirs = socket.socketpair()  # all has been said on it
+        theirs.close()
+        self._error = -1
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is under way: it runs, and all that it was given is in its pipe."""
+        return self.started and not self.inbox and self._builder < 0
+
+    def spawn(self, stub: int) -> None:
         plan = self.plan
         self._line, theirs = socket.socketpair()
         self._error, error_fd = os.pipe()

@@ -15,10 +15,10 @@ def wants_restart(policy: Restart, code: int, restarts: int) -> bool:
 class BackOff:
     """100 ms, doubled with each quick end up to a minute."""
 
-    def __init__(self) -> None:
-        self._delay = 0.0
+    def __init__(self, delay: float = 0.0) -> None:
+        self.delay = delay
 
     def next(self, ran: float) -> float:
         """Seconds to wait, after a run of `ran` seconds."""
-        self._delay = _FIRST if ran >= _STEADY or not self._delay else min(2 * self._delay, _LONGEST)
-        return self._delay
+        self.delay = _FIRST if ran >= _STEADY or not self.delay else min(2 * self.delay, _LONGEST)
+        return self.delay

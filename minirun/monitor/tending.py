@@ -2,14 +2,9 @@
 
 import os
 import signal
-import socket
-import sqlite3
 import struct
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
 
 from minirun.errors import FAILED, MinirunError, describe
 from minirun.instance import Instance
@@ -17,8 +12,13 @@ from minirun.kernel import cgroups, freezer, limits, processes
 from minirun.kernel.devices import devices_allow
 from minirun.kernel.sockets import control_listen
 from minirun.lifecycle import finish, tell
+from minirun.light import socket, sqlite3
+from minirun.light.dataclasses import replace
+from minirun.light.pathlib import Path
+from minirun.light.typing import TYPE_CHECKING, TypeVar
 from minirun.log import LogWriter
 from minirun.model import Process
+from minirun.monitor.asleep import Kept, fall_asleep, patience
 from minirun.monitor.clients import Client, Clients
 from minirun.monitor.holding import Holder
 from minirun.monitor.program import Program
@@ -39,19 +39,65 @@ _RETRY = 1.0  # seconds until a state database that could not be written is trie
 class Monitor:
     instance: Instance  # its own, opened after the first process was made
 
-    def __init__(self, plan: Plan, first: Client, held: list[int], stub: int) -> None:
+    def __init__(
+        self, plan: Plan, first: Client | None, listener: socket.socket, held: list[int], resolver: int | None
+    ) -> None:
         self.plan = plan
         self.directory = f"{plan.root}/containers/{plan.container}"
-        self.resolver = self._keeper(held.pop()) if plan.has_names else None
+        self.resolver = None if resolver is None else self._keeper(resolver)
         self.ports = Holder(held)
-        self.stub = stub
         self.ever_started = self.cancelled = False
         self.back_off = BackOff()
+        self.patience = patience()
+        self.began = 0.0  # on the monotonic clock, this run
         self.health: HealthCheck | None = None
-        listener = control_listen(self.directory, ATTACH_SOCKET)
         self.clients = Clients(first, listener, self._outbox, self._obey, self._left)
         driver, size, files = plan.log
         self.log = None if driver == "none" else LogWriter(f"{self.directory}/log", size, files)
+
+    @classmethod
+    def fresh(cls, plan: Plan, first: Client, held: list[int], stub: int) -> "Monitor":
+        """With the first process made."""
+        resolver = held.pop() if plan.has_names else None
+        listener = control_listen(f"{plan.root}/containers/{plan.container}", ATTACH_SOCKET)
+        monitor = cls(plan, first, listener, held, resolver)
+        monitor.start(stub)
+        return monitor
+
+    @classmethod
+    def awake(cls, kept: Kept) -> "Monitor":
+        """As it was when it fell asleep."""
+        monitor = cls(Plan.load(kept.plan), None, socket.socket(fileno=kept.listener), kept.ports, kept.resolver)
+        monitor.ever_started, monitor.cancelled = True, kept.cancelled
+        monitor.began, monitor.back_off = kept.began, BackOff(kept.delay)
+        monitor.program = Program(monitor.plan, monitor._record_started, monitor._output)
+        monitor.program.resume(kept)
+        monitor.instance = Instance(Path(monitor.plan.root))
+        monitor._hear_of_the_end()
+        return monitor
+
+    def kept(self) -> Kept | None:
+        """What it takes to be awake again; None while there is something to do that cannot wait for that."""
+        keeps_awake = self.health is not None or self.clients or (self.log is not None and self.log.is_lossy)
+        if keeps_awake or (self.resolver is not None and self.resolver.channel < 0) or not self.program.is_quiet:
+            return None
+        program = self.program
+        return Kept(
+            container=self.plan.container,
+            plan=self.plan.dump(),
+            pid=program.pid,
+            pidfd=program.pidfd,
+            stdin=program.stdin,
+            terminal=program.terminal,
+            outputs={fd: int(kind) for fd, kind in program.outputs.items()},
+            stdin_ending=program.stdin_ending,
+            listener=self.clients.listener.fileno(),
+            ports=self.ports.files,
+            resolver=self.resolver.channel if self.resolver else None,
+            delay=self.back_off.delay,
+            began=self.began,
+            cancelled=self.cancelled,
+        )
 
     def _outbox(self) -> Outbox:
         return Spool(self.directory)
@@ -72,9 +118,10 @@ class Monitor:
             self.resolver.close()
             self.resolver = None
 
-    def start(self) -> None:
-        if self.plan.scope:  # with the host's end systemd asks all in it to end
-            signal.signal(signal.SIGTERM, self._cancel)
+    def start(self, stub: int) -> None:
+        self.began = time.monotonic()
+        self._hear_of_the_end()
+        if self.plan.scope:
             cgroups.cgroup_settle(Path(self.plan.scope))
         if self.plan.cgroup:
             cgroups.cgroup_add(Path(self.plan.cgroup))
@@ -82,10 +129,18 @@ class Monitor:
             self._guard_devices()
         if self.plan.limits:
             limits.apply([Path(path) for path in self.plan.limit_groups], limits.of(self.plan.limits))
-        self.program = Program(self.plan, self.stub, self._record_started, self._output)
+        program = Program(self.plan, self._record_started, self._output)
+        program.spawn(stub)
+        self.program = program
         # Opened now, while the first process is building its tree, and not before it was made: SQLite must not be
         # forked.
         self.instance = Instance(Path(self.plan.root))
+
+    def _hear_of_the_end(self) -> None:
+        """With the host's end systemd asks all in a scope to end; also one that was asleep when it came."""
+        if self.plan.scope:
+            signal.signal(signal.SIGTERM, self._cancel)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
     def _guard_devices(self) -> None:
         """Where the kernel has no such programs, mounts that are nodev have to do."""
@@ -100,16 +155,16 @@ class Monitor:
 
     def live(self) -> None:
         while True:
-            began = time.monotonic()
             while not self.program.has_ended():
-                turn_parts(self._parts(), self._interests())
+                if not turn_parts(self._parts(), self._interests(), self.patience) and (kept := self.kept()):
+                    self._sleep(kept)
             self._end_health()
             self.program.drain()
             code = self.program.reap()
             if not self._starts_again(code):
                 return self._end(code)
             self._tell_end(code)
-            if not self._pause(self.back_off.next(time.monotonic() - began)):
+            if not self._pause(self.back_off.next(time.monotonic() - self.began)):
                 return self._end(code)
             try:
                 self._start_again()
@@ -117,6 +172,12 @@ class Monitor:
                 self.program.failure = (FAILED, describe(error))
                 self.instance = Instance(Path(self.plan.root))
                 return self._end(FAILED)
+
+    def _sleep(self, kept: Kept) -> None:
+        self.instance.store.close()
+        fall_asleep(kept)
+        self.patience = None  # it could not
+        self.instance = Instance(Path(self.plan.root))
 
     def _interests(self) -> Iterator[Interest]:
         yield from self.program.interests()
@@ -251,8 +312,7 @@ class Monitor:
             self.plan = replace(self.plan, netns=record.name)
         freezer.thaw(freezer.freezer_group(self.instance.cgroup, self.plan.container))
         self.instance.store.close()
-        self.stub = processes.sealed_stub()
-        self.start()
+        self.start(processes.sealed_stub())
         self.program.go = True
 
     # --- the end

@@ -2,11 +2,11 @@
 
 import gc
 import os
-import socket
 
 from minirun.errors import FAILED, describe
 from minirun.kernel import processes, seam
 from minirun.kernel.sockets import receive_with_fds
+from minirun.light import socket
 from minirun.monitor.clients import Client
 from minirun.monitor.tending import Monitor
 from minirun.plan import Plan
@@ -43,8 +43,7 @@ def _carry_out(plan: Plan, channel: socket.socket, parser: Parser, held: list[in
     _leave_terminal(plan)
     first = Client(channel, Spool(f"{plan.root}/containers/{plan.container}"), parser)
     try:
-        monitor = Monitor(plan, first, held, stub)
-        monitor.start()
+        monitor = Monitor.fresh(plan, first, held, stub)
     except BaseException as error:
         channel.setblocking(True)
         channel.sendall(frame(Kind.FAILED, bytes([FAILED]) + describe(error).encode()))

@@ -8,13 +8,13 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from ipaddress import IPv4Address, ip_interface
-from typing import TYPE_CHECKING
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.netns import entered, netns_exists, netns_share
 from minirun.kernel.sockets import link_state
 from minirun.kernel.sysctl import sysctl_ensure
+from minirun.light.typing import TYPE_CHECKING
 from minirun.lookup import find_network
 from minirun.model import (
     ANY_ADDRESS,

@@ -9,8 +9,9 @@ import os
 import stat
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from pathlib import Path
-from typing import Any
+
+from minirun.light.pathlib import Path
+from minirun.light.typing import Any
 
 _LARGEST_FILE = 1 << 18
 _MOST_FILES = 256

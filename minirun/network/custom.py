@@ -1,17 +1,17 @@
 """Networks by name: making them, removing them, and the default one, which is made on first use."""
 
 import os
-import sqlite3
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import TYPE_CHECKING, Generic
 
 from minirun.errors import ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
 from minirun.kernel.sockets import link_state
+from minirun.light import sqlite3
+from minirun.light.dataclasses import dataclass, replace
+from minirun.light.typing import TYPE_CHECKING, Generic
 from minirun.model import DEFAULT_NETWORK, Address, Network, Subnet
 from minirun.network import firewall, neighbours
 from minirun.network.drivers import driver_named

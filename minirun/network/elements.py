@@ -1,7 +1,9 @@
 """Elements of the maps and sets in the nft tables: each is added, deleted and listed by the same words."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+
+from minirun.kernel.setelements import SetElement
+from minirun.light.typing import NamedTuple
 
 
 class Element(NamedTuple):
@@ -15,11 +17,8 @@ class Element(NamedTuple):
         comment = f' comment "{self.comment}"' if self.comment else ""
         return f"{self.key}{comment} : {self.value}" if self.value else f"{self.key}{comment}"
 
-    def added(self, table: str) -> str:
-        return f"add element {self.family} {table} {self.name} {{ {self} }}"
-
-    def deleted(self, table: str) -> str:
-        return f"delete element {self.family} {table} {self.name} {{ {self.key} }}"
+    def in_table(self, table: str, kinds: dict[str, str]) -> SetElement:
+        return SetElement(self.family, table, self.name, kinds[self.name], self.key, self.value, self.comment)
 
 
 def definitions(kinds: dict[str, str], elements: Iterable[Element]) -> list[str]:

@@ -1,8 +1,7 @@
 """A container's environment: the image's, what its networks share, what links tell of others, and its own -e."""
 
-from dataclasses import replace
-
 from minirun.instance import Instance
+from minirun.light.dataclasses import replace
 from minirun.model import DEFAULT_NETWORK, Container, Mode
 
 _OF_EVERY_IMAGE = ("HOME", "PATH")  # nothing that is said of the other container

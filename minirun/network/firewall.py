@@ -24,9 +24,10 @@ replaced, and a packet *from* ::1 that has not come by lo is refused by the kern
 Before all of that a frame meets the table of family bridge (network/spoofing.py), where a container enters the wire.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from minirun.kernel.nft import NftError, nft_apply
+from minirun.kernel.setelements import SetElement, elements_add, elements_del
 from minirun.model import Endpoint, Network, Publication
 from minirun.network import rules, spoofing
 from minirun.network.elements import Element
@@ -35,6 +36,7 @@ from minirun.store import Store
 
 Leg = tuple[Endpoint, Network]
 Ruled = tuple[Publication, Policy]
+_KINDS = {"inet": rules.KINDS, "bridge": spoofing.KINDS}
 
 
 def render(
@@ -72,7 +74,7 @@ def ensure(store: Store, table: str, networks: Iterable[Network], container: str
         ports = _with_policies(store.ports(container=container) if container else (), legs)
         elements = [rules.bridge_element(net) for net in bridges.values()]
         elements += [*_of_legs(legs), *_of_ports(ports)]
-        _change(store, table, ports, [element.added(table) for element in elements])
+        _change(store, table, ports, elements, elements_add)
 
 
 def withdraw(store: Store, table: str, publications: Iterable[Publication], endpoints: Iterable[Endpoint] = ()) -> None:
@@ -85,16 +87,23 @@ def withdraw(store: Store, table: str, publications: Iterable[Publication], endp
     known = _with_policies(ports, [*leaving, *staying])
     elements = [one for one in _of_legs([*leaving, *staying]) if one not in kept]
     elements += _of_ports(known)
-    _change(store, table, known, [element.deleted(table) for element in elements])
+    _change(store, table, known, elements, elements_del)
 
 
-def _change(store: Store, table: str, ports: Iterable[Ruled], lines: list[str]) -> None:
-    """By single elements, where they stand for one record each."""
+def _change(
+    store: Store,
+    table: str,
+    ports: Iterable[Ruled],
+    elements: Iterable[Element],
+    change: Callable[[Sequence[SetElement]], None],
+) -> None:
+    """By single elements, where they stand for one record each and are no intervals."""
+    inside = [one.in_table(table, _KINDS[one.family]) for one in elements]
     if any(policy.opens(port.target) for port, policy in ports):
         return refresh(store, table)
-    if lines:
+    if inside:
         try:
-            nft_apply("\n".join(lines))
+            change(inside)
         except NftError:
             refresh(store, table)
     return None

@@ -12,10 +12,10 @@ repetitions to where it went; between the moment a port is held and the moment i
 kernel/sockets.py, port_close), and one that was led to a container that is gone is told so by ARP after 3 seconds.
 """
 
-import socket
 from collections.abc import Iterable, Iterator
 
 from minirun.kernel.conntrack import Flow, FlowTable, is_local
+from minirun.light import socket
 from minirun.model import Publication
 
 

@@ -8,15 +8,15 @@ only a bridge or rules were lost.
 Containers that are just being started are left to who starts them; those that are ending have no legs to look for.
 """
 
-import socket
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
 
 from minirun.instance import Instance
 from minirun.kernel.glance import Chain, Interfaces, bridge_ports, chain_uses
 from minirun.kernel.netns import netns_exists
 from minirun.kernel.sockets import interface_index
+from minirun.light import socket
+from minirun.light.dataclasses import dataclass, field, replace
 from minirun.locking import locked
 from minirun.model import Container, Status, veth_name
 from minirun.network.names import has_names, leg_name

@@ -1,7 +1,6 @@
 """Making anew what healing.py has found damaged: from the records, from the rules inwards."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 from minirun.errors import MinirunError, describe
@@ -9,6 +8,7 @@ from minirun.instance import Instance
 from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import netns_exists
 from minirun.kernel.sockets import link_state
+from minirun.light.dataclasses import replace
 from minirun.locking import alone
 from minirun.model import Container, Endpoint, Network
 from minirun.network import firewall, forwarding, names, neighbours

@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING
 
 from minirun.instance import Instance
 from minirun.kernel.netns import entered, pin_path
 from minirun.kernel.sockets import link_state
 from minirun.kernel.sysctl import sysctl_ensure
+from minirun.light.typing import TYPE_CHECKING
 from minirun.model import DEFAULT_NETWORK, Endpoint, Network
 from minirun.store.activity import UsedNetwork
 

@@ -3,14 +3,14 @@
 A place on record and the names of the bridges are all that it takes.
 """
 
-import re
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Protocol
 
 from minirun.kernel import legacy, rulesets
 from minirun.kernel.nft import nft_apply
+from minirun.light import re
+from minirun.light.dataclasses import dataclass
+from minirun.light.typing import Protocol
 from minirun.model import Place
 
 NFT, LEGACY, FIREWALLD, TOLD = "nft", "legacy", "firewalld", "told"

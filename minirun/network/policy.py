@@ -1,8 +1,7 @@
 """What a bridge network lets in and out: its options, in Docker's words, as facts that the rules are made of."""
 
-from dataclasses import dataclass, field
-
 from minirun.errors import MinirunError
+from minirun.light.dataclasses import dataclass, field
 from minirun.model import AnyAddress, Network
 
 _BRIDGE = "com.docker.network.bridge."

@@ -1,16 +1,16 @@
 """The choice of a network's subnets and gateways: what was asked for, or the next ones free on this host."""
 
 import os
-import socket
 from collections.abc import Iterable
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from minirun.config import Config, load
 from minirun.errors import ConflictError, MinirunError
 from minirun.kernel.routes import networks_in_use
+from minirun.light import socket
+from minirun.light.dataclasses import dataclass
+from minirun.light.pathlib import Path
+from minirun.light.typing import TYPE_CHECKING
 from minirun.model import Network, Pool, Pool4, Pool6, Subnet
 from minirun.network.claims import foreign_subnets
 from minirun.network.subnets import FAMILIAR, POOLS4, AddressPool, Claim, free_subnet, private_pool6

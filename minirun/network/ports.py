@@ -2,14 +2,13 @@
 
 import errno
 import os
-import socket
-import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
 
 from minirun.errors import FAILED, ConflictError, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.sockets import above_select, port_close, port_hold, port_owner
+from minirun.light import socket, sqlite3
+from minirun.light.dataclasses import replace
 from minirun.model import AnyAddress, Endpoint, PortMapping, Publication
 from minirun.network import choice
 from minirun.store import Store

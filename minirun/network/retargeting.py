@@ -1,12 +1,12 @@
 """Published ports lead to the container's gateway network: when that becomes another one, they follow."""
 
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from minirun.errors import MinirunError
 from minirun.instance import Instance
+from minirun.light import socket
+from minirun.light.dataclasses import replace
 from minirun.model import AnyAddress, Container, Endpoint, PortMapping, Publication
 from minirun.network import choice, ports
 from minirun.network.attached import everywhere, publication, publishing_leg

@@ -9,7 +9,7 @@ from minirun.network.names import RESOLVER
 from minirun.network.policy import ISOLATED, ROUTED, UNPROTECTED, Policy
 
 _FAMILIES = ((4, "ip", ""), (6, "ip6", "6"))
-_KINDS = {
+KINDS = {
     "members": "type ifname",  # every bridge
     "bridges": "type ifname : verdict",  # by where a packet leaves
     "internals": "type ifname : verdict",  # by where it has come from
@@ -98,7 +98,7 @@ def render(table: str, nets: list[Network], elements: Iterable[Element]) -> list
         f"delete table inet {table}",
         f"table inet {table} {{",
         '  comment "minirun renders this table from its records; changes by hand are overwritten"',
-        *definitions(_KINDS, elements),
+        *definitions(KINDS, elements),
         _BASE,
         *("\n".join(_chains(net)) for net in nets),
         "}",

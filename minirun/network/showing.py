@@ -1,14 +1,14 @@
 """Whose a rule is: of one container, every element and rule that is there for it, with the text that the kernel has."""
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 from minirun.instance import Instance
 from minirun.kernel import rulesets
 from minirun.kernel.nft import nft_objects, nft_rules, nft_tables
 from minirun.kernel.topology import interfaces
+from minirun.light import re
+from minirun.light.dataclasses import dataclass
+from minirun.light.typing import Any
 from minirun.model import Container, Network
 from minirun.network.names import legs_of
 

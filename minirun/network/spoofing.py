@@ -24,7 +24,7 @@ from minirun.model import Endpoint, Network
 from minirun.network.elements import Element, definitions
 from minirun.network.policy import Policy
 
-_KINDS = {
+KINDS = {
     "ports": "type ifname",
     "isolated": "type ifname",
     "sources": "type ifname . ether_addr . ipv4_addr",
@@ -60,7 +60,7 @@ def render(table: str, elements: Iterable[Element]) -> list[str]:
         f"table bridge {table} {{}}",
         f"delete table bridge {table}",
         f"table bridge {table} {{",
-        *definitions(_KINDS, elements),
+        *definitions(KINDS, elements),
         _CHAINS,
         "}",
     ]

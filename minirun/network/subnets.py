@@ -4,11 +4,11 @@ import hashlib
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
-from typing import Generic
 
 from minirun.errors import MinirunError
+from minirun.light.dataclasses import dataclass
+from minirun.light.typing import Generic
 from minirun.model import Subnet
 
 # For the default network: Docker's own, because people know it when they read it.

@@ -6,13 +6,13 @@ known from the message: that somebody else has deleted something within minirun'
 chains have come or changed (neighbours.py).
 """
 
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from minirun.instance import Instance
 from minirun.kernel.changes import LinkChanges, RuleChanges
+from minirun.light import sqlite3
+from minirun.light.pathlib import Path
 from minirun.network import neighbours
 from minirun.network.healing import Mended, damage, mend
 from minirun.turn import READ, Interest

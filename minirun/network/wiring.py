@@ -9,9 +9,9 @@ alone, whatever the mode was and however far it came.
 """
 
 from contextlib import ExitStack
-from typing import Protocol
 
 from minirun.instance import Instance
+from minirun.light.typing import Protocol
 from minirun.model import Container, Spec
 
 

@@ -1,8 +1,8 @@
 """Who asks, and whom that one knows by which name: read from the records, and read again once one has changed."""
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
+from minirun.light.dataclasses import dataclass
 from minirun.model import Network
 from minirun.network.names import HOST_NAME
 from minirun.resolver.upstream import HostServers, Server

@@ -8,7 +8,6 @@ lock is one to a resolver that stays.
 Its sockets are opened before it is started: a question that comes first waits in them.
 """
 
-import socket
 import sys
 import time
 from contextlib import suppress
@@ -18,6 +17,7 @@ from minirun.kernel.netns import entered, netns_add, netns_del, netns_exists
 from minirun.kernel.processes import spawn_away
 from minirun.kernel.sockets import control_connect, control_listen, loopback_address_add, loopback_up
 from minirun.kernel.sysctl import sysctl_ensure
+from minirun.light import socket
 from minirun.locking import locked
 
 ADDRESS = "169.254.53.53"

@@ -5,7 +5,8 @@ loop. A name in a question cannot be compressed (there is nothing before it to p
 """
 
 import struct
-from dataclasses import dataclass
+
+from minirun.light.dataclasses import dataclass
 
 A, PTR, AAAA, OPT, ANY = 1, 12, 28, 41, 255
 INTERNET = 1

@@ -1,12 +1,11 @@
 """Questions by UDP and TCP, and their answers. A hostile container must not keep the others from theirs: what one may
 have under way is bounded, and a connection that says nothing is closed."""
 
-import socket
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+from minirun.light import socket, sqlite3
 from minirun.resolver.directory import Addresses, Asker, Directory
 from minirun.resolver.message import (
     AAAA,

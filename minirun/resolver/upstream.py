@@ -6,15 +6,15 @@ the next one.
 """
 
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from ipaddress import ip_address
-from pathlib import Path
 
 from minirun.kernel.netns import entered
+from minirun.light import socket
+from minirun.light.dataclasses import dataclass
+from minirun.light.pathlib import Path
 from minirun.resolver.message import REFUSED, SERVFAIL, Query, code_of, is_reply, renumbered
 from minirun.turn import READ, WRITE, Interest
 

@@ -4,10 +4,10 @@ import os
 import struct
 import zlib
 from contextlib import suppress
-from pathlib import Path
 
 from minirun.instance import Instance
 from minirun.kernel.capabilities import NAMES, granted
+from minirun.light.pathlib import Path
 from minirun.model import UNCONFINED, Security
 
 _DEFAULT = Path(__file__).with_name("default.json")

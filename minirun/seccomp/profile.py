@@ -1,13 +1,13 @@
 """Seccomp profiles in Docker's JSON format, as anybody may have written them."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from minirun.errors import MinirunError
 from minirun.kernel import seccomp
+from minirun.light import re
+from minirun.light.dataclasses import dataclass
+from minirun.light.typing import Any
 
 LARGEST = 1 << 20  # characters of a profile
 _SIMPLE = {

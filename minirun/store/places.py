@@ -1,7 +1,6 @@
 """The record of what minirun has put into others' rule sets, or has told of them."""
 
-import sqlite3
-
+from minirun.light import sqlite3
 from minirun.model import Place
 
 

@@ -7,11 +7,11 @@ import os
 import sys
 import textwrap
 from collections.abc import Callable
-from pathlib import Path
 
 from minirun.kernel import throwaway
 from minirun.kernel.mounts import NODEV, Root, filesystem_mount
 from minirun.kernel.programs import program_run
+from minirun.light.pathlib import Path
 from minirun.touring.reading import Chapter, Commands, Prose
 
 _SECONDS = 60.0  # one command

@@ -1,8 +1,9 @@
 """From a chapter's text to its parts."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from minirun.light.dataclasses import dataclass
 
 _CHAPTERS = Path(__file__).with_name("chapters")
 _FENCE = "```"

@@ -1,9 +1,7 @@
 """What the words of `trace` mean: who sends, and to whom."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from minirun.errors import FAILED, MinirunError
@@ -11,6 +9,8 @@ from minirun.instance import Instance
 from minirun.kernel.netns import entered
 from minirun.kernel.taps import Tap
 from minirun.kernel.topology import interfaces
+from minirun.light import socket
+from minirun.light.dataclasses import dataclass
 from minirun.lookup import find_container
 from minirun.model import Container, Publication, Status
 from minirun.tracing.stranger import HERE, THERE, Stranger

@@ -4,12 +4,12 @@ import errno
 import os
 import re
 from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
 
 from minirun.instance import Instance
 from minirun.kernel.nftrace import Step
 from minirun.kernel.sock_diag import Listener, SocketTable
+from minirun.light.dataclasses import dataclass
+from minirun.light.pathlib import Path
 from minirun.model import Container, Mode, Network
 from minirun.network.blocking import advice, blocking_places, reach_of
 from minirun.network.names import legs_of

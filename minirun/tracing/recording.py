@@ -5,11 +5,11 @@ import select
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Any, BinaryIO
 
 from minirun.kernel.packets import Packet
 from minirun.kernel.taps import Sight, Tap
+from minirun.light.dataclasses import dataclass, fields
+from minirun.light.typing import Any, BinaryIO
 
 _HEAD = struct.Struct("<IHHIIII")
 _RECORD = struct.Struct("<IIII")

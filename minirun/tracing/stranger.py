@@ -6,7 +6,6 @@ namespace goes, and the cable with it.
 
 import os
 import signal
-import socket
 import time
 from ipaddress import IPv4Interface
 
@@ -17,6 +16,7 @@ from minirun.kernel.netns import network_unshare
 from minirun.kernel.sockets import loopback_up, receive_with_fds, send_with_fds
 from minirun.kernel.taps import Tap
 from minirun.kernel.topology import interfaces
+from minirun.light import socket
 
 # Of the range set aside for tests of network devices (RFC 2544): nobody's at home.
 HERE, THERE = IPv4Interface("198.18.254.1/30"), IPv4Interface("198.18.254.2/30")

@@ -1,11 +1,11 @@
 """The journey of a packet as text, and as JSON."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
-from typing import Any
 
 from minirun.errors import printable
 from minirun.kernel.nftrace import Step
+from minirun.light.dataclasses import asdict
+from minirun.light.typing import Any
 from minirun.tracing.places import HOST
 from minirun.tracing.reasons import Finding
 from minirun.tracing.walking import Journey, Passage

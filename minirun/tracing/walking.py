@@ -3,11 +3,9 @@
 import errno
 import os
 import select
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
@@ -16,6 +14,8 @@ from minirun.kernel.nft import HeldRules, nft_rules
 from minirun.kernel.nftrace import Step, Trace
 from minirun.kernel.packets import Packet
 from minirun.kernel.taps import Sight, Tap
+from minirun.light import socket
+from minirun.light.dataclasses import dataclass, field, replace
 from minirun.tracing.places import HOST, Source, Target, tap_in
 
 _TABLE = "minirun_trace"

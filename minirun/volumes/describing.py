@@ -1,9 +1,9 @@
 """Volumes and mounts in Docker's shape and field names."""
 
 import time
-from typing import Any
 
 from minirun.instance import Instance
+from minirun.light.typing import Any
 from minirun.model import Mount, Spec
 from minirun.volumes.keeping import data_path
 from minirun.volumes.records import Volume, find_volume

@@ -11,14 +11,14 @@ A container that runs keeps its volume meanwhile: the directory itself is never 
 
 import fcntl
 import os
-from dataclasses import dataclass
-from pathlib import Path
 
 from minirun.files import remove_tree
 from minirun.inside.duplicate import Duplicator, copy_attributes
 from minirun.inside.jail import Tree, reading
 from minirun.inside.walk import DIRECTORY, look
 from minirun.instance import Instance
+from minirun.light.dataclasses import dataclass
+from minirun.light.pathlib import Path
 from minirun.model import Container
 
 _FILLING, _FILLED = ".minirun-filling", ".minirun-filled"

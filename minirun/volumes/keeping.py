@@ -3,11 +3,11 @@
 import fcntl
 import os
 from collections.abc import Iterable
-from pathlib import Path
 
 from minirun.errors import ConflictError, MinirunError, NotFoundError
 from minirun.files import remove_tree
 from minirun.instance import Instance
+from minirun.light.pathlib import Path
 from minirun.model import Container
 from minirun.store import Store
 from minirun.volumes.records import (

@@ -4,11 +4,11 @@ contents before its start."""
 import errno
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.trees import propagation_of
+from minirun.light.dataclasses import replace
 from minirun.lookup import find_container
 from minirun.model import Container, Mount, Spec
 from minirun.plan import PlannedMount

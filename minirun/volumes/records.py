@@ -1,10 +1,9 @@
 """The table of volumes, and who uses them: any container on record, running or not."""
 
-import json
-import sqlite3
 import time
-from dataclasses import dataclass, field
 
+from minirun.light import json, sqlite3
+from minirun.light.dataclasses import dataclass, field
 from minirun.model import Container, Mount
 from minirun.store import Store
 

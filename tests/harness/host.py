@@ -34,6 +34,7 @@ mount -t sysfs sys /sys
 mkdir -p /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null || true
 ip link set lo up
+echo 0 > /proc/sys/net/ipv4/ip_forward  # a new namespace has the machine's value
 set +e
 echo ready
 while :; do sleep 3600 & wait $!; done

@@ -46,7 +46,7 @@ class Snapshot:
         # IPv6 link-local routes and a bridge's carrier come and go with the kernel's own timing.
         rest[0] = [line for line in rest[0] if "fe80" not in line and "ff00" not in line and "linkdown" not in line]
         rest[0] = [line for line in rest[0] if "minirun0" not in line and " mr-" not in line]
-        rest[4] = [line for line in rest[4] if _is_foreign(line)]
+        rest[4] = _numbered([line for line in rest[4] if _is_foreign(line)])
         return cls(_sorted(links), _sorted(addresses), *(_sorted(part) for part in rest))
 
     def diff(self, other: "Snapshot") -> str:
@@ -85,6 +85,14 @@ def eventually(look: Callable[[], T], seconds: float = 5) -> T:
 def _is_foreign(command: str) -> bool:
     """Not of the holder, nor of this reading."""
     return bool(command.strip()) and not re.match(r"(sh -c|sh -s|sleep 3600|unshare|tr |ip |find |cut )", command)
+
+
+def _numbered(commands: list[str]) -> list[str]:
+    """A monitor has another command line while it sleeps and after: what counts is how many there are."""
+    monitor = re.compile(r"minirun-monitor |.*monitor\.asleep import wake|\S+ -IS \S+/minirun .*\b(run|start) ")
+    monitors = [command for command in commands if monitor.match(command)]
+    rest = [command for command in commands if not monitor.match(command)]
+    return [*rest, *(f"monitor {number}" for number in range(len(monitors)))]
 
 
 def _lines(part: str) -> list[str]:

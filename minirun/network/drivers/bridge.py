@@ -4,9 +4,7 @@ import errno
 import os
 import time
 from contextlib import suppress
-from dataclasses import replace
 from ipaddress import ip_interface
-from typing import TYPE_CHECKING
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
@@ -14,6 +12,8 @@ from minirun.kernel.glance import Interfaces, bridge_port
 from minirun.kernel.netns import entered, pin_path
 from minirun.kernel.sockets import egress_mtu, interface_index, link_state
 from minirun.kernel.sysctl import sysctl_ensure, sysctl_read
+from minirun.light.dataclasses import replace
+from minirun.light.typing import TYPE_CHECKING
 from minirun.model import Container, Endpoint, Network, Pool4, Pool6
 from minirun.network import policy
 from minirun.network.drivers.options import ADDRESS, LINK, LINKS, MTU, MTU_SIZE, SWITCH, check_options, one_of

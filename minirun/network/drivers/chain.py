@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from minirun.errors import FAILED, MinirunError
 from minirun.kernel.programs import program_path
 from minirun.kernel.seam import shell
+from minirun.light.dataclasses import dataclass
+from minirun.light.typing import Any
 
 VERSIONS = ("0.3.0", "0.3.1", "0.4.0", "1.0.0")
 _PATIENCE = 60.0  # seconds for one plugin: one of DHCP waits for the server

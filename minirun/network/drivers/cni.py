@@ -11,15 +11,15 @@ Specification: https://www.cni.dev/docs/spec/ (1.0; configurations of 0.3 and 0.
 
 import json
 import os
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_interface
-from typing import TYPE_CHECKING, Any
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.netns import entered, netns_exists, pin_path
 from minirun.kernel.programs import program_path
 from minirun.kernel.sockets import link_state
+from minirun.light.dataclasses import replace
+from minirun.light.typing import TYPE_CHECKING, Any
 from minirun.model import Container, Endpoint, Network
 from minirun.network.drivers import chain
 from minirun.network.drivers.options import check_options

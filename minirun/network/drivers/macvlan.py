@@ -7,13 +7,13 @@ not reach it by that link.
 
 import os
 from contextlib import suppress
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from minirun.errors import FAILED, ConflictError, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.netns import entered, pin_path
 from minirun.kernel.sockets import link_mtu, link_state
+from minirun.light.dataclasses import replace
+from minirun.light.typing import TYPE_CHECKING
 from minirun.model import Container, Endpoint, Network
 from minirun.network.drivers.options import LINK, MTU, MTU_SIZE, check_options, one_of
 

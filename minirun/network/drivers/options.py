@@ -1,10 +1,10 @@
 """-o KEY=VALUE: which keys a driver knows, and what they take."""
 
-import re
 from collections.abc import Callable, Mapping
 from ipaddress import AddressValueError, IPv4Address
 
 from minirun.errors import MinirunError
+from minirun.light import re
 from minirun.model import Network
 
 MTU = "com.docker.network.driver.mtu"
