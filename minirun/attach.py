@@ -1,7 +1,6 @@
 """The command's end of a running container: its streams, the terminal, the signals (Docker's sig-proxy)."""
 
 import os
-import signal
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -9,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from minirun.caller import PROXIED, SignalPipe, Sink, drain
 from minirun.errors import MinirunError
 from minirun.kernel import terminal
-from minirun.light import socket
+from minirun.light import signal, socket
 from minirun.light.dataclasses import dataclass
 from minirun.turn import READ, WRITE, Interest, turn
 from minirun.wire import CHUNK, GIVES_STDIN, HIGH_WATER, WANTS_OUTPUT, Kind, Outbox, Parser, frame
@@ -63,7 +62,7 @@ class Attachment:
     def join(self) -> None:
         """Say what is wanted: for a channel that was connected, not inherited. A program redraws on a resize."""
         self.send(Kind.ATTACH, bytes([self.manner.flags]))
-        if self.manner.tty and (size := size_of_terminal()) != (0, 0):
+        if self.manner.tty and (size := terminal.size_of_caller()) != (0, 0):
             self.send(Kind.RESIZE, struct.pack("HH", size[0] + 1, size[1]))
             self.send(Kind.RESIZE, struct.pack("HH", *size))
 
@@ -120,7 +119,7 @@ class Attachment:
             if number != signal.SIGWINCH:
                 self.send(Kind.SIGNAL, bytes([number]))
             elif self.manner.tty:
-                self.send(Kind.RESIZE, struct.pack("HH", *size_of_terminal()))
+                self.send(Kind.RESIZE, struct.pack("HH", *terminal.size_of_caller()))
 
     def _flush(self) -> None:
         self.outbox.flush(self.channel)
@@ -218,16 +217,6 @@ def parse_detach_keys(text: str) -> bytes:
         else:
             raise MinirunError(f"invalid detach keys ({text}): Unknown character: '{word}'", "such as ctrl-p,ctrl-q")
     return bytes(found) or b"\x10\x11"
-
-
-def size_of_terminal() -> tuple[int, int]:
-    """(rows, columns) of whichever standard stream is a terminal; (0, 0) without one."""
-    for fd in (0, 1, 2):
-        try:
-            return terminal.window_size(fd)
-        except OSError:
-            continue
-    return 0, 0
 
 
 def _outcome(kind: Kind, body: bytes) -> Outcome:

@@ -8,8 +8,8 @@ from minirun import etc
 from minirun.changing import changing, unchanged
 from minirun.errors import ConflictError, MinirunError
 from minirun.instance import Instance
+from minirun.kernel.netlink import Netlink
 from minirun.light.dataclasses import replace
-from minirun.light.typing import TYPE_CHECKING
 from minirun.locking import alone
 from minirun.model import ACTIVE, Attachment, Container, Endpoint, Mode, Network
 from minirun.network import firewall, forwarding, leases, neighbours, ports
@@ -20,9 +20,6 @@ from minirun.network.names import has_names, legs_of
 from minirun.network.retargeting import Give, retargeted
 from minirun.stopping import past_its_start
 from minirun.wire import send_sockets
-
-if TYPE_CHECKING:
-    from minirun.kernel.netlink import Netlink
 
 
 def connect(instance: Instance, container: Container, network: Network, attachment: Attachment) -> list[str]:
@@ -68,8 +65,6 @@ def disconnect(instance: Instance, container: Container, network: Network) -> No
 
 def bring_in_force(instance: Instance, container: Container) -> list[str]:
     """Have what is on record: rules, legs, addresses, routes, and the files that tell of them."""
-    from minirun.kernel.netlink import Netlink
-
     legs = legs_of(instance, container.id)
     networks = [network for _, network in legs]
     netlink = Netlink()
@@ -89,7 +84,7 @@ def finish_change(instance: Instance, container: Container, give: Give) -> None:
         bring_in_force(instance, container)
 
 
-def _settle(instance: Instance, netlink: "Netlink", container: Container, legs: list[Leg]) -> None:
+def _settle(instance: Instance, netlink: Netlink, container: Container, legs: list[Leg]) -> None:
     settle_inside(instance, netlink, container, legs, {end.position for end, _ in legs})
     replace_default_routes(container, legs)
     for member in instance.store.members(container.id):
@@ -98,8 +93,6 @@ def _settle(instance: Instance, netlink: "Netlink", container: Container, legs: 
 
 def _take_back(instance: Instance, container: Container, endpoint: Endpoint, network: Network) -> None:
     """The leg, then the record: killed in between, the next command makes the leg anew."""
-    from minirun.kernel.netlink import Netlink
-
     store = instance.store
     netlink = Netlink()
     try:

@@ -1,44 +1,28 @@
 """The caller's side of a command that carries streams: its signals, and its standard output and error."""
 
 import os
-import signal
 import stat
+from collections.abc import Iterable
 
+from minirun.light import signal
 from minirun.turn import READ, WRITE, turn
 from minirun.wire import Outbox
 
 # Everything but what cannot be caught, what the terminal needs, and what a bug here would raise.
-PROXIED = [
-    signal.Signals(number)
-    for number in signal.valid_signals()
-    if number < 32
-    and number
-    not in (
-        signal.SIGKILL,
-        signal.SIGSTOP,
-        signal.SIGCHLD,
-        signal.SIGPIPE,
-        signal.SIGTSTP,
-        signal.SIGTTIN,
-        signal.SIGTTOU,
-        signal.SIGCONT,
-        signal.SIGURG,
-        signal.SIGSEGV,
-        signal.SIGBUS,
-        signal.SIGFPE,
-        signal.SIGILL,
-        signal.SIGTRAP,
-        signal.SIGABRT,
-        signal.SIGSYS,
-        signal.SIGWINCH,
-    )
-]
+_NOT_PROXIED = (
+    *("KILL", "STOP", "CHLD", "PIPE", "TSTP", "TTIN", "TTOU", "CONT", "URG"),
+    *("SEGV", "BUS", "FPE", "ILL", "TRAP", "ABRT", "SYS", "WINCH"),
+)
+PROXIED = sorted(
+    {number for number in signal.valid_signals() if number < 32}
+    - {signal.NUMBERS[f"SIG{name}"] for name in _NOT_PROXIED}
+)
 
 
 class SignalPipe:
     """Signals as bytes on a pipe, so that one poll waits for everything (signal.set_wakeup_fd)."""
 
-    def __init__(self, signals: list[signal.Signals]) -> None:
+    def __init__(self, signals: Iterable[int]) -> None:
         self.fd, self._write = os.pipe()
         os.set_blocking(self.fd, False)
         os.set_blocking(self._write, False)

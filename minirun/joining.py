@@ -14,7 +14,6 @@ can be looked into by who may trace any process (CAP_SYS_PTRACE); it is hidden f
 """
 
 import os
-import signal
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -25,7 +24,7 @@ from minirun.init.program import StartError
 from minirun.kernel import controllers, credentials, processes, seam, terminal
 from minirun.kernel.capabilities import granted
 from minirun.kernel.sockets import receive_with_fds, send_with_fds
-from minirun.light import socket
+from minirun.light import signal, socket
 from minirun.light.dataclasses import dataclass, field
 from minirun.light.pathlib import Path
 from minirun.model import Container, Status

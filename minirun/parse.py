@@ -12,7 +12,6 @@ from minirun.model import DEFAULT_NETWORK, AnyAddress, Attachment, Mode, Network
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 _HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,61}[a-zA-Z0-9])?\Z")
 _LONGEST_NAME = 128
-_PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?\Z")
 _MODES = {"host": Mode.HOST, "none": Mode.NONE}
 
 
@@ -99,12 +98,17 @@ def parse_private(text: str) -> tuple[int, str]:
 
 def _range(text: str, whole: str, what: str) -> tuple[int, int]:
     """(the first, how many)."""
-    match = _PORTS.match(text)
-    first = int(match[1]) if match else 0
-    last = int(match[2]) if match and match[2] else first
-    if not match or not 1 <= first <= last <= 65535:
+    low, dash, high = text.partition("-")
+    first = _port(low)
+    last = _port(high) if dash else first
+    if not 1 <= first <= last <= 65535:
         raise _bad(f"Invalid {what}: {text} in -p {whole}", "a port is 1 to 65535, a range LOW-HIGH")
     return first, last - first + 1
+
+
+def _port(text: str) -> int:
+    """0 for what is none. Without a pattern: -p is no reason to load them."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 5 else 0
 
 
 def parse_network(texts: Sequence[str], first: Attachment | None = None) -> NetworkRequest:

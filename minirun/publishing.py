@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from minirun.changing import changing, unchanged
 from minirun.errors import ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
+from minirun.kernel.netlink import Netlink
 from minirun.light.dataclasses import replace
 from minirun.model import ACTIVE, Container, Endpoint, Mode, PortMapping
 from minirun.network import choice, ports
@@ -122,7 +123,6 @@ def _let_reach_itself(leg: Endpoint) -> None:
 
     if sysctl_read("net.bridge.bridge-nf-call-iptables") == "1":
         from minirun.kernel.links import hairpin_on
-        from minirun.kernel.netlink import Netlink
 
         netlink = Netlink()
         try:

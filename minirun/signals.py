@@ -1,8 +1,7 @@
 """Signals by name or number, as docker kill -s takes them."""
 
-import signal
-
 from minirun.errors import MinirunError
+from minirun.light import signal
 
 
 def parse_signal(text: str) -> int:
@@ -10,8 +9,7 @@ def parse_signal(text: str) -> int:
     if name.isascii() and name.isdigit():
         number = int(name)
     else:
-        known = signal.Signals.__members__
-        number = known.get(name if name.startswith("SIG") else f"SIG{name}", 0)
+        number = signal.NUMBERS.get(name if name.startswith("SIG") else f"SIG{name}", 0)
     if not 0 < number < signal.NSIG:
         raise MinirunError(f"Invalid signal: {text}")
     return number

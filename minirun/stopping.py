@@ -3,7 +3,6 @@ taken all back."""
 
 import errno
 import os
-import signal
 import time
 from functools import partial
 
@@ -12,6 +11,7 @@ from minirun.instance import Instance
 from minirun.kernel import freezer, processes
 from minirun.kernel.sockets import control_connect
 from minirun.lifecycle import KILLED, MONITOR_LOST, delete, finish, is_same, is_tended, tell
+from minirun.light import signal
 from minirun.light.dataclasses import replace
 from minirun.model import ACTIVE, Container, Process, Status
 from minirun.reserve import spending

@@ -12,10 +12,10 @@ monitor -> commands            STARTED, OUT, ERR, LOST (text), FAILED (code, tex
 import os
 import struct
 from collections.abc import Iterator, Sequence
-from enum import IntEnum
 
 from minirun.kernel.sockets import send_with_fds
 from minirun.light import socket
+from minirun.light.enum import IntEnum
 
 _HEADER = struct.Struct(">BI")
 CHUNK = 65536

@@ -2,10 +2,12 @@
 
 import copy
 import dataclasses
+import enum
 import json
 import pathlib
 import pickle
 import re
+import signal
 import socket
 import sqlite3
 import threading
@@ -19,9 +21,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minirun.light import dataclasses as light_dataclasses
+from minirun.light import enum as light_enum
 from minirun.light import json as light_json
 from minirun.light import pathlib as light_pathlib
 from minirun.light import re as light_re
+from minirun.light import signal as light_signal
 from minirun.light import socket as light_socket
 from minirun.light import sqlite3 as light_sqlite3
 from minirun.light import typing as light_typing
@@ -327,6 +331,76 @@ def test_sockets_have_what_is_used_of_them() -> None:
             assert (accepted.family, accepted.type, address[0]) == (listener.family, listener.type, "127.0.0.1")
     for name in set(light_socket.__all__) - {"socket", "socketpair"}:
         assert getattr(light_socket, name) == getattr(socket, name)
+
+
+class LightText(light_enum.StrEnum):
+    ONE = "one"
+    TWO = "two"
+    UNO = "one"
+
+
+class HeavyText(enum.StrEnum):
+    ONE = "one"
+    TWO = "two"
+    UNO = "one"
+
+
+class LightNumber(light_enum.IntEnum):
+    ONE = 1
+    TWO = 2
+
+
+class HeavyNumber(enum.IntEnum):
+    ONE = 1
+    TWO = 2
+
+
+ENUMERATIONS: list[Callable[[Any], Any]] = [
+    lambda e: list(e),
+    lambda e: len(e),
+    lambda e: e.ONE,
+    lambda e: str(e.ONE),
+    lambda e: f"{e.TWO:>5}",
+    lambda e: (e.TWO.name, e.TWO.value),
+    lambda e: e["TWO"],
+    lambda e: e["THREE"],
+    lambda e: e(e.TWO.value),
+    lambda e: e(e.TWO) is e.TWO,
+    lambda e: e("nothing"),
+    lambda e: e([]),
+    lambda e: isinstance(e.ONE, e),
+    lambda e: list(e.__members__),
+    lambda e: e.ONE.value == e.ONE,
+    lambda e: hash(e.ONE) == hash(e.ONE.value),
+    lambda e: {e.ONE: 1}[e.ONE.value],
+    lambda e: sorted([e.TWO, e.ONE]),
+    lambda e: json.dumps({"k": e.ONE}),
+    lambda e: light_json.dumps({"k": e.ONE}),
+    lambda e: copy.deepcopy(e.ONE) is e.ONE,
+    lambda e: pickle.loads(pickle.dumps(e.TWO)) is e.TWO,
+    lambda e: setattr(e, "ONE", 3),
+]
+
+
+@pytest.mark.parametrize("question", ENUMERATIONS, ids=[str(number) for number in range(len(ENUMERATIONS))])
+def test_enumerations_answer_the_same(question: Callable[[Any], Any]) -> None:
+    for ours, theirs in ((LightText, HeavyText), (LightNumber, HeavyNumber)):
+        answer = outcome(lambda m: question(m.e), SimpleNamespace(e=ours)).replace("Light", "Heavy")
+        assert answer == outcome(lambda m: question(m.e), SimpleNamespace(e=theirs))
+
+
+def test_signals_are_those_of_the_machine() -> None:
+    assert light_signal.NUMBERS.items() >= {one.name: one.value for one in signal.Signals}.items()
+    for name in set(light_signal.__all__) - {"NUMBERS", "signal", "pthread_sigmask", "valid_signals"}:
+        assert getattr(light_signal, name) == getattr(signal, name)
+    assert light_signal.valid_signals() == signal.valid_signals()
+
+
+def test_a_bad_pattern_is_an_error_when_it_is_used() -> None:
+    with pytest.raises(light_re.error, match="unterminated"):
+        light_re.compile("(").search("")
+    with pytest.raises(AttributeError):
+        _ = light_re.nothing
 
 
 def test_databases_are_sqlite3s() -> None:

@@ -81,9 +81,9 @@ def test_a_command_imports_only_what_it_needs() -> None:
         "asyncio",
         "pydantic",
         "rich",
-        "pyroute2",
+        "typer",
         "minirun.network.attached",
-        "minirun.kernel.netlink",
+        "minirun.network.firewall",
     ):
         assert heavy not in light, heavy
 

@@ -1,6 +1,5 @@
 """minirun events."""
 
-import signal
 import time
 from collections.abc import Callable
 
@@ -9,6 +8,7 @@ from minirun.cli.format import shower
 from minirun.cli.moments import moment
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, many, value
+from minirun.light import signal
 from minirun.light.dataclasses import dataclass
 from minirun.log import timestamp
 from minirun.store import Event, Store

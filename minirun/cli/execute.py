@@ -1,11 +1,9 @@
 """minirun exec."""
 
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import nullcontext
 
-from minirun import attach, parse
 from minirun.caller import PROXIED, SignalPipe, Sink, drain
 from minirun.cli.app import warn
 from minirun.cli.opening import open_instance
@@ -15,6 +13,7 @@ from minirun.errors import MinirunError
 from minirun.init.program import StartError
 from minirun.joining import Joined, Request, join
 from minirun.kernel import controllers, processes, terminal
+from minirun.light import signal
 from minirun.light.dataclasses import replace
 from minirun.lookup import find_container
 from minirun.network.environment import with_environment
@@ -45,14 +44,14 @@ class Exec(Verb):
         found = find_container(instance.store, self.words[0])
         request = Request(
             argv=tuple(self.words[1:]),
-            env=parse.parse_env(self.env, self.env_file),
+            env=self._environment(),
             workdir=self.workdir or found.spec.workdir,
             user=self.user,
             privileged=self.privileged,
             tty=self.tty and not self.detach,
             interactive=self.interactive and not self.detach,
             detach=self.detach,
-            size=attach.size_of_terminal(),
+            size=terminal.size_of_caller(),
         )
         try:
             groups = controllers.existing(instance.cgroup, found.id)
@@ -64,6 +63,13 @@ class Exec(Verb):
             warn(f"minirun: {error.text}")
             return error.code
         return 0 if self.detach else Relay(joined, request).run()
+
+    def _environment(self) -> tuple[tuple[str, str], ...]:
+        if not self.env and not self.env_file:
+            return ()
+        from minirun.parse import parse_env
+
+        return parse_env(self.env, self.env_file)
 
 
 class Relay:
@@ -107,7 +113,7 @@ class Relay:
             if number != signal.SIGWINCH:
                 processes.signal_send(self.joined.pidfd, number, self.joined.pid)
             elif self.joined.terminal >= 0:
-                terminal.set_window_size(self.joined.terminal, *attach.size_of_terminal())
+                terminal.set_window_size(self.joined.terminal, *terminal.size_of_caller())
 
     def _read_stdin(self) -> None:
         try:

@@ -3,7 +3,6 @@
 https://docs.docker.com/engine/cli/formatting/
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 
 from minirun.cli.app import warn
@@ -56,6 +55,8 @@ def print_objects(
         for one in found:
             print(show(_struct(one)))
     else:
+        import json  # lists are tables, nearly always
+
         print(json_text(found) if form == "json" else json.dumps(found, indent=4))
     for reference, one_found in described:
         if one_found is None:

@@ -11,7 +11,7 @@ from minirun.light.dataclasses import replace
 from minirun.lookup import find_container, find_network
 from minirun.model import DEFAULT_NETWORK, Container, Network
 from minirun.network.attached import network_called
-from minirun.network.custom import RESERVED
+from minirun.network.default import RESERVED
 
 
 class Connect(Verb):

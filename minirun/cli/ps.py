@@ -1,6 +1,6 @@
 """minirun ps."""
 
-from datetime import datetime
+import time
 
 from minirun.cli.filters import Filters, parse_filters
 from minirun.cli.format import Columns, Row, print_rows
@@ -66,7 +66,7 @@ def _row(instance: Instance, container: Container, whole: bool, sizes: bool) -> 
         "ID": container.id if whole else container.short_id,
         "Image": spec.image,
         "Command": command_of(container, whole),
-        "CreatedAt": datetime.fromtimestamp(container.created).astimezone().strftime("%Y-%m-%d %H:%M:%S %z %Z"),
+        "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(container.created)),
         "RunningFor": ago(container.created),
         "Ports": ports_of(instance, container),
         "State": state_of(container),

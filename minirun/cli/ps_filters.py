@@ -1,6 +1,5 @@
 """ps --filter."""
 
-import re
 from collections.abc import Callable, Iterable
 
 from minirun.cli.filters import Filters, has_all_labels, matches
@@ -8,6 +7,7 @@ from minirun.cli.states import HEALTHS, STATES, health_status, state_of
 from minirun.errors import MinirunError
 from minirun.image.store import is_made_from
 from minirun.instance import Instance
+from minirun.light import re
 from minirun.lookup import find_container
 from minirun.model import Container, Mode, Status
 
@@ -40,7 +40,7 @@ def _tests(instance: Instance, filters: Filters) -> dict[str, Test]:
     networks = {name: _network_test(instance, name) for name in filters.get("network", [])}
     return {
         "id": lambda one, text: one.id.startswith(text),
-        "name": lambda one, text: any(re.search(text, name) for name in (one.name, f"/{one.name}")),
+        "name": lambda one, text: any(re.compile(text).search(name) for name in (one.name, f"/{one.name}")),
         "exited": lambda one, text: one.status is Status.EXITED and str(one.exit_code) == text,
         "status": lambda one, text: state_of(one) == text,
         "ancestor": lambda one, text: (
@@ -71,7 +71,7 @@ def _check_values(filters: Filters) -> None:
                 raise MinirunError(f"invalid filter '{key}={text}'", hint)
     for text in filters.get("name", []):
         try:
-            re.compile(text)
+            re.compile(text).search("")
         except re.error as error:
             raise MinirunError(f"invalid filter 'name={text}': {error}") from None
 

@@ -9,6 +9,7 @@ from minirun.cli.starting import confirm, first_launch, follow, free_name
 from minirun.cli.verb import many, switch, value
 from minirun.engine import Terms, run
 from minirun.errors import FAILED, MinirunError
+from minirun.kernel import terminal
 
 _STREAMS = ("stdin", "stdout", "stderr")
 
@@ -42,7 +43,7 @@ class Run(ContainerFlags, WaitFlags):
             detach_keys=attach.parse_detach_keys(self.detach_keys),
             end_with_reader=self.remove,
         )
-        size = attach.size_of_terminal() if self.tty else (0, 0)
+        size = terminal.size_of_caller() if self.tty else (0, 0)
         container = run(instance, chosen, spec, launch, Terms(0 if self.detach else manner.flags, size))
         if self.cidfile:
             write_cidfile(self.cidfile, container.id)

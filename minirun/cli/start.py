@@ -9,6 +9,7 @@ from minirun.cli.verb import switch, value
 from minirun.engine import Launch, Terms, start
 from minirun.errors import MinirunError
 from minirun.instance import Instance
+from minirun.kernel import terminal
 from minirun.lookup import find_container
 from minirun.model import ACTIVE, Container
 
@@ -66,7 +67,7 @@ def _attached(
         raise MinirunError(f"container {container.name} is already running", "minirun attach joins it")
     manner = manner_for(container, interactive, proxy, detach_keys)
     session().fail_with(1)
-    size = attach.size_of_terminal() if container.spec.tty else (0, 0)
+    size = terminal.size_of_caller() if container.spec.tty else (0, 0)
     start(instance, container, launch, Terms(manner.flags, size))
     return follow(instance, container, launch, manner)
 

@@ -51,7 +51,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "wait": ("wait:Wait", "Block until one or more containers stop, then print their exit codes"),
     "network connect": ("network_members:Connect", "Connect a container to a network"),
     "network disconnect": ("network_members:Disconnect", "Disconnect a container from a network"),
-    "network create": ("network:Create", "Create a network"),
+    "network create": ("network_create:Create", "Create a network"),
     "network inspect": ("network:Inspect", "Display detailed information on one or more networks"),
     "network ls": ("network:List", "List networks"),
     "network reload": ("network:Reload", "Mend what has been damaged of networks, rules and interfaces"),

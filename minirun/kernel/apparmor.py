@@ -5,7 +5,6 @@ a container would let it do.
 """
 
 from minirun.errors import FAILED, MinirunError
-from minirun.kernel.programs import program_path, program_run
 from minirun.kernel.seam import shell
 from minirun.light.pathlib import Path
 
@@ -27,11 +26,15 @@ def is_loaded(profile: str) -> bool:
 
 
 def can_load() -> bool:
+    from minirun.kernel.programs import program_path  # most hosts have no AppArmor, or its profile is loaded
+
     return program_path(_PARSER) is not None
 
 
 @shell("apparmor_parser --replace --skip-cache {file}")
 def profile_load(file: Path) -> None:
+    from minirun.kernel.programs import program_path, program_run
+
     parser = program_path(_PARSER)
     done = program_run(parser or _PARSER, ["--replace", "--skip-cache"], file.read_bytes(), seconds=_SECONDS)
     if done.code != 0:

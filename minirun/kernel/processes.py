@@ -3,13 +3,13 @@
 import fcntl
 import os
 import select
-import signal
 import sys
 from collections.abc import Callable, Sequence
 
 from minirun.kernel._sys import ffi, lib
 from minirun.kernel.errno import check
 from minirun.kernel.seam import kept_open, shell
+from minirun.light import signal
 from minirun.light.pathlib import Path
 from minirun.light.typing import NoReturn
 

@@ -2,14 +2,13 @@
 
 import fcntl
 import os
-import signal
 import struct
 import termios
-import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from minirun.kernel.processes import close_from
+from minirun.light import signal
 from minirun.light.typing import Any
 
 _TIOCGPTPEER, _TIOCSPTLCK = 0x5441, 0x40045431
@@ -47,6 +46,8 @@ def raw_mode(fd: int) -> Iterator[None]:
     before = termios.tcgetattr(fd)
     done = _guard(fd, before)
     try:
+        import tty
+
         tty.setraw(fd, termios.TCSADRAIN)  # the default would throw away what was typed ahead
         yield
     finally:
@@ -76,3 +77,13 @@ def _guard(fd: int, before: list[Any]) -> int:
             termios.tcsetattr(fd, termios.TCSADRAIN, before)
     finally:
         os._exit(0)
+
+
+def size_of_caller() -> tuple[int, int]:
+    """(rows, columns) of whichever standard stream is a terminal; (0, 0) without one."""
+    for fd in (0, 1, 2):
+        try:
+            return window_size(fd)
+        except OSError:
+            continue
+    return 0, 0

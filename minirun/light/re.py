@@ -2,7 +2,7 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from re import ASCII, DOTALL, IGNORECASE, MULTILINE, VERBOSE, Match, Pattern, compile
+    from re import ASCII, DOTALL, IGNORECASE, MULTILINE, VERBOSE, Match, Pattern, compile, error
 else:
     IGNORECASE, MULTILINE, DOTALL, VERBOSE, ASCII = 2, 8, 16, 64, 256  # as in sre_constants.h
 
@@ -30,4 +30,13 @@ else:
 
     Pattern = Match
 
-__all__ = ["ASCII", "DOTALL", "IGNORECASE", "MULTILINE", "VERBOSE", "Match", "Pattern", "compile"]
+    def __getattr__(name: str) -> object:
+        """`error` is what a pattern may raise when it is first used."""
+        if name != "error":
+            raise AttributeError(name)
+        import re
+
+        return re.error
+
+
+__all__ = ["ASCII", "DOTALL", "IGNORECASE", "MULTILINE", "VERBOSE", "Match", "Pattern", "compile", "error"]

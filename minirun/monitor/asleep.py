@@ -9,11 +9,11 @@ Python that waits takes 6 MB, and for a thousand containers that was most of wha
 import gc
 import marshal
 import os
-import signal
 import sys
 
 from minirun.errors import MinirunError
 from minirun.kernel import processes, seam
+from minirun.light import signal
 from minirun.light.dataclasses import dataclass, fields
 
 _VARIABLE = "MINIRUN_AWAKE"

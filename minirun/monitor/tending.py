@@ -1,7 +1,6 @@
 """The monitor's story: start the program, carry its streams, and when it ends start it again or take all back."""
 
 import os
-import signal
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from minirun.kernel import cgroups, freezer, limits, processes
 from minirun.kernel.devices import devices_allow
 from minirun.kernel.sockets import control_listen
 from minirun.lifecycle import finish, tell
-from minirun.light import socket, sqlite3
+from minirun.light import signal, socket, sqlite3
 from minirun.light.dataclasses import replace
 from minirun.light.pathlib import Path
 from minirun.light.typing import TYPE_CHECKING, TypeVar

@@ -11,10 +11,10 @@ from ipaddress import IPv4Address, ip_interface
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
+from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import entered, netns_exists, netns_share
 from minirun.kernel.sockets import link_state
 from minirun.kernel.sysctl import sysctl_ensure
-from minirun.light.typing import TYPE_CHECKING
 from minirun.lookup import find_network
 from minirun.model import (
     ANY_ADDRESS,
@@ -31,15 +31,12 @@ from minirun.model import (
     Publication,
     Spec,
 )
-from minirun.network import firewall, forwarding, leases, names, neighbours, ports
-from minirun.network.custom import default_network
+from minirun.network import leases, names, ports
+from minirun.network.default import default_network
 from minirun.network.drivers import driver_named
 from minirun.network.drivers.bridge import HOST_BINDING
 from minirun.network.events import tell
 from minirun.network.none import add_namespace
-
-if TYPE_CHECKING:
-    from minirun.kernel.netlink import Netlink
 
 Leg = tuple[Endpoint, Network]
 _PATIENCE = 5.0  # seconds
@@ -81,7 +78,8 @@ class Attached:
         return container.name
 
     def connect(self, instance: Instance, container: Container, undo: ExitStack) -> list[str]:
-        from minirun.kernel.netlink import Netlink  # 20 ms that the other modes do not need
+        # Here, so that they are read while the monitor already builds the container's tree.
+        from minirun.network import firewall, forwarding, neighbours
 
         store = instance.store
         endpoints = store.endpoints(sandbox=container.id)
@@ -98,7 +96,7 @@ class Attached:
 
 
 def plug(
-    instance: Instance, netlink: "Netlink", container: Container, legs: list[Leg], missing_only: bool
+    instance: Instance, netlink: Netlink, container: Container, legs: list[Leg], missing_only: bool
 ) -> list[Endpoint]:
     """Have these legs of the namespace that is pinned under the container's name; with `missing_only` those that are
     there still stay as they are. Returns those that were not. Done twice, or by two at once, it ends in the same."""
@@ -119,12 +117,10 @@ def plug(
 
 
 def settle_inside(
-    instance: Instance, netlink: "Netlink", container: Container, legs: list[Leg], chosen: set[int]
+    instance: Instance, netlink: Netlink, container: Container, legs: list[Leg], chosen: set[int]
 ) -> list[Endpoint]:
     """Within the namespace: addresses and routes of the legs with these positions, and the way to the resolver. Returns
     those that lacked something."""
-    from minirun.kernel.netlink import Netlink
-
     mine = [leg for leg in legs if leg[0].position in chosen and driver_named(leg[1].driver).pools]
     if not mine:
         return []
@@ -219,7 +215,7 @@ def _publishing(network: Network | None) -> Network:
     return network
 
 
-def _configure(netlink: "Netlink", endpoint: Endpoint, network: Network) -> bool:
+def _configure(netlink: Netlink, endpoint: Endpoint, network: Network) -> bool:
     """Inside the namespace: addresses, and up. False when all of it was there."""
     from minirun.kernel.links import address_add, link_route_add
 
@@ -243,7 +239,7 @@ def _configure(netlink: "Netlink", endpoint: Endpoint, network: Network) -> bool
     return changed or fresh
 
 
-def _up(netlink: "Netlink", name: str) -> None:
+def _up(netlink: Netlink, name: str) -> None:
     """The hardware address of a macvlan is taken until the kernel has taken apart the namespace of the last start."""
     from minirun.kernel.links import link_up
 
@@ -260,7 +256,6 @@ def _up(netlink: "Netlink", name: str) -> None:
 def replace_default_routes(container: Container, legs: list[Leg]) -> None:
     """Within the namespace: when another network has become the one that leads outside."""
     from minirun.kernel.links import default_route_replace
-    from minirun.kernel.netlink import Netlink
 
     six = [leg for leg in legs if leg[1].pool6]
     ways = [(gateway_leg(container, chosen), version) for chosen, version in ((legs, 4), (six, 6))]
@@ -276,7 +271,7 @@ def replace_default_routes(container: Container, legs: list[Leg]) -> None:
             inside.close()
 
 
-def _add_default_route(netlink: "Netlink", endpoint: Endpoint, pool: Pool4 | Pool6) -> bool:
+def _add_default_route(netlink: Netlink, endpoint: Endpoint, pool: Pool4 | Pool6) -> bool:
     """False when there was one."""
     from minirun.kernel.links import default_route_add
 

@@ -8,20 +8,16 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from minirun.errors import ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
-from minirun.kernel.sockets import link_state
+from minirun.kernel.netlink import Netlink
 from minirun.light import sqlite3
 from minirun.light.dataclasses import dataclass, replace
-from minirun.light.typing import TYPE_CHECKING, Generic
+from minirun.light.typing import Generic
 from minirun.model import DEFAULT_NETWORK, Address, Network, Subnet
 from minirun.network import firewall, neighbours
+from minirun.network.default import RESERVED
 from minirun.network.drivers import driver_named
 from minirun.network.events import tell
 from minirun.network.names import remove_leg
-
-if TYPE_CHECKING:
-    from minirun.kernel.netlink import Netlink
-
-RESERVED = ("host", "none", "container", "default")
 
 
 @dataclass(frozen=True)
@@ -53,14 +49,9 @@ class NetworkWish:
     env: tuple[tuple[str, str], ...] = ()
 
 
-def default_network(instance: Instance) -> Network:
-    """The network `bridge`; on first use it is put on record. Its bridge is made by the driver, as for any other."""
-    found = instance.store.find_network(DEFAULT_NETWORK)
-    if found is None:
-        return _record(instance, NetworkWish(DEFAULT_NETWORK))
-    if not link_state(found.bridge)[0]:
-        return _moved(instance, found)
-    return found
+def settle_default(instance: Instance, found: Network | None) -> Network:
+    """The network named bridge, which is not on record yet, or whose bridge is not there."""
+    return _moved(instance, found) if found else _record(instance, NetworkWish(DEFAULT_NETWORK))
 
 
 def _moved(instance: Instance, network: Network) -> Network:
@@ -81,8 +72,6 @@ def _moved(instance: Instance, network: Network) -> Network:
 
 def create_network(instance: Instance, wish: NetworkWish) -> Network:
     """Record, rules, bridge, in this order: a crash in between leaves a record from which the next use goes on."""
-    from minirun.kernel.netlink import Netlink
-
     if wish.name in (*RESERVED, DEFAULT_NETWORK):
         raise MinirunError(f"operation is not permitted on predefined {wish.name} network")
     network = _record(instance, wish)
@@ -113,8 +102,6 @@ def remove_network(instance: Instance, network: Network) -> None:
 
 def remove_unused(instance: Instance, networks: Iterable[Network]) -> list[Network]:
     """Of networks that nobody is in: what the driver made, record, rules. Returns those that nobody has just joined."""
-    from minirun.kernel.netlink import Netlink
-
     store = instance.store
     unused = [one for one in networks if not store.endpoints(network=one.id)]
     netlink = Netlink()
@@ -134,7 +121,7 @@ def remove_unused(instance: Instance, networks: Iterable[Network]) -> list[Netwo
     return gone
 
 
-def _unmake(instance: Instance, netlink: "Netlink", network: Network) -> None:
+def _unmake(instance: Instance, netlink: Netlink, network: Network) -> None:
     try:
         remove_leg(netlink, network)
         driver_named(network.driver).remove(instance, netlink, network)

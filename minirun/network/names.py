@@ -12,15 +12,12 @@ from contextlib import suppress
 from ipaddress import IPv4Network
 
 from minirun.instance import Instance
+from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import entered, pin_path
 from minirun.kernel.sockets import link_state
 from minirun.kernel.sysctl import sysctl_ensure
-from minirun.light.typing import TYPE_CHECKING
 from minirun.model import DEFAULT_NETWORK, Endpoint, Network
 from minirun.store.activity import UsedNetwork
-
-if TYPE_CHECKING:
-    from minirun.kernel.netlink import Netlink
 
 HOST_NAME = "host.minirun.internal"  # the gateway, by name
 RESOLVER = IPv4Network("169.254.53.53/32")
@@ -46,7 +43,7 @@ def leg_name(network: Network | UsedNetwork) -> str:
     return f"mrd-{network.id[:10]}"
 
 
-def ensure_leg(instance: Instance, netlink: "Netlink", network: Network) -> None:
+def ensure_leg(instance: Instance, netlink: Netlink, network: Network) -> None:
     """The caller has a connection to the resolver (resolver/life.py), so its namespace stays."""
     from minirun.kernel.links import link_address_write
 
@@ -63,14 +60,14 @@ def has_leg(instance: Instance, network: Network) -> bool:
     return link_state(leg_name(network))[0] == _mark(instance)
 
 
-def remove_leg(netlink: "Netlink", network: Network) -> None:
+def remove_leg(netlink: Netlink, network: Network) -> None:
     from minirun.kernel.links import link_del
 
     if link_state(leg_name(network))[0]:
         link_del(netlink, leg_name(network))
 
 
-def restore_leg(instance: Instance, netlink: "Netlink", network: Network) -> None:
+def restore_leg(instance: Instance, netlink: Netlink, network: Network) -> None:
     """Of a network whose bridge may be a new one."""
     from minirun.kernel.links import bridge_port_add
 
@@ -78,7 +75,7 @@ def restore_leg(instance: Instance, netlink: "Netlink", network: Network) -> Non
     bridge_port_add(netlink, leg_name(network), network.bridge)
 
 
-def ensure_route(netlink: "Netlink", interface: str) -> bool:
+def ensure_route(netlink: Netlink, interface: str) -> bool:
     """In a container: the way to the resolver, by an interface that is up. False when it was there."""
     from minirun.kernel.links import link_route_add
 
@@ -89,7 +86,7 @@ def ensure_route(netlink: "Netlink", interface: str) -> bool:
     return True
 
 
-def _plug(instance: Instance, netlink: "Netlink", network: Network) -> None:
+def _plug(instance: Instance, netlink: Netlink, network: Network) -> None:
     from minirun.kernel.links import veth_add
 
     name, netns = leg_name(network), instance.resolver_netns
@@ -116,7 +113,6 @@ def _plug(instance: Instance, netlink: "Netlink", network: Network) -> None:
 def _set_up(instance: Instance, network: Network) -> None:
     """Inside: up, and the way to the members."""
     from minirun.kernel.links import link_route_add, link_up
-    from minirun.kernel.netlink import Netlink
 
     with entered(instance.resolver_netns):
         inside = Netlink()

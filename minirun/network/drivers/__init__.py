@@ -9,11 +9,11 @@ The name is what `network create --driver` takes; the object is called without a
 """
 
 from minirun.errors import MinirunError, NotFoundError
+from minirun.kernel.netlink import Netlink
 from minirun.light.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from minirun.instance import Instance
-    from minirun.kernel.netlink import Netlink
     from minirun.model import Container, Endpoint, Network
 
 GROUP = "minirun.network_drivers"
@@ -38,16 +38,16 @@ class Driver(Protocol):
     def settle(self, instance: "Instance", network: "Network") -> "Network":
         """Before it is written down: refuse options that it does not know (MinirunError), fill in what follows."""
 
-    def ensure(self, instance: "Instance", netlink: "Netlink", network: "Network") -> None:
+    def ensure(self, instance: "Instance", netlink: Netlink, network: "Network") -> None:
         """Have what the network itself needs on the host, however much of it is there already."""
 
-    def remove(self, instance: "Instance", netlink: "Netlink", network: "Network") -> None:
+    def remove(self, instance: "Instance", netlink: Netlink, network: "Network") -> None:
         """Take that away; gone already is fine."""
 
     def plug(
         self,
         instance: "Instance",
-        netlink: "Netlink",
+        netlink: Netlink,
         network: "Network",
         endpoint: "Endpoint",
         container: "Container",
@@ -64,7 +64,7 @@ class Driver(Protocol):
     def unplug(
         self,
         instance: "Instance",
-        netlink: "Netlink",
+        netlink: Netlink,
         network: "Network",
         endpoint: "Endpoint",
         container: "Container",

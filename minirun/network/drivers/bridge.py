@@ -9,17 +9,14 @@ from ipaddress import ip_interface
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.glance import Interfaces, bridge_port
+from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import entered, pin_path
 from minirun.kernel.sockets import egress_mtu, interface_index, link_state
 from minirun.kernel.sysctl import sysctl_ensure, sysctl_read
 from minirun.light.dataclasses import replace
-from minirun.light.typing import TYPE_CHECKING
 from minirun.model import Container, Endpoint, Network, Pool4, Pool6
 from minirun.network import policy
 from minirun.network.drivers.options import ADDRESS, LINK, LINKS, MTU, MTU_SIZE, SWITCH, check_options, one_of
-
-if TYPE_CHECKING:
-    from minirun.kernel.netlink import Netlink
 
 # Seconds that the veth of a container's last run may be there still: the kernel takes a dead namespace apart on its own
 # time, and under load that comes after the next start.
@@ -57,7 +54,7 @@ class Bridge:
         mtu = int(network.option(MTU, "0")) or egress_mtu() or network.mtu
         return replace(network, bridge=bridge, mtu=mtu)
 
-    def ensure(self, instance: Instance, netlink: "Netlink", network: Network) -> None:
+    def ensure(self, instance: Instance, netlink: Netlink, network: Network) -> None:
         """The network's bridge, up and with the gateway's address, however much of it is there already."""
         from minirun.kernel.links import bridge_add, link_up
 
@@ -82,14 +79,14 @@ class Bridge:
         _configure_bridge(netlink, network)
         link_up(netlink, network.bridge)
 
-    def remove(self, instance: Instance, netlink: "Netlink", network: Network) -> None:
+    def remove(self, instance: Instance, netlink: Netlink, network: Network) -> None:
         from minirun.kernel.links import link_del
 
         if link_state(network.bridge)[0] in ("", _bridge_mac(network)):
             link_del(netlink, network.bridge)
 
     def plug(
-        self, instance: Instance, netlink: "Netlink", network: Network, endpoint: Endpoint, container: Container
+        self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
     ) -> Endpoint:
         """A veth that is there already, and has only lost its bridge, is led back to it: connections go on."""
         from minirun.kernel.links import bridge_port_add, hairpin_on, veth_add
@@ -132,7 +129,7 @@ class Bridge:
         return ""  # what there is besides is_plugged, minirun sets up itself
 
     def unplug(
-        self, instance: Instance, netlink: "Netlink", network: Network, endpoint: Endpoint, container: Container
+        self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
     ) -> None:
         from minirun.kernel.links import link_del
 
@@ -153,7 +150,7 @@ def _full(network: Network) -> MinirunError:
     )
 
 
-def _configure_bridge(netlink: "Netlink", network: Network) -> None:
+def _configure_bridge(netlink: Netlink, network: Network) -> None:
     from minirun.kernel.links import address_add
 
     gateways = _gateways(network)

@@ -15,17 +15,15 @@ from ipaddress import IPv4Address, IPv6Address, ip_interface
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
+from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import entered, netns_exists, pin_path
 from minirun.kernel.programs import program_path
 from minirun.kernel.sockets import link_state
 from minirun.light.dataclasses import replace
-from minirun.light.typing import TYPE_CHECKING, Any
+from minirun.light.typing import Any
 from minirun.model import Container, Endpoint, Network
 from minirun.network.drivers import chain
 from minirun.network.drivers.options import check_options
-
-if TYPE_CHECKING:
-    from minirun.kernel.netlink import Netlink
 
 CONF, PATH, COPY = "conf", "path", "minirun.cni.config"
 _DIRECTORIES = "/opt/cni/bin:/usr/lib/cni"
@@ -55,14 +53,14 @@ class Cni:
                 )
         return found
 
-    def ensure(self, instance: Instance, netlink: "Netlink", network: Network) -> None:
+    def ensure(self, instance: Instance, netlink: Netlink, network: Network) -> None:
         """The plugins make what they need with the first container."""
 
-    def remove(self, instance: Instance, netlink: "Netlink", network: Network) -> None:
+    def remove(self, instance: Instance, netlink: Netlink, network: Network) -> None:
         """CNI has no word for it: what plugins leave on the host (a bridge, for one) is theirs."""
 
     def plug(
-        self, instance: Instance, netlink: "Netlink", network: Network, endpoint: Endpoint, container: Container
+        self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
     ) -> Endpoint:
         call = _call(network, endpoint, container.name)
         if endpoint.state:  # it was damaged: what is left goes first, and its address may be another one then
@@ -81,7 +79,7 @@ class Cni:
         return _call(network, endpoint, container.name).check(json.loads(endpoint.state or "{}"))
 
     def unplug(
-        self, instance: Instance, netlink: "Netlink", network: Network, endpoint: Endpoint, container: Container
+        self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
     ) -> None:
         """Also of a namespace that is gone: addresses are given back all the same."""
         result = json.loads(endpoint.state) if endpoint.state else None

@@ -10,15 +10,12 @@ from contextlib import suppress
 
 from minirun.errors import FAILED, ConflictError, MinirunError
 from minirun.instance import Instance
+from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import entered, pin_path
 from minirun.kernel.sockets import link_mtu, link_state
 from minirun.light.dataclasses import replace
-from minirun.light.typing import TYPE_CHECKING
 from minirun.model import Container, Endpoint, Network
 from minirun.network.drivers.options import LINK, MTU, MTU_SIZE, check_options, one_of
-
-if TYPE_CHECKING:
-    from minirun.kernel.netlink import Netlink
 
 PARENT, MODE = "parent", "macvlan_mode"
 OPTIONS = {PARENT: LINK, MODE: one_of("bridge", "private", "vepa", "passthru"), MTU: MTU_SIZE}
@@ -44,14 +41,14 @@ class Macvlan:
                 raise ConflictError(f"network {other.name} is already using parent interface {parent}")
         return replace(network, mtu=int(network.option(MTU, "0")) or link_mtu(parent))
 
-    def ensure(self, instance: Instance, netlink: "Netlink", network: Network) -> None:
+    def ensure(self, instance: Instance, netlink: Netlink, network: Network) -> None:
         _require(network, network.option(PARENT))
 
-    def remove(self, instance: Instance, netlink: "Netlink", network: Network) -> None:
+    def remove(self, instance: Instance, netlink: Netlink, network: Network) -> None:
         """The parent is not ours."""
 
     def plug(
-        self, instance: Instance, netlink: "Netlink", network: Network, endpoint: Endpoint, container: Container
+        self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
     ) -> Endpoint:
         from minirun.kernel.links import macvlan_add
 
@@ -73,10 +70,9 @@ class Macvlan:
         return ""  # what there is besides is_plugged, minirun sets up itself
 
     def unplug(
-        self, instance: Instance, netlink: "Netlink", network: Network, endpoint: Endpoint, container: Container
+        self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
     ) -> None:
         from minirun.kernel.links import link_del
-        from minirun.kernel.netlink import Netlink
 
         with entered(container.name):
             inside = Netlink()

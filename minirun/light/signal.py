@@ -1,0 +1,64 @@
+"""Signals as the plain numbers of the C module below `signal`, which makes three enumerations of them."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from signal import (
+        NSIG,
+        SIG_BLOCK,
+        SIG_DFL,
+        SIG_IGN,
+        SIG_UNBLOCK,
+        SIGKILL,
+        SIGSTOP,
+        SIGTERM,
+        SIGWINCH,
+        default_int_handler,
+        pidfd_send_signal,
+        pthread_sigmask,
+        set_wakeup_fd,
+        signal,
+        valid_signals,
+    )
+
+    NUMBERS: dict[str, int] = {}
+else:
+    import _signal
+    from _signal import (
+        NSIG,
+        SIG_BLOCK,
+        SIG_DFL,
+        SIG_IGN,
+        SIG_UNBLOCK,
+        SIGKILL,
+        SIGSTOP,
+        SIGTERM,
+        SIGWINCH,
+        default_int_handler,
+        pidfd_send_signal,
+        pthread_sigmask,
+        set_wakeup_fd,
+        signal,
+        valid_signals,
+    )
+
+    # By name, of all that this machine has.
+    NUMBERS = {name: value for name, value in vars(_signal).items() if name.startswith("SIG") and name[3] != "_"}
+
+__all__ = [
+    "NSIG",
+    "NUMBERS",
+    "SIGKILL",
+    "SIGSTOP",
+    "SIGTERM",
+    "SIGWINCH",
+    "SIG_BLOCK",
+    "SIG_DFL",
+    "SIG_IGN",
+    "SIG_UNBLOCK",
+    "default_int_handler",
+    "pidfd_send_signal",
+    "pthread_sigmask",
+    "set_wakeup_fd",
+    "signal",
+    "valid_signals",
+]
