@@ -136,10 +136,11 @@ class Monitor:
         self.instance = Instance(Path(self.plan.root))
 
     def _hear_of_the_end(self) -> None:
-        """With the host's end systemd asks all in a scope to end; also one that was asleep when it came."""
+        """With the host's end systemd asks all in a scope to end; also one that was asleep when it came. Elsewhere it
+        ends the monitor, and the container with it."""
         if self.plan.scope:
             signal.signal(signal.SIGTERM, self._cancel)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
     def _guard_devices(self) -> None:
         """Where the kernel has no such programs, mounts that are nodev have to do."""
