@@ -1,4 +1,4 @@
-"""The engines: each gets the same busybox image, and one running container named web."""
+"""The engines: each gets a host of its own, the same busybox image, and one running container named web."""
 
 import os
 import re
@@ -6,23 +6,70 @@ import shutil
 import subprocess
 import tarfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.measure import Contender, once, say
+from bench import namespaces
+from bench.clock import at_once, once, say
+from bench.rows import WORDS
 
-_TRIAL = ("run", "--rm", "--net=none", "busybox", "true")
+# podman's rm -f gives the program 10 seconds to end by itself; the others' kills it.
+_AT_ONCE = ("rm", "-f", "--time", "0")
 _WEB = ("run", "-d", "--name", "web")
 
 
-def prepare(work: Path, minirun: str) -> list[Contender]:
+@dataclass(frozen=True)
+class Contender:
+    """One engine, or a floor: its command line up to the verb, and in whose network namespace it is typed."""
+
+    name: str
+    command: tuple[str, ...]
+    host: int
+    version: str = ""
+    removal: tuple[str, ...] = ("rm", "-f")
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: WORDS)  # of the rows that are one command
+
+    def run(self, *words: str, timeout: float = 60) -> tuple[float, str | None]:
+        with namespaces.within(self.host):
+            return once([*self.command, *words], timeout)
+
+    def run_many(self, many: Sequence[Sequence[str]], most: int) -> tuple[float, str | None]:
+        with namespaces.within(self.host):
+            return at_once([[*self.command, *words] for words in many], most)
+
+    def must(self, *words: str, timeout: float = 60) -> None:
+        """For what a measurement needs first."""
+        _, error = self.run(*words, timeout=timeout)
+        if error is not None:
+            raise UnableError(f"{' '.join(words)[:80]}: {error}")
+
+    def remove(self, *containers: str) -> None:
+        self.run(*self.removal, *containers, timeout=900)
+
+    def pid(self, container: str) -> int:
+        """Of the container's first process; its network namespace is entered by that."""
+        with namespaces.within(self.host):
+            words = [*self.command, "inspect", "--format", "{{.State.Pid}}", container]
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if not done.stdout.strip().isdigit():
+            raise UnableError(f"inspect {container}: {done.stderr.strip()}")
+        return int(done.stdout)
+
+
+class UnableError(Exception):
+    """An engine cannot do what a group of rows needs, and why."""
+
+
+def prepare(work: Path, minirun: str, image: Path | None) -> list[Contender]:
     """Those that are there and can run a container. Whoever cannot is left out, and its own words say why."""
-    archive = _busybox_archive(work)
     found = [_minirun(minirun)]
-    if archive:
+    if image:
+        archive = work / "busybox.tar"
+        with tarfile.open(archive, "w") as tar:
+            tar.add(image, ".")
         found += [_docker(work, archive), _podman(work, archive)]
-    ready = [one for one in found if one is not None and _web(one)]
-    return [*ready, _python(minirun)] if ready else []
+    return [one for one in found if one is not None and _web(one)]
 
 
 def _minirun(binary: str) -> Contender | None:
@@ -30,7 +77,7 @@ def _minirun(binary: str) -> Contender | None:
     if not os.access(binary, os.X_OK):
         _absent("minirun", f"{binary} is not there: scripts/setup makes it, MINIRUN_BIN names another")
         return None
-    return _tried(Contender("minirun", (binary,), _version([binary, "--version"])))
+    return _tried(Contender("minirun", (binary,), namespaces.make(), version([binary, "--version"])))
 
 
 def _docker(work: Path, archive: Path) -> Contender | None:
@@ -39,22 +86,22 @@ def _docker(work: Path, archive: Path) -> Contender | None:
     if not daemon or not client:
         _absent("docker", "not installed")
         return None
-    command = (client, "-H", f"unix://{work}/docker.sock")
-    if not _dockerd(daemon, work, command):
+    one = Contender(
+        "docker", (client, "-H", f"unix://{work}/docker.sock"), namespaces.make(), version([daemon, "--version"])
+    )
+    if not _dockerd(daemon, work, one):
         _absent("docker", f"dockerd did not come up: {_tail(work / 'dockerd.log')}")
         return None
-    if not _imported("docker", [*command, "import", str(archive), "busybox"]):
-        return None
-    return _tried(Contender("docker", command, _version([daemon, "--version"])))
+    return _tried(one) if _imported(one, archive, "busybox") else None
 
 
-def _dockerd(daemon: str, work: Path, client: tuple[str, ...]) -> bool:
+def _dockerd(daemon: str, work: Path, client: Contender) -> bool:
     """Without the machine's daemon.json, which may name other places. `container`: it leaves AppArmor alone then."""
     config = work / "daemon.json"
     config.write_text("{}")
     words = ["-H", f"unix://{work}/docker.sock", "--config-file", str(config), "--pidfile", f"{work}/docker.pid"]
     words += ["--data-root", f"{work}/docker", "--exec-root", f"{work}/docker-exec"]
-    with (work / "dockerd.log").open("wb") as log:
+    with (work / "dockerd.log").open("wb") as log, namespaces.within(client.host):
         process = subprocess.Popen(
             [daemon, *words],
             stdin=subprocess.DEVNULL,
@@ -63,7 +110,7 @@ def _dockerd(daemon: str, work: Path, client: tuple[str, ...]) -> bool:
             env={**os.environ, "container": "bench"},
         )
     for _ in range(300):
-        if once([*client, "version"])[1] is None:
+        if client.run("version")[1] is None:
             return True
         if process.poll() is not None:
             return False
@@ -79,23 +126,18 @@ def _podman(work: Path, archive: Path) -> Contender | None:
         return None
     state = ("--root", f"{work}/podman", "--runroot", f"{work}/podman-run", "--tmpdir", f"{work}/podman-tmp")
     common = (program, *state, "--cgroup-manager", "cgroupfs", "--events-backend", "file")
-    if not _imported("podman", [*common, "import", str(archive), "localhost/busybox"]):
+    host = namespaces.make()
+    if not _imported(Contender("podman", common, host), archive, "localhost/busybox"):
         return None
     for runtime in filter(shutil.which, ("crun", "runc")):
-        version = f"{_version([program, '--version'])} with {runtime}"
-        if tried := _tried(Contender("podman", (*common, "--runtime", runtime), version)):
+        named = f"{version([program, '--version'])} with {runtime}"
+        if tried := _tried(Contender("podman", (*common, "--runtime", runtime), host, named, _AT_ONCE)):
             return tried
     return None
 
 
-def _python(minirun: str) -> Contender:
-    """Not an engine but a floor: minirun's own interpreter doing nothing. The table has it in minirun's column."""
-    beside = Path(minirun).with_name("python")
-    return Contender("python3", (str(beside) if beside.exists() else "python3",), rows=("python",))
-
-
 def _tried(one: Contender) -> Contender | None:
-    _, error = once([*one.command, *_TRIAL])
+    _, error = one.run(*WORDS["none"])
     if error is not None:
         _absent(f"{one.name} {one.version}".strip(), error)
     return one if error is None else None
@@ -103,21 +145,21 @@ def _tried(one: Contender) -> Contender | None:
 
 def _web(one: Contender) -> bool:
     """The container that exec, ps and container: need; without a network of its own rather than not at all."""
-    _, error = once([*one.command, *_WEB, "busybox", "sleep", "100000"])
+    _, error = one.run(*_WEB, "busybox", "sleep", "100000")
     if error is None:
         return True
     say(f"{one.name} in bridge mode: {error}")
-    once([*one.command, "rm", "-f", "web"])
-    _, error = once([*one.command, *_WEB, "--net=none", "busybox", "sleep", "100000"])
+    one.remove("web")
+    _, error = one.run(*_WEB, "--net=none", "busybox", "sleep", "100000")
     if error is not None:
         _absent(one.name, error)
     return error is None
 
 
-def _imported(name: str, command: Sequence[str]) -> bool:
-    _, error = once(command)
+def _imported(one: Contender, archive: Path, name: str) -> bool:
+    _, error = one.run("import", str(archive), name)
     if error is not None:
-        _absent(name, f"import: {error}")
+        _absent(one.name, f"import: {error}")
     return error is None
 
 
@@ -125,12 +167,12 @@ def _absent(name: str, why: str) -> None:
     say(f"{name} is left out: {why}")
 
 
-def _busybox_archive(work: Path) -> Path | None:
-    """The image for the peers: one static program and a link for each of its names."""
+def busybox_tree(work: Path) -> Path | None:
+    """The image for the peers, and the floor's: one static program and a link for each of its names."""
     busybox = shutil.which("busybox")
     # ldd fails on what is static.
     if not busybox or once(["ldd", busybox])[1] is None:
-        say("docker and podman are left out: no statically linked busybox to make an image of (busybox-static)")
+        say("docker, podman and the floor are left out: no statically linked busybox for an image (busybox-static)")
         return None
     root = work / "busybox"
     for name in ("bin", "dev", "etc", "proc", "root", "run", "sys", "tmp"):
@@ -139,13 +181,10 @@ def _busybox_archive(work: Path) -> Path | None:
     names = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split()
     for name in set(names) - {"busybox"}:
         (root / "bin" / name).symlink_to("busybox")
-    archive = work / "busybox.tar"
-    with tarfile.open(archive, "w") as tar:
-        tar.add(root, ".")
-    return archive
+    return root
 
 
-def _version(command: Sequence[str]) -> str:
+def version(command: Sequence[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = re.search(r"\d+(\.\d+)+", done.stdout)
     return found.group() if found else ""

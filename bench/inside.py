@@ -1,12 +1,18 @@
 """In the namespaces: an init, file systems that are thrown away, then the measuring."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from bench import cgroups, contenders, measure, memory, report
+from bench import cgroups, commands, contenders, facts, floor, memory, namespaces, scale, traffic
+from bench.clock import say
+from bench.contenders import Contender
+from bench.results import Results
 
 # Engines write here whatever one tells them: a key, a containerd directory, network definitions, image caches.
 _WRITTEN = ("/etc", "/opt", "/var")
@@ -14,7 +20,7 @@ _WRITTEN = ("/etc", "/opt", "/var")
 _EMPTY = ("/run", "/var/lib/minirun")
 
 
-def main(work: str, minirun: str, rounds: str, rows: str) -> NoReturn:
+def main(work: str, minirun: str, asked: str) -> NoReturn:
     """The first process of a pid namespace inherits every orphan. This one reaps and does nothing else.
 
     Shims and monitors outlive the command that started them by design. Unreaped, they would fill /proc, and a
@@ -22,23 +28,42 @@ def main(work: str, minirun: str, rounds: str, rows: str) -> NoReturn:
     """
     worker = os.fork()
     if not worker:
-        sys.exit(_work(Path(work), minirun, int(rounds), rows.split(",")))
+        sys.exit(_work(Path(work), minirun, json.loads(asked)))
     while True:
         pid, status = os.wait()
         if pid == worker:
             os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 
-def _work(work: Path, minirun: str, rounds: int, rows: list[str]) -> int:
+def _work(work: Path, minirun: str, asked: dict[str, Any]) -> int:
+    """The numbers go to stdout, for the process outside to write down."""
+    load = os.getloadavg()[0]
+    if load > 1:
+        say(f"something else is running: the load is {load:.1f}")
     _file_systems(work)
-    found = contenders.prepare(work, minirun)
-    if not found:
-        print("bench: there is nothing to measure", file=sys.stderr)
+    image = contenders.busybox_tree(work)
+    engines = contenders.prepare(work, minirun, image)
+    if not engines:
+        say("there is nothing to measure")
         return 1
-    results = measure.measure(found, rows, rounds)
-    print(report.table(found, rows, rounds, results))
-    print(report.memory_table(found, memory.measure(found), memory.daemons(found)))
+    results = Results(asked["rounds"], asked["rows"], engines={one.name: one.version for one in engines})
+    commands.measure([*engines, *floor.prepare(work, minirun, image)], results)
+    neighbours = _neighbours(engines)
+    traffic.measure(engines, neighbours, results)
+    scale.hundred(engines, results)
+    memory.measure(engines, results, scale.few(results.rounds))
+    scale.ports(engines, neighbours, results)
+    scale.thousand(engines, asked["thousand"], results)
+    results.facts = facts.head(load, engines, minirun)
+    print(results.to_json())
     return 0
+
+
+def _neighbours(engines: Sequence[Contender]) -> dict[str, int]:
+    if shutil.which("ip"):
+        return {one.name: namespaces.neighbour(one.host) for one in engines}
+    say("nothing is measured from outside: there is no ip(8) (iproute2)")
+    return {}
 
 
 def _file_systems(work: Path) -> None:
@@ -54,12 +79,11 @@ def _file_systems(work: Path) -> None:
         Path(place).mkdir(parents=True, exist_ok=True)
         _mount("-t", "tmpfs", "bench", place)
     _sys()
-    # Any other program that sets lo up may be missing; each engine needs one of these two.
-    subprocess.run("ip link set lo up || busybox ip link set lo up", shell=True, check=True, stderr=subprocess.DEVNULL)
+    namespaces.lo_up()
 
 
 def _sys() -> None:
-    """A sysfs that shows this network namespace, and on it the cgroups with the bench's own as the root.
+    """A sysfs that shows no network namespace of the machine, and on it the cgroups with the bench's own as the root.
 
     The old mounts go first: runtimes take the first one that mountinfo names. No securityfs: an engine that saw it
     would load its AppArmor profile into the machine's kernel.

@@ -1,74 +1,82 @@
-"""The memory of what watches over one container: minirun's monitor, containerd's shim, podman's conmon.
+"""The memory that a container costs beside its own: of every process that is there because of it.
 
 In PSS: what several processes share, such as the program itself, is counted for each in part (proc_pid_smaps(5)).
+Nothing is looked for by name: what was not there before, and is not in the container, watches over it or serves it.
 """
 
-import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.measure import Contender, once, say
+from bench.clock import say
+from bench.commands import rounds, shuffled
+from bench.contenders import Contender
+from bench.namespaces import pid_namespace
+from bench.results import Results
+from bench.rows import GROUPS
 
 CONTAINERS = 10  # at once: what they share, they share by so many
 _SETTLE = 2.0
 _DAEMONS = {"docker": ("dockerd", "containerd")}
+_FIRST_PORT = 22000
 
 
-def measure(contenders: Sequence[Contender]) -> dict[str, list[int]]:
-    """KiB of each container's watcher, by engine."""
-    return {one.name: _watchers(one) for one in contenders if one.name != "python3"}
+def measure(engines: Sequence[Contender], results: Results, repeat: int) -> None:
+    rows = [row for row in GROUPS["memory"].rows if row in results.rows]
+    for turn in rounds("memory", repeat if rows else 0):
+        for one in shuffled(engines, turn):
+            for row in rows:
+                if row == "memory-daemons":
+                    results.add(row, one.name, _daemons(one) / 1024)
+                else:
+                    _added(one, row, results)
 
 
-def daemons(contenders: Sequence[Contender]) -> dict[str, int]:
-    """KiB of what runs besides, whether there is a container or not."""
-    wanted = {one.name: _DAEMONS.get(one.name, ()) for one in contenders if one.name != "python3"}
-    return {engine: sum(pss(pid) for pid in _pids() if _comm(pid) in names) for engine, names in wanted.items()}
-
-
-def _watchers(one: Contender) -> list[int]:
+def _added(one: Contender, row: str, results: Results) -> None:
     names = [f"memory{number}" for number in range(CONTAINERS)]
-    before = set(_pids())
-    for name in names:
-        _, error = once([*one.command, "run", "-d", "--net=none", "--name", name, "busybox", "sleep", "100001"])
-        if error is not None:
-            say(f"{one.name}, memory: {error}")
+    before, errors = set(_pids()), []
+    for number, name in enumerate(names):
+        port = ("-p", f"{_FIRST_PORT + number}:80") if row == "memory-port" else ()
+        _, error = one.run("run", "-d", "--name", name, *port, "busybox", "sleep", "100000")
+        errors += [error] if error else []
     time.sleep(_SETTLE)
-    programs = [pid for pid in _pids() if pid not in before and b"100001" in _read(pid, "cmdline").split(b"\0")]
-    found = [pss(_parent(pid)) for pid in programs if _comm(pid) in ("sleep", "busybox")]
-    once([*one.command, "rm", "-f", *names])
-    return found
+    own = pid_namespace("self")
+    found = [pss(pid) for pid in _pids() if pid not in before and pid_namespace(pid) == own]
+    one.remove(*names)
+    if errors:
+        results.fail(row, one.name)
+        say(f"{one.name}, memory: {errors[0]}")
+    else:
+        results.add(row, one.name, sum(found) / CONTAINERS / 1024)
+
+
+def _daemons(one: Contender) -> int:
+    """KiB of what runs whether there is a container or not."""
+    return sum(pss(pid) for pid in _pids() if _comm(pid) in _DAEMONS.get(one.name, ()))
 
 
 def pss(pid: int) -> int:
-    for line in _read(pid, "smaps_rollup").splitlines():
-        if line.startswith(b"Pss:"):
+    for line in _read(f"{pid}/smaps_rollup").splitlines():
+        if line.startswith("Pss:"):
             return int(line.split()[1])
     return 0
 
 
-def text(found: Sequence[int]) -> str:
-    """Median, lowest and highest, in MiB."""
-    if not found:
-        return "-"
-    middle, low, high = (value / 1024 for value in (statistics.median(found), min(found), max(found)))
-    return f"{middle:.1f} ({low:.1f} to {high:.1f})"
+def available() -> int:
+    """KiB."""
+    return next(int(line.split()[1]) for line in _read("meminfo").splitlines() if line.startswith("MemAvailable:"))
 
 
 def _pids() -> list[int]:
     return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
 
 
-def _parent(pid: int) -> int:
-    return int(_read(pid, "stat").rpartition(b") ")[2].split()[1])
-
-
 def _comm(pid: int) -> str:
-    return _read(pid, "comm").decode(errors="replace").strip()
+    return _read(f"{pid}/comm").strip()
 
 
-def _read(pid: int, name: str) -> bytes:
+def _read(name: str) -> str:
     try:
-        return Path(f"/proc/{pid}/{name}").read_bytes()
+        return (Path("/proc") / name).read_text(errors="replace")
     except OSError:
-        return b""
+        return ""

@@ -122,7 +122,7 @@ def reconcile(instance: Instance, heals: bool = True) -> None:
     `heals` also what somebody has damaged of the networks in use."""
     _sweep(instance)
     store, boot = instance.store, processes.boot_id()
-    for one in _lost(store.unfinished(), boot):
+    for one in _lost(store, boot):
         finish(instance, one.id, one.monitor, KILLED, MONITOR_LOST, one.status == Status.REMOVING)
     if store.has_rules_elsewhere() and not store.has_endpoints():
         from minirun.network import neighbours  # most hosts have no others
@@ -138,21 +138,18 @@ def reconcile(instance: Instance, heals: bool = True) -> None:
         mend_if_damaged(instance)
 
 
-def _lost(runs: list[Run], boot: str) -> list[Run]:
+def _lost(store: Store, boot: str) -> list[Run]:
     """Those that nobody is at who could be: a record of another boot is never believed.
 
-    Of many only some are asked exactly, by turns, and of the others whether there is a process with that number: that
-    number may be somebody else's by now, but seldom is.
+    Of many that run only some are asked exactly, by turns, and of the others whether there is a process with that
+    number: that number may be somebody else's by now, but seldom is.
     """
-    first = time.monotonic_ns() % len(runs) if len(runs) > _EXACT else 0
-    exact = {one.id for one in (runs[first:] + runs[:first])[:_EXACT]}
-    return [one for one in runs if one.boot != boot or not (is_tended if one.id in exact else _seems_tended)(one)]
-
-
-def _seems_tended(one: Run) -> bool:
-    if one.status == Status.RUNNING and one.monitor_pid is not None:
-        return processes.exists(one.monitor_pid)
-    return is_tended(one)
+    running = store.running(boot)
+    first = time.monotonic_ns() % len(running) if len(running) > _EXACT else 0
+    asked = {one for one, _ in (running[first:] + running[:first])[:_EXACT]}
+    asked |= {one for one, pid in running if pid is None or not processes.exists(pid)}
+    suspects = [*store.unsettled(boot), *store.runs(asked)]
+    return [one for one in suspects if one.boot != boot or not is_tended(one)]
 
 
 def _end_processes(instance: Instance, container: Container) -> None:

@@ -152,7 +152,7 @@ def test_the_walk_of_the_article(town: Host) -> None:
     found = traced(town, "near", "web:80", arrives=True)
     assert sorted(places(found)) == ["host < veth", "host > veth", "near > eth0", "web < eth0"]
     chains = [f"{one['family']} {one['chain']}" for one in found["rules"] if one["text"]]  # type: ignore[attr-defined]
-    assert "bridge from_container" in chains
+    assert "bridge prerouting" in chains
     assert "inet into_minirun0" in chains
     assert found["translations"] == []
     shown = town.minirun("trace", "near", "web:80").stdout

@@ -195,7 +195,7 @@ STEP_OF = {
         "cgroup": "fork_into cgroup_add cgroup_settle cgroup_enter controllers_on setting_write member_add self_add"
         " devices_allow scope_add oom_score_set rlimit_set",
         "process": "clone_container clone_sibling unshare_cgroup",
-        "rules": "_apply_line _apply_text _held_add flow_del",
+        "rules": "_apply_line _apply_text elements_add elements_del _held_add flow_del",
         "forwarding": "sysctl_write",
         "bridge": "bridge_add link_up link_address_write macvlan_add",
         "cable": "veth_add pair_add link_move link_give bridge_port_add hairpin_on _plugin_run",

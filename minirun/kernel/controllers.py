@@ -11,7 +11,7 @@ Controllers are called here as v2 calls them; v1 says blkio for io.
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
 
@@ -47,7 +47,7 @@ def acts(controller: str) -> bool:
 def find_homes(mountinfo: str, unified: Path | None) -> dict[str, Home]:
     """From the text of /proc/PID/mountinfo (proc_pid_mountinfo(5)) and the place of the v2 hierarchy."""
     found: dict[str, Home] = {}
-    for line in mountinfo.splitlines():
+    for line in _lines_with(mountinfo, " - cgroup "):
         before, _, after = line.partition(" - ")
         kind, _, options = after.split(" ", 2)
         top = Path(before.split()[4])
@@ -60,6 +60,16 @@ def find_homes(mountinfo: str, unified: Path | None) -> dict[str, Home]:
         for name in (unified / "cgroup.controllers").read_text().split():
             found.setdefault(name, Home(unified, v2=True))
     return found
+
+
+def _lines_with(text: str, mark: str) -> Iterator[str]:
+    """Without a look at the others: each container's network namespace is a mount, too."""
+    at = text.find(mark)
+    while at >= 0:
+        end = text.find("\n", at)
+        end = len(text) if end < 0 else end
+        yield text[text.rfind("\n", 0, at) + 1 : end]
+        at = text.find(mark, end)
 
 
 def existing(instance: str, container_id: str) -> list[Path]:

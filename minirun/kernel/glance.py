@@ -11,7 +11,6 @@ from minirun.kernel.netlink import (
     NLMSG_ERROR,
     Netlink,
     attribute,
-    attribute_list,
     attributes,
     dump,
 )
@@ -23,6 +22,8 @@ Chain = tuple[int, str, str]  # family, table, name
 _GETLINK, _GETCHAIN = 18, 10 << 8 | 4
 _AF_BRIDGE = 7
 _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg
+_NAMED = struct.Struct("=8xI4xHH")  # its flags, and the head of the attribute that follows
+_MASTER = struct.Struct("=HHI")  # an attribute that is a number
 _IFLA_IFNAME, _IFLA_MASTER = 3, 10
 _CHAIN_TABLE, _CHAIN_NAME, _CHAIN_USE = 1, 3, 6
 _SIOCGIFFLAGS, _SIOCGIFADDR = 0x8913, 0x8915
@@ -35,14 +36,15 @@ def bridge_ports() -> dict[str, Port]:
     """Every link of this host that is a port of a bridge, by name."""
     found = {}
     for data in dump(socket.NETLINK_ROUTE, _GETLINK, _LINK.pack(_AF_BRIDGE, 0, 0, 0, 0)):
-        name, master = "", 0
-        for kind, value in attribute_list(data, _LINK.size):
-            if kind == _IFLA_IFNAME:
-                name = value[:-1].decode()
-            elif kind == _IFLA_MASTER:
-                master = struct.unpack("=I", value)[0]
-                break  # the kernel says it right after the name; what follows is long
-        found[name] = master, bool(_LINK.unpack_from(data)[3] & _UP)
+        # The kernel says the name first, the bridge next, and much after that: of a thousand, only these are read.
+        flags, length, first = _NAMED.unpack_from(data)
+        _, second, master = _MASTER.unpack_from(data, _LINK.size + (length + 3 & ~3))
+        if (first, second) != (_IFLA_IFNAME, _IFLA_MASTER):
+            told = attributes(data, _LINK.size)
+            name, master = told.get(_IFLA_IFNAME, b""), struct.unpack("=I", told.get(_IFLA_MASTER, bytes(4)))[0]
+        else:
+            name = data[_NAMED.size : _LINK.size + length]
+        found[name[:-1].decode()] = master, bool(flags & _UP)
     return found
 
 

@@ -63,7 +63,7 @@ def damage(instance: Instance) -> Damage:
     broken, indexes, others = set(), {}, set()
     has_resolver = netns_exists(instance.resolver_netns)
     with Interfaces() as interfaces:
-        for network in instance.store.used_networks():
+        for network in instance.store.used_networks({network_id for _, _, network_id in legs}):
             if not network.bridge:
                 others.add(network.id)
                 continue

@@ -12,7 +12,7 @@ _FAMILIES = ((4, "ip", ""), (6, "ip6", "6"))
 KINDS = {
     "members": "type ifname",  # every bridge
     "bridges": "type ifname : verdict",  # by where a packet leaves
-    "internals": "type ifname : verdict",  # by where it has come from
+    "inside": "type ifname : verdict",  # every bridge, by where it has come from
     "leaving": "type ifname : verdict",
     "gateways6": "type ifname : ipv6_addr",
     "closed": "type ipv4_addr; flags interval",
@@ -41,11 +41,11 @@ _BASE = """
     iifname "lo" accept
     ip daddr 127.0.0.0/8 counter drop comment "the host's loopback is not for its neighbours"
     ip saddr 127.0.0.0/8 counter drop comment "nobody else speaks as the host's loopback"
-    ip daddr @closed iifname != @members counter drop comment "containers are reached by published ports"
-    ip6 daddr @closed6 iifname != @members counter drop comment "containers are reached by published ports"
-    ip saddr @closed iifname != @members counter drop comment "nobody else speaks as a container"
-    ip6 saddr @closed6 iifname != @members counter drop comment "nobody else speaks as a container"
-    iifname vmap @internals
+    iifname vmap @inside
+    ip daddr @closed counter drop comment "containers are reached by published ports"
+    ip6 daddr @closed6 counter drop comment "containers are reached by published ports"
+    ip saddr @closed counter drop comment "nobody else speaks as a container"
+    ip6 saddr @closed6 counter drop comment "nobody else speaks as a container"
   }
   chain prerouting {
     type nat hook prerouting priority dstnat; policy accept;
@@ -65,21 +65,15 @@ _BASE = """
     dnat ip6 to meta l4proto . th dport map @published6
     dnat ip6 to meta l4proto . th dport map @published6_ranges
   }
-  chain loopback_reply {
-    type filter hook prerouting priority -90; policy accept;
-    ip6 daddr ::1 ct direction reply ip6 daddr set iifname map @gateways6
-  }
-  chain loopback_input {
-    type filter hook input priority 101; policy accept;
-    iifname @members ip6 saddr ::1 ip6 daddr set ::1
-  }
   chain forward {
     type filter hook forward priority filter; policy accept;
-    iifname @members tcp flags syn / syn,rst tcp option maxseg size set rt mtu
-    oifname @members tcp flags syn / syn,rst tcp option maxseg size set rt mtu
-    iifname vmap @leaving
-    ct state established,related accept
+    tcp flags syn / syn,rst jump clamp
+{leaving}    ct state established,related accept
     oifname vmap @bridges
+  }
+  chain clamp {
+    iifname @members tcp option maxseg size set rt mtu
+    oifname @members tcp option maxseg size set rt mtu
   }
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
@@ -90,6 +84,17 @@ _BASE = """
     ip saddr vmap @sources
     ip6 saddr vmap @sources6
   }"""
+# These only where a network asks for them: every packet of all the others would pass them, too.
+_LEAVING = "    iifname vmap @leaving\n"
+_LOOPBACK6 = """
+  chain loopback_reply {
+    type filter hook prerouting priority -90; policy accept;
+    ip6 daddr ::1 ct direction reply ip6 daddr set iifname map @gateways6
+  }
+  chain loopback_input {
+    type filter hook input priority 101; policy accept;
+    iifname @members ip6 saddr ::1 ip6 daddr set ::1
+  }"""
 
 
 def render(table: str, nets: list[Network], elements: Iterable[Element]) -> list[str]:
@@ -99,7 +104,8 @@ def render(table: str, nets: list[Network], elements: Iterable[Element]) -> list
         f"table inet {table} {{",
         '  comment "minirun renders this table from its records; changes by hand are overwritten"',
         *definitions(KINDS, elements),
-        _BASE,
+        _BASE.replace("{leaving}", _LEAVING if any(net.internal for net in nets) else ""),
+        *([_LOOPBACK6] if any(net.pool6 for net in nets) else []),
         *("\n".join(_chains(net)) for net in nets),
         "}",
     ]
@@ -109,8 +115,8 @@ def elements_of_network(net: Network) -> Iterator[Element]:
     policy = Policy.of(net)
     yield Element("inet", "members", f'"{net.bridge}"')
     yield bridge_element(net)
+    yield Element("inet", "inside", f'"{net.bridge}"', f"goto within_{net.chain}" if net.internal else "accept")
     if net.internal:
-        yield Element("inet", "internals", f'"{net.bridge}"', f"jump within_{net.chain}")
         yield Element("inet", "leaving", f'"{net.bridge}"', f"jump out_of_{net.chain}")
     if net.pool6 and policy.modes[6] != ISOLATED:
         yield Element("inet", "gateways6", f'"{net.bridge}"', str(net.pool6.gateway))

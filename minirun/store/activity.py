@@ -1,8 +1,10 @@
 """What every command looks at, so in few columns and by indexes: there may be a thousand containers."""
 
+from collections.abc import Iterable, Sequence
+
 from minirun.light import sqlite3
 from minirun.light.dataclasses import dataclass
-from minirun.light.typing import NamedTuple
+from minirun.light.typing import Any, NamedTuple
 from minirun.model import DEFAULT_NETWORK, Process
 from minirun.store.schema import UNFINISHED
 
@@ -47,32 +49,51 @@ _SETTLED = (
 )
 
 
+_RUNS = "select id, status, boot, command_pid, command_started, monitor_pid, monitor_started from containers"
+
+
 class Activity:
     db: sqlite3.Connection
 
-    def unfinished(self) -> list[Run]:
-        rows = self.db.execute(
-            "select id, status, boot, command_pid, command_started, monitor_pid, monitor_started from containers"
-            f" where {UNFINISHED}"
-        )
-        return list(map(Run._make, rows))
+    def running(self, boot: str) -> list[tuple[str, int | None]]:
+        """(id, pid of the monitor) of those that run since that boot."""
+        query = "select id, monitor_pid from containers where status = 'running' and boot = ?"
+        return self._plain(query, (boot,))
+
+    def unsettled(self, boot: str) -> list[Run]:
+        """All others that are not wholly ended."""
+        return [
+            *map(Run._make, self._plain(f"{_RUNS} where status != 'running' and {UNFINISHED}")),
+            *map(Run._make, self._plain(f"{_RUNS} where status = 'running' and boot != ?", (boot,))),
+        ]
+
+    def runs(self, ids: Iterable[str]) -> list[Run]:
+        found = (self._plain(f"{_RUNS} where id = ?", (one,)) for one in ids)
+        return [Run._make(row) for rows in found for row in rows]
 
     def settled_legs(self) -> list[tuple[str, int, str]]:
         """(sandbox, position, id of the network) of every leg that should be plugged in now."""
-        rows = self.db.execute(
+        return self._plain(
             f"{_SETTLED} select e.sandbox, e.position, e.network from settled cross join endpoints e using (sandbox)"
         )
-        return [tuple(row) for row in rows]
 
-    def used_networks(self) -> list[UsedNetwork]:
+    def used_networks(self, ids: Iterable[str]) -> list[UsedNetwork]:
         """Those of the settled legs. In SQLite: to read whole networks takes Python 20 us for each."""
-        rows = self.db.execute(
-            f"{_SETTLED} select id, name, driver, coalesce(bridge, ''),"
+        wanted = list(ids)
+        rows = self._plain(
+            "select id, name, driver, coalesce(bridge, ''),"
             " iif(instr(config, '\"isolated\"'), '', coalesce(json_extract(config, '$.gateway'), '')),"
             " iif(instr(config, '\"isolated\"'), '', coalesce(json_extract(config, '$.gateway6'), '')) from networks"
-            " where id in (select e.network from settled cross join endpoints e using (sandbox))"
+            f" where id in ({', '.join('?' * len(wanted))})",
+            wanted,
         )
         return [UsedNetwork(*row) for row in rows]
+
+    def _plain(self, query: str, values: Sequence[str] = ()) -> list[Any]:
+        """As tuples: there may be a thousand."""
+        cursor = self.db.cursor()
+        cursor.row_factory = None
+        return cursor.execute(query, values).fetchall()
 
     def has_named_endpoints(self) -> bool:
         """Whether anybody has an address in a network with names."""

@@ -133,6 +133,12 @@ _SCHEMA_7 = """
 alter table containers add column ids text not null default '';
 create index containers_ids on containers (ids) where ids != '';
 """
+# Of the many that run each command asks only whether the monitor lives: all that takes is in the index.
+_SCHEMA_8 = f"""
+create index containers_running on containers (boot, monitor_pid, id) where status = 'running';
+create index containers_unsettled on containers (id) where status != 'running' and {UNFINISHED};
+drop index containers_unfinished;
+"""
 
 
 def _attachments(db: sqlite3.Connection) -> None:
@@ -159,6 +165,7 @@ _SCHEMAS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] = (
     (_SCHEMA_5,),
     (_SCHEMA_6,),
     (_SCHEMA_7,),
+    (_SCHEMA_8,),
 )
 VERSION = len(_SCHEMAS)
 

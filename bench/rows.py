@@ -1,0 +1,135 @@
+"""What is measured: each row with its unit, its words, and what is asked of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench.targets import Target, floor_and_sqlite, no_more_than, of_row, versus
+
+
+@dataclass(frozen=True)
+class Row:
+    title: str
+    unit: str = "ms"
+    targets: tuple[Target, ...] = ()
+    more_is_better: bool = False
+    alone: bool = False  # drawn to a scale of its own
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that are measured together and stand in one table."""
+
+    title: str
+    rows: Mapping[str, Row]
+    long: bool = False  # minutes, not seconds: --quick leaves it out
+
+
+_RUN = ("run", "--rm")
+# The words after the engine's name; Row.title is how they are written.
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "none": (*_RUN, "--net=none", "busybox", "true"),
+    "host": (*_RUN, "--net=host", "busybox", "true"),
+    "container": (*_RUN, "--net=container:web", "busybox", "true"),
+    "bridge": (*_RUN, "busybox", "true"),
+    "publish": (*_RUN, "-p", "18080:80", "busybox", "true"),
+    "network": (*_RUN, "--net=lab", "busybox", "true"),
+    "exec": ("exec", "web", "true"),
+    "ps": ("ps",),
+    "inspect": ("inspect", "web"),
+    "networks": ("network", "ls"),
+    "help": ("--help",),
+}
+_CABLED = (versus("docker", 0.30),)
+_BORROWED = (versus("docker", 0.5), versus("podman", 0.85))
+_LOOKING = (floor_and_sqlite(2.5), no_more_than(60, "ms"))
+_TRAFFIC = (versus("docker", 0.98, at_least=True),)
+_PAST_THE_PROXY = (versus("docker", 2, at_least=True),)
+
+GROUPS: Mapping[str, Group] = {
+    "commands": Group(
+        "Wall time of one command",
+        {
+            "none": Row("run --rm, none", targets=(versus("docker", 0.35), versus("podman", 0.95))),
+            "host": Row("run --rm, host", targets=_BORROWED),
+            "container": Row("run --rm, container:", targets=_BORROWED),
+            "bridge": Row("run --rm, bridge", targets=_CABLED),
+            "publish": Row("run --rm, bridge, -p", targets=_CABLED),
+            "network": Row("run --rm, custom network with DNS", targets=_CABLED),
+            "exec": Row("exec web true", targets=(versus("docker", 0.5),)),
+            "ps": Row("ps", targets=_LOOKING),
+            "inspect": Row("inspect web", targets=_LOOKING),
+            "networks": Row("network ls", targets=_LOOKING),
+            "help": Row("--help", targets=_LOOKING),
+        },
+    ),
+    "floors": Group(
+        "What lies below, whatever the engine",
+        {
+            "python": Row("python3 -c pass"),
+            "sqlite": Row("python3 -c 'import sqlite3; ...', one select"),
+            "floor-none": Row("none: the kernel's part alone (floor.c)"),
+            "floor-bridge": Row("bridge: the kernel's part alone (floor.c)"),
+        },
+    ),
+    "traffic": Group(
+        "TCP to a container: one stream, and one byte there and back",
+        {
+            "speed-outside": Row("published port, from outside", "Gbit/s", _TRAFFIC, True),
+            "trips-outside": Row("published port, from outside: round trips", "1000/s", _TRAFFIC, True),
+            "speed-loopback": Row("published port, over 127.0.0.1", "Gbit/s", _PAST_THE_PROXY, True),
+            "trips-loopback": Row("published port, over 127.0.0.1: round trips", "1000/s", _PAST_THE_PROXY, True),
+            "speed-between": Row("container to container, one bridge", "Gbit/s", _TRAFFIC, True),
+            "trips-between": Row("container to container, one bridge: round trips", "1000/s", _TRAFFIC, True),
+        },
+    ),
+    "hundred": Group(
+        "100 containers, several commands at once",
+        {
+            "hundred-all": Row("run -d and rm -f of all", "s", (versus("docker", 0.35),)),
+            "hundred-run": Row("of that, run -d", "s"),
+            "hundred-rm": Row("of that, rm -f", "s"),
+        },
+    ),
+    "memory": Group(
+        "Memory, PSS of every process that is there because of it",
+        {
+            "memory-bare": Row("one idle container, its own program excluded", "MiB", (versus("docker", 1.0),)),
+            "memory-port": Row("the same with one -p", "MiB", (versus("docker", 1.0),)),
+            "memory-daemons": Row("the daemons, once", "MiB", alone=True),
+        },
+    ),
+    "ports": Group(
+        "With 1000 ports published",
+        {
+            "ports-add": Row("run -d with one port more"),
+            "ports-bare": Row("run -d without a port"),
+            "ports-extra": Row("for adding the port: the difference", "ms", (versus("docker", 0.1),)),
+            "ports-first": Row("connecting to the first published", "us"),
+            "ports-last": Row("connecting to the last published", "us", (of_row("ports-first", "the first", 1.05),)),
+        },
+        long=True,
+    ),
+    "thousand": Group(
+        "1000 containers on one network",
+        {
+            "thousand-first": Row("run -d, the first"),
+            "thousand-last": Row("run -d, the 1000th", "ms", (of_row("thousand-first", "the first", 1.3),)),
+        },
+        long=True,
+    ),
+}
+ROWS: Mapping[str, Row] = {name: row for group in GROUPS.values() for name, row in group.rows.items()}
+
+
+def chosen(words: list[str]) -> list[str]:
+    """Names of rows and of groups, as names of rows in the order of the tables, with what their targets compare with.
+
+    KeyError says what is unknown.
+    """
+    wanted: set[str] = set()
+    for word in words:
+        wanted |= set(GROUPS[word].rows) if word in GROUPS else {word}
+    if unknown := wanted - set(ROWS):
+        raise KeyError(", ".join(sorted(unknown)))
+    wanted |= {other for name in wanted for target in ROWS[name].targets for other in target.needs}
+    return [name for name in ROWS if name in wanted]
