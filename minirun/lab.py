@@ -4,6 +4,7 @@ operations (docs/networking.md).
 Nothing of it is on record. A namespace is a name in /run/netns, as for ip(8), and a cable goes with either end.
 """
 
+import errno
 import os
 from collections.abc import Iterable
 from ipaddress import IPv4Interface, IPv6Interface
@@ -12,7 +13,7 @@ from minirun.errors import FAILED, ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
 from minirun.kernel.links import address_add, link_del, link_move, link_up, pair_add
 from minirun.kernel.netlink import Netlink
-from minirun.kernel.netns import PINS, entered, netns_add, netns_del, netns_exists, pin_path
+from minirun.kernel.netns import PINS, entered, netns_add, netns_del, netns_exists, netns_is_used, pin_path
 from minirun.kernel.sockets import loopback_up
 from minirun.light.dataclasses import dataclass
 from minirun.light.pathlib import Path
@@ -52,7 +53,25 @@ def remove(instance: Instance, name: str) -> None:
     _check_there(name)
     if owner := owners(instance).get(name):
         raise ConflictError(f"the network namespace {name} is that of {owner}", "minirun rm ends a container", FAILED)
+    if not netns_is_used(name):
+        _unplug_all(name)
     netns_del(name)
+
+
+def _unplug_all(name: str) -> None:
+    """The kernel would do so, some milliseconds after the namespace is gone: a next command would still find the other
+    ends. What is not a cable stays for the kernel."""
+    with entered(name):
+        inside = Netlink()
+        try:
+            for link in _links() - {"lo"}:
+                try:
+                    link_del(inside, link)
+                except OSError as error:
+                    if error.errno != errno.EOPNOTSUPP:
+                        raise
+        finally:
+            inside.close()
 
 
 def connect(one: End, other: End) -> tuple[str, str]:

@@ -67,6 +67,19 @@ def netns_exists(name: str) -> bool:
     return pin_path(name).exists()
 
 
+def netns_is_used(name: str) -> bool:
+    """Whether any process is in it. Who only has it open is not seen."""
+    pin = pin_path(name).stat()
+    for place in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            found = os.stat(f"/proc/{place}/ns/net")
+        except OSError:  # it has just ended
+            continue
+        if (found.st_dev, found.st_ino) == (pin.st_dev, pin.st_ino):
+            return True
+    return False
+
+
 @contextmanager
 def entered(name: str) -> Iterator[None]:
     """Within: this thread is in the namespace pinned as `name`. Sockets opened there stay there."""
