@@ -21,28 +21,6 @@ if TYPE_CHECKING:
     )
 
     NUMBERS: dict[str, int] = {}
-else:
-    import _signal
-    from _signal import (
-        NSIG,
-        SIG_BLOCK,
-        SIG_DFL,
-        SIG_IGN,
-        SIG_UNBLOCK,
-        SIGKILL,
-        SIGSTOP,
-        SIGTERM,
-        SIGWINCH,
-        default_int_handler,
-        pidfd_send_signal,
-        pthread_sigmask,
-        set_wakeup_fd,
-        signal,
-        valid_signals,
-    )
-
-    # By name, of all that this machine has.
-    NUMBERS = {name: value for name, value in vars(_signal).items() if name.startswith("SIG") and name[3] != "_"}
 
 __all__ = [
     "NSIG",
@@ -62,3 +40,10 @@ __all__ = [
     "signal",
     "valid_signals",
 ]
+
+if not TYPE_CHECKING:
+    import _signal
+
+    # By name, of all that this machine has.
+    NUMBERS = {name: value for name, value in vars(_signal).items() if name.startswith("SIG") and name[3] != "_"}
+    globals().update({name: getattr(_signal, name) for name in __all__ if name != "NUMBERS"})

@@ -38,14 +38,13 @@ KINDS = {
 _BASE = """
   chain guard {
     type filter hook prerouting priority raw; policy accept;
-    iifname "lo" accept
-    ip daddr 127.0.0.0/8 counter drop comment "the host's loopback is not for its neighbours"
-    ip saddr 127.0.0.0/8 counter drop comment "nobody else speaks as the host's loopback"
+    ip daddr 127.0.0.0/8 iif != "lo" counter drop comment "the host's loopback is not for its neighbours"
+    ip saddr 127.0.0.0/8 iif != "lo" counter drop comment "nobody else speaks as the host's loopback"
     iifname vmap @inside
-    ip daddr @closed counter drop comment "containers are reached by published ports"
-    ip6 daddr @closed6 counter drop comment "containers are reached by published ports"
-    ip saddr @closed counter drop comment "nobody else speaks as a container"
-    ip6 saddr @closed6 counter drop comment "nobody else speaks as a container"
+    ip daddr @closed iif != "lo" counter drop comment "containers are reached by published ports"
+    ip6 daddr @closed6 iif != "lo" counter drop comment "containers are reached by published ports"
+    ip saddr @closed iif != "lo" counter drop comment "nobody else speaks as a container"
+    ip6 saddr @closed6 iif != "lo" counter drop comment "nobody else speaks as a container"
   }
   chain prerouting {
     type nat hook prerouting priority dstnat; policy accept;
