@@ -149,6 +149,15 @@ def test_a_resolver_that_dies_is_started_again(primed: Host) -> None:
     primed.minirun("network", "rm", "net")
 
 
+def test_a_state_that_cannot_be_opened_is_waited_for(primed: Host, before: Snapshot) -> None:
+    start(primed, "busybox", "sh", "-c", "sleep 1; echo out; exit 6")
+    primed.sh("cd /var/lib/minirun; mkdir aside; mv state.db* aside; echo nonsense > state.db")
+    time.sleep(2.5)
+    primed.sh("cd /var/lib/minirun; mv aside/* .; rmdir aside")
+    eventually(lambda: state(primed, "Status") == "exited")
+    assert (state(primed, "ExitCode"), primed.minirun("logs", "web").stdout) == ("6", "out\n")
+
+
 def test_one_that_is_killed_takes_its_container_along(primed: Host, before: Snapshot) -> None:
     pid = start(primed, "-p", "8080:80", "busybox", "sleep", "1000")
     primed.sh(f"kill -9 {pid}")

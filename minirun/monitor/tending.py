@@ -2,6 +2,7 @@
 
 import os
 import struct
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -36,7 +37,7 @@ _RETRY = 1.0  # seconds until a state database that could not be written is trie
 
 
 class Monitor:
-    instance: Instance  # its own, opened after the first process was made
+    _instance: Instance | None = None
 
     def __init__(
         self, plan: Plan, first: Client | None, listener: socket.socket, held: list[int], resolver: int | None
@@ -71,7 +72,6 @@ class Monitor:
         monitor.began, monitor.back_off = kept.began, BackOff(kept.delay)
         monitor.program = Program(monitor.plan, monitor._record_started, monitor._output)
         monitor.program.resume(kept)
-        monitor.instance = Instance(Path(monitor.plan.root))
         monitor._hear_of_the_end()
         return monitor
 
@@ -133,7 +133,7 @@ class Monitor:
         self.program = program
         # Opened now, while the first process is building its tree, and not before it was made: SQLite must not be
         # forked.
-        self.instance = Instance(Path(self.plan.root))
+        self._instance = Instance(Path(self.plan.root))
 
     def _hear_of_the_end(self) -> None:
         """With the host's end systemd asks all in a scope to end; also one that was asleep when it came. Elsewhere it
@@ -170,14 +170,36 @@ class Monitor:
                 self._start_again()
             except (MinirunError, OSError) as error:  # whose namespace it shares is gone, its limits no longer possible
                 self.program.failure = (FAILED, describe(error))
-                self.instance = Instance(Path(self.plan.root))
                 return self._end(FAILED)
 
     def _sleep(self, kept: Kept) -> None:
-        self.instance.store.close()
+        self._close_instance()
         fall_asleep(kept)
         self.patience = None  # it could not
-        self.instance = Instance(Path(self.plan.root))
+
+    @property
+    def instance(self) -> Instance:
+        """Its own. One that has been asleep opens it when it is needed: to write a line of the log it is not."""
+        if self._instance is None:
+            self._instance = self._opened()
+        return self._instance
+
+    def _opened(self) -> Instance:
+        """It was there when the container started: what is wrong with it is tried again until it is not."""
+        told = False
+        while True:
+            try:
+                return Instance(Path(self.plan.root))
+            except (MinirunError, OSError, sqlite3.Error) as error:
+                if not told:
+                    print(f"the state cannot be opened, and is tried until it can: {describe(error)}", file=sys.stderr)
+                    told = True
+                time.sleep(_RETRY)
+
+    def _close_instance(self) -> None:
+        if self._instance is not None:
+            self._instance.store.close()
+            self._instance = None
 
     def _interests(self) -> Iterator[Interest]:
         yield from self.program.interests()
@@ -311,7 +333,7 @@ class Monitor:
         if record is not None and self.plan.netns:
             self.plan = replace(self.plan, netns=record.name)
         freezer.thaw(freezer.freezer_group(self.instance.cgroup, self.plan.container))
-        self.instance.store.close()
+        self._close_instance()
         self.start(processes.sealed_stub())
         self.program.go = True
 
