@@ -33,3 +33,12 @@ def test_links_in_the_docs_lead_somewhere() -> None:
     for file in [*REPO.glob("*.md"), *REPO.glob("docs/*.md")]:
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", file.read_text()):
             assert (file.parent / target).exists(), f"{file.name}: {target}"
+
+
+def test_the_page_of_figures_is_what_was_measured(tmp_path: Path) -> None:
+    """All of it: what the bench prints of its own numbers stands there as it came out, and so does the picture."""
+    plot = tmp_path / "plot.svg"
+    words = [REPO / "bench/run", "--read", REPO / "docs/benchmarks.json", "--plot", plot]
+    told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert told.strip() in (REPO / "docs/benchmarks.md").read_text()
+    assert plot.read_text() == (REPO / "docs/benchmarks.svg").read_text()
