@@ -1,6 +1,7 @@
 """Every command printed in the README and the pages is run, in order, on a throwaway host."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
