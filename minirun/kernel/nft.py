@@ -5,11 +5,17 @@ import errno
 from minirun.kernel._sys import ffi, lib
 from minirun.kernel.netlink import NETLINK_NETFILTER, attributes, dump
 from minirun.kernel.seam import Raw, shell
+from minirun.light import re
 from minirun.light.typing import Any
 
 FAMILIES = {1: "inet", 2: "ip", 10: "ip6"}  # those that see IP packets; by NFPROTO_*
 _STATELESS, _HANDLES, _JSON = 1 << 2, 1 << 3, 1 << 4  # NFT_CTX_OUTPUT_*, nftables/libnftables.h
 _GETTABLE, _TABLE_NAME, _HEADER = 10 << 8 | 1, 1, 4  # linux/netfilter/nf_tables.h, struct nfgenmsg
+
+
+# libnftables knows protocols by name only where the host has an /etc/protocols.
+_PROTOCOLS = {"6": "tcp", "17": "udp"}
+_NUMBERED = re.compile(r"(?:(?<=protocol )|(?<=nexthdr )|(?<=l4proto ))(?:6|17)\b|(?<![\w.])(?:6|17)(?= \. )")
 
 
 class NftError(OSError):
@@ -62,7 +68,12 @@ def nft_rules(family: str, table: str, counters: bool = False) -> dict[int, str]
     """The rules of a table as text, by their handles; with what their counters say, or without."""
     lines = _listed(f"list table {family} {table}", _HANDLES | (0 if counters else _STATELESS)).splitlines()
     found = (line.rpartition(" # handle ") for line in lines)
-    return {int(handle): text.strip() for text, mark, handle in found if mark and handle.isdecimal()}
+    return {int(handle): with_names(text.strip()) for text, mark, handle in found if mark and handle.isdecimal()}
+
+
+def with_names(text: str) -> str:
+    """What nft lists of rules and elements, with protocols by name."""
+    return _NUMBERED.sub(lambda match: _PROTOCOLS[match[0]], text)
 
 
 def nft_objects(family: str, table: str) -> list[dict[str, Any]]:

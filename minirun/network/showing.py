@@ -4,17 +4,12 @@ from collections.abc import Iterator
 
 from minirun.instance import Instance
 from minirun.kernel import rulesets
-from minirun.kernel.nft import nft_objects, nft_rules, nft_tables
+from minirun.kernel.nft import nft_objects, nft_rules, nft_tables, with_names
 from minirun.kernel.topology import interfaces
-from minirun.light import re
 from minirun.light.dataclasses import dataclass
 from minirun.light.typing import Any
 from minirun.model import Container, Network
 from minirun.network.names import legs_of
-
-# libnftables knows protocols by name only where the host has an /etc/protocols.
-_PROTOCOLS = {"6": "tcp", "17": "udp"}
-_NUMBERED = re.compile(r"(?<![\w.])(?:6|17)(?= \. )")
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,7 @@ def _of_table(family: str, table: str, words: set[str], chains: dict[str, Networ
                 if words & set(_strings(element)):
                     text = _element(element)
                     if "inet_proto" in found["type"]:
-                        text = _NUMBERED.sub(lambda one: _PROTOCOLS[one[0]], text, count=1)
+                        text = with_names(text)
                     yield Shown(f"{family} {table} {kind} {found['name']}", text, "container")
         elif kind == "rule" and (network := chains.get(found["chain"])):
             yield Shown(f"{family} {table} chain {found['chain']}", texts[found["handle"]], f"network {network.name}")
