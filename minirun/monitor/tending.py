@@ -349,6 +349,8 @@ class Monitor:
         me = Process(os.getpid(), processes.start_time(os.getpid()) or 0)
         self.ports.close()  # before the record gives them back: the next start may follow at once
         self._recorded(lambda: finish(self.instance, self.plan.container, me, code, text, remove))
+        if self.resolver is not None:
+            self.resolver.close()  # it may go with the last container, and this process still has a little to wait for
         self.clients.accept_all()  # who came meanwhile hears it, too: of one with --rm nobody else can tell
         self._tell_end(code)
         self.clients.close()
