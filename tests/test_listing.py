@@ -214,8 +214,9 @@ def test_events_of_the_past_by_filters(peopled: Host) -> None:
     die = events(peopled, "--filter", "event=die", "--filter", "type=container")
     assert [one["Actor"]["Attributes"]["exitCode"] for one in die] == ["3"]
     assert {one["Action"] for one in events(peopled, "--filter", "container=still")} == {"create", "start", "pause"}
-    both = events(peopled, "--filter", "container=web", "--filter", "container=db", "--filter", "event=create")
-    assert [one["Actor"]["Attributes"]["name"] for one in both] == ["web", "db"]
+    # Names that can be no beginning of anybody's id.
+    both = events(peopled, "--filter", "container=web", "--filter", "container=still", "--filter", "event=create")
+    assert {one["Actor"]["Attributes"]["name"] for one in both} == {"web", "still"}
     labelled = events(peopled, "--filter", "label=tier=front", "--filter", "event=start")
     assert [one["Actor"]["Attributes"]["name"] for one in labelled] == ["well"]
     assert events(peopled, "--filter", "image=nosuch") == []
