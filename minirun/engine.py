@@ -22,7 +22,7 @@ from minirun.network import choice, ports
 from minirun.network.modes import wiring_for
 from minirun.network.none import refuse_foreign_pin
 from minirun.network.wiring import Wiring
-from minirun.plan import Plan
+from minirun.plan import Plan, packed
 from minirun.planning import plan_of, resolve
 from minirun.wire import CHUNK, MANY, Kind, Parser, frame, send_sockets
 
@@ -46,7 +46,7 @@ class Launch:
 
     def send(self, plan: Plan, held: list[socket.socket], flags: int) -> None:
         send_sockets(self.channel, held)
-        self.channel.sendall(frame(Kind.PLAN, plan.dump()) + frame(Kind.ATTACH, bytes([flags])))
+        self.channel.sendall(frame(Kind.PLAN, packed(plan)) + frame(Kind.ATTACH, bytes([flags])))
 
     def go(self) -> None:
         self.channel.sendall(frame(Kind.GO))

@@ -1,12 +1,17 @@
 """What the monitor and the container's first process need to know, all of it, as one plain value.
 
 It crosses from the command to the monitor by marshal: both are the same interpreter, one forked from the other,
-and marshal is in it already, where json and pickle would have to be imported.
+and marshal is in it already, where json and pickle would have to be imported. A monitor that was asleep may find
+itself in a newer one: that reads what an older one has written of plain values.
 """
 
 import marshal
+from collections.abc import Callable
 
 from minirun.light.dataclasses import dataclass, fields
+from minirun.light.typing import Any, TypeVar
+
+T = TypeVar("T")
 
 Rule = tuple[str, int, int, str]  # as in kernel/devices.py
 # bind or tmpfs; source on the host; target; read-only; options; propagation; what below the source is meant
@@ -64,9 +69,14 @@ class Plan:
     ids: tuple[int, ...] = ()  # of its user namespace: the host's id of its root, and how many; () for the host's own
     has_names: bool = False  # the last of the sockets that come along is its connection to the resolver
 
-    def dump(self) -> bytes:
-        return marshal.dumps(tuple(getattr(self, one.name) for one in fields(self)))
 
-    @classmethod
-    def load(cls, data: bytes) -> "Plan":
-        return cls(*marshal.loads(data))
+def packed(one: Any) -> bytes:
+    """For another process, or for the same one later."""
+    return marshal.dumps({field.name: getattr(one, field.name) for field in fields(one)})
+
+
+def unpacked(kind: Callable[..., T], data: bytes) -> T:
+    """Also what another version of minirun has packed, which was replaced meanwhile: what this one does not know is
+    passed over, and what is new has to have a default."""
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in marshal.loads(data).items() if name in known})

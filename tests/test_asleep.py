@@ -1,6 +1,7 @@
 """A monitor with nothing to do is a small C program, and the monitor again when something happens."""
 
 import json
+import marshal
 import os
 import time
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from minirun.plan import Plan, packed, unpacked
 from tests.harness import Host, Snapshot, assert_same, eventually
 from tests.harness.host import MINIRUN, REPO
 
@@ -234,3 +236,13 @@ def test_what_it_keeps_is_no_secret_of_the_next(primed: Host, before: Snapshot) 
     primed.minirun("kill", "-s", "CONT", "web")
     assert json.loads(primed.minirun("inspect", "web").stdout)[0]["State"]["MonitorPid"] == pid
     assert Path(REPO, "minirun/kernel/sleeper").stat().st_mode & 0o111
+
+
+def test_what_another_version_kept_is_read() -> None:
+    """minirun is replaced while a container runs: what came since has its default, what went is passed over."""
+    plan = Plan("/r", "c", "lower", "web", "", "", ("true",), (), "/", "", "web", False, False, False, False, True, ())
+    whole = marshal.loads(packed(plan))
+    assert unpacked(Plan, packed(plan)) == plan
+    assert unpacked(Plan, marshal.dumps(whole | {"from_the_future": 1})) == plan
+    del whole["has_names"]
+    assert unpacked(Plan, marshal.dumps(whole)) == plan

@@ -7,14 +7,14 @@ Python that waits takes 6 MB, and for a thousand containers that was most of wha
 """
 
 import gc
-import marshal
 import os
 import sys
 
 from minirun.errors import MinirunError
 from minirun.kernel import processes, seam
 from minirun.light import signal
-from minirun.light.dataclasses import dataclass, fields
+from minirun.light.dataclasses import dataclass
+from minirun.plan import packed, unpacked
 
 _VARIABLE = "MINIRUN_AWAKE"
 _USUAL = "1"
@@ -65,7 +65,7 @@ class Kept:
 
 def fall_asleep(kept: Kept) -> None:
     """Returns only when it cannot be done."""
-    memory = processes.memory_file("minirun-asleep", marshal.dumps([getattr(kept, one.name) for one in fields(kept)]))
+    memory = processes.memory_file("minirun-asleep", packed(kept))
     script = f"import sys; sys.path[:] = {sys.path!r}; from minirun.monitor.asleep import wake; wake({memory})"
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     try:
@@ -84,7 +84,7 @@ def wake(memory: int) -> None:
         seam.be("monitor")
         processes.left_sleeper()
         with open(memory, "rb") as file:
-            kept = Kept(*marshal.load(file))
+            kept = unpacked(Kept, file.read())
         for fd in kept.files:
             os.set_inheritable(fd, False)
         from minirun.monitor.tending import Monitor

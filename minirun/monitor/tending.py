@@ -23,7 +23,7 @@ from minirun.monitor.clients import Client, Clients
 from minirun.monitor.holding import Holder
 from minirun.monitor.program import Program
 from minirun.monitor.restarting import BackOff, wants_restart
-from minirun.plan import Plan
+from minirun.plan import Plan, packed, unpacked
 from minirun.reserve import spending
 from minirun.turn import Interest, Part, turn_parts
 from minirun.wire import ATTACH_SOCKET, Kind, Outbox, Spool
@@ -67,7 +67,7 @@ class Monitor:
     @classmethod
     def awake(cls, kept: Kept) -> "Monitor":
         """As it was when it fell asleep."""
-        monitor = cls(Plan.load(kept.plan), None, socket.socket(fileno=kept.listener), kept.ports, kept.resolver)
+        monitor = cls(unpacked(Plan, kept.plan), None, socket.socket(fileno=kept.listener), kept.ports, kept.resolver)
         monitor.ever_started, monitor.cancelled = True, kept.cancelled
         monitor.began, monitor.back_off = kept.began, BackOff(kept.delay)
         monitor.program = Program(monitor.plan, monitor._record_started, monitor._output)
@@ -83,7 +83,7 @@ class Monitor:
         program = self.program
         return Kept(
             container=self.plan.container,
-            plan=self.plan.dump(),
+            plan=packed(self.plan),
             pid=program.pid,
             pidfd=program.pidfd,
             stdin=program.stdin,

@@ -9,7 +9,7 @@ from minirun.kernel.sockets import receive_with_fds
 from minirun.light import socket
 from minirun.monitor.clients import Client
 from minirun.monitor.tending import Monitor
-from minirun.plan import Plan
+from minirun.plan import Plan, unpacked
 from minirun.wire import CHUNK, MOST_FDS, Kind, Parser, Spool, frame
 
 
@@ -36,7 +36,7 @@ def serve(fd: int) -> None:
                 os.write(spare, os.getpid().to_bytes(4, "big"))
                 return serve(spare)
             if kind is Kind.PLAN:
-                return _carry_out(Plan.load(body), channel, parser, held, stub)
+                return _carry_out(unpacked(Plan, body), channel, parser, held, stub)
 
 
 def _carry_out(plan: Plan, channel: socket.socket, parser: Parser, held: list[int], stub: int) -> None:
