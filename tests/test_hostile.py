@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.harness import Host, Snapshot, assert_same
-from tests.harness.host import REPO
+from tests.harness.host import MINIRUN, REPO
 
 _SERVER = [sys.executable, str(Path(__file__).with_name("harness") / "hostile.py")]
 WORK = "/run/work"
@@ -272,3 +272,35 @@ def test_state_files(shell: Shell, database: Content, changes: list[tuple[int, b
     files = {"/run/odd/state.db": data, "/run/odd/state.db-wal": b"", "/run/odd/state.db-shm": b""}
     shell.survives("--root", "/run/odd", "ps", "-a", files=files)
     shell.survives("--root", "/run/odd", "inspect", "one")
+
+
+_PLANTED = """
+import sys
+sys.path += ["/opt/planted", {repo!r}]
+from minirun.init import program
+found = program.find_program
+
+def finds(name, env):
+    # As a line would that imports what it seldom needs: this one runs inside the container's root.
+    try:
+        import planted
+    except ImportError:
+        pass
+    return found(name, env)
+
+program.find_program = finds
+from minirun.__main__ import main
+sys.argv[0] = "minirun"
+main()
+"""
+
+
+def test_no_module_of_the_image_is_imported(primed: Host) -> None:
+    """It would run as the host's root, with the host's files open."""
+    primed.image("evil", 'mkdir -p opt/planted; echo \'open("/pwned", "w")\' > opt/planted/planted.py')
+    primed.minirun("run", "-d", "--name", "victim", "evil", "sleep", "1000")
+    minirun = [str(Path(MINIRUN).with_name("python")), "-c", _PLANTED.format(repo=str(REPO))]
+    for words in (["run", "--rm", "evil"], ["exec", "victim"]):
+        shown = primed.run([*minirun, *words, "ls", "/", "/opt/planted"]).stdout
+        assert "planted.py" in shown
+        assert "pwned" not in shown, words

@@ -4,7 +4,7 @@ import struct
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from minirun.kernel.netlink import Netlink, attribute, attributes, nested
+from minirun.kernel.netlink import PROTOCOLS, Netlink, attribute, attributes, nested
 from minirun.kernel.seam import shell
 from minirun.light import socket
 from minirun.light.dataclasses import dataclass
@@ -15,7 +15,6 @@ _IP, _PROTO = 1, 2  # CTA_TUPLE_IP, CTA_TUPLE_PROTO
 _ADDRESSES: dict[int, tuple[int, int]] = {socket.AF_INET: (1, 2), socket.AF_INET6: (3, 4)}  # source, destination
 _NUMBER, _SOURCE_PORT, _PORT = 1, 2, 3
 _BY_NUMBER, _BY_PORT = 1 << 3, 1 << 5  # flags of CTA_FILTER_ORIG_FLAGS
-_PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
 _GETROUTE, _DESTINATION, _LOCAL = 26, 1, 2
 AnyAddress = IPv4Address | IPv6Address
 
@@ -44,7 +43,7 @@ class FlowTable:
 
     def flows(self, protocol: str, family: int, port: int = 0) -> list[Flow]:
         """All, or those whose first packet went to `port`: the kernel picks them out (CTA_FILTER, Linux 5.8)."""
-        wanted = attribute(_NUMBER, bytes([_PROTOCOLS[protocol]]))
+        wanted = attribute(_NUMBER, bytes([PROTOCOLS[protocol]]))
         flags = _BY_NUMBER
         if port:
             wanted += attribute(_PORT, port.to_bytes(2, "big"))

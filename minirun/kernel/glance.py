@@ -34,18 +34,19 @@ _ADDRESSES6 = "/proc/thread-self/net/if_inet6"
 
 def bridge_ports() -> dict[str, Port]:
     """Every link of this host that is a port of a bridge, by name."""
-    found = {}
-    for data in dump(socket.NETLINK_ROUTE, _GETLINK, _LINK.pack(_AF_BRIDGE, 0, 0, 0, 0)):
-        # The kernel says the name first, the bridge next, and much after that: of a thousand, only these are read.
-        flags, length, first = _NAMED.unpack_from(data)
-        _, second, master = _MASTER.unpack_from(data, _LINK.size + (length + 3 & ~3))
-        if (first, second) != (_IFLA_IFNAME, _IFLA_MASTER):
-            told = attributes(data, _LINK.size)
-            name, master = told.get(_IFLA_IFNAME, b""), struct.unpack("=I", told.get(_IFLA_MASTER, bytes(4)))[0]
-        else:
-            name = data[_NAMED.size : _LINK.size + length]
-        found[name[:-1].decode()] = master, bool(flags & _UP)
-    return found
+    return dict(map(port_of, dump(socket.NETLINK_ROUTE, _GETLINK, _LINK.pack(_AF_BRIDGE, 0, 0, 0, 0))))
+
+
+def port_of(data: bytes) -> tuple[str, Port]:
+    """From a message of that dump. The kernel says the name first, the bridge next, and much after that: where there
+    are a thousand, only these are read."""
+    flags, length, first = _NAMED.unpack_from(data)
+    _, second, master = _MASTER.unpack_from(data, _LINK.size + (length + 3 & ~3))
+    name = data[_NAMED.size : _LINK.size + length]
+    if (first, second) != (_IFLA_IFNAME, _IFLA_MASTER):
+        told = attributes(data, _LINK.size)
+        name, master = told.get(_IFLA_IFNAME, b"\0"), struct.unpack("=I", told.get(_IFLA_MASTER, bytes(4)))[0]
+    return name[:-1].decode(), (master, bool(flags & _UP))
 
 
 def bridge_port(name: str) -> Port:

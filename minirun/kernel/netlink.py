@@ -12,6 +12,7 @@ from minirun.light import socket
 from minirun.light.typing import NamedTuple
 
 NETLINK_NETFILTER = 12  # which Python has no name for
+PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
 HEADER = struct.Struct("=IHHII")
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE = 0x400, 0x200, 0x100

@@ -3,7 +3,7 @@
 import errno
 
 from minirun.kernel._sys import ffi, lib
-from minirun.kernel.netlink import NETLINK_NETFILTER, attributes, dump
+from minirun.kernel.netlink import NETLINK_NETFILTER, PROTOCOLS, attributes, dump
 from minirun.kernel.seam import Raw, shell
 from minirun.light import re
 from minirun.light.typing import Any
@@ -14,7 +14,7 @@ _GETTABLE, _TABLE_NAME, _HEADER = 10 << 8 | 1, 1, 4  # linux/netfilter/nf_tables
 
 
 # libnftables knows protocols by name only where the host has an /etc/protocols.
-_PROTOCOLS = {"6": "tcp", "17": "udp"}
+_NAMES = {str(number): name for name, number in PROTOCOLS.items()}
 _NUMBERED = re.compile(r"(?:(?<=protocol )|(?<=nexthdr )|(?<=l4proto ))(?:6|17)\b|(?<![\w.])(?:6|17)(?= \. )")
 
 
@@ -73,7 +73,7 @@ def nft_rules(family: str, table: str, counters: bool = False) -> dict[int, str]
 
 def with_names(text: str) -> str:
     """What nft lists of rules and elements, with protocols by name."""
-    return _NUMBERED.sub(lambda match: _PROTOCOLS[match[0]], text)
+    return _NUMBERED.sub(lambda match: _NAMES[match[0]], text)
 
 
 def nft_objects(family: str, table: str) -> list[dict[str, Any]]:

@@ -4,8 +4,6 @@ From this one place come the note on an exception ("while doing: ip link add ...
 points where tests make things fail. Callers carry no trace code; without a watcher a call costs one `if`.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -111,17 +109,18 @@ def prefixed(prefix: str) -> Iterator[None]:
         _prefixes.pop()
 
 
-def shell(template: str, **made: Callable[[dict[str, Any]], object]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+# In quotes: what a parameter specification is, only the real typing knows.
+def shell(template: str, **made: Callable[[dict[str, Any]], object]) -> "Callable[[Callable[P, R]], Callable[P, R]]":
     """Declare the command for a primitive; `{name}` is the argument of that name, quoted for a shell, or what `made`
     makes of the arguments."""
 
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+    def decorate(function: "Callable[P, R]") -> "Callable[P, R]":
         code = function.__code__
         names = code.co_varnames[: code.co_argcount]
         defaults = dict(zip(reversed(names), reversed(function.__defaults__ or ()), strict=False))
 
         @wraps(function)
-        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        def call(*args: "P.args", **kwargs: "P.kwargs") -> R:
             values = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
             operation = Operation(function.__name__, template, values, made, "".join(_prefixes))
             if _watchers:

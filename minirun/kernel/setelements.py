@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from itertools import groupby
 
-from minirun.kernel.netlink import NETLINK_NETFILTER, NLM_F_CREATE, Message, Netlink, attribute, nested
+from minirun.kernel.netlink import NETLINK_NETFILTER, NLM_F_CREATE, PROTOCOLS, Message, Netlink, attribute, nested
 from minirun.kernel.nft import NftError
 from minirun.kernel.seam import Raw, shell
 from minirun.light.typing import NamedTuple
@@ -21,10 +21,10 @@ _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _NEWSETELEM, _DELSETELEM = _SUBSYSTEM << 8 | 12, _SUBSYSTEM << 8 | 14
 _LIST_TABLE, _LIST_SET, _LIST_ELEMENTS, _LIST_ELEM = 1, 2, 3, 1  # NFTA_SET_ELEM_LIST_*, NFTA_LIST_ELEM
 _KEY, _DATA, _USERDATA, _KEY_END = 1, 2, 6, 10  # NFTA_SET_ELEM_*
-_VALUE, _VERDICT, _VERDICT_CODE, _VERDICT_CHAIN, _JUMP = 1, 2, 1, 2, -3  # NFTA_DATA_*, NFTA_VERDICT_*, NFT_JUMP
+_VALUE, _VERDICT, _VERDICT_CODE, _VERDICT_CHAIN = 1, 2, 1, 2  # NFTA_DATA_*, NFTA_VERDICT_*
+_VERDICTS = {"jump": -3, "goto": -4}  # NFT_JUMP, NFT_GOTO
 _COMMENT = 0  # NFTNL_UDATA_SET_ELEM_COMMENT, as libnftables writes and reads it
 _IFNAMSIZ = 16
-_PROTOCOLS = {"tcp": 6, "udp": 17}
 _MOST = 256  # in one message: the length of an attribute has 16 bits
 # Closing a socket of this family waits until what was just deleted is freed: an RCU grace period, 8 to 15 ms. So the
 # last one stays open until the next, or until this process ends.
@@ -127,8 +127,8 @@ def _content(one: SetElement) -> bytes:
 def _value(types: str, text: str) -> bytes:
     if types != "verdict":
         return attribute(_VALUE, _packed(types, text.split(" . ")))
-    chain = text.removeprefix("jump ")
-    return nested(_VERDICT, attribute(_VERDICT_CODE, struct.pack(">i", _JUMP)), _text(_VERDICT_CHAIN, chain))
+    word, chain = text.split()
+    return nested(_VERDICT, attribute(_VERDICT_CODE, struct.pack(">i", _VERDICTS[word])), _text(_VERDICT_CHAIN, chain))
 
 
 def _packed(types: str, words: list[str]) -> bytes:
@@ -159,7 +159,7 @@ _PACK: dict[str, Callable[[str], bytes]] = {
     "ipv4_addr": _address,
     "ipv6_addr": _address,
     "@th,64,128": lambda text: int(text, 16).to_bytes(16, "big"),
-    "inet_proto": lambda text: bytes([_PROTOCOLS[text]]),
+    "inet_proto": lambda text: bytes([PROTOCOLS[text]]),
     "inet_service": lambda text: int(text).to_bytes(2, "big"),
 }
 

@@ -5,13 +5,12 @@ import struct
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 
-from minirun.kernel.netlink import Netlink, attribute_list
+from minirun.kernel.netlink import PROTOCOLS, Netlink, attribute_list
 from minirun.light import socket
 from minirun.light.dataclasses import dataclass
 
 _SOCK_DIAG, _BY_FAMILY = 4, 20
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
-_PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
 _LISTEN, _CLOSE = 10, 7  # tcp_states.h; a UDP socket that is bound and not connected is in the state "close"
 _STATES = {"tcp": 1 << _LISTEN, "udp": 1 << _CLOSE}
 _REQUEST = struct.Struct("=BBBxI48x")  # inet_diag_req_v2: family, protocol, extensions, states
@@ -51,7 +50,7 @@ class SocketTable:
         return [one for protocol in protocols for family in _FAMILIES for one in self._dump(protocol, family)]
 
     def _dump(self, protocol: str, family: int) -> list[Listener]:
-        asked = _REQUEST.pack(family, _PROTOCOLS[protocol], 0, _STATES[protocol])
+        asked = _REQUEST.pack(family, PROTOCOLS[protocol], 0, _STATES[protocol])
         found = [_listener(protocol, body) for body in self._netlink.dump(_BY_FAMILY, asked)]
         return [one for one in found if one.port]  # a UDP socket that was never bound has none
 

@@ -8,6 +8,8 @@ theirs.
 
 from collections.abc import Callable
 
+from minirun.light.typing import ClassVar
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dataclasses import FrozenInstanceError, asdict, dataclass, field, fields, is_dataclass, replace
@@ -63,7 +65,9 @@ if not TYPE_CHECKING:
         found = {}
         for base in reversed(cls.__mro__[1:]):
             found |= vars(base).get(_FIELDS, {})
-        for name in vars(cls).get("__annotations__", ()):
+        for name, hint in vars(cls).get("__annotations__", {}).items():
+            if hint is ClassVar:
+                continue
             given = vars(cls).get(name, _REQUIRED)
             one = given if isinstance(given, Field) else Field(given, None)
             if isinstance(given, Field):

@@ -42,9 +42,6 @@ else:
         def __truediv__(self, piece: "str | os.PathLike[str]") -> "Path":
             return Path(self._text, piece)
 
-        def __rtruediv__(self, piece: "str | os.PathLike[str]") -> "Path":
-            return Path(piece, self._text)
-
         # --- what it is made of
 
         @property
@@ -66,15 +63,6 @@ else:
             before = self._text.rpartition("/")[0]
             return Path(before if before.strip("/") else _root(self._text) or ".")
 
-        @property
-        def parents(self) -> "tuple[Path, ...]":
-            """The nearest first."""
-            found, one = [], self
-            while (above := one.parent) != one:
-                found.append(above)
-                one = above
-            return tuple(found)
-
         def with_name(self, name: str) -> "Path":
             if not self.name or name in ("", ".") or "/" in name:
                 raise ValueError(f"{self} cannot have the name {name!r}")
@@ -86,11 +74,6 @@ else:
         def is_relative_to(self, other: "str | os.PathLike[str]") -> bool:
             above = Path(other)
             return _root(self._text) == _root(above._text) and self.parts[: len(above.parts)] == above.parts
-
-        def relative_to(self, other: "str | os.PathLike[str]") -> "Path":
-            if not self.is_relative_to(other):
-                raise ValueError(f"{self._text!r} is not in the subpath of {os.fspath(other)!r}")
-            return Path(*self.parts[len(Path(other).parts) :])
 
         def absolute(self) -> "Path":
             return self if self.is_absolute() else Path(os.getcwd(), self._text)
@@ -108,15 +91,6 @@ else:
 
         def is_dir(self) -> bool:
             return stat.S_ISDIR(self._mode() or 0)
-
-        def is_file(self) -> bool:
-            return stat.S_ISREG(self._mode() or 0)
-
-        def is_symlink(self) -> bool:
-            try:
-                return stat.S_ISLNK(os.lstat(self._text).st_mode)
-            except (FileNotFoundError, NotADirectoryError):
-                return False
 
         def _mode(self) -> int | None:
             """None when there is nothing, as pathlib has it: what may not be looked at is an error."""
@@ -167,10 +141,6 @@ else:
             except OSError:
                 if not exist_ok or not self.is_dir():
                     raise
-
-        def touch(self, mode: int = 0o666, exist_ok: bool = True) -> None:
-            os.close(os.open(self._text, os.O_CREAT | os.O_WRONLY | (0 if exist_ok else os.O_EXCL), mode))
-            os.utime(self._text)
 
         def symlink_to(self, target: "str | os.PathLike[str]") -> None:
             os.symlink(target, self._text)

@@ -53,7 +53,8 @@ if not TYPE_CHECKING:
 
         __ror__ = __or__
 
-    IO = Any = BinaryIO = ClassVar = NoReturn = TypeAlias = _Hint()
+    IO = Any = BinaryIO = NoReturn = TypeAlias = _Hint()
+    ClassVar = _Hint()  # one of its own: dataclasses.py asks for it
 
     class Generic:
         """As a base class it says nothing about an instance."""

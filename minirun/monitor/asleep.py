@@ -12,7 +12,6 @@ import sys
 
 from minirun.errors import MinirunError
 from minirun.kernel import processes, seam
-from minirun.light import signal
 from minirun.light.dataclasses import dataclass
 from minirun.plan import packed, unpacked
 
@@ -64,16 +63,21 @@ class Kept:
 
 
 def fall_asleep(kept: Kept) -> None:
-    """Returns only when it cannot be done."""
+    """Returns only when it cannot be done. SIGTERM is blocked, and stays so."""
     memory = processes.memory_file("minirun-asleep", packed(kept))
     script = f"import sys; sys.path[:] = {sys.path!r}; from minirun.monitor.asleep import wake; wake({memory})"
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     try:
         processes.exec_sleeper(["minirun-monitor", kept.container[:12]], kept.watched, [*kept.files, memory], script)
     except OSError as error:
         print(f"cannot sleep, so it stays awake: {error}", file=sys.stderr)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         os.close(memory)
+        _take(kept.files)
+
+
+def _take(files: list[int]) -> None:
+    """They go to no other program."""
+    for fd in files:
+        os.set_inheritable(fd, False)
 
 
 def wake(memory: int) -> None:
@@ -85,8 +89,7 @@ def wake(memory: int) -> None:
         processes.left_sleeper()
         with open(memory, "rb") as file:
             kept = unpacked(Kept, file.read())
-        for fd in kept.files:
-            os.set_inheritable(fd, False)
+        _take(kept.files)
         from minirun.monitor.tending import Monitor
 
         monitor = Monitor.awake(kept)

@@ -156,8 +156,8 @@ class Monitor:
     def live(self) -> None:
         while True:
             while not self.program.has_ended():
-                if not turn_parts(self._parts(), self._interests(), self.patience) and (kept := self.kept()):
-                    self._sleep(kept)
+                if not turn_parts(self._parts(), self._interests(), self.patience):
+                    self._sleep()
             self._end_health()
             self.program.drain()
             code = self.program.reap()
@@ -172,10 +172,14 @@ class Monitor:
                 self.program.failure = (FAILED, describe(error))
                 return self._end(FAILED)
 
-    def _sleep(self, kept: Kept) -> None:
-        self._close_instance()
-        fall_asleep(kept)
-        self.patience = None  # it could not
+    def _sleep(self) -> None:
+        """SIGTERM is blocked before it is said what is kept: one that comes after that is there for who wakes up."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        if kept := self.kept():
+            self._close_instance()
+            fall_asleep(kept)
+            self.patience = None  # it could not
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
     @property
     def instance(self) -> Instance:
