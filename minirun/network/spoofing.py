@@ -54,7 +54,7 @@ _CHAINS = """
     iifname . ether saddr . ip6 saddr @sources6 accept
     counter drop comment "somebody else's address"
   }"""
-# Only where it has something to say: each frame from container to container would take a twentieth longer.
+# Only where it has something to say: each frame from container to container would pass it.
 _ISOLATION = """
   chain forward {
     type filter hook forward priority -300; policy accept;
