@@ -15,11 +15,11 @@ def main() -> None:
     launch = None
     before, called, _ = split(sys.argv[1:])
     if any(word.startswith("--explain") for word in before):
-        from minirun.explaining.recorder import RECORDER
+        from minirun.diagnostics.explain.recorder import RECORDER
 
         RECORDER.start()
     if canonical(called) in _STARTS and os.geteuid() == 0:
-        from minirun.kernel.early import fork_monitor
+        from minirun.shim.early_fork import fork_monitor
 
         seam = sys.modules.get("minirun.kernel.seam")  # there only if somebody watches: see explaining/
         launch = fork_monitor(seam.kept_open() if seam else ())

@@ -7,13 +7,13 @@ Read when a network is made, not at a start. MINIRUN_CONFIG names another file.
 
 import json
 import os
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Any
 
 from minirun.errors import MinirunError
-from minirun.light.dataclasses import dataclass
-from minirun.light.pathlib import Path
-from minirun.light.typing import Any
-from minirun.network.subnets import AddressPool
+from minirun.network.ipam.subnets import AddressPool
 
 DEFAULT_PATH = Path("/etc/minirun/config.json")
 VARIABLE = "MINIRUN_CONFIG"

@@ -4,13 +4,16 @@ Two state roots can live in one network namespace: whatever is global to the hos
 carries a tag made from the root's path, but for the default root, whose names are the plain ones.
 """
 
+import fcntl
 import os
+import sqlite3
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from minirun.light import sqlite3
-from minirun.light.pathlib import Path
-from minirun.reserve import keep, spending
 from minirun.store import Store
+from minirun.store.reserve import keep, spending
 
 DEFAULT_ROOT = Path("/var/lib/minirun")
 RESOLVER_SOCKET = "resolver"  # in the state root, while there is one
@@ -28,7 +31,7 @@ class Instance:
         try:
             self.store = spending(self.root, lambda: Store(self.root))
         except sqlite3.Error as error:
-            from minirun.trouble import of_database
+            from minirun.store.database_errors import of_database
 
             raise of_database(error, self.root) from error
         keep(self.root)
@@ -53,3 +56,26 @@ class Instance:
 
     def container_dir(self, container_id: str) -> Path:
         return self.root / "containers" / container_id
+
+
+@contextmanager
+def locked(directory: Path, waits: bool = True) -> Iterator[None]:
+    """A directory that is not made yet, or is removed, is nobody's concern. BlockingIOError: somebody has the lock."""
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def alone(instance: Instance, container_id: str) -> Iterator[None]:
+    """One process at a time, claiming a stopped container for a start, ending it, or mending its network: what the
+    second one took away might be of the next start already."""
+    with locked(instance.container_dir(container_id)):
+        yield

@@ -5,11 +5,10 @@ start twice as much to make, and there are ten here (5 ms of the 60 that `run --
 """
 
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-
-from minirun.light.dataclasses import asdict, dataclass, field, fields
-from minirun.light.enum import StrEnum
-from minirun.light.typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 DEFAULT_NETWORK = "bridge"
 ANY_ADDRESS = IPv4Address("0.0.0.0")

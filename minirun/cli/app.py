@@ -6,12 +6,12 @@ Only the module of the verb that was typed is imported.
 import importlib
 import os
 import sys
+from dataclasses import dataclass
+from pathlib import Path
 
 from minirun.cli.verb import UsageError, Verb
 from minirun.cli.verbs import FAMILIES, VERBS, canonical, split
 from minirun.errors import FAILED, MinirunError, describe
-from minirun.light.dataclasses import dataclass
-from minirun.light.pathlib import Path
 
 _DEBUG = "MINIRUN_DEBUG"
 
@@ -49,7 +49,7 @@ def call(words: list[str], launch: tuple[int, int] | None = None) -> int:
 def tell_operations(last: bool = False) -> None:
     """With --explain: what was done since the last time."""
     if _SESSION.explain:
-        from minirun.explaining.telling import tell
+        from minirun.diagnostics.explain.render import tell
 
         sys.stdout.flush()
         tell(_SESSION.explain, last, _SESSION.verb)
@@ -125,7 +125,7 @@ def _read_global(words: list[str]) -> bool:
                 raise UsageError("flag needs an argument: --root", code=FAILED)
             _SESSION.root = Path(text)
         elif name == "--explain":
-            from minirun.explaining.telling import FORMS
+            from minirun.diagnostics.explain.render import FORMS
 
             if (text or "text") not in FORMS:
                 raise UsageError(f"invalid argument {text!r} for --explain: one of {', '.join(FORMS)}", code=FAILED)
@@ -191,7 +191,7 @@ def _is_of_records(error: Exception) -> bool:
 
 def _complain_of_database(error: Exception) -> int:
     from minirun.instance import state_root
-    from minirun.trouble import of_database
+    from minirun.store.database_errors import of_database
 
     told = of_database(error, state_root(_SESSION.root))
     return _complain(told.message, told.hint, _failure())

@@ -1,20 +1,20 @@
 """minirun attach."""
 
 import os
+import socket
 
-from minirun.attach import DETACHED, Attachment, Manner
 from minirun.cli.app import warn
+from minirun.cli.attach_session import DETACHED, Attachment, Manner
 from minirun.cli.opening import open_instance
 from minirun.cli.start import manner_for
 from minirun.cli.starting import tell
 from minirun.cli.verb import Verb, switch, value
+from minirun.engine.protocol import ATTACH_SOCKET
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel.sockets import control_connect
-from minirun.light import socket
-from minirun.lookup import find_container
 from minirun.model import Container, Status
-from minirun.wire import ATTACH_SOCKET
+from minirun.store.lookup import find_container
 
 
 class Streams(Verb):

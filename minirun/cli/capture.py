@@ -4,13 +4,13 @@ import json
 import os
 import sys
 from contextlib import ExitStack, suppress
+from typing import BinaryIO
 
 from minirun.cli.app import warn
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, number, switch, value
 from minirun.errors import FAILED, MinirunError, NotFoundError
 from minirun.kernel.taps import Sight, Tap
-from minirun.light.typing import BinaryIO
 
 
 class Capture(Verb):
@@ -27,8 +27,8 @@ class Capture(Verb):
     quiet = switch("quiet", "q", "Print no lines")
 
     def run(self) -> None:
-        from minirun.limits import parse_bytes
-        from minirun.tracing.recording import Bounds, Wanted, Writer, as_dict, line, record
+        from minirun.diagnostics.trace.pcap import Bounds, Wanted, Writer, as_dict, line, record
+        from minirun.options.limits import parse_bytes
 
         if self.count < 1 or self.seconds < 1:
             raise MinirunError("--count and --timeout: 1 at least", code=FAILED)
@@ -58,8 +58,8 @@ class Capture(Verb):
 
     def _tap(self) -> tuple[Tap, int]:
         """Where to look, and the port that is meant."""
-        from minirun.lookup import find_network
-        from minirun.tracing.places import inside, port_of_host, running
+        from minirun.diagnostics.trace.endpoints import inside, port_of_host, running
+        from minirun.store.lookup import find_network
 
         instance = open_instance(heals=False)
         word = self.words[0]

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from minirun.cli.opening import open_instance
 from minirun.cli.tag import check_reference
 from minirun.cli.verb import Verb, many, switch, value
-from minirun.image.committing import commit
+from minirun.engine.commit import commit
+from minirun.engine.lifecycle import tell
+from minirun.engine.stop import freeze, thaw
 from minirun.instance import Instance
-from minirun.lifecycle import tell
-from minirun.lookup import find_container
 from minirun.model import Container, Status
-from minirun.stopping import freeze, thaw
+from minirun.store.lookup import find_container
 
 
 class Commit(Verb):

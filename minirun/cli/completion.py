@@ -1,9 +1,10 @@
 """minirun completion bash|zsh|fish, and what the scripts that it prints ask."""
 
-import minirun.completion
+from pathlib import Path
+
+import minirun.cli.completion_data
 from minirun.cli.verb import Verb
 from minirun.errors import MinirunError
-from minirun.light.pathlib import Path
 
 _SHELLS = ("bash", "zsh", "fish")
 
@@ -21,7 +22,7 @@ class Completion(Verb):
         shell = self.words[0]
         if shell not in _SHELLS:
             raise MinirunError(f"no completion for {shell}", "there is one for " + ", ".join(_SHELLS))
-        print((Path(minirun.completion.__file__).parent / f"minirun.{shell}").read_text(), end="")
+        print((Path(minirun.cli.completion_data.__file__).parent / f"minirun.{shell}").read_text(), end="")
 
 
 class Complete(Verb):
@@ -33,7 +34,7 @@ class Complete(Verb):
 
     def run(self) -> None:
         try:
-            from minirun.completion.answers import answer
+            from minirun.cli.completion_data.answers import answer
 
             found = answer(self.words)
         except Exception:  # noqa: BLE001 - a half typed line is no error, and a prompt is no place for one

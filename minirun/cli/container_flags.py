@@ -1,18 +1,18 @@
 """The flags that run and create share, and the spec that they make."""
 
 import os
+from dataclasses import replace
+from typing import Any
 
-from minirun import parse
 from minirun.cli.app import session
 from minirun.cli.limit_flags import LimitFlags
 from minirun.cli.verb import many, number, switch, value
 from minirun.errors import FAILED, MinirunError
-from minirun.image.inherit import health_of, inherit
-from minirun.image.store import image_to_run
+from minirun.image.defaults import health_of, inherit
+from minirun.image.resolve import image_to_run
 from minirun.instance import Instance
-from minirun.light.dataclasses import replace
-from minirun.light.typing import Any
 from minirun.model import Health, Logging, Mode, NetworkRequest, Security, Spec
+from minirun.options import parse
 
 
 class ContainerFlags(LimitFlags):
@@ -145,7 +145,7 @@ class ContainerFlags(LimitFlags):
             **self._process(network.mode, ipc),
         )
         if spec.userns:
-            from minirun.idranges import refuse_hosts_namespaces
+            from minirun.engine.id_ranges import refuse_hosts_namespaces
 
             refuse_hosts_namespaces(spec)
         return spec
@@ -167,14 +167,14 @@ class ContainerFlags(LimitFlags):
     def _labels(self) -> tuple[tuple[str, str], ...]:
         if not self.label and not self.label_file:
             return ()
-        from minirun.flags.environment import parse_labels
+        from minirun.options.environment_files import parse_labels
 
         return parse_labels(self.label, self.label_file)
 
     def _network(self) -> NetworkRequest:
         if not self.given & {"ip", "ip6", "mac-address", "network-alias", "link"}:
             return parse.parse_network(self.network)
-        from minirun.flags.networks import first_attachment
+        from minirun.options.network_options import first_attachment
 
         return parse.parse_network(self.network, first_attachment(self.ip, self.ip6, self.mac, self.alias, self.link))
 
@@ -192,7 +192,7 @@ class ContainerFlags(LimitFlags):
         given = {"add-host", "dns", "dns-search", "dns-option", "dns-opt", "expose"}
         if not self.given & given:
             return {"publish_all": self.publish_all}
-        from minirun.flags import hosts
+        from minirun.options import hosts
 
         if network.mode is Mode.CONTAINER:
             for flag, said in (
@@ -215,7 +215,7 @@ class ContainerFlags(LimitFlags):
     def _process(self, network: Mode, ipc: str) -> dict[str, Any]:
         if not self.given & {"ulimit", "sysctl", "device", "device-cgroup-rule", "oom-score-adj"}:
             return {}
-        from minirun.flags import process
+        from minirun.options import process
 
         return {
             "ulimits": process.parse_ulimits(self.ulimit),
@@ -228,7 +228,7 @@ class ContainerFlags(LimitFlags):
     def _mounts(self) -> dict[str, Any]:
         if not self.given & {"volume", "mount", "tmpfs", "volumes-from", "volume-driver"}:
             return {}
-        from minirun.flags import mount_words, mounts
+        from minirun.options import mount_words, mounts
 
         mount_words.check_driver(self.volume_driver)
         return {
@@ -240,20 +240,20 @@ class ContainerFlags(LimitFlags):
         text = str(getattr(self, flag))
         if not text:
             return ""
-        from minirun.flags.process import parse_namespace
+        from minirun.options.process import parse_namespace
 
         return parse_namespace(text, flag, allowed)
 
     def _userns(self) -> str:
         if not self.userns:
             return ""
-        from minirun.flags.process import parse_userns
+        from minirun.options.process import parse_userns
 
         return parse_userns(self.userns)
 
     def _stop_signal(self) -> str:
         if self.stop_signal:
-            from minirun.signals import parse_signal
+            from minirun.options.signals import parse_signal
 
             parse_signal(self.stop_signal)
         return self.stop_signal
@@ -261,7 +261,7 @@ class ContainerFlags(LimitFlags):
     def _shm_size(self) -> int:
         if not self.shm_size:
             return 0
-        from minirun.limits import parse_bytes
+        from minirun.options.limits import parse_bytes
 
         size = parse_bytes(self.shm_size, "--shm-size")
         if size == 0:
@@ -271,7 +271,7 @@ class ContainerFlags(LimitFlags):
     def _security(self) -> Security:
         if not self.given & {"cap-add", "cap-drop", "privileged", "security-opt"}:
             return Security()
-        from minirun.flags.process import parse_security
+        from minirun.options.process import parse_security
 
         return parse_security(self.cap_add, self.cap_drop, self.security_opt, self.privileged)
 
@@ -279,14 +279,14 @@ class ContainerFlags(LimitFlags):
         given = {name: getattr(self, name.replace("-", "_")) for name in self.given if name.startswith("health-")}
         if not given and not self.no_healthcheck:
             return image
-        from minirun.flags.health import parse_health
+        from minirun.options.health_options import parse_health
 
         return parse_health(given, image, self.no_healthcheck)
 
     def _logging(self) -> Logging:
         if not self.log_driver and not self.log_opt:
             return Logging()
-        from minirun.flags.logs import parse_logging
+        from minirun.options.log_options import parse_logging
 
         return parse_logging(self.log_driver, self.log_opt)
 
@@ -316,7 +316,7 @@ def _workdir(path: str) -> str:
 
 
 def _check_platform(platform: str) -> None:
-    from minirun.machine import architecture, architecture_of
+    from minirun.image.platform import architecture, architecture_of
 
     if architecture_of(platform) != architecture():
         raise _bad(f"image with platform {platform} was not found: this machine is linux/{architecture()}")

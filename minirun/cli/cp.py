@@ -3,13 +3,14 @@
 import os
 import sys
 
+from minirun.archive import copy_paths
+from minirun.archive.chroot import tree_of
 from minirun.cli.app import warn
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, switch
+from minirun.engine import copy
 from minirun.errors import MinirunError, printable
-from minirun.inside import copying, places
-from minirun.inside.jail import tree_of
-from minirun.lookup import find_container
+from minirun.store.lookup import find_container
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -30,15 +31,15 @@ class Cp(Verb):
         for what, argument in (("source", source), ("destination", destination)):
             if not argument:
                 raise MinirunError(f"{what} can not be empty")
-        from_container, from_path = places.split_argument(source)
-        to_container, to_path = places.split_argument(destination)
+        from_container, from_path = copy_paths.split_argument(source)
+        to_container, to_path = copy_paths.split_argument(destination)
         if from_container and to_container:
             raise MinirunError("copying between containers is not supported")
         if not from_container and not to_container:
             raise MinirunError("must specify at least one container source")
         if from_container:
             copied = _copy_out(_side(from_container, from_path), to_path, self.follow, self.archive)
-            shown = places.absolute(to_path)
+            shown = copy_paths.absolute(to_path)
         else:
             copied = _copy_in(_side(to_container, to_path), from_path, self.follow, self.archive)
             shown = f"{to_container}:{to_path}"
@@ -54,23 +55,23 @@ def human_size(size: int) -> str:
     return f"{value:.3g}{_UNITS[unit]}"
 
 
-def _side(reference: str, path: str) -> copying.Side:
+def _side(reference: str, path: str) -> copy.Side:
     instance = open_instance()
     container = find_container(instance.store, reference)
-    return copying.Side(tree_of(instance, container), reference, path, container.spec.read_only)
+    return copy.Side(tree_of(instance, container), reference, path, container.spec.read_only)
 
 
-def _copy_out(side: copying.Side, destination: str, follow: bool, archive: bool) -> int | None:
+def _copy_out(side: copy.Side, destination: str, follow: bool, archive: bool) -> int | None:
     if destination == "-":
-        copying.stream_out(side, follow, sys.stdout.buffer)
+        copy.stream_out(side, follow, sys.stdout.buffer)
         return None
-    size, skipped = copying.copy_out(side, destination, follow, archive)
+    size, skipped = copy.copy_out(side, destination, follow, archive)
     for name in skipped:
         warn(printable(f"minirun: {name} is a device: it is not made on the host"))
     return size
 
 
-def _copy_in(side: copying.Side, path: str, follow: bool, archive: bool) -> int:
+def _copy_in(side: copy.Side, path: str, follow: bool, archive: bool) -> int:
     if path == "-":
-        return copying.stream_in(side, archive, sys.stdin.buffer)
-    return copying.copy_in(side, path, follow, archive)
+        return copy.stream_in(side, archive, sys.stdin.buffer)
+    return copy.copy_in(side, path, follow, archive)

@@ -1,12 +1,12 @@
 """minirun create: a container on record, that `start` will run."""
 
-from minirun import parse
 from minirun.cli.app import session
 from minirun.cli.container_flags import ContainerFlags, check_cidfile, write_cidfile
 from minirun.cli.opening import open_instance, require_root
 from minirun.cli.starting import free_name
-from minirun.engine import create
+from minirun.engine.start import create
 from minirun.errors import FAILED
+from minirun.options import parse
 
 
 class Create(ContainerFlags):

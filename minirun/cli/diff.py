@@ -1,11 +1,11 @@
 """minirun diff."""
 
+from minirun.archive.chroot import tree_of
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb
+from minirun.engine.diff import changes
 from minirun.errors import printable
-from minirun.inside.changes import changes
-from minirun.inside.jail import tree_of
-from minirun.lookup import find_container
+from minirun.store.lookup import find_container
 
 
 class Diff(Verb):

@@ -7,7 +7,7 @@ import sys
 from minirun.cli.app import warn
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, switch
-from minirun.doctoring.findings import GOOD, TROUBLE, Finding
+from minirun.diagnostics.doctor.findings import GOOD, TROUBLE, Finding
 from minirun.errors import MinirunError, describe, printable
 
 
@@ -19,11 +19,17 @@ class Doctor(Verb):
     all = switch("all", "a", "Show also what is well")
 
     def run(self) -> int:
-        from minirun.doctoring import containers, host, leftovers
+        from minirun.diagnostics.doctor import container_checks, host_checks, leftovers
 
         instance = open_instance(heals=False)
-        checks = [host.kernel, host.router, host.rules, leftovers.leftovers, containers.listeners]
-        checks += [] if self.quick else [containers.ports]
+        checks = [
+            host_checks.kernel,
+            host_checks.router,
+            host_checks.rules,
+            leftovers.leftovers,
+            container_checks.listeners,
+        ]
+        checks += [] if self.quick else [container_checks.ports]
         found = [one for check in checks for one in check(instance)]
         if self.fix:
             before = [one for one in found if one.mend]

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from minirun.cli.app import warn_of
 from minirun.errors import MinirunError, NotFoundError
 from minirun.instance import Instance
-from minirun.lookup import find_container
 from minirun.model import Container
+from minirun.store.lookup import find_container
 
 
 def for_each(

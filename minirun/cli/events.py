@@ -1,16 +1,16 @@
 """minirun events."""
 
+import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from minirun.cli.filters import Filters, has_label, parse_filters
 from minirun.cli.format import shower
 from minirun.cli.moments import moment
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, many, value
-from minirun.light import signal
-from minirun.light.dataclasses import dataclass
-from minirun.log import timestamp
+from minirun.engine.log import timestamp
 from minirun.store import Event, Store
 
 _PAUSE = 0.05  # seconds between two looks: one `select` of a few microseconds each

@@ -1,24 +1,24 @@
 """minirun exec."""
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 
-from minirun.caller import PROXIED, SignalPipe, Sink, drain
 from minirun.cli.app import warn
 from minirun.cli.opening import open_instance
+from minirun.cli.streams import PROXIED, SignalPipe, Sink, drain
 from minirun.cli.verb import Verb, many, switch, value
-from minirun.confinement import confinement_for
+from minirun.engine.environment import with_environment
+from minirun.engine.exec import Joined, Request, join
+from minirun.engine.protocol import CHUNK, HIGH_WATER, Outbox
 from minirun.errors import MinirunError
 from minirun.init.program import StartError
-from minirun.joining import Joined, Request, join
 from minirun.kernel import controllers, processes, terminal
-from minirun.light import signal
-from minirun.light.dataclasses import replace
-from minirun.lookup import find_container
-from minirun.network.environment import with_environment
-from minirun.turn import READ, WRITE, Interest, is_ready, turn
-from minirun.wire import CHUNK, HIGH_WATER, Outbox
+from minirun.kernel.event_loop import READ, WRITE, Interest, is_ready, turn
+from minirun.security.confinement import confinement_for
+from minirun.store.lookup import find_container
 
 _FULL_PIPE = 1 << 20
 
@@ -67,7 +67,7 @@ class Exec(Verb):
     def _environment(self) -> tuple[tuple[str, str], ...]:
         if not self.env and not self.env_file:
             return ()
-        from minirun.parse import parse_env
+        from minirun.options.parse import parse_env
 
         return parse_env(self.env, self.env_file)
 

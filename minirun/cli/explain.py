@@ -3,8 +3,8 @@
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import UsageError, Verb, value
 from minirun.cli.verbs import VERBS, canonical, split
+from minirun.diagnostics.explain.render import FORMS
 from minirun.errors import FAILED
-from minirun.explaining.telling import FORMS
 
 
 class Explain(Verb):
@@ -23,6 +23,6 @@ class Explain(Verb):
                 f"unknown command: minirun {called}", "\nRun 'minirun --help' for more information", FAILED
             )
         instance = open_instance()
-        from minirun.explaining.rehearsal import rehearse
+        from minirun.diagnostics.explain.dry_run import rehearse
 
         return rehearse(instance, self.words, self.form)

@@ -4,12 +4,12 @@ import os
 import stat
 import sys
 
+from minirun.archive.chroot import Tree, tree_of
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, value
+from minirun.engine import copy
 from minirun.errors import MinirunError
-from minirun.inside import copying
-from minirun.inside.jail import Tree, tree_of
-from minirun.lookup import find_container
+from minirun.store.lookup import find_container
 
 
 class Export(Verb):
@@ -29,7 +29,7 @@ class Export(Verb):
         if output:
             _write(tree, output)
         else:
-            copying.export(tree, sys.stdout.buffer)
+            copy.export(tree, sys.stdout.buffer)
 
 
 def _check(output: str) -> None:
@@ -46,7 +46,7 @@ def _write(tree: Tree, output: str) -> None:
     fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with open(fd, "wb") as file:
-            copying.export(tree, file)
+            copy.export(tree, file)
         os.rename(beside, os.path.realpath(output))
     except BaseException:
         os.unlink(beside)

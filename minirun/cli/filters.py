@@ -1,9 +1,9 @@
 """--filter KEY=VALUE: several values of one key are alternatives, several keys must all hold."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 from minirun.errors import MinirunError
-from minirun.light.typing import TypeVar
 
 T = TypeVar("T")
 Filters = dict[str, list[str]]

@@ -3,14 +3,14 @@
 https://docs.docker.com/engine/cli/formatting/
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from minirun.cli.app import warn
 from minirun.cli.table import print_table
 from minirun.errors import MinirunError
-from minirun.light import re
-from minirun.light.dataclasses import dataclass
-from minirun.light.typing import Any
 
 Row = Mapping[str, Any]  # by Docker's placeholder names
 _ESCAPES = {r"\t": "\t", r"\n": "\n"}
@@ -70,7 +70,7 @@ _MAPS = ("Labels", "Ports", "Networks", "PortBindings", "Sysctls", "Options", "C
 
 def _struct(value: Any, name: str = "") -> Any:
     """As Docker's templates see it: fields of a struct must be there, keys of a map need not."""
-    from minirun.gotemplate import Struct
+    from minirun.cli.template import Struct
 
     if isinstance(value, list):
         return [_struct(one) for one in value]
@@ -82,7 +82,7 @@ def _struct(value: Any, name: str = "") -> Any:
 
 def json_text(value: object) -> str:
     """As Docker's `--format json`: on one line, without spaces; methods are left out."""
-    from minirun.gotemplate.encode import encode
+    from minirun.cli.template.encode import encode
 
     return encode(value)
 
@@ -102,7 +102,7 @@ def shower(form: str, strict: bool = True) -> Callable[[Any], str]:
 
 def compiled(form: str, strict: bool = True) -> Callable[[Any], str]:
     """A template, ready to be filled in."""
-    from minirun.gotemplate import Template, TemplateError
+    from minirun.cli.template import Template, TemplateError
 
     try:
         template = Template(form, strict=strict)

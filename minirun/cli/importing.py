@@ -2,15 +2,15 @@
 
 import os
 import sys
+from typing import BinaryIO
 
 from minirun.cli.opening import open_instance
 from minirun.cli.tag import check_reference
 from minirun.cli.verb import Verb, many, value
 from minirun.errors import MinirunError
-from minirun.image.changes import apply
+from minirun.image.instructions import apply
+from minirun.image.platform import architecture, architecture_of
 from minirun.image.records import Details
-from minirun.light.typing import BinaryIO
-from minirun.machine import architecture, architecture_of
 
 _SCHEMES = ("http://", "https://")
 
@@ -42,8 +42,8 @@ class Import(Verb):
 
 
 def _import(stream: BinaryIO, details: Details, reference: str) -> str:
-    from minirun.image.building import add_image
-    from minirun.inside.layers import unpack_archive
+    from minirun.archive.layer_fill import unpack_archive
+    from minirun.image.create import add_image
 
     note = {"comment": details["comment"]}
     return add_image(

@@ -1,18 +1,18 @@
 """minirun info: the installation and the host, as minirun sees them."""
 
 import os
+from pathlib import Path
+from typing import Any
 
 from minirun import __version__
 from minirun.cli.format import shower
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, value
-from minirun.confinement import has_apparmor
 from minirun.image.records import all_images
 from minirun.instance import Instance
 from minirun.kernel import cgroups, controllers
-from minirun.light.pathlib import Path
-from minirun.light.typing import Any
 from minirun.model import Status
+from minirun.security.confinement import has_apparmor
 
 
 class Info(Verb):

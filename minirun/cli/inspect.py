@@ -1,17 +1,17 @@
 """minirun inspect."""
 
 from collections.abc import Callable
+from typing import Any
 
 from minirun.cli.each import for_each_container
 from minirun.cli.format import print_objects
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, switch, value
-from minirun.describe import describe_container, describe_network
+from minirun.engine.inspect import describe_container, describe_network
 from minirun.errors import MinirunError
 from minirun.instance import Instance
-from minirun.light.typing import Any
-from minirun.lookup import find_container
 from minirun.model import Container
+from minirun.store.lookup import find_container
 
 Finder = Callable[[Instance, str], dict[str, Any] | None]
 
@@ -51,7 +51,7 @@ class Inspect(Verb):
     def _sized(self, instance: Instance, described: dict[str, Any]) -> dict[str, Any]:
         if not self.size or "State" not in described:
             return described
-        from minirun.sizes import image_size, tree_size
+        from minirun.engine.sizes import image_size, tree_size
 
         container = find_container(instance.store, described["Id"])
         own = tree_size(instance.container_dir(container.id) / "upper")
@@ -59,7 +59,7 @@ class Inspect(Verb):
 
 
 def _print_rules(instance: Instance, container: Container) -> None:
-    from minirun.network.showing import rules_of
+    from minirun.network.firewall.listing import rules_of
 
     print(f"{container.name} ({container.short_id})")
     place = ""
@@ -72,9 +72,9 @@ def _print_rules(instance: Instance, container: Container) -> None:
 
 def _print_rules_as_json(instance: Instance, words: list[str]) -> int:
     import json
+    from dataclasses import asdict
 
-    from minirun.light.dataclasses import asdict
-    from minirun.network.showing import rules_of
+    from minirun.network.firewall.listing import rules_of
 
     found = [find_container(instance.store, word) for word in words]
     told = [
@@ -96,8 +96,8 @@ def _network(instance: Instance, name: str) -> dict[str, Any] | None:
 
 
 def _image(instance: Instance, name: str) -> dict[str, Any] | None:
-    from minirun.image.describe import describe_image
-    from minirun.image.store import AmbiguousError, look_up
+    from minirun.image.inspect import describe_image
+    from minirun.image.resolve import AmbiguousError, look_up
 
     try:
         image = look_up(instance, name)
@@ -109,8 +109,8 @@ def _image(instance: Instance, name: str) -> dict[str, Any] | None:
 
 
 def _volume(instance: Instance, name: str) -> dict[str, Any] | None:
-    from minirun.volumes.describing import describe_volume
-    from minirun.volumes.records import find_volume
+    from minirun.volume.inspect import describe_volume
+    from minirun.volume.records import find_volume
 
     volume = find_volume(instance.store, name)
     return describe_volume(instance, volume) if volume else None

@@ -3,10 +3,10 @@
 from minirun.cli.each import for_each_container
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, value
+from minirun.engine.stop import send, settle
 from minirun.errors import MinirunError
 from minirun.model import Container
-from minirun.signals import parse_signal
-from minirun.stopping import send, settle
+from minirun.options.signals import parse_signal
 
 
 class Kill(Verb):

@@ -28,7 +28,7 @@ class LimitFlags(Verb):
         if not typed:
             return default
         from minirun.kernel.limits import of
-        from minirun.limits import asked, check
+        from minirun.options.limits import asked, check
 
         given = (*asked({name: getattr(self, name.replace("-", "_")) for name in typed}), *default)
         if whole:

@@ -4,17 +4,17 @@ import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from minirun.cli.moments import moment
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, switch, value
+from minirun.engine.log import Entry, LogReader
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel import processes
-from minirun.light.dataclasses import dataclass
-from minirun.log import Entry, LogReader
-from minirun.lookup import find_container
 from minirun.model import ACTIVE, Container
+from minirun.store.lookup import find_container
 
 
 class Logs(Verb):

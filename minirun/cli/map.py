@@ -3,12 +3,12 @@
 import json
 import os
 import sys
+from dataclasses import asdict
 
 from minirun.cli.opening import open_instance
 from minirun.cli.table import print_table
 from minirun.cli.verb import Verb, switch
 from minirun.errors import FAILED, MinirunError
-from minirun.light.dataclasses import asdict
 
 _FORMS = ("table", "json", "svg", "mermaid", "dot")
 
@@ -22,8 +22,8 @@ class Map(Verb):
     dot = switch("dot", "", "For Graphviz")
 
     def run(self) -> None:
-        from minirun.mapping import drawing, graphs, tree
-        from minirun.mapping.reading import read
+        from minirun.diagnostics.topology import graphs, svg, tree
+        from minirun.diagnostics.topology.survey import read
 
         if len(self.given & set(_FORMS)) > 1:
             raise MinirunError("give one form: " + ", ".join(f"--{name}" for name in _FORMS), code=FAILED)
@@ -33,7 +33,7 @@ class Map(Verb):
         elif self.json:
             print(json.dumps(asdict(found) | {"troubles": found.troubles}, indent=2))
         elif self.svg:
-            print(drawing.as_svg(found))
+            print(svg.as_svg(found))
         elif self.mermaid:
             print(graphs.as_mermaid(found))
         elif self.dot:

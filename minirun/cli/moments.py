@@ -4,9 +4,9 @@ import re
 import time
 from datetime import UTC, datetime
 
+from minirun.engine.log import timestamp
 from minirun.errors import MinirunError
-from minirun.flags.durations import find_duration
-from minirun.log import timestamp
+from minirun.options.durations import find_duration
 
 _FORMS = ("%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
 

@@ -9,7 +9,7 @@ from minirun.cli.opening import open_instance, require_root
 from minirun.cli.table import print_table
 from minirun.cli.verb import Verb, switch
 from minirun.errors import FAILED, NOT_FOUND, MinirunError
-from minirun.parse import check_name
+from minirun.options.parse import check_name
 
 
 class Create(Verb):
@@ -18,7 +18,7 @@ class Create(Verb):
     completes = "-"
 
     def run(self) -> int:
-        from minirun.lab import create
+        from minirun.network.namespaces import create
 
         require_root()
         for name in self.words:
@@ -32,7 +32,7 @@ class Remove(Verb):
     completes = "-"
 
     def run(self) -> int:
-        from minirun.lab import remove
+        from minirun.network.namespaces import remove
 
         instance = open_instance()
         return for_each(self.words, lambda name: remove(instance, name))
@@ -44,7 +44,7 @@ class Connect(Verb):
     completes = "-"
 
     def run(self) -> None:
-        from minirun.lab import End, connect
+        from minirun.network.namespaces import End, connect
 
         require_root()
         ends = [word.partition("=") for word in self.words]
@@ -57,7 +57,7 @@ class List(Verb):
     quiet = switch("quiet", "q", "Only display names")
 
     def run(self) -> None:
-        from minirun.lab import names, owners
+        from minirun.network.namespaces import names, owners
 
         instance = open_instance()
         if self.quiet:

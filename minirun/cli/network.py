@@ -1,6 +1,7 @@
 """minirun network inspect|ls|reload|rm."""
 
 from collections.abc import Callable
+from typing import Any
 
 from minirun.cli.app import session, warn
 from minirun.cli.each import for_each
@@ -8,14 +9,13 @@ from minirun.cli.filters import matches, parse_filters
 from minirun.cli.format import Columns, Row, print_objects, print_rows
 from minirun.cli.opening import open_instance, require_root
 from minirun.cli.verb import Verb, many, switch, value
+from minirun.engine.lifecycle import reconcile
+from minirun.engine.log import timestamp
 from minirun.errors import MinirunError
 from minirun.instance import Instance
-from minirun.lifecycle import reconcile
-from minirun.light.typing import Any
-from minirun.log import timestamp
-from minirun.lookup import find_network
 from minirun.model import DEFAULT_NETWORK, Network
-from minirun.network.default import RESERVED, default_network
+from minirun.network.default_network import RESERVED, default_network
+from minirun.store.lookup import find_network
 
 COLUMNS = Columns({"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE"}, "ID")
 _OTHERS = {"CreatedAt": "CREATED AT", "IPv6": "IPV6", "Internal": "INTERNAL", "Labels": "LABELS"}
@@ -81,7 +81,7 @@ class Inspect(Verb):
 
 
 def _describe(instance: Instance, name: str) -> dict[str, Any] | None:
-    from minirun.describe import describe_network  # a list needs no description
+    from minirun.engine.inspect import describe_network  # a list needs no description
 
     network = instance.store.find_network(name)
     return describe_network(instance, network) if network else None
@@ -93,7 +93,7 @@ class Reload(Verb):
     most = 0
 
     def run(self) -> int:
-        from minirun.network.healing import mend
+        from minirun.network.repair.detect import mend
 
         require_root()
         instance = Instance(session().root)
@@ -113,7 +113,7 @@ class Remove(Verb):
     force = switch("force", "f", "Do not error if the network does not exist")
 
     def run(self) -> int:
-        from minirun.network.custom import remove_network
+        from minirun.network.networks import remove_network
 
         instance = open_instance()
 

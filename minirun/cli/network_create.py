@@ -1,12 +1,12 @@
 """minirun network create."""
 
-from minirun import parse
 from minirun.cli.app import session
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, many, switch, value
-from minirun.flags.environment import parse_labels
-from minirun.flags.networks import PoolWords, parse_options, parse_pools
-from minirun.network import custom
+from minirun.network import networks
+from minirun.options import parse
+from minirun.options.environment_files import parse_labels
+from minirun.options.network_options import PoolWords, parse_options, parse_pools
 
 
 class Create(Verb):
@@ -27,7 +27,7 @@ class Create(Verb):
     def run(self) -> None:
         name = parse.check_name(self.words[0], "network")
         ipv4, ipv6 = parse_pools(PoolWords(self.subnet, self.ip_range, self.gateway, self.aux), self.ipv6)
-        wish = custom.NetworkWish(
+        wish = networks.NetworkWish(
             name=name,
             driver=self.driver,
             ipv4=ipv4,
@@ -39,4 +39,4 @@ class Create(Verb):
             env=parse.parse_env(self.env),
         )
         session().fail_with(1)
-        print(custom.create_network(open_instance(), wish).id)
+        print(networks.create_network(open_instance(), wish).id)

@@ -1,17 +1,17 @@
 """minirun network connect, network disconnect."""
 
 import sys
+from dataclasses import replace
 
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, many, number, switch, value
 from minirun.errors import MinirunError, NotFoundError
-from minirun.flags.networks import first_attachment
 from minirun.instance import Instance
-from minirun.light.dataclasses import replace
-from minirun.lookup import find_container, find_network
 from minirun.model import DEFAULT_NETWORK, Container, Network
-from minirun.network.attached import network_called
-from minirun.network.default import RESERVED
+from minirun.network.default_network import RESERVED
+from minirun.network.modes.bridge import network_called
+from minirun.options.network_options import first_attachment
+from minirun.store.lookup import find_container, find_network
 
 
 class Connect(Verb):
@@ -26,8 +26,8 @@ class Connect(Verb):
     priority = number("gw-priority", "", "Of several networks the highest provides the default gateway")
 
     def run(self) -> None:
-        from minirun.attaching import connect
-        from minirun.planning import with_linked_ids
+        from minirun.engine.network_update import connect
+        from minirun.engine.start_plan import with_linked_ids
 
         wanted = first_attachment(self.ip, self.ip6, self.mac, self.alias, self.link)
         instance = open_instance()
@@ -47,7 +47,7 @@ class Disconnect(Verb):
     force = switch("force", "f", "Force the container to disconnect from a network")
 
     def run(self) -> None:
-        from minirun.attaching import disconnect
+        from minirun.engine.network_update import disconnect
 
         instance = open_instance()
         network = _network(instance, self.words[0])

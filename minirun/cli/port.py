@@ -1,11 +1,11 @@
 """minirun port: what is published; port add and port rm change it."""
 
-from minirun import parse
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb
 from minirun.errors import MinirunError
-from minirun.lookup import find_container
 from minirun.model import PortMapping
+from minirun.options import parse
+from minirun.store.lookup import find_container
 
 _CHANGES = ("add", "rm")
 
@@ -50,16 +50,16 @@ def _private(text: str) -> str:
 
 
 def _change(verb: str, reference: str, *texts: str) -> None:
-    from minirun import publishing
+    from minirun.engine import port_update
 
     mappings = [parse.parse_port(text) if verb == "add" else parse.parse_place(text) for text in texts]
     instance = open_instance()
     for text, mapping in zip(texts, mappings, strict=True):
         found = find_container(instance.store, reference)
         if verb == "add":
-            print("".join(f"{_said(one)}\n" for one in publishing.add(instance, found, mapping)), end="", flush=True)
+            print("".join(f"{_said(one)}\n" for one in port_update.add(instance, found, mapping)), end="", flush=True)
         else:
-            publishing.remove(instance, found, mapping)
+            port_update.remove(instance, found, mapping)
             print(text, flush=True)
 
 

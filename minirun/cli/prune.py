@@ -5,8 +5,8 @@ from minirun.cli.filters import Filters, parse_filters
 from minirun.cli.opening import open_instance
 from minirun.cli.prune_filters import KEYS, Choice, choice_of
 from minirun.cli.verb import Verb, many, switch
+from minirun.engine.prune import prune_containers, prune_networks, stopped_containers
 from minirun.instance import Instance
-from minirun.pruning import prune_containers, prune_networks, stopped_containers
 
 
 class PruneContainers(Verb):
@@ -69,7 +69,7 @@ def networks_away(instance: Instance, choice: Choice) -> tuple[list[str], int]:
 def images_away(instance: Instance, filters: Filters, everything: bool) -> tuple[list[str], int]:
     """(what was done, bytes)."""
     from minirun.cli.images import chosen
-    from minirun.image.removing import prune_images
+    from minirun.image.remove import prune_images
 
     wanted = filters if everything else {**filters, "dangling": ["true"]}
     removed = prune_images(instance, [image for image, _ in chosen(instance, wanted, everything)])

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from minirun.cli.filters import Filters, has_all_labels
 from minirun.errors import MinirunError
-from minirun.flags.durations import find_duration
-from minirun.light.dataclasses import dataclass
+from minirun.options.durations import find_duration
 
 KEYS = ("until", "label", "label!")
 

@@ -1,6 +1,7 @@
 """minirun ps."""
 
 import time
+from dataclasses import replace
 
 from minirun.cli.filters import Filters, parse_filters
 from minirun.cli.format import Columns, Row, print_rows
@@ -10,7 +11,6 @@ from minirun.cli.states import state_of, status_of
 from minirun.cli.table import ago, size
 from minirun.cli.verb import Verb, many, number, switch, value
 from minirun.instance import Instance
-from minirun.light.dataclasses import replace
 from minirun.model import ACTIVE, Container, Mode, PortMapping
 
 COLUMNS = Columns(
@@ -82,7 +82,7 @@ def _row(instance: Instance, container: Container, whole: bool, sizes: bool) -> 
 
 
 def _size(instance: Instance, container: Container) -> str:
-    from minirun.sizes import image_size, tree_size
+    from minirun.engine.sizes import image_size, tree_size
 
     own = tree_size(instance.container_dir(container.id) / "upper")
     return f"{size(own)} (virtual {size(own + image_size(instance, container))})"

@@ -1,15 +1,15 @@
 """ps --filter."""
 
+import re
 from collections.abc import Callable, Iterable
 
 from minirun.cli.filters import Filters, has_all_labels, matches
 from minirun.cli.states import HEALTHS, STATES, health_status, state_of
 from minirun.errors import MinirunError
-from minirun.image.store import is_made_from
+from minirun.image.resolve import is_made_from
 from minirun.instance import Instance
-from minirun.light import re
-from minirun.lookup import find_container
 from minirun.model import Container, Mode, Status
+from minirun.store.lookup import find_container
 
 KEYS = (
     *("id", "name", "label", "exited", "status", "ancestor", "before", "since", "volume", "network"),

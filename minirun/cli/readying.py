@@ -21,7 +21,7 @@ class WaitFlags(Verb):
 
 
 def wait_until_ready(instance: Instance, container: Container, seconds: float) -> None:
-    from minirun.readiness import wait_for_all  # most starts do not wait
+    from minirun.engine.readiness import wait_for_all  # most starts do not wait
 
     wait_for_all(instance, container, seconds, warn)
 

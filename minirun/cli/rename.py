@@ -1,10 +1,10 @@
 """minirun rename."""
 
-from minirun import parse
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb
-from minirun.lookup import find_container
-from minirun.renaming import rename
+from minirun.engine.rename import rename
+from minirun.options import parse
+from minirun.store.lookup import find_container
 
 
 class Rename(Verb):

@@ -5,11 +5,11 @@ from minirun.cli.opening import open_instance
 from minirun.cli.start import start_all
 from minirun.cli.starting import first_launch
 from minirun.cli.stop import Ending
+from minirun.engine.stop import keep_no_longer, stop_keeping
 from minirun.errors import MinirunError
 from minirun.instance import Instance
-from minirun.lookup import find_container
 from minirun.model import Container
-from minirun.stopping import keep_no_longer, stop_keeping
+from minirun.store.lookup import find_container
 
 
 class Restart(Ending):

@@ -4,7 +4,7 @@ from minirun.cli.app import warn_of
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, switch
 from minirun.errors import MinirunError, NotFoundError
-from minirun.image.removing import remove_image
+from minirun.image.remove import remove_image
 
 
 class Rmi(Verb):

@@ -1,15 +1,16 @@
 """minirun run: create a container and start it."""
 
-from minirun import attach, parse
+from minirun.cli import attach_session
 from minirun.cli.app import session
 from minirun.cli.container_flags import ContainerFlags, check_cidfile, check_terminal, write_cidfile
 from minirun.cli.opening import open_instance, require_root
 from minirun.cli.readying import WaitFlags, wait_until_ready
 from minirun.cli.starting import confirm, first_launch, follow, free_name
 from minirun.cli.verb import many, switch, value
-from minirun.engine import Terms, run
+from minirun.engine.start import Terms, run
 from minirun.errors import FAILED, MinirunError
 from minirun.kernel import terminal
+from minirun.options import parse
 
 _STREAMS = ("stdin", "stdout", "stderr")
 
@@ -34,13 +35,13 @@ class Run(ContainerFlags, WaitFlags):
         spec = self.with_image(instance, spec)
         launch = first_launch()
         chosen = self.name or free_name(instance)
-        manner = attach.Manner(
+        manner = attach_session.Manner(
             output=bool(streams & {"stdout", "stderr"}),
             only=next((name for name in ("stdout", "stderr") if streams & {"stdout", "stderr"} == {name}), ""),
             stdin=self.interactive and "stdin" in streams,
             tty=self.tty,
             proxy=self.sig_proxy,
-            detach_keys=attach.parse_detach_keys(self.detach_keys),
+            detach_keys=attach_session.parse_detach_keys(self.detach_keys),
             end_with_reader=self.remove,
         )
         size = terminal.size_of_caller() if self.tty else (0, 0)

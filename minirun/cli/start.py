@@ -1,17 +1,17 @@
 """minirun start."""
 
-from minirun import attach
+from minirun.cli import attach_session
 from minirun.cli.app import session, warn_of
 from minirun.cli.opening import open_instance
 from minirun.cli.readying import WaitFlags, wait_until_ready
 from minirun.cli.starting import confirm, first_launch, follow
 from minirun.cli.verb import switch, value
-from minirun.engine import Launch, Terms, start
+from minirun.engine.start import Launch, Terms, start
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel import terminal
-from minirun.lookup import find_container
 from minirun.model import ACTIVE, Container
+from minirun.store.lookup import find_container
 
 
 class Start(WaitFlags):
@@ -72,11 +72,11 @@ def _attached(
     return follow(instance, container, launch, manner)
 
 
-def manner_for(container: Container, stdin: bool, proxy: bool, detach_keys: str) -> attach.Manner:
-    return attach.Manner(
+def manner_for(container: Container, stdin: bool, proxy: bool, detach_keys: str) -> attach_session.Manner:
+    return attach_session.Manner(
         stdin=stdin and container.spec.interactive,
         tty=container.spec.tty,
         proxy=proxy,
-        detach_keys=attach.parse_detach_keys(detach_keys),
+        detach_keys=attach_session.parse_detach_keys(detach_keys),
         end_with_reader=container.spec.auto_remove,
     )

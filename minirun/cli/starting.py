@@ -2,14 +2,14 @@
 
 import sys
 
-from minirun.attach import CUT_OFF, DETACHED, GONE, Attachment, Manner, Outcome
 from minirun.cli.app import session, tell_operations, warn
-from minirun.engine import Launch
+from minirun.cli.attach_session import CUT_OFF, DETACHED, GONE, Attachment, Manner, Outcome
+from minirun.engine.lifecycle import KILLED, MONITOR_LOST
+from minirun.engine.random_names import random_name
+from minirun.engine.start import Launch
 from minirun.errors import ConflictError
 from minirun.instance import Instance
-from minirun.lifecycle import KILLED, MONITOR_LOST
 from minirun.model import Container
-from minirun.names import random_name
 
 
 def first_launch() -> Launch:
@@ -62,7 +62,7 @@ def tell(instance: Instance, container: Container, outcome: Outcome) -> int:
 
 def _monitor_gone(instance: Instance, container: Container) -> int:
     """The channel closed without a word: the monitor was killed. What it had is taken back here."""
-    from minirun.stopping import take_back  # not needed by a start that goes well
+    from minirun.engine.stop import take_back  # not needed by a start that goes well
 
     current = instance.store.container(container.id)
     if current is not None:

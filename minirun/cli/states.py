@@ -1,9 +1,9 @@
 """What a container's state is called, in docker's words."""
 
+import json
 import time
 
 from minirun.cli.table import ago, span
-from minirun.light import json
 from minirun.model import Container, Status
 
 STATES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")

@@ -5,19 +5,19 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 
 from minirun.cli.format import Columns, Row, print_rows
 from minirun.cli.opening import open_instance
 from minirun.cli.table import binary_size, size
 from minirun.cli.verb import Verb, switch, value
+from minirun.engine.members import is_running, member_pids
 from minirun.instance import Instance
 from minirun.kernel.controllers import existing
 from minirun.kernel.procfs import traffic
 from minirun.kernel.usage import Usage, usage
-from minirun.light.dataclasses import dataclass
-from minirun.lookup import find_container
-from minirun.members import is_running, member_pids
 from minirun.model import Container
+from minirun.store.lookup import find_container
 
 COLUMNS = Columns(
     {

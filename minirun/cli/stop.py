@@ -3,9 +3,9 @@
 from minirun.cli.each import for_each_container
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, number, value
+from minirun.engine.stop import patience_of, stop
 from minirun.model import Container
-from minirun.signals import parse_signal
-from minirun.stopping import patience_of, stop
+from minirun.options.signals import parse_signal
 
 
 class Ending(Verb):

@@ -8,7 +8,7 @@ from minirun.cli.ps import command_of
 from minirun.cli.states import status_of
 from minirun.cli.table import ago, size
 from minirun.cli.verb import Verb, switch, value
-from minirun.disk_usage import ContainerUse, ImageUse, VolumeUse, container_uses, image_uses, volume_uses
+from minirun.engine.disk_usage import ContainerUse, ImageUse, VolumeUse, container_uses, image_uses, volume_uses
 from minirun.instance import Instance
 
 _SUMMARY = Columns(

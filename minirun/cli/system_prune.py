@@ -1,6 +1,7 @@
 """minirun system prune: all that the single prunes remove, in the order in which one frees what the next looks at."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from minirun.cli.confirming import confirmed, print_reclaimed, print_removed
 from minirun.cli.filters import parse_filters
@@ -11,7 +12,6 @@ from minirun.cli.verb import Verb, many, switch
 from minirun.cli.volume import volumes_away
 from minirun.errors import MinirunError
 from minirun.instance import Instance
-from minirun.light.dataclasses import dataclass
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from minirun.cli.app import warn_of
 from minirun.cli.opening import open_instance
 from minirun.cli.starting import confirm, first_launch
 from minirun.cli.verb import Verb
-from minirun.engine import Launch, Terms, start
+from minirun.engine.start import Launch, Terms, start
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.model import ACTIVE, Container, Mode

@@ -5,7 +5,7 @@ from minirun.cli.verb import Verb
 from minirun.errors import FAILED, MinirunError, NotFoundError
 from minirun.image import records
 from minirun.image.reference import parse
-from minirun.image.store import BUSYBOX, find_image, image_to_run
+from minirun.image.resolve import BUSYBOX, find_image, image_to_run
 from minirun.instance import Instance
 
 

@@ -3,10 +3,10 @@
 from minirun.cli.opening import open_instance
 from minirun.cli.table import print_table
 from minirun.cli.verb import Verb
+from minirun.engine.members import member_pids, require_running
+from minirun.engine.top import choose_columns
 from minirun.kernel.procfs import host_clock, process_status
-from minirun.lookup import find_container
-from minirun.members import member_pids, require_running
-from minirun.processlist import choose_columns
+from minirun.store.lookup import find_container
 
 _LEAST = 20  # columns of `docker top` are that wide
 

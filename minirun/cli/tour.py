@@ -18,8 +18,8 @@ class Tour(Verb):
     markdown = switch("markdown", "", "Do all, and print the chapter with what came of it as Markdown")
 
     def run(self) -> int:
-        from minirun.touring import guide
-        from minirun.touring.reading import chapters
+        from minirun.diagnostics.tour import guide
+        from minirun.diagnostics.tour.chapters_reader import chapters
 
         known = chapters()
         if self.list:

@@ -20,10 +20,10 @@ class Trace(Verb):
     json = switch("json", "", "As JSON")
 
     def run(self) -> int:
-        from minirun.tracing.places import ANYBODY, Source, port_of_host, target_of
-        from minirun.tracing.reasons import judge
-        from minirun.tracing.telling import as_dict, as_text
-        from minirun.tracing.walking import await_one, walk
+        from minirun.diagnostics.trace.endpoints import ANYBODY, Source, port_of_host, target_of
+        from minirun.diagnostics.trace.probe import await_one, walk
+        from minirun.diagnostics.trace.reasons import judge
+        from minirun.diagnostics.trace.report import as_dict, as_text
 
         if self.seconds < 0 or ("timeout" in self.given and self.seconds == 0) or self.seconds > 3600:
             raise MinirunError("--timeout: from 1 to 3600 seconds", code=FAILED)

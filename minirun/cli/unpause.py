@@ -3,10 +3,10 @@
 from minirun.cli.each import for_each_container
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb
+from minirun.engine.stop import thaw
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.model import Container
-from minirun.stopping import thaw
 
 
 class Unpause(Verb):

@@ -1,19 +1,20 @@
 """minirun update: new limits and a new restart policy, for containers that exist."""
 
-from minirun import parse
+from dataclasses import replace
+from pathlib import Path
+
 from minirun.cli.app import session
 from minirun.cli.each import for_each_container
 from minirun.cli.limit_flags import LimitFlags
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import UsageError, value
+from minirun.engine.lifecycle import tell
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
 from minirun.kernel import cgroups, controllers, limits
-from minirun.lifecycle import tell
-from minirun.light.dataclasses import replace
-from minirun.light.pathlib import Path
-from minirun.limits import check, compact, merge
 from minirun.model import ACTIVE, Container, Status
+from minirun.options import parse
+from minirun.options.limits import check, compact, merge
 
 
 class Update(LimitFlags):

@@ -11,9 +11,10 @@ Not typer or argparse: importing typer cost half of `run --rm busybox true`, and
 `-itp8080:80` or flags that end where the container's command begins. Source: https://pkg.go.dev/github.com/spf13/pflag
 """
 
+from typing import Any, ClassVar
+
 from minirun.cli.verbs import canonical
 from minirun.errors import FAILED, MinirunError
-from minirun.light.typing import Any, ClassVar
 
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")
 _FALSE = ("0", "f", "F", "FALSE", "false", "False")

@@ -10,13 +10,13 @@ from minirun.cli.format import Columns, Row, print_rows
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, many, switch, value
 from minirun.errors import MinirunError, NotFoundError
-from minirun.flags.environment import parse_labels
-from minirun.flags.mount_words import check_driver, check_volume_name
-from minirun.flags.volume_options import parse_options
 from minirun.instance import Instance
-from minirun.volumes.describing import describe_volume, labels_of
-from minirun.volumes.keeping import create_volume, new_name, prune_volumes, remove_volume
-from minirun.volumes.records import Volume, users, volumes
+from minirun.options.environment_files import parse_labels
+from minirun.options.mount_words import check_driver, check_volume_name
+from minirun.options.volume_options import parse_options
+from minirun.volume.inspect import describe_volume, labels_of
+from minirun.volume.records import Volume, users, volumes
+from minirun.volume.volumes import create_volume, new_name, prune_volumes, remove_volume
 
 _COLUMNS = Columns({"Driver": "DRIVER", "Name": "VOLUME NAME"}, "Name")
 _TRUTH = {"1": True, "true": True, "0": False, "false": False}

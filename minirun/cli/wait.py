@@ -1,22 +1,22 @@
 """minirun wait."""
 
+import socket
 from contextlib import ExitStack, closing
 
-from minirun import parse
-from minirun.attach import GONE, Attachment, Manner
 from minirun.cli.app import warn
+from minirun.cli.attach_session import GONE, Attachment, Manner
 from minirun.cli.opening import open_instance
 from minirun.cli.readying import parse_seconds
 from minirun.cli.verb import Verb, many, value
+from minirun.engine.lifecycle import reconcile
+from minirun.engine.protocol import ATTACH_SOCKET
+from minirun.engine.stop import past_its_start, settle
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel.sockets import control_connect
-from minirun.lifecycle import reconcile
-from minirun.light import socket
-from minirun.lookup import find_container
 from minirun.model import ACTIVE, Container, Status
-from minirun.stopping import past_its_start, settle
-from minirun.wire import ATTACH_SOCKET
+from minirun.options import parse
+from minirun.store.lookup import find_container
 
 
 class Wait(Verb):
@@ -35,7 +35,7 @@ class Wait(Verb):
 
     def _until_listening(self) -> int:
         """Prints each container as it was typed, as start does: there is no exit code yet."""
-        from minirun.readiness import Waiting, until_ready
+        from minirun.engine.readiness import Waiting, until_ready
 
         ports = [[parse.parse_private(text)] for text in self.listening]
         seconds = parse_seconds(self.timeout, "--timeout")

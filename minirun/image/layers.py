@@ -8,13 +8,13 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
-from minirun.files import remove_tree
 from minirun.image import records
 from minirun.image.records import Image
 from minirun.instance import Instance
-from minirun.light.dataclasses import replace
-from minirun.light.pathlib import Path
+from minirun.kernel.files import remove_tree
 from minirun.store import Store
 
 MOST = 125  # layers of an image, as Docker has it; an overlay's options are a page, and hold more

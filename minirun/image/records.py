@@ -3,9 +3,11 @@
 A start reads one row of these by its key, so nothing is imported or made here that it does not need.
 """
 
-from minirun.light import json, sqlite3
-from minirun.light.dataclasses import dataclass
-from minirun.light.typing import Any, TypedDict
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
 from minirun.store import Store
 
 

@@ -3,8 +3,9 @@
 https://github.com/distribution/reference/blob/main/regexp.go
 """
 
+import re
+
 from minirun.errors import MinirunError
-from minirun.light import re
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _HOST = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"

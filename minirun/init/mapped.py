@@ -18,16 +18,16 @@ belongs to the container's root (fsids_set), and the host's files are seen throu
 """
 
 import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
 
 from minirun.errors import FAILED, MinirunError
 from minirun.init import program, rootfs, start
+from minirun.init.plan import Plan
 from minirun.kernel import credentials, processes, seam, userns
 from minirun.kernel.mounts import root_take, tree_of_root
 from minirun.kernel.sockets import receive_with_fds, send_with_fds
-from minirun.light import socket
-from minirun.light.dataclasses import dataclass
-from minirun.light.pathlib import Path
-from minirun.plan import Plan
 
 _TREE = b"T"
 

@@ -1,9 +1,11 @@
 """The container's mounts, in order: its own tree, the kernel's file systems, devices, files, volumes, covers."""
 
 import os
+import socket
 import stat
 
 from minirun.init import devices, volumes
+from minirun.init.plan import Plan
 from minirun.kernel.mounts import (
     NODEV,
     NOEXEC,
@@ -24,8 +26,6 @@ from minirun.kernel.mounts import (
     tree_attach,
     tree_of_process,
 )
-from minirun.light import socket
-from minirun.plan import Plan
 
 _TTY_GROUP = 5
 _SHM_SIZE = 64 << 20  # bytes

@@ -5,16 +5,16 @@ for a failure; and waits there for one byte: the network is wired. End of file m
 """
 
 import os
+import socket
 from collections.abc import Callable
+from pathlib import Path
 
 from minirun.errors import FAILED
 from minirun.init import program, rootfs
+from minirun.init.plan import Plan
 from minirun.kernel import controllers, credentials, processes, seam, terminal
 from minirun.kernel.sockets import send_with_fds
 from minirun.kernel.sysctl import sysctl_write
-from minirun.light import socket
-from minirun.light.pathlib import Path
-from minirun.plan import Plan
 
 READY, FAILURE = b"R", b"E"
 

@@ -5,8 +5,7 @@ The C library's own look-up would load code from the image (nsswitch.conf, libns
 
 import os
 import stat
-
-from minirun.light.dataclasses import dataclass
+from dataclasses import dataclass
 
 _LARGEST = 1 << 20
 _MOST_ID = 0x7FFFFFFF

@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterable
 
 from minirun.errors import FAILED
+from minirun.init.plan import PlannedMount
 from minirun.init.program import StartError
 from minirun.kernel.mounts import (
     NODEV,
@@ -17,7 +18,6 @@ from minirun.kernel.mounts import (
     filesystem_mount,
     tree_attach,
 )
-from minirun.plan import PlannedMount
 
 _MISMATCH = "not a directory: Are you trying to mount a directory onto a file (or vice-versa)?"
 _FLAGS = {"ro": RDONLY, "nosuid": NOSUID, "nodev": NODEV, "noexec": NOEXEC}

@@ -4,9 +4,10 @@ Who takes one on is the stub (csrc/stub.c), at the very end: on the way there th
 a container would let it do.
 """
 
+from pathlib import Path
+
 from minirun.errors import FAILED, MinirunError
 from minirun.kernel.seam import shell
-from minirun.light.pathlib import Path
 
 _PARSER = "apparmor_parser"
 _SECONDS = 60.0

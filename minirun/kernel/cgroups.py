@@ -7,9 +7,9 @@ namespace alone keeps their processes together.
 import errno
 import os
 from functools import cache
+from pathlib import Path
 
 from minirun.kernel.seam import shell
-from minirun.light.pathlib import Path
 
 SYSTEM_BUS = "/run/dbus/system_bus_socket"
 _SYSTEMDS = Path("/sys/fs/cgroup")  # the v2 hierarchy, unless others are there, too

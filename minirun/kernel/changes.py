@@ -1,11 +1,11 @@
 """What the kernel tells of changes: links, addresses, nftables' rules (rtnetlink(7); linux/netfilter/nf_tables.h)."""
 
+import socket
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from minirun.kernel.netlink import HEADER, NETLINK_NETFILTER, attributes
 from minirun.kernel.nft import FAMILIES
-from minirun.light import socket
-from minirun.light.dataclasses import dataclass, field
 
 # rtnetlink.h: RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR
 _LINKS_AND_ADDRESSES = 0x1 | 0x10 | 0x100

@@ -1,13 +1,13 @@
 """Entries of the connection tracker: found by where they go, deleted by their exact key (conntrack(8), ctnetlink)."""
 
+import socket
 import struct
+from dataclasses import dataclass
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from minirun.kernel.netlink import PROTOCOLS, Netlink, attribute, attributes, nested
 from minirun.kernel.seam import shell
-from minirun.light import socket
-from minirun.light.dataclasses import dataclass
 
 _NETFILTER, _CT_GET, _CT_DELETE = 12, (1 << 8) | 1, (1 << 8) | 2
 _ORIGINAL, _REPLY, _ID, _ZONE, _FILTER = 1, 2, 12, 18, 25  # CTA_TUPLE_ORIG and so on

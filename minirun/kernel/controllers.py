@@ -13,13 +13,13 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from minirun.errors import FAILED, MinirunError
 from minirun.kernel import cgroups
 from minirun.kernel.seam import shell
-from minirun.light.dataclasses import dataclass
-from minirun.light.pathlib import Path
 
 _V1_NAMES = {name: name for name in ("memory", "cpu", "cpuacct", "cpuset", "pids", "freezer")} | {"blkio": "io"}
 _TURNS, _PAUSE = 200, 0.005  # a second in all: how long a killed member may take to leave its group

@@ -4,12 +4,12 @@ https://dbus.freedesktop.org/doc/dbus-specification.html: all numbers little-end
 """
 
 import os
+import socket
 import struct
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from minirun.kernel.cgroups import SYSTEM_BUS
-from minirun.light import socket
-from minirun.light.typing import Any, NamedTuple
 
 _SECONDS = 5.0
 _CALL, _RETURN, _ERROR = 1, 2, 3

@@ -8,11 +8,11 @@ only it can do is to let a node be read and not written.
 import os
 import struct
 from collections.abc import Iterable
+from pathlib import Path
 
 from minirun.kernel._sys import ffi, lib
 from minirun.kernel.errno import check
 from minirun.kernel.seam import shell
-from minirun.light.pathlib import Path
 
 Rule = tuple[str, int, int, str]  # c or b; major; minor, each -1 for any; letters of r, w, m (make a node)
 

@@ -6,10 +6,10 @@ still be killed; in v1 a kill waits until the thaw.
 
 import errno
 import time
+from pathlib import Path
 
 from minirun.errors import FAILED, MinirunError
 from minirun.kernel import cgroups, controllers
-from minirun.light.pathlib import Path
 
 _PATIENCE = 10.0  # seconds; a process in the middle of a system call that cannot be interrupted holds it up
 

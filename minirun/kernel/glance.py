@@ -1,6 +1,7 @@
 """What a network needs of the kernel, looked at quickly: all ports of all bridges by one question, and no library."""
 
 import fcntl
+import socket
 import struct
 from collections.abc import Sequence
 
@@ -14,7 +15,6 @@ from minirun.kernel.netlink import (
     attributes,
     dump,
 )
-from minirun.light import socket
 
 Port = tuple[int, bool]  # the index of its bridge, whether it is up
 Chain = tuple[int, str, str]  # family, table, name

@@ -7,11 +7,11 @@ written; one that this host cannot keep is refused, never ignored.
 import errno
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from minirun.errors import FAILED, MinirunError
 from minirun.kernel import cgroups, controllers
-from minirun.light.dataclasses import dataclass
-from minirun.light.pathlib import Path
 
 _PERIOD = 100_000  # microseconds, the kernel's default: a share of a CPU is a quota of each such period
 _LEAST_QUOTA = 1_000

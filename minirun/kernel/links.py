@@ -5,12 +5,12 @@ the object is there; deleting what is gone already is fine.
 """
 
 import errno
+import socket
 import struct
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
 
 from minirun.kernel.netlink import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, Netlink, attribute, nested
 from minirun.kernel.seam import shell
-from minirun.light import socket
 
 IFF_UP = 0x1
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}

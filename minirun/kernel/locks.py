@@ -2,8 +2,7 @@
 
 import os
 from collections.abc import Iterable
-
-from minirun.light.pathlib import Path
+from pathlib import Path
 
 
 def lock_holders(files: Iterable[Path]) -> list[tuple[int, str]]:

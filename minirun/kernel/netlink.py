@@ -5,11 +5,10 @@ on a bridge 12 ms, for the dozen messages that minirun sends.
 """
 
 import os
+import socket
 import struct
 from collections.abc import Iterator, Sequence
-
-from minirun.light import socket
-from minirun.light.typing import NamedTuple
+from typing import NamedTuple
 
 NETLINK_NETFILTER = 12  # which Python has no name for
 PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}

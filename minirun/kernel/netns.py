@@ -8,11 +8,11 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from minirun.kernel._sys import ffi, lib
 from minirun.kernel.errno import NULL, check
 from minirun.kernel.seam import prefixed, shell
-from minirun.light.pathlib import Path
 
 PINS = Path("/run/netns")
 SELF = "/proc/thread-self/ns/net"

@@ -1,12 +1,12 @@
 """nftables through libnftables: one call is one transaction, and a failing one leaves nothing behind (nft(8))."""
 
 import errno
+import re
+from typing import Any
 
 from minirun.kernel._sys import ffi, lib
 from minirun.kernel.netlink import NETLINK_NETFILTER, PROTOCOLS, attributes, dump
 from minirun.kernel.seam import Raw, shell
-from minirun.light import re
-from minirun.light.typing import Any
 
 FAMILIES = {1: "inet", 2: "ip", 10: "ip6"}  # those that see IP packets; by NFPROTO_*
 _STATELESS, _HANDLES, _JSON = 1 << 2, 1 << 3, 1 << 4  # NFT_CTX_OUTPUT_*, nftables/libnftables.h

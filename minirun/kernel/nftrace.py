@@ -1,11 +1,11 @@
 """What nftables does with one packet, rule by rule (nft(8), MONITOR; linux/netfilter/nf_tables.h, NFTA_TRACE_*)."""
 
+import socket
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from minirun.kernel.netlink import HEADER, NETLINK_NETFILTER, attributes
-from minirun.light import socket
-from minirun.light.dataclasses import dataclass
 
 _SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP = 270, 1, 9
 _TRACE = 10 << 8 | 17  # NFNL_SUBSYS_NFTABLES, NFT_MSG_TRACE

@@ -2,9 +2,8 @@
 short or strange is read as far as it goes, and never raises."""
 
 import struct
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-
-from minirun.light.dataclasses import dataclass
 
 _IP4, _IP6, _ARP, _VLAN = 0x0800, 0x86DD, 0x0806, 0x8100
 _TCP, _UDP, _ICMP, _ICMP6 = 6, 17, 1, 58

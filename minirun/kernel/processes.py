@@ -3,15 +3,15 @@
 import fcntl
 import os
 import select
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
 
 from minirun.kernel._sys import ffi, lib
 from minirun.kernel.errno import check
 from minirun.kernel.seam import kept_open, shell
-from minirun.light import signal
-from minirun.light.pathlib import Path
-from minirun.light.typing import NoReturn
 
 STUB = Path(__file__).with_name("payload-stub")
 SLEEPER = Path(__file__).with_name("sleeper")

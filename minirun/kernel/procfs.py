@@ -3,9 +3,8 @@ words: bytes that are no text arrive as \\xNN, and control characters as they ar
 
 import os
 from collections.abc import Iterator
-
-from minirun.light.dataclasses import dataclass
-from minirun.light.pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")  # a second
 _PAGE = os.sysconf("SC_PAGE_SIZE")

@@ -1,11 +1,11 @@
 """Running a program of the host's to its end: for what only its owner's program may write, or CNI plugins do."""
 
 import os
+import signal
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from minirun.kernel.processes import wait_gone
-from minirun.light import signal
-from minirun.light.dataclasses import dataclass
 
 DIRECTORIES = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")  # not the caller's PATH: it runs as root
 _MOST = 1 << 20  # bytes of what it says that are read

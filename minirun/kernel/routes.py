@@ -1,11 +1,11 @@
 """Which part of the address space this host uses: its addresses and routes (rtnetlink(7))."""
 
+import socket
 import struct
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
 
 from minirun.kernel.netlink import attributes, dump
-from minirun.light import socket
 
 _RTM_GETADDR, _RTM_GETROUTE = 22, 26
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2

@@ -6,10 +6,10 @@ is the one that writes nftables.
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from minirun.kernel.netlink import NETLINK_NETFILTER, attribute, attribute_list, attributes, dump
 from minirun.kernel.nft import FAMILIES
-from minirun.light.dataclasses import dataclass
 
 FORWARD = 2  # NF_INET_FORWARD
 _GETCHAIN, _GETRULE = (10 << 8 | number for number in (4, 7))  # NFNL_SUBSYS_NFTABLES

@@ -10,12 +10,12 @@ it along. The scope goes by itself when its last process has ended.
 """
 
 import time
+from pathlib import Path
 
 from minirun.errors import FAILED, MinirunError
 from minirun.kernel import cgroups
 from minirun.kernel.dbus import Bus
 from minirun.kernel.seam import shell
-from minirun.light.pathlib import Path
 
 _MANAGER = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
 _EXISTS = "org.freedesktop.systemd1.UnitExists"

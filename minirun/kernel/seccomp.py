@@ -8,11 +8,11 @@ import errno
 import os
 import struct
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from minirun.kernel._sys import ffi, lib
 from minirun.kernel.errno import check
 from minirun.kernel.seam import shell
-from minirun.light.typing import NamedTuple
 
 Instruction = struct.Struct("=HBBI")  # struct sock_filter: code, jt, jf, k
 ALLOW, LOG, TRAP, KILL_THREAD, KILL_PROCESS = 0x7FFF0000, 0x7FFC0000, 0x00030000, 0, 0x80000000

@@ -9,11 +9,11 @@ import struct
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from itertools import groupby
+from typing import NamedTuple
 
 from minirun.kernel.netlink import NETLINK_NETFILTER, NLM_F_CREATE, PROTOCOLS, Message, Netlink, attribute, nested
 from minirun.kernel.nft import NftError
 from minirun.kernel.seam import Raw, shell
-from minirun.light.typing import NamedTuple
 
 _FAMILIES = {"inet": 1, "bridge": 7}  # NFPROTO_*
 _SUBSYSTEM = 10  # NFNL_SUBSYS_NFTABLES

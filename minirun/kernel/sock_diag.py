@@ -1,13 +1,13 @@
 """Who listens in a network namespace, as `ss -ltun` shows it (sock_diag(7)): asked of the kernel, so that neither a
 connection nor a program in the container is needed."""
 
+import socket
 import struct
 from collections.abc import Iterable
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from minirun.kernel.netlink import PROTOCOLS, Netlink, attribute_list
-from minirun.light import socket
-from minirun.light.dataclasses import dataclass
 
 _SOCK_DIAG, _BY_FAMILY = 4, 20
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)

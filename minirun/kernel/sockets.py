@@ -4,14 +4,14 @@ import array
 import errno
 import fcntl
 import os
+import socket
 import struct
 from collections.abc import Iterable
+from pathlib import Path
 
 from minirun.kernel._sys import lib
 from minirun.kernel.errno import check
 from minirun.kernel.seam import shell
-from minirun.light import socket
-from minirun.light.pathlib import Path
 
 _IP_MTU = 14
 _FAR_AWAY = ("198.41.0.4", 53)  # a root name server: an address that nobody has at home

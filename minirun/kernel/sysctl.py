@@ -1,7 +1,8 @@
 """Kernel settings under /proc/sys. Those below net/ are the ones of the caller's network namespace (sysctl(8))."""
 
+from pathlib import Path
+
 from minirun.kernel.seam import shell
-from minirun.light.pathlib import Path
 
 _ROOT = Path("/proc/sys")
 

@@ -1,10 +1,10 @@
 """Looking at packets as they pass interfaces (packet(7)), without a program in between and without touching them."""
 
+import socket
 import struct
+from dataclasses import dataclass
 
 from minirun.kernel.packets import Packet, read_frame
-from minirun.light import socket
-from minirun.light.dataclasses import dataclass
 
 _ALL = 0x0003  # ETH_P_ALL
 _OUTGOING = 4  # PACKET_OUTGOING

@@ -2,14 +2,14 @@
 
 import fcntl
 import os
+import signal
 import struct
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from minirun.kernel.processes import close_from
-from minirun.light import signal
-from minirun.light.typing import Any
 
 _TIOCGPTPEER, _TIOCSPTLCK = 0x5441, 0x40045431
 

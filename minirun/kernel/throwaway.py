@@ -7,13 +7,13 @@ Files of the host are there to be read. What is written is in memory: /run, and 
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 from minirun.kernel import cgroups, controllers, credentials, processes
 from minirun.kernel._sys import lib
 from minirun.kernel.errno import check
 from minirun.kernel.mounts import Root, filesystem_mount, mounts_private, mounts_read_only
 from minirun.kernel.sockets import loopback_up
-from minirun.light.pathlib import Path
 
 _EVERYTHING = (
     lib.CLONE_NEWNS | lib.CLONE_NEWNET | lib.CLONE_NEWPID | lib.CLONE_NEWUTS | lib.CLONE_NEWIPC | lib.CLONE_NEWCGROUP

@@ -1,12 +1,12 @@
 """What is wired to what, read from the kernel: links, their addresses and default routes, in the network namespace of
 the caller (rtnetlink(7); linux/if_link.h)."""
 
+import socket
 import struct
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from minirun.kernel.netlink import attributes, dump
-from minirun.light import socket
-from minirun.light.dataclasses import dataclass
 
 _GETLINK, _GETADDR, _GETROUTE = 18, 22, 26
 _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change

@@ -2,12 +2,12 @@
 (open_tree(2), mount_setattr(2); mounts.tree_attach)."""
 
 import os
+from pathlib import Path
 
 from minirun.kernel._sys import lib
 from minirun.kernel.errno import check
 from minirun.kernel.mounts import Root, words
 from minirun.kernel.seam import shell
-from minirun.light.pathlib import Path
 
 _PROPAGATION = {"private": lib.MS_PRIVATE, "slave": lib.MS_SLAVE, "shared": lib.MS_SHARED}
 

@@ -14,12 +14,12 @@ What an ended process used that was nobody's child within (the first of an `exec
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 from minirun.kernel.controllers import members
 from minirun.kernel.procfs import TICKS
-from minirun.light.dataclasses import dataclass
-from minirun.light.pathlib import Path
-from minirun.light.typing import TypeVar
 
 T = TypeVar("T")
 _TICK_NS = 1_000_000_000 // TICKS

@@ -8,8 +8,10 @@ its own, and who has the one finds the other (ioctl_nsfs(2)).
 import errno
 import fcntl
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import prctl
 
@@ -19,8 +21,6 @@ from minirun.kernel.errno import check
 from minirun.kernel.mounts import namespace_root_enter
 from minirun.kernel.netns import netns_pin, pin_path
 from minirun.kernel.seam import shell
-from minirun.light import socket
-from minirun.light.pathlib import Path
 
 _NS_GET_USERNS = 0xB701
 

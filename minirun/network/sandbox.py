@@ -19,8 +19,9 @@ def leave(instance: Instance, container: Container) -> None:
     """
     if not container.sandbox:
         return
-    from minirun.network import neighbours, ports  # most commands end nothing
     from minirun.network.events import tell
+    from minirun.network.firewall import foreign
+    from minirun.network.ports import publish  # most commands end nothing
 
     store = instance.store
     networks = store.networks_of(container.sandbox)
@@ -38,16 +39,16 @@ def leave(instance: Instance, container: Container) -> None:
             store.delete_endpoints(container.sandbox)
             for network in networks:
                 tell(store, "disconnect", network, container)
-            neighbours.withdraw(instance)
-        ports.withdraw(instance, publications, endpoints)
+            foreign.withdraw(instance)
+        publish.withdraw(instance, publications, endpoints)
 
 
 def _unplug(instance: Instance, container: Container) -> None:
     """What drivers have to take back themselves, unless others are in the namespace still. Who fails at it is told of,
     and stops nothing: the container has ended."""
     from minirun.kernel.netlink import Netlink
+    from minirun.network.dns.veth import legs_of
     from minirun.network.drivers import driver_named
-    from minirun.network.names import legs_of
 
     if instance.store.members(container.sandbox):
         return

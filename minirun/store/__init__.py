@@ -5,18 +5,18 @@ unique because the tables say so. Every allocation is one transaction.
 """
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from minirun.errors import MinirunError
-from minirun.light import sqlite3
-from minirun.light.pathlib import Path
 from minirun.store.activity import Activity
 from minirun.store.containers import Containers
 from minirun.store.events import Event, Events
+from minirun.store.foreign_places import Places
 from minirun.store.naming import Naming
 from minirun.store.networks import Networks
-from minirun.store.places import Places
 from minirun.store.schema import VERSION, upgrade
 
 __all__ = ["BUSY_SECONDS", "DATABASE", "UNTOUCHED", "VERSION", "Event", "Store", "make_private"]

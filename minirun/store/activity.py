@@ -1,10 +1,10 @@
 """What every command looks at, so in few columns and by indexes: there may be a thousand containers."""
 
+import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from minirun.light import sqlite3
-from minirun.light.dataclasses import dataclass
-from minirun.light.typing import Any, NamedTuple
 from minirun.model import DEFAULT_NETWORK, Process
 from minirun.store.schema import UNFINISHED
 

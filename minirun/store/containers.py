@@ -1,7 +1,9 @@
 """The records of containers."""
 
+import json
+import sqlite3
+
 from minirun.errors import ConflictError
-from minirun.light import json, sqlite3
 from minirun.model import Container, Process, Spec, Status
 
 _STARTABLE = "status in ('created', 'exited') and monitor_pid is null"

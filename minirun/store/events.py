@@ -1,9 +1,9 @@
 """What became of containers, networks and volumes, in order."""
 
+import json
+import sqlite3
 import time
-
-from minirun.light import json, sqlite3
-from minirun.light.dataclasses import dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, eq=False, repr=False)

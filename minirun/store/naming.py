@@ -1,9 +1,9 @@
 """What the resolver reads: who has an address, and who is in a network under which names."""
 
+import json
+import sqlite3
+from dataclasses import dataclass
 from ipaddress import IPv6Address
-
-from minirun.light import json, sqlite3
-from minirun.light.dataclasses import dataclass
 
 _ACTIVE = "status in ('starting', 'running', 'restarting')"
 

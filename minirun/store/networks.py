@@ -1,10 +1,11 @@
 """The records of networks, of the endpoints in them, and of published ports."""
 
+import json
+import sqlite3
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any
 
-from minirun.light import json, sqlite3
-from minirun.light.typing import Any
 from minirun.model import Endpoint, Network, Pool, PortMapping, Publication
 from minirun.store.schema import OVERLAPS
 

@@ -1,8 +1,8 @@
 """The tables, and how each version of them became the next."""
 
+import json
+import sqlite3
 from collections.abc import Callable, Iterator
-
-from minirun.light import json, sqlite3
 
 _SCHEMA_1 = """
 create table networks (

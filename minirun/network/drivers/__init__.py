@@ -8,9 +8,10 @@
 The name is what `network create --driver` takes; the object is called without arguments and follows `Driver`.
 """
 
+from typing import TYPE_CHECKING, Protocol
+
 from minirun.errors import MinirunError, NotFoundError
 from minirun.kernel.netlink import Netlink
-from minirun.light.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from minirun.instance import Instance

@@ -4,6 +4,7 @@ import errno
 import os
 import time
 from contextlib import suppress
+from dataclasses import replace
 from ipaddress import ip_interface
 
 from minirun.errors import FAILED, MinirunError
@@ -13,10 +14,9 @@ from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import entered, pin_path
 from minirun.kernel.sockets import egress_mtu, interface_index, link_state
 from minirun.kernel.sysctl import sysctl_ensure, sysctl_read
-from minirun.light.dataclasses import replace
 from minirun.model import Container, Endpoint, Network, Pool4, Pool6
-from minirun.network import policy
-from minirun.network.drivers.options import ADDRESS, LINK, LINKS, MTU, MTU_SIZE, SWITCH, check_options, one_of
+from minirun.network.drivers.driver_options import ADDRESS, LINK, LINKS, MTU, MTU_SIZE, SWITCH, check_options, one_of
+from minirun.network.firewall import policy
 
 # Seconds that the veth of a container's last run may be there still: the kernel takes a dead namespace apart on its own
 # time, and under load that comes after the next start.

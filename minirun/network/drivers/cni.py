@@ -11,7 +11,9 @@ Specification: https://www.cni.dev/docs/spec/ (1.0; configurations of 0.3 and 0.
 
 import json
 import os
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_interface
+from typing import Any
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
@@ -19,11 +21,9 @@ from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import entered, netns_exists, pin_path
 from minirun.kernel.programs import program_path
 from minirun.kernel.sockets import link_state
-from minirun.light.dataclasses import replace
-from minirun.light.typing import Any
 from minirun.model import Container, Endpoint, Network
-from minirun.network.drivers import chain
-from minirun.network.drivers.options import check_options
+from minirun.network.drivers import cni_chain
+from minirun.network.drivers.driver_options import check_options
 
 CONF, PATH, COPY = "conf", "path", "minirun.cni.config"
 _DIRECTORIES = "/opt/cni/bin:/usr/lib/cni"
@@ -43,7 +43,7 @@ class Cni:
         check_options(network, OPTIONS)
         if not network.option(CONF):
             raise MinirunError("a cni network needs -o conf=FILE", "such as /etc/cni/net.d/10-mynet.conflist")
-        config = chain.parse(network.option(CONF), _read(network.option(CONF)))
+        config = cni_chain.parse(network.option(CONF), _read(network.option(CONF)))
         found = replace(network, options=(*network.options, (COPY, json.dumps(config))))
         for plugin in config["plugins"]:
             if program_path(plugin["type"], _directories(found)) is None:
@@ -86,9 +86,9 @@ class Cni:
         _call(network, endpoint, container.name).delete(result)
 
 
-def _call(network: Network, endpoint: Endpoint, pin: str) -> chain.Call:
+def _call(network: Network, endpoint: Endpoint, pin: str) -> cni_chain.Call:
     directories = _directories(network)
-    return chain.Call(
+    return cni_chain.Call(
         config=json.loads(network.option(COPY)),
         directories=directories,
         env={

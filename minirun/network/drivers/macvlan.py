@@ -7,15 +7,15 @@ not reach it by that link.
 
 import os
 from contextlib import suppress
+from dataclasses import replace
 
 from minirun.errors import FAILED, ConflictError, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import entered, pin_path
 from minirun.kernel.sockets import link_mtu, link_state
-from minirun.light.dataclasses import replace
 from minirun.model import Container, Endpoint, Network
-from minirun.network.drivers.options import LINK, MTU, MTU_SIZE, check_options, one_of
+from minirun.network.drivers.driver_options import LINK, MTU, MTU_SIZE, check_options, one_of
 
 PARENT, MODE = "parent", "macvlan_mode"
 OPTIONS = {PARENT: LINK, MODE: one_of("bridge", "private", "vepa", "passthru"), MTU: MTU_SIZE}

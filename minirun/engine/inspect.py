@@ -1,0 +1,205 @@
+"""inspect: the records, in Docker's shape and field names."""
+
+import json
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Any
+
+from minirun.engine.inspect_config import bindings, config, host_config
+from minirun.engine.log import timestamp
+from minirun.instance import Instance
+from minirun.kernel.netns import pin_path
+from minirun.model import ACTIVE, Attachment, Container, Endpoint, Mode, Network, Pool4, Pool6, Status
+from minirun.volume import inspect
+
+_NEVER = "0001-01-01T00:00:00Z"
+
+
+def describe_container(instance: Instance, container: Container) -> dict[str, Any]:
+    spec = container.spec
+    directory = instance.container_dir(container.id)
+    return {
+        "Id": container.id,
+        "Created": _time(container.created),
+        "Path": spec.argv[0],
+        "Args": list(spec.argv[1:]),
+        "State": _state(container),
+        "Image": f"sha256:{spec.image_id}" if spec.image_id else spec.image,
+        "ResolvConfPath": str(directory / "resolv.conf"),
+        "HostnamePath": str(directory / "hostname"),
+        "HostsPath": str(directory / "hosts"),
+        "LogPath": "" if spec.logging.driver == "none" else str(directory / "log"),
+        "Name": f"/{container.name}",
+        "RestartCount": container.restarts,
+        "Driver": "overlay2",
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": None,
+        "HostConfig": host_config(spec) | {"IDMappings": _id_mappings(container)},
+        "GraphDriver": {"Name": "overlay2", "Data": _overlay(directory)},
+        "Mounts": inspect.mounts(instance, spec),
+        "Config": config(container),
+        "NetworkSettings": _network_settings(instance, container),
+    }
+
+
+def describe_network(instance: Instance, network: Network) -> dict[str, Any]:
+    endpoints = instance.store.endpoints(network=network.id)
+    return {
+        "Name": network.name,
+        "Id": network.id,
+        "Created": _time(network.created),
+        "Scope": "local",
+        "Driver": network.driver,
+        "EnableIPv4": True,
+        "EnableIPv6": network.pool6 is not None,
+        "Internal": network.internal,
+        "Attachable": network.attachable,
+        "Ingress": False,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": False,
+        "IPAM": {
+            "Driver": "default",
+            "Options": {},
+            "Config": [_pool(pool) for pool in (network.pool, network.pool6) if pool],
+        },
+        "Containers": {
+            endpoint.sandbox: {
+                "Name": (owner := instance.store.container(endpoint.sandbox)) and owner.name,
+                "MacAddress": endpoint.mac,
+                "IPv4Address": _with_length(endpoint.address, network.pool),
+                "IPv6Address": _with_length(endpoint.address6, network.pool6),
+                "Interface": endpoint.interface,
+                "HostInterface": endpoint.veth,
+            }
+            for endpoint in endpoints
+        },
+        "Options": {**dict(network.options), "minirun.bridge.name": network.bridge, "minirun.mtu": str(network.mtu)},
+        "Labels": dict(network.labels),
+        "Env": [f"{key}={text}" for key, text in network.env],
+    }
+
+
+def _id_mappings(container: Container) -> dict[str, list[str]] | None:
+    """inside:outside:count, as podman's inspect has it; Docker's has nothing of the kind."""
+    if not container.ids:
+        return None
+    first, count = container.ids
+    return {key: [f"0:{first}:{count}"] for key in ("UidMap", "GidMap")}
+
+
+def _state(container: Container) -> dict[str, Any]:
+    running = container.status is Status.RUNNING
+    return {
+        "Status": "paused" if container.paused else container.status,
+        "Running": running,
+        "Paused": container.paused,
+        "Restarting": container.status is Status.RESTARTING,
+        "OOMKilled": container.oom_killed,
+        **({"Health": json.loads(container.health)} if container.health else {}),
+        "Dead": False,
+        "Pid": container.init.pid if running and container.init else 0,
+        "MonitorPid": container.monitor.pid if container.status in ACTIVE and container.monitor else 0,
+        "ExitCode": container.exit_code,
+        "Error": container.error,
+        "StartedAt": _time(container.started_at),
+        "FinishedAt": _time(container.finished_at),
+    }
+
+
+def _network_settings(instance: Instance, container: Container) -> dict[str, Any]:
+    store = instance.store
+    networks = _networks(instance, container)
+    first = networks[next(iter(networks))] if networks else _endpoint(None, None)
+    mappings = [publication.mapping for publication in store.ports(container=container.id)]
+    exposed = dict.fromkeys(container.spec.expose) if container.status in ACTIVE else {}
+    return {
+        "Bridge": "",
+        "SandboxID": container.sandbox,
+        "SandboxKey": str(pin_path(container.name)) if container.sandbox else "",
+        "Ports": {**exposed, **bindings(mappings)},
+        **{name: first[name] for name in _OF_THE_FIRST},
+        "Networks": networks,
+    }
+
+
+_OF_THE_FIRST = (
+    *("EndpointID", "Gateway", "GlobalIPv6Address", "GlobalIPv6PrefixLen", "IPAddress", "IPPrefixLen"),
+    *("IPv6Gateway", "MacAddress"),
+)
+
+
+def _networks(instance: Instance, container: Container) -> dict[str, dict[str, Any]]:
+    """Those it is in, by name; of one that is stopped, those it will be in, without addresses."""
+    store, request = instance.store, container.spec.network
+    wanted = {one.network: one for one in request.attachments}
+    found = {}
+    for end in store.endpoints(sandbox=container.id):
+        if network := store.network(end.network):
+            attachment = wanted.get(network.name) or wanted.get(network.id)
+            found[network.name] = _endpoint(end, network, attachment)
+    if found or request.mode is Mode.CONTAINER:
+        return found
+    if request.mode is not Mode.BRIDGE:
+        return {str(request.mode): _endpoint(None, None)}
+    return {name: _endpoint(None, store.find_network(name), one) for name, one in wanted.items()}
+
+
+def _endpoint(
+    endpoint: Endpoint | None, network: Network | None, attachment: Attachment | None = None
+) -> dict[str, Any]:
+    """`EndpointID` is what follows from sandbox and position: minirun keeps no second name for it."""
+    pool, pool6 = (network.pool, network.pool6) if network and endpoint else (None, None)
+    address6 = endpoint.address6 if endpoint else None
+    there = {
+        "EndpointID": f"{endpoint.sandbox}-{endpoint.position}" if endpoint else "",
+        "Gateway": str(pool.gateway) if pool else "",
+        "IPAddress": str(endpoint.address or "") if endpoint else "",
+        "IPPrefixLen": pool.subnet.prefixlen if pool else 0,
+        "MacAddress": endpoint.mac if endpoint else "",
+        "Interface": endpoint.interface if endpoint else "",
+        "HostInterface": endpoint.veth if endpoint and network and network.bridge else "",
+        "IPv6Gateway": str(pool6.gateway) if pool6 else "",
+        "GlobalIPv6Address": str(address6 or ""),
+        "GlobalIPv6PrefixLen": pool6.subnet.prefixlen if pool6 and address6 else 0,
+    }
+    return {
+        "IPAMConfig": _wanted_addresses(attachment) if attachment else None,
+        "Links": [f"{one}:{alias}" for one, alias in attachment.links] or None if attachment else None,
+        "Aliases": list(attachment.aliases) or None if attachment else None,
+        "DriverOpts": None,
+        "GwPriority": attachment.priority if attachment else 0,
+        "NetworkID": network.id if network else "",
+        **there,
+        "DNSNames": None,
+        "Bridge": network.bridge if network else "",
+    }
+
+
+def _wanted_addresses(attachment: Attachment) -> dict[str, str] | None:
+    wanted = (("IPv4Address", attachment.address), ("IPv6Address", attachment.address6))
+    return {key: str(address) for key, address in wanted if address} or None
+
+
+def _pool(pool: Pool4 | Pool6) -> dict[str, Any]:
+    return {
+        "Subnet": str(pool.subnet),
+        **({"IPRange": str(pool.ip_range)} if pool.ip_range else {}),
+        "Gateway": str(pool.gateway),
+        **({"AuxiliaryAddresses": {name: str(address) for name, address in pool.aux}} if pool.aux else {}),
+    }
+
+
+def _with_length(address: IPv4Address | IPv6Address | None, pool: Pool4 | Pool6 | None) -> str:
+    return f"{address}/{pool.subnet.prefixlen}" if address and pool else str(address or "")
+
+
+def _overlay(directory: Path) -> dict[str, str]:
+    names = {"UpperDir": "upper", "WorkDir": "work", "MergedDir": "rootfs"}
+    return {key: str(directory / name) for key, name in names.items()}
+
+
+def _time(seconds: float) -> str:
+    return timestamp(int(seconds * 1e9)) if seconds else _NEVER

@@ -1,0 +1,50 @@
+"""image inspect: the record, in Docker's shape and field names."""
+
+from typing import Any
+
+from minirun.engine.log import timestamp
+from minirun.image import records
+from minirun.image.records import Image
+from minirun.instance import Instance
+
+_EMPTY: dict[str, Any] = {
+    "User": "",
+    "ExposedPorts": None,
+    "Env": None,
+    "Cmd": None,
+    "Healthcheck": None,
+    "Volumes": None,
+    "WorkingDir": "",
+    "Entrypoint": None,
+    "Labels": None,
+    "StopSignal": "",
+}
+_ALWAYS = ("User", "Env", "Cmd", "Volumes", "WorkingDir", "Entrypoint", "Labels")
+
+
+def describe_image(instance: Instance, image: Image) -> dict[str, Any]:
+    details, config = image.details, {**_EMPTY, **image.config}
+    parent = details.get("parent", "")
+    return {
+        "Id": f"sha256:{image.id}",
+        "RepoTags": records.tags(instance.store).get(image.id, []),
+        "RepoDigests": [],
+        "Parent": f"sha256:{parent}" if parent else "",
+        "Comment": details.get("comment", ""),
+        "Created": timestamp(int(image.created * 1e9)),
+        "DockerVersion": "",
+        "Author": details.get("author", ""),
+        "Config": {name: value for name, value in config.items() if value or name in _ALWAYS},
+        "Architecture": details.get("architecture", ""),
+        "Os": "linux",
+        "Size": image.size,
+        "GraphDriver": {"Name": "overlay2", "Data": _overlay(instance, image)},
+        "RootFS": {"Type": "layers", "Layers": [f"sha256:{digest}" for _, digest in image.layers]},
+        "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"},
+    }
+
+
+def _overlay(instance: Instance, image: Image) -> dict[str, str]:
+    """The topmost layer, and those below it."""
+    top, *below = (str(instance.root / path) for path in image.lower.split(":"))
+    return {"UpperDir": top, **({"LowerDir": ":".join(below)} if below else {})}

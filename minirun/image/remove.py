@@ -1,0 +1,132 @@
+"""rmi and image prune: references go, then the record, then the layers that no other image has.
+
+The order of the questions, and the words, are those of Docker's engine (moby daemon/images/image_delete.go).
+"""
+
+from dataclasses import dataclass, field
+
+from minirun.errors import ConflictError
+from minirun.image import records
+from minirun.image.layers import set_removed, sweep, users
+from minirun.image.records import Image
+from minirun.image.resolve import find_image, is_id_of
+from minirun.instance import Instance
+from minirun.model import ACTIVE, Container
+from minirun.store import Store
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What was done, in order: ("Untagged", reference), ("Deleted", sha256:...); and the bytes it gives back."""
+
+    lines: list[tuple[str, str]] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+
+
+def remove_image(instance: Instance, reference: str, force: bool, prune: bool) -> Removed:
+    """`prune`: the parents, too, as far as they have no name and nobody uses them."""
+    with instance.store.write():
+        image = find_image(instance, reference)
+        removal = _Removal(instance.store, force, prune)
+        removal.by_id(image) if is_id_of(image, reference) else removal.by_name(image, reference)
+    sweep(instance)
+    return removal.done
+
+
+def prune_images(instance: Instance, images: list[Image]) -> Removed:
+    """Each that nobody uses at the moment it is looked at."""
+    store = instance.store
+    with store.write():
+        removal = _Removal(store, force=False, prune=True)
+        for image in images:
+            if records.is_there(store, image.id) and image.id not in users(store):
+                removal.delete(image, quiet=True)
+    sweep(instance)
+    return removal.done
+
+
+class _Removal:
+    """Within one transaction."""
+
+    def __init__(self, store: Store, force: bool, prune: bool) -> None:
+        self.store = store
+        self.force = force
+        self.prune = prune
+        self.done = Removed()
+        self._containers = store.containers()
+
+    def by_name(self, image: Image, reference: str) -> None:
+        from minirun.image.reference import parse
+
+        user = next(iter(self._users(image)), None)
+        if user is not None and not self.force and len(self._tags(image)) == 1:
+            raise ConflictError(
+                f'conflict: unable to remove repository reference "{reference}" (must force) - container'
+                f" {user.short_id} is using its referenced image {image.id[:12]}"
+            )
+        self._untag(image, parse(reference))
+        if not self._tags(image):
+            self.delete(image, quiet=True)
+
+    def by_id(self, image: Image) -> None:
+        self.delete(image, most_tags=1)
+
+    def delete(self, image: Image, quiet: bool = False, most_tags: int | None = None) -> None:
+        """`quiet`: what cannot go stays, without a word."""
+        conflict = self._conflict_of(image, most_tags)
+        if conflict is not None:
+            if quiet:
+                return
+            raise conflict
+        for reference in self._tags(image):
+            self._untag(image, reference)
+        if self._users(image):
+            set_removed(self.store, image, True)  # stopped containers need its layers
+        else:
+            records.delete(self.store, image.id)
+        self.done.lines.append(("Deleted", f"sha256:{image.id}"))
+        self.store.add_event("image", "delete", image.id, {"name": f"sha256:{image.id}"})
+        self._count_layers(image)
+        parent = records.by_id(self.store, image.details.get("parent", "")) if self.prune else None
+        if parent and not parent.details.get("removed") and not self._tags(parent) and not self._users(parent):
+            self.delete(parent, quiet=True)
+
+    def _conflict_of(self, image: Image, most_tags: int | None) -> ConflictError | None:
+        if records.children(self.store, image.id):
+            return self._conflict(image, "cannot be forced", "image has dependent child images")
+        users = self._users(image)
+        running = next((one for one in users if one.status in ACTIVE), None)
+        if running is not None:
+            why = f"image is being used by running container {running.short_id}"
+            return self._conflict(image, "cannot be forced", why)
+        if self.force:
+            return None
+        if most_tags is not None and len(self._tags(image)) > most_tags:
+            return self._conflict(image, "must be forced", "image is referenced in multiple repositories")
+        if users:
+            return self._conflict(
+                image, "must be forced", f"image is being used by stopped container {users[0].short_id}"
+            )
+        return None
+
+    def _conflict(self, image: Image, force: str, why: str) -> ConflictError:
+        return ConflictError(f"conflict: unable to delete {image.id[:12]} ({force}) - {why}")
+
+    def _untag(self, image: Image, reference: str) -> None:
+        records.untag(self.store, reference)
+        self.done.lines.append(("Untagged", reference))
+        self.store.add_event("image", "untag", image.id, {"name": reference})
+
+    def _count_layers(self, image: Image) -> None:
+        kept = records.layers_in_use(self.store)
+        sizes = [one.get("size", 0) for one in image.details.get("history", [])]
+        for (name, digest), size in reversed(list(zip(image.layers, sizes, strict=True))):
+            if name not in kept:
+                self.done.lines.append(("Deleted", f"sha256:{digest}"))
+                self.done.sizes.append(size)
+
+    def _tags(self, image: Image) -> list[str]:
+        return records.tags(self.store).get(image.id, [])
+
+    def _users(self, image: Image) -> list[Container]:
+        return [one for one in self._containers if one.spec.image_id == image.id]

@@ -1,0 +1,48 @@
+"""iptables-legacy: rules that live beside nftables, in the kernel's older tables (iptables(8)).
+
+Only its own program writes them: it replaces whole tables, under a lock of its own. Nothing is started where these
+tables are not in use, and asking for that does not bring them into use.
+"""
+
+from pathlib import Path
+
+from minirun.kernel.programs import program_path, program_run
+from minirun.kernel.seam import shell
+
+_PROGRAMS = {"ip": "iptables-legacy", "ip6": "ip6tables-legacy"}
+_LISTS = {"ip": Path("/proc/net/ip_tables_names"), "ip6": Path("/proc/net/ip6_tables_names")}
+_WAIT = ["-w", "5"]  # seconds for its lock
+
+
+def legacy_filter_in_use(family: str) -> bool:
+    try:
+        return "filter" in _LISTS[family].read_text().split()
+    except OSError:
+        return False
+
+
+def legacy_rules(family: str, chain: str) -> list[str] | None:
+    """The chain as `iptables -S` says it, its policy first; None when there is no such chain."""
+    text = _run(_PROGRAMS[family], [*_WAIT, "-S", chain])
+    return None if text is None else text.splitlines()
+
+
+def legacy_change(family: str, words: list[str]) -> None:
+    """OSError when it is refused, or there is no such program."""
+    program = _PROGRAMS[family]
+    _change(program, words)
+
+
+@shell("{program} {words}")
+def _change(program: str, words: list[str]) -> None:
+    if _run(program, [*_WAIT, *words]) is None:
+        raise OSError(0, f"{program} {' '.join(words)} was refused")
+
+
+def _run(program: str, words: list[str]) -> str | None:
+    """What it says; None when it ends with an error."""
+    path = program_path(program)
+    if path is None:
+        raise FileNotFoundError(2, "its tables are in use, but there is no such program", program)
+    done = program_run(path, words)
+    return done.out if done.code == 0 else None

@@ -1,0 +1,181 @@
+"""The three files that a container gets from its runtime: /etc/hosts, /etc/hostname, /etc/resolv.conf.
+
+They live in the container's state directory and are bound into its tree. A container that shares a namespace has
+the files of whoever it shares it with, for they describe that namespace.
+"""
+
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+from minirun.errors import FAILED, MinirunError
+from minirun.instance import Instance
+from minirun.kernel.files import write_private
+from minirun.model import DEFAULT_NETWORK, Container, Mode, Spec
+from minirun.network.dns.veth import HOST_NAME, RESOLVER, first_named, legs_of
+
+_LOCAL = """127.0.0.1\tlocalhost
+::1\tlocalhost ip6-localhost ip6-loopback
+fe00::0\tip6-localnet
+ff00::0\tip6-mcastprefix
+ff02::1\tip6-allnodes
+ff02::2\tip6-allrouters
+"""
+_HOST = Path("/etc/resolv.conf")
+_SYSTEMD_RESOLVED = Path("/run/systemd/resolve/resolv.conf")
+# Docker's own last resort: a container cannot reach a resolver on the host's loopback.
+HOST_GATEWAY = "host-gateway"
+_FALLBACK = "nameserver 8.8.8.8\nnameserver 8.8.4.4\n"
+
+
+def hostname_of(instance: Instance, container: Container) -> str:
+    spec = container.spec
+    if spec.hostname:
+        return spec.hostname
+    if spec.network.mode is Mode.HOST:
+        return socket.gethostname()
+    if spec.network.mode is Mode.CONTAINER:
+        owner = instance.store.container(container.sandbox)
+        return hostname_of(instance, owner) if owner else socket.gethostname()
+    return container.short_id
+
+
+def write_files(instance: Instance, container: Container, directory: Path) -> None:
+    owner = directory
+    if container.sandbox not in ("", container.id):
+        owner = instance.container_dir(container.sandbox)
+    hostname = hostname_of(instance, container)
+    write_private(directory / "hostname", hostname + "\n")
+    if owner != directory:
+        for name in ("hosts", "resolv.conf"):
+            write_private(directory / name, _read(owner / name))
+    elif container.sandbox == "":
+        write_private(directory / "hosts", _read(Path("/etc/hosts")) + _extra_lines(instance, container))
+        write_private(directory / "resolv.conf", _resolv_conf(container.spec, _read(_HOST)))
+    else:
+        own = _own_lines(instance, container)
+        write_private(directory / "hosts", _LOCAL + _extra_lines(instance, container) + own)
+        write_private(directory / "resolv.conf", _own_resolv_conf(instance, container))
+
+
+def renew_files(instance: Instance, container: Container, directory: Path) -> None:
+    """After a change of its networks, in place, for the files are bound into the tree: the lines of its own addresses;
+    and other resolvers, when it has come to names, or lost them. Of a member of the container's sandbox `directory` is
+    the member's."""
+    hosts, servers = directory / "hosts", directory / "resolv.conf"
+    own = _own_lines(instance, container)
+    names = {tuple(line.split()[1:]) for line in own.splitlines()} | {(HOST_NAME,), _names_of(instance, container)}
+    kept = [line for line in _read(hosts).splitlines() if tuple(line.split()[1:]) not in names]
+    _write_in_place(hosts, "".join(f"{line}\n" for line in kept) + own)
+    wanted = _own_resolv_conf(instance, container)
+    if (str(RESOLVER.network_address) in wanted) != (str(RESOLVER.network_address) in _read(servers)):
+        _write_in_place(servers, wanted)
+
+
+def _write_in_place(path: Path, text: str) -> None:
+    if _read(path) != text:
+        with open(path, "w", errors="surrogateescape") as file:
+            file.write(text)
+
+
+def resolvers(host: str) -> str:
+    """The host's resolv.conf without the resolvers that only the host itself can reach."""
+    lines = [line for line in host.splitlines() if not _is_loopback_resolver(line)]
+    text = "".join(line + "\n" for line in lines)
+    return text if any(line.split()[:1] == ["nameserver"] for line in lines) else text + _FALLBACK
+
+
+def _own_resolv_conf(instance: Instance, container: Container) -> str:
+    """In a network with names the only server is the resolver, which asks those of --dns, or the host's, itself."""
+    spec = container.spec
+    if set(spec.network.names) <= {DEFAULT_NETWORK} or not first_named(legs_of(instance, container.sandbox)):
+        return _resolv_conf(spec, resolvers(_host_resolv_conf()))
+    kept = [line for line in _read(_HOST).splitlines() if line.split()[:1] and line.split()[0] in ("search", "options")]
+    text = "".join(f"{line}\n" for line in [f"nameserver {RESOLVER.network_address}", *kept])
+    lines = _resolv_conf(replace(spec, dns=()), text).splitlines()
+    options = [word for line in lines if line.startswith("options") for word in line.split()[1:]]
+    if not any(word.startswith("ndots:") for word in options):
+        options.append("ndots:0")  # Docker's: a name without a dot is asked for as it is first
+    lines = [line for line in lines if not line.startswith("options")]
+    return "\n".join([*lines, f"options {' '.join(options)}", ""])
+
+
+def _resolv_conf(spec: Spec, text: str) -> str:
+    """--dns, --dns-search and --dns-option each replace the host's lines of their kind (resolv.conf(5))."""
+    kinds = {"nameserver": spec.dns, "search": spec.dns_search, "options": spec.dns_options}
+    if not any(kinds.values()):
+        return text
+    kept = [line for line in text.splitlines() if not kinds.get((line.split() or [""])[0])]
+    added = [f"nameserver {address}" for address in spec.dns]
+    if spec.dns_search and spec.dns_search != (".",):
+        added.append("search " + " ".join(spec.dns_search))
+    if spec.dns_options:
+        added.append("options " + " ".join(spec.dns_options))
+    return "".join(f"{line}\n" for line in kept + added)
+
+
+def _host_resolv_conf() -> str:
+    text = _read(_HOST)
+    if "127.0.0.53" in text and _SYSTEMD_RESOLVED.exists():
+        return _read(_SYSTEMD_RESOLVED)
+    return text
+
+
+def _is_loopback_resolver(line: str) -> bool:
+    words = line.split()
+    return len(words) > 1 and words[0] == "nameserver" and (words[1].startswith("127.") or words[1] == "::1")
+
+
+def _own_lines(instance: Instance, container: Container) -> str:
+    endpoints = instance.store.endpoints(sandbox=container.id)
+    names = " ".join(_names_of(instance, container))
+    own = (address for end in endpoints for address in (end.address, end.address6) if address)
+    lines = "".join(f"{address}\t{names}\n" for address in own)
+    if endpoints and set(container.spec.network.names) == {DEFAULT_NETWORK}:  # elsewhere the resolver knows it
+        lines += f"{_gateway(instance, container)}\t{HOST_NAME}\n"
+    return lines
+
+
+def _names_of(instance: Instance, container: Container) -> tuple[str, ...]:
+    hostname, domain = hostname_of(instance, container), container.spec.domainname
+    return (f"{hostname}.{domain}", hostname) if domain else (hostname,)
+
+
+def _extra_lines(instance: Instance, container: Container) -> str:
+    """--add-host and --link."""
+    spec, lines = container.spec, []
+    for name, address in spec.extra_hosts:
+        lines.append(f"{_gateway(instance, container) if address == HOST_GATEWAY else address}\t{name}\n")
+    for linked, alias in _hosts_links(spec):
+        other = instance.store.container(linked)
+        ends = instance.store.endpoints(sandbox=linked)
+        if other is None or not ends:
+            name = other.name if other else linked[:12]
+            raise MinirunError(f"Cannot link to a non running container: {name} AS {alias}", "start it first", FAILED)
+        names = dict.fromkeys((alias, hostname_of(instance, other), other.name))
+        lines.append(f"{ends[0].address}\t{' '.join(names)}\n")
+    return "".join(lines)
+
+
+def _hosts_links(spec: Spec) -> tuple[tuple[str, str], ...]:
+    """On the default network links are lines in the hosts file; elsewhere the resolver knows them."""
+    on_default = [one for one in spec.network.attachments if one.network == DEFAULT_NETWORK]
+    return on_default[0].links if on_default else ()
+
+
+def _gateway(instance: Instance, container: Container) -> str:
+    """Where the host is, as seen from the container."""
+    for end in instance.store.endpoints(sandbox=container.id):
+        network = instance.store.network(end.network)
+        if network and network.pool:
+            return str(network.gateway)
+    if container.sandbox == "":
+        return "127.0.0.1"
+    raise MinirunError(f"unable to derive the IP value for {HOST_GATEWAY}: the container has no network", code=FAILED)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="surrogateescape")
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,154 @@
+"""Health checks: a program run in the container every now and then, and what its exit codes say of the container.
+
+https://docs.docker.com/reference/dockerfile/#healthcheck
+"""
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+
+from minirun.engine.environment import with_environment
+from minirun.engine.exec import Joined, Request, join
+from minirun.engine.lifecycle import tell
+from minirun.engine.log import timestamp
+from minirun.errors import MinirunError
+from minirun.init.program import StartError
+from minirun.instance import Instance
+from minirun.kernel import controllers, processes
+from minirun.kernel.event_loop import READ, Interest, is_ready
+from minirun.model import Container, Health, Status
+from minirun.security.confinement import confinement_for
+
+_KEPT = 5  # results
+_LARGEST = 4096  # bytes of output
+STARTING, HEALTHY, UNHEALTHY = "starting", "healthy", "unhealthy"
+
+
+class HealthCheck:
+    """Of one run of the program. `due` says when `tick` wants to be called, at the latest."""
+
+    def __init__(self, instance: Instance, container: Container, health: Health) -> None:
+        self._instance = instance
+        self._id = container.id
+        self._health = health
+        self._began = time.monotonic()
+        self._status = STARTING
+        self._streak = 0
+        self._log: list[dict[str, object]] = []
+        self._joined: Joined | None = None
+        self._output = bytearray()
+        self._start = self._deadline = 0.0
+        self._next = self._began + self._interval()
+        self._record()
+
+    def due(self) -> float:
+        """Seconds from now."""
+        return max(0.0, (self._deadline if self._joined else self._next) - time.monotonic())
+
+    def interests(self) -> Iterator[Interest]:
+        if self._joined is not None:
+            yield self._joined.pidfd, READ, self._finish
+            for fd in self._joined.outputs:
+                yield fd, READ, lambda fd=fd: self._read(fd)  # type: ignore[misc]
+
+    def tick(self) -> None:
+        if self.due() > 0:
+            return
+        if self._joined is None:
+            self._begin()
+        else:
+            processes.signal_send(self._joined.pidfd, 9, self._joined.pid)
+            processes.wait_gone(self._joined.pidfd, None)
+            seconds = f"{self._health.timeout:g}s"
+            self._finish(timed_out=f"Health check exceeded timeout ({seconds})")
+
+    def close(self) -> None:
+        """The container has ended, and the check with it: it says nothing any more."""
+        if self._joined is not None:
+            processes.signal_send(self._joined.pidfd, 9, self._joined.pid)
+            self._reap(self._joined)
+            self._joined = None
+
+    def _begin(self) -> None:
+        container = self._instance.store.container(self._id)
+        now = time.monotonic()
+        if container is None or container.status is not Status.RUNNING or container.paused:
+            self._next = now + self._interval()
+            return
+        self._start, self._deadline = time.time(), now + (self._health.timeout or 30)
+        self._output.clear()
+        request = Request(argv=self._health.test, workdir=container.spec.workdir)
+        try:
+            target = with_environment(self._instance, container)
+            groups = controllers.existing(self._instance.cgroup, self._id)
+            self._joined = join(target, request, groups, confinement_for(self._instance, target.spec.security))
+        except StartError as error:
+            self._judge(error.code, error.text)
+        except (MinirunError, OSError) as error:  # the program has just ended
+            self._judge(-1, str(error))
+
+    def _read(self, fd: int) -> None:
+        if self._joined is None or fd not in self._joined.outputs:
+            return  # its end was seen in the same turn
+        data = os.read(fd, _LARGEST)
+        if not data:
+            del self._joined.outputs[fd]
+            os.close(fd)
+        elif len(self._output) < _LARGEST:
+            self._output += data[: _LARGEST - len(self._output)]
+
+    def _finish(self, timed_out: str = "") -> None:
+        joined = self._joined
+        if joined is None or not processes.wait_gone(joined.pidfd, 0):
+            return
+        for fd in list(joined.outputs):
+            while fd in joined.outputs and is_ready(fd):
+                self._read(fd)
+        code = self._reap(joined)
+        self._joined = None
+        self._judge(-1 if timed_out else code, timed_out or self._output.decode("utf-8", "replace"))
+
+    def _reap(self, joined: Joined) -> int:
+        for fd in (joined.pidfd, *joined.outputs):
+            os.close(fd)
+        status = os.waitstatus_to_exitcode(os.waitpid(joined.pid, 0)[1])
+        return 128 - status if status < 0 else status
+
+    def _judge(self, code: int, output: str) -> None:
+        """Failures of the start period do not count, as long as nothing has succeeded yet."""
+        before = self._status
+        entry = {"Start": _stamp(self._start), "End": _stamp(time.time()), "ExitCode": code, "Output": output}
+        self._log = [*self._log, entry][-_KEPT:]
+        if code == 0:
+            self._status, self._streak = HEALTHY, 0
+        elif not (self._status == STARTING and self._is_early()):
+            self._streak += 1
+            if self._streak >= self._health.retries:
+                self._status = UNHEALTHY
+        self._next = time.monotonic() + self._interval()
+        self._record(changed=self._status != before)
+
+    def _record(self, changed: bool = False) -> None:
+        state = {"Status": self._status, "FailingStreak": self._streak, "Log": self._log}
+        store = self._instance.store
+        try:
+            with store.write():
+                store.set_values(self._id, health=json.dumps(state))
+                if changed:
+                    tell(store, self._id, f"health_status: {self._status}")
+        except sqlite3.OperationalError:
+            pass  # locked for long, or no room: the next result is written again
+
+    def _interval(self) -> float:
+        if self._status == STARTING and self._is_early():
+            return self._health.start_interval
+        return self._health.interval
+
+    def _is_early(self) -> bool:
+        return time.monotonic() - self._began < self._health.start_period
+
+
+def _stamp(seconds: float) -> str:
+    return timestamp(int(seconds * 1e9))

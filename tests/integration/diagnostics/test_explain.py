@@ -1,0 +1,327 @@
+"""explain: what is shown is what was done; done again by hand it gives the same; and a rehearsal leaves nothing."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from minirun.diagnostics.explain.recorder import Record
+from minirun.diagnostics.explain.render import as_text
+from minirun.diagnostics.explain.steps import STEP_OF, STEPS, step_of
+from tests.harness import Host, Snapshot, assert_same, eventually
+from tests.harness.host import MINIRUN, REPO
+
+ROOT = REPO / "minirun"
+SLEEP = ("busybox", "sleep", "1000")
+MODES = {
+    "bridge": ["--name", "web", "-p", "8080:80", "-p", "8053:53/udp", *SLEEP],
+    "custom": ["--name", "web", "--net=own", "-p", "8080:80", *SLEEP],
+    "none": ["--name", "web", "--net=none", *SLEEP],
+    "host": ["--name", "web", "--net=host", *SLEEP],
+    "container": ["--name", "web", "--net=container:base", *SLEEP],
+    "internal": ["--name", "web", "--net=inner", *SLEEP],
+    "six": ["--name", "web", "--net=six", "-p", "8080:80", *SLEEP],
+}
+
+
+def told(host: Host, *words: str) -> str:
+    """What --explain says of a command, which has to work."""
+    return str(host.minirun(*words).stderr)
+
+
+def test_every_primitive_has_a_step_and_no_step_is_of_nobody() -> None:
+    found = set()
+    for file in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef) and any(_is_shell(one) for one in node.decorator_list):
+                found.add(node.name)
+    assert found == set(STEP_OF)
+    assert set(STEP_OF.values()) == set(STEPS)
+
+
+def _is_shell(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "shell"
+
+
+# --- the same as what was done
+
+
+def normal(text: str) -> list[str]:
+    """Operations without what differs from one container to the next."""
+    operations = [one for step in json.loads(text) for one in step["operations"]]
+    commands = [one["command"] for one in sorted(operations, key=lambda one: (one["role"], one["began"]))]
+    return [_anonymous(one) for one in commands]
+
+
+def _anonymous(text: str) -> str:
+    for pattern, name in ((r"\b[0-9a-f]{64}\b", "ID"), (r"veth[0-9a-f]{8}", "VETH"), (r"\b[0-9a-f]{12}\b", "SHORT")):
+        text = re.sub(pattern, name, text)
+    return text
+
+
+def test_a_rehearsal_shows_what_is_then_done(primed: Host) -> None:
+    words = ["run", "-d", "--name", "web", "-p", "8080:80", *SLEEP]
+    rehearsed = primed.minirun("explain", "-f", "json", *words)
+    done = primed.minirun("--explain=json", *words)
+    # A bridge that nobody is plugged into is not made in the copy: there the first one makes it.
+    real, copy = normal(done.stderr), normal(rehearsed.stdout)
+    assert [one for one in real if one not in copy] == []
+    assert {one.split()[0] for one in copy if one not in real} <= {"ip", "sysctl", "nft", "add"}
+    # Whose first process waits there to be stopped, as this one here.
+    primed.minirun("run", "-d", "--name", "other", *SLEEP)
+    rehearsed = primed.minirun("explain", "-f", "json", "stop", "-t", "1", "other")
+    assert "ip netns del other" in rehearsed.stdout
+    assert primed.minirun("inspect", "-f", "{{.State.Running}}", "other").stdout == "true\n"
+
+
+def test_all_processes_of_a_command_are_heard(primed: Host) -> None:
+    done = primed.minirun("--explain=json", "run", "--rm", "-p", "8080:80", "--userns=auto", "busybox", "echo", "hello")
+    assert done.stdout == "hello\n"
+    start, end = _documents(done.stderr)
+    roles = {one["role"] for step in start for one in step["operations"]}
+    assert roles == {"command", "monitor", "helper", "builder", "first process"}
+    assert {step["step"] for step in start} >= {"ports", "userns", "cgroup", "process", "rules", "cable", "program"}
+    assert [step["step"] for step in end if step["step"] == "end"]
+    every = [one for step in start for one in step["operations"]]
+    assert len({json.dumps(one) for one in every}) == len(every)
+    assert all(0 <= one["seconds"] < 5 and not one["failure"] for one in every)
+    primed.minirun("run", "-d", "--name", "web", *SLEEP)
+    joined = json.loads(told(primed, "--explain=json", "exec", "web", "true"))
+    roles = {one["role"] for step in joined for one in step["operations"]}
+    assert roles - {"command"} == {
+        "helper",
+        "new process",
+    }  # the command forks, where there is a v2 group to be born in
+
+
+def _documents(text: str) -> Iterator[list[dict[str, object]]]:
+    decoder, at = json.JSONDecoder(), text.index("[\n")
+    while at < len(text.rstrip()):
+        found, at = decoder.raw_decode(text, at)
+        at += len(text[at:]) - len(text[at:].lstrip())
+        yield found
+
+
+def test_who_is_not_heard_is_said(primed: Host) -> None:
+    """The monitor of a container that was started before; in a copy of the host it is started anew, and is heard."""
+    primed.minirun("run", "-d", "--name", "web", *SLEEP)
+    assert "which runs since its start" not in primed.minirun("explain", "kill", "web").stdout
+    done = primed.minirun("--explain", "kill", "web")
+    assert "kill -9" in done.stderr
+    assert "minirun explain shows its part, too" in " ".join(done.stderr.split())
+
+
+def test_a_failure_is_shown_where_it_happened(primed: Host) -> None:
+    primed.sh("busybox httpd -p 8080 -h /run")
+    done = primed.minirun("--explain", "run", "--rm", "-p", "8080:80", "busybox", "true", check=False)
+    assert done.returncode == 125
+    assert "failed: " in done.stderr
+    assert "Address already in use" in done.stderr
+
+
+# --- by hand
+
+
+def network(host: Host) -> dict[str, object]:
+    """What is wired and ruled on the host, and in the namespace of `web`."""
+    found: dict[str, object] = {}
+    for where, prefix in (("host", ""), ("web", "ip netns exec web ")):
+        if prefix and "web" not in host.sh("ip netns"):
+            continue
+        links = json.loads(host.sh(f"{prefix}ip -j -d link"))
+        keep = ("ifname", "mtu", "master", "ifalias", "link_type", "address")
+        found[f"{where} links"] = sorted(
+            [str({key: one.get(key) for key in keep if _is_given(one, key)}) for one in links]
+        )
+        found[f"{where} ports"] = sorted(
+            str(one["linkinfo"]["info_slave_data"]["hairpin"])
+            for one in links
+            if "info_slave_data" in one.get("linkinfo", {})
+        )
+        addresses = json.loads(host.sh(f"{prefix}ip -j address"))
+        found[f"{where} addresses"] = sorted(
+            f"{one['ifname']} {info['local']}/{info['prefixlen']}"
+            for one in addresses
+            for info in one["addr_info"]
+            if not info["local"].startswith("fe80")
+        )
+        routes = host.sh(f"{prefix}ip route show table all; {prefix}ip -6 route show table all").splitlines()
+        routes = [
+            " ".join(one.replace("linkdown", "").split()) for one in routes if "fe80" not in one and "ff00" not in one
+        ]
+        found[f"{where} routes"] = sorted(routes)
+        names = "net.ipv4.ip_unprivileged_port_start net.ipv4.ping_group_range net.ipv4.ip_forward"
+        found[f"{where} sysctl"] = host.sh(f"{prefix}sysctl {names} net.ipv6.conf.all.disable_ipv6")
+    found["rules"] = re.sub(r"packets \d+ bytes \d+", "", host.sh("nft list ruleset"))
+    found["pins"] = host.sh("ls /run/netns 2>/dev/null || true")
+    return found
+
+
+def _is_given(link: dict[str, object], key: str) -> bool:
+    """The kernel's own choices are not compared: the address of the host's end of a cable."""
+    return not (key == "address" and str(link["ifname"]).startswith("veth"))
+
+
+MOUNTS = re.compile(r"^\d+ \d+ \S+ (?P<root>\S+) (?P<place>\S+) (?P<options>\S+).* - (?P<kind>\S+)", re.M)
+_SEEN = ("ro", "nosuid", "nodev", "noexec")
+
+
+def mounts(text: str) -> set[tuple[str, str, str]]:
+    return {
+        (one["place"], one["kind"], ",".join(word for word in one["options"].split(",") if word in _SEEN))
+        for one in MOUNTS.finditer(text)
+    }
+
+
+@pytest.fixture
+def town(primed: Host) -> Host:
+    """Networks, each with a container in it: so bridges, rules and the resolver stand."""
+    primed.minirun("network", "create", "own")
+    primed.minirun("network", "create", "--internal", "inner")
+    primed.minirun("network", "create", "--ipv6", "six")
+    for name, network in (("base", "bridge"), ("own", "own"), ("inner", "inner"), ("six", "six")):
+        primed.minirun("run", "-d", "--name", name, "--net", network, *SLEEP)
+    return primed
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_script_typed_by_hand_does_the_same(town: Host, mode: str) -> None:
+    _does_the_same(town, MODES[mode], "true")
+
+
+def test_where_nothing_is_yet_it_does_the_same(primed: Host) -> None:
+    _does_the_same(primed, MODES["bridge"], "sleep 0.2; nft flush ruleset; ip link del minirun0 2>/dev/null || true")
+
+
+def _does_the_same(host: Host, words: list[str], empty: str) -> None:
+    """A start and an end, each done by minirun and then by its script, give the same. `empty` takes away what they
+    leave to others."""
+    host.sh(empty)
+    before = network(host)
+    start = told(host, "--explain=script", "run", "-d", *words)
+    running = network(host)
+    identity = host.minirun("inspect", "-f", "{{.Id}}", "web").stdout.strip()
+    pid = host.minirun("inspect", "-f", "{{.State.Pid}}", "web").stdout.strip()
+    inside = mounts(host.sh(f"cat /proc/{pid}/mountinfo"))
+    files = f"/var/lib/minirun/containers/{identity}"
+    host.sh(f"cp -a {files} /run/files; rm -rf /run/files/attach")
+    # Its end, by minirun itself, and what it says of it in a copy of this host; then both by hand.
+    end = host.minirun("explain", "-f", "script", "rm", "-f", "web").stdout
+    host.minirun("rm", "-f", "web")
+    host.sh(empty)
+    _becomes(host, before)
+    host.sh(f"mkdir -p {files}; cp -a /run/files/. {files}; cd {files}; rm -rf upper work; mkdir upper work")
+    shown = host.run(["sh", "-s"], input=_with_look(start)).stdout
+    _becomes(host, running)
+    assert mounts(shown) == inside
+    host.run(["sh", "-s"], input=re.sub(r"^kill .*$", "", end, flags=re.M))
+    host.sh(empty)
+    _becomes(host, before)
+
+
+def test_the_script_says_what_it_leaves_out(primed: Host) -> None:
+    plain = told(primed, "--explain=script", "run", "--rm", "busybox", "true")
+    mapped = told(primed, "--explain=script", "run", "--rm", "--userns=auto", "busybox", "true")
+    assert "Not done by this script" not in plain
+    _, said, rest = mapped.partition("# Not done by this script")
+    assert said
+    assert "# builder:\n# " in rest
+    start, _, _ = rest.partition("#!/bin/sh")  # of the end there is a script of its own
+    assert [line for line in start.splitlines()[1:] if line and not line.startswith("#")] == []
+
+
+def _with_look(script: str) -> str:
+    """What a first process typed by hand sees, before it ends."""
+    return script.replace("\nINSIDE\n", "\ncat /proc/self/mountinfo\nINSIDE\n")
+
+
+def _becomes(host: Host, wanted: dict[str, object]) -> None:
+    """Cables go a moment after their namespace."""
+    eventually(lambda: _assert_equal(network(host), wanted))
+
+
+def _assert_equal(one: dict[str, object], other: dict[str, object]) -> bool:
+    for key in {*one, *other}:
+        assert one.get(key) == other.get(key), key
+    return True
+
+
+# --- as text
+
+
+def test_text_fits_a_terminal_and_says_why(primed: Host) -> None:
+    records = [
+        Record(1.0, 0.0012, "command", "netns_add", "ip netns add web"),
+        Record(1.5, 0.0003, "first process", "pivot_root", "cd x && pivot_root . . && umount -l ."),
+        Record(2.0, 0.0001, "command", "sysctl_write", "ip netns exec web sysctl -w a=1", "no such thing"),
+    ]
+    text = as_text(records, 72, False)
+    assert all(len(line) <= 72 for line in text.split("\n") if not line.startswith("   network_name"))
+    assert text.split("\n")[0] == "1. A network stack of its own".ljust(72 - 15) + "command  1.3 ms"
+    assert "     ip netns add web\n     ip netns exec web sysctl -w a=1\n       failed: no such thing" in text
+    assert text.index("Make it the root") > text.index("no such thing")
+    assert "\033[1m" in as_text(records, 72, True)
+
+
+@pytest.mark.parametrize(
+    ("command", "step"),
+    [
+        ("ip netns exec web sysctl -w net.ipv4.ping_group_range='0 1'", "netns"),
+        ("ip netns exec web sysctl -w net/ipv6/conf/eth0/accept_ra=0", "addresses"),
+        ("sysctl -w net.ipv4.ip_forward=1", "forwarding"),
+        ("sysctl -w net/ipv4/conf/veth01234567/rp_filter=1", "cable"),
+        ("sysctl -w net/ipv4/conf/minirun0/route_localnet=1", "bridge"),
+    ],
+)
+def test_what_a_setting_is_for(command: str, step: str) -> None:
+    assert step_of(Record(0, 0, "command", "sysctl_write", command)).key == step
+
+
+# --- nothing is left, and nothing is run
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "--rm", "-p", "8080:80", "-v", "/run/here:/here", "busybox", "touch", "/here/ran"],
+        ["run", "-d", "--userns=auto", "-v", "data:/data", *SLEEP],
+        ["exec", "web", "touch", "/here/ran"],
+        ["stop", "-t", "1", "web"],
+        ["restart", "-t", "1", "web"],
+        ["rm", "-f", "web"],
+        ["network", "create", "new"],
+        ["network", "connect", "own", "web"],
+        ["port", "add", "web", "8081:80"],
+        ["ps"],
+        ["run", "--rm", "nosuchimage"],
+    ],
+    ids=" ".join,
+)
+def test_a_rehearsal_leaves_nothing(shared: Host, words: list[str]) -> None:
+    listing = ["ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.State}}"]
+    before, listed = Snapshot.of(shared), shared.minirun(*listing).stdout
+    done = shared.minirun("explain", *words, check=False)
+    assert done.returncode in (0, 125), done.stderr
+    assert "Traceback" not in done.stderr
+    assert_same(shared, before)
+    assert shared.minirun(*listing).stdout == listed
+    assert shared.sh("ls /run/here; ls /var/lib/minirun/volumes 2>/dev/null || true") == ""
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Host]:
+    with Host() as host:
+        host.sh("mkdir /run/here")
+        host.minirun("network", "create", "own")
+        host.minirun("run", "-d", "--name", "web", "-v", "/run/here:/here", "-p", "8088:80", *SLEEP)
+        yield host
+
+
+def test_killed_in_the_middle_it_leaves_nothing_either(primed: Host) -> None:
+    before = Snapshot.of(primed)
+    for pause in (0.05, 0.1, 0.2, 0.3):
+        primed.sh(f"{MINIRUN} explain run --rm -p 80:80 busybox true & sleep {pause}; kill -9 $!; wait", check=False)
+        primed.minirun("ps")
+        eventually(lambda: assert_same(primed, before) is None)

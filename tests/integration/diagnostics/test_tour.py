@@ -1,0 +1,111 @@
+"""The tour: each chapter done for real, alone and by somebody at a terminal; docs/learn says what comes of it."""
+
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from minirun.diagnostics.tour.chapters_reader import Commands, Prose, chapters, parts
+from tests.harness import Host, Snapshot, Terminal, assert_same
+from tests.harness.host import REPO, root_is_a_mount
+
+LEARN = REPO / "docs/learn"
+CHAPTERS = [one.name for one in chapters()]
+needs_ip_netns = pytest.mark.skipif(not root_is_a_mount(), reason="ip(8) itself cannot do it in a chroot")
+# What differs from one time to the next.
+PATTERNS = (
+    (r"\b[0-9a-f]{64}\b", "0123456789abcdef" * 4),
+    (r"veth[0-9a-f]{8}\b", "veth01234567"),
+    (r"(mrd?[-_])[0-9a-f]{10}\b", r"\g<1>0123456789"),
+    (r"(?<![-\w.])(?=[0-9a-f]*[a-f])[0-9a-f]{12}(?![-\w.])", "0123456789ab"),
+    (r"(?<![-\w.])[0-9]{12}(?![-\w.])", "0123456789ab"),
+    (r"\b(?!02:42|00:00)(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b", "ae:00:00:00:00:01"),
+    (r"seq [0-9]+", "seq 1000000000"),
+    (r"(?<=[0-9]):[3-6][0-9]{4}\b", ":40000"),
+    (r"@if[0-9]+", "@if2"),
+    (r"packets [0-9]+ bytes [0-9]+", "packets 0 bytes 0"),
+    (r"(?m)^host \S+", "host here"),
+    (r"[ \t]+\n", "\n"),
+)
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Host]:
+    with Host() as host:
+        yield host
+
+
+def written(text: str) -> str:
+    for pattern, name in PATTERNS:
+        text = re.sub(pattern, name, text)
+    return text.strip() + "\n"
+
+
+@needs_ip_netns
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_what_the_book_says_is_what_comes_of_it(machine: Host, name: str) -> None:
+    before = Snapshot.of(machine)
+    done = machine.minirun("tour", "--markdown", name, timeout=120)
+    page = LEARN / f"{name}.md"
+    if os.environ.get("UPDATE_GOLDEN"):
+        page.write_text(written(done.stdout))
+    assert page.read_text() == written(done.stdout)
+    assert_same(machine, before)
+
+
+def test_the_list_of_chapters(machine: Host) -> None:
+    listed = machine.minirun("tour", "--list").stdout.splitlines()
+    assert [int(line.split()[0]) for line in listed] == list(range(1, 10))
+    assert listed[0] == "1  Two namespaces and a cable"
+    assert sorted(page.stem for page in LEARN.glob("[0-9]*.md")) == sorted(CHAPTERS)
+
+
+def test_every_chapter_breaks_something_or_says_why() -> None:
+    for one in chapters():
+        text = [part.text for part in one.parts if isinstance(part, Prose)]
+        assert text[0].startswith("# ")
+        assert any(isinstance(part, Commands) for part in one.parts)
+        mended = "## Break it, see what happens, mend it" in text
+        assert mended or one.number in (4, 7), f"{one.name}: without an exercise"
+
+
+@needs_ip_netns
+def test_somebody_at_a_terminal(machine: Host) -> None:
+    before = Snapshot.of(machine)
+    with Terminal(machine, "tour", "1") as terminal:
+        terminal.until(b"Two namespaces and a cable")
+        terminal.until(b"Enter does it, s skips it, q ends: ")
+        terminal.type(b"\n")
+        terminal.until(b"LOOPBACK")
+        terminal.until(b"q ends: ")
+        terminal.type(b"s\n")
+        terminal.until(b"q ends: ")
+        terminal.type(b"q\n")
+        assert terminal.wait() == 0
+    with Terminal(machine, "tour", "2") as terminal:
+        terminal.until(b"q ends: ")
+        terminal.type(b"\x03")
+        assert terminal.wait() in (0, 130)
+    assert_same(machine, before)
+
+
+def test_alone_it_needs_no_terminal(machine: Host) -> None:
+    before = Snapshot.of(machine)
+    done = machine.minirun("tour", "--yes", "7", timeout=60)
+    assert "$ minirun trace alone 192.0.2.1:80 || true" in done.stdout
+    assert "nothing was sent: alone runs with --net=none" in done.stdout
+    assert_same(machine, before)
+    done = machine.minirun("tour", "7", check=False)
+    assert (done.returncode, "minirun tour --yes" in done.stderr) == (1, True)
+    assert "no such chapter" in machine.minirun("tour", "99", check=False).stderr
+
+
+def test_reading_a_chapter() -> None:
+    text = "# Title\n\nOne\nline.\n```\n$ ls\n$ cat x\n```\n\n## More\n- a\n"
+    assert list(parts(text)) == [
+        Prose("# Title"),
+        Prose("One\nline."),
+        Commands(("ls", "cat x")),
+        Prose("## More\n- a"),
+    ]

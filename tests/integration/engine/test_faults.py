@@ -1,0 +1,196 @@
+"""A fault, or a SIGKILL, at every kernel operation of a start and a stop: nothing is left after the next command."""
+
+import random
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.harness import Host, Snapshot, assert_same, eventually
+from tests.harness.host import MINIRUN, REPO
+
+FAULTY = [sys.executable, str(REPO / "tests/harness/faulty.py")]
+ENV = {"PYTHONPATH": str(REPO), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+STARTS = {
+    "bridge": ["run", "--rm", "-p", "8080:80", "busybox", "true"],
+    "none": ["run", "--rm", "--net=none", "busybox", "true"],
+    "container": ["run", "--rm", "--net=container:base", "busybox", "true"],
+    "userns": ["run", "--rm", "--userns=auto", "-p", "8080:80", "-v", "/etc:/b:ro", "busybox", "true"],
+    "host": ["run", "--rm", "--net=host", "-t", "busybox", "true"],
+}
+
+
+def _count(host: Host, words: list[str]) -> int:
+    return int(host.run([*FAULTY, "count", "0", *words], env=ENV).stderr.split()[-1])
+
+
+@pytest.mark.parametrize("how", ["fail", "kill"])
+@pytest.mark.parametrize("mode", list(STARTS))
+def test_a_start_and_its_end(primed: Host, mode: str, how: str) -> None:
+    primed.minirun("run", "-d", "--name", "base", "busybox", "sleep", "1000")
+    before = Snapshot.of(primed)
+    total = _count(primed, STARTS[mode])
+    assert total > 30
+    for step in range(1, total + 1):
+        done = primed.run([*FAULTY, how, str(step), *STARTS[mode]], env=ENV, check=False)
+        primed.minirun("ps", "-a")
+        try:
+            assert_same(primed, before)
+        except AssertionError as error:
+            raise AssertionError(f"{how} at step {step} of {total}:\n{error}\n{done.stderr}") from None
+        assert "Traceback" not in done.stderr, done.stderr
+    primed.minirun("run", "--rm", "-p", "8080:80", "busybox", "true")
+
+
+@pytest.mark.parametrize("how", ["fail", "kill"])
+def test_starting_a_stopped_container(primed: Host, how: str) -> None:
+    """Whatever fails, it is a stopped container again, which can be started and removed."""
+    primed.minirun("run", "--name", "web", "-p", "8080:80", "busybox", "true")
+    eventually(lambda: "veth" not in primed.sh("ip link"))
+    before = Snapshot.of(primed)
+    total = _count(primed, ["start", "-a", "web"])
+    assert total > 30
+    for step in range(1, total + 1):
+        done = primed.run([*FAULTY, how, str(step), "start", "-a", "web"], env=ENV, check=False)
+        assert "Exited" in primed.minirun("ps", "-a").stdout
+        try:
+            assert_same(primed, before)
+        except AssertionError as error:
+            raise AssertionError(f"{how} at step {step} of {total}:\n{error}\n{done.stderr}") from None
+        assert "Traceback" not in done.stderr, done.stderr
+    primed.minirun("start", "-a", "web")
+    primed.minirun("rm", "web")
+
+
+@pytest.mark.parametrize("how", ["fail", "kill"])
+@pytest.mark.parametrize("verb", ["pause", "unpause", "rename"])
+def test_what_is_done_to_a_running_container(primed: Host, verb: str, how: str) -> None:
+    before = Snapshot.of(primed)
+    words = [verb, "web", "next"] if verb == "rename" else [verb, "web"]
+    for step in range(1, 4):
+        primed.minirun("run", "-d", "--name", "web", "busybox", "sleep", "1000")
+        if verb == "unpause":
+            primed.minirun("pause", "web")
+        primed.run([*FAULTY, how, str(step), *words], env=ENV, check=False)
+        primed.minirun("rm", "-f", "web", "next", timeout=10)
+        assert_same(primed, before)
+
+
+@pytest.mark.parametrize("verb", [["rm", "-f"], ["stop", "-t", "0"], ["kill"]], ids=lambda verb: verb[0])
+@pytest.mark.parametrize("how", ["fail", "kill"])
+def test_ending_a_running_container(primed: Host, how: str, verb: list[str]) -> None:
+    before = Snapshot.of(primed)
+    for step in range(1, 6):
+        primed.minirun("run", "-d", "--name", "web", "-p", "8080:80", "busybox", "sleep", "1000")
+        primed.run([*FAULTY, how, str(step), *verb, "web"], env=ENV, check=False)
+        primed.minirun("rm", "-f", "web")
+        assert_same(primed, before)
+
+
+@pytest.mark.parametrize("how", ["fail", "kill"])
+def test_making_and_removing_a_network(primed: Host, how: str) -> None:
+    before = Snapshot.of(primed)
+    for verb in ("create", "rm"):
+        for step in range(1, 8):
+            if verb == "rm":
+                primed.minirun("network", "create", "db")
+            primed.run([*FAULTY, how, str(step), "network", verb, "db"], env=ENV, check=False)
+            primed.minirun("network", "rm", "db", check=False)
+            assert_same(primed, before)
+
+
+@pytest.mark.parametrize("how", ["fail", "kill"])
+@pytest.mark.parametrize(
+    ("flags", "userns"),
+    [([], "host"), (["-t"], "host"), (["-d"], "host"), ([], "auto")],
+    ids=["", "-t", "-d", "userns"],
+)
+def test_exec(primed: Host, flags: list[str], userns: str, how: str) -> None:
+    """Whatever fails, in the command, its helper or the new process: nobody stays, and the container is as before."""
+    primed.minirun("run", "-d", "--name", "web", f"--userns={userns}", "busybox", "sleep", "1000")
+    words = ["exec", *flags, "web", "true"]
+    primed.minirun(*words)
+    before = Snapshot.of(primed)
+    total = _count(primed, words)
+    assert total > 5
+    for step in range(1, total + 1):
+        done = primed.run([*FAULTY, how, str(step), *words], env=ENV, check=False)
+        assert "Traceback" not in done.stderr, done.stderr
+        try:
+            assert_same(primed, before)
+        except AssertionError as error:
+            raise AssertionError(f"{how} at step {step} of {total}:\n{error}\n{done.stderr}") from None
+    assert primed.minirun("exec", "web", "echo", "fine").stdout == "fine\n"
+
+
+def test_a_kernel_without_a_feature_is_told_which(primed: Host) -> None:
+    """In the command, the monitor and the first process: each says the step, as a command, and what is lacking."""
+    words = ["run", "--rm", "-p", "8080:80", "busybox", "true"]
+    commands = ("ip netns add", "unshare --mount --pid", "mount -t overlay", "nft", "veth")
+    total, steps = _count(primed, words), ""
+    for _ in range(3):  # two processes take the steps side by side: one sweep may pass over one of them
+        said = [primed.run([*FAULTY, "lack", str(step), *words], env=ENV, check=False) for step in range(1, total)]
+        refused = [done for done in said if done.returncode == 125]
+        assert len(refused) > total / 2  # the others: what can be done without, or is done after the program ended
+        for done in refused:
+            assert "while doing: " in done.stderr
+            assert "this kernel, or the sandbox minirun runs in, lacks" in done.stderr
+        steps += " ".join(done.stderr for done in refused)
+        if all(command in steps for command in commands):
+            return
+    raise AssertionError(f"{[command for command in commands if command not in steps]} is never what is said")
+
+
+def test_the_monitor_is_killed(primed: Host) -> None:
+    before = Snapshot.of(primed)
+    primed.minirun("run", "-d", "--name", "web", "-p", "8080:80", "busybox", "sleep", "1000")
+    monitor = primed.sh("pgrep -o -f '[m]inirun run -d --name web'").strip()
+    primed.sh(f"kill -9 {monitor}")
+    eventually(lambda: not primed.sh("pgrep -f '[s]leep 1000'", check=False))
+    listing = primed.minirun("ps", "-a").stdout
+    assert "Exited (137)" in listing
+    primed.minirun("run", "-d", "--name", "next", "-p", "8080:80", "busybox", "sleep", "1000")
+    primed.minirun("rm", "-f", "web", "next")
+    assert_same(primed, before)
+
+
+def test_a_reboot_is_not_survived_as_a_lie(primed: Host) -> None:
+    primed.minirun("run", "-d", "--name", "web", "busybox", "sleep", "1000")
+    primed.sh(
+        "pkill -9 -f '[s]leep 1000'; while pgrep -f '[m]inirun run'; do sleep 0.05; done; rm -f /run/netns/*;"
+        f" {sys.executable} -c \"import sqlite3; d=sqlite3.connect('/var/lib/minirun/state.db');"
+        " d.execute(\\\"update containers set status='running', boot='another', sandbox=id, monitor_pid=1,"
+        ' monitor_started=1\\"); d.commit()"'
+    )
+    assert "Exited" in primed.minirun("ps", "-a").stdout
+
+
+def test_a_storm_of_starts_and_kills(primed: Host) -> None:
+    """Commands, monitors and first processes killed at random while fifteen starts run at once."""
+    primed.minirun("network", "create", "db")
+    before = Snapshot.of(primed)
+    chance = random.Random(5)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    networks = ([], ["-p", "80"], ["--net=db"], ["--net=none"], ["-p", "8080:80"])
+    for _ in range(2):
+        starts = [
+            primed.popen(
+                [MINIRUN, "run", *chance.choice((["--rm"], [])), *chance.choice(networks), "busybox", "sleep", "1"],
+                **quiet,
+            )
+            for _ in range(15)
+        ]
+        for _ in range(12):
+            time.sleep(chance.random() * 0.08)
+            primed.sh("p=$(pgrep -f '[m]inirun run' | shuf -n 1); [ -z \"$p\" ] || kill -9 $p", check=False)
+        for process in starts:
+            process.wait(30)
+        names = primed.minirun("ps", "-aq").stdout.split()
+        stops = [primed.popen([MINIRUN, chance.choice(("kill", "rm")), name], **quiet) for name in names]
+        if names:
+            primed.minirun("rm", "-f", *names, timeout=60)
+        for process in stops:
+            process.wait(30)
+        assert primed.minirun("ps", "-aq").stdout == ""
+    assert_same(primed, before)

@@ -1,0 +1,256 @@
+"""A monitor with nothing to do is a small C program, and the monitor again when something happens."""
+
+import marshal
+import os
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from minirun.init.plan import Plan, packed, unpacked
+from tests.harness import Host, Snapshot, assert_same, eventually
+from tests.harness.host import MINIRUN, REPO
+
+SOON = {"env": {**os.environ, "MINIRUN_AWAKE": "0.1"}}
+SLEEPS = {"env": {**os.environ, "MINIRUN_AWAKE": "0"}}
+
+
+def start(host: Host, *words: str, **manner: object) -> int:
+    """A container named web; returns the pid of its monitor, which sleeps."""
+    host.minirun("run", "-d", "--name", "web", *words, **(manner or SOON))
+    monitor = monitor_of(host)
+    eventually(lambda: is_asleep(host, monitor))
+    return monitor
+
+
+def monitor_of(host: Host) -> int:
+    return int(host.minirun("inspect", "-f", "{{.State.MonitorPid}}", "web").stdout)
+
+
+def is_asleep(host: Host, pid: int) -> bool:
+    return host.sh(f"cat /proc/{pid}/cmdline").startswith("minirun-monitor\0")
+
+
+def state(host: Host, what: str) -> str:
+    return str(host.minirun("inspect", "-f", f"{{{{.State.{what}}}}}", "web").stdout).strip()
+
+
+@pytest.fixture
+def before(primed: Host) -> Iterator[Snapshot]:
+    """All that a test has made is gone after it, also with a monitor that slept."""
+    found = Snapshot.of(primed)
+    yield found
+    primed.minirun("rm", "-f", "web", check=False)
+    assert_same(primed, found)
+
+
+def test_it_takes_little_memory_and_stays_the_same_process(primed: Host, before: Snapshot) -> None:
+    pid = start(primed, "busybox", "sleep", "1000")
+    rollup = primed.sh(f"cat /proc/{pid}/smaps_rollup")
+    anonymous = int(next(line.split()[1] for line in rollup.splitlines() if line.startswith("Pss_Anon:")))
+    assert anonymous < 200, rollup
+    assert monitor_of(primed) == pid
+    assert state(primed, "Status") == "running"
+    # The words that another user may see say whose it is, and no more.
+    container = primed.minirun("inspect", "-f", "{{.Id}}", "web").stdout
+    assert primed.sh(f"tr '\\0' ' ' < /proc/{pid}/cmdline").split() == ["minirun-monitor", container[:12]]
+
+
+def test_the_end_is_recorded_with_its_code(primed: Host, before: Snapshot) -> None:
+    start(primed, "busybox", "sh", "-c", "sleep 1.2; exit 7")
+    assert primed.minirun("wait", "web").stdout.strip() == "7"
+    assert state(primed, "ExitCode") == "7"
+    assert primed.minirun("ps", "-q").stdout == ""
+
+
+def test_rm_takes_back_everything(primed: Host, before: Snapshot) -> None:
+    start(primed, "--rm", "-p", "8080:80", "busybox", "sh", "-c", "sleep 1")
+    eventually(lambda: primed.minirun("ps", "-aq").stdout == "")
+    assert_same(primed, before)
+
+
+def test_output_is_logged_each_time(primed: Host, before: Snapshot) -> None:
+    pid = start(primed, "-i", "busybox", "sh", "-c", "while :; do sleep 0.5; echo out; echo err >&2; done")
+    eventually(lambda: primed.minirun("logs", "web").stdout.count("out") >= 3)
+    done = primed.minirun("logs", "web")
+    assert abs(done.stdout.count("out") - done.stderr.count("err")) <= 1
+    assert monitor_of(primed) == pid
+
+
+def test_more_than_a_pipe_holds(primed: Host, before: Snapshot) -> None:
+    start(primed, "busybox", "sh", "-c", "sleep 0.7; head -c 1000000 /dev/zero | tr '\\0' x; sleep 0.5; echo; echo end")
+    eventually(lambda: "end" in primed.minirun("logs", "web").stdout, 10)
+    assert primed.minirun("logs", "web").stdout.count("x") == 1000000
+
+
+def test_a_terminal_and_its_input(primed: Host, before: Snapshot) -> None:
+    pid = start(primed, "-it", "busybox", "sh")
+    script = (
+        "import os, pty, sys, time\n"
+        "pid, fd = pty.fork()\n"
+        f"if not pid: os.execv({MINIRUN!r}, ['minirun', 'attach', 'web'])\n"
+        "os.write(fd, b'echo $((6*7))x\\n'); text = b''\n"
+        "while b'42x' not in text: text += os.read(fd, 4096)\n"
+        "os.write(fd, b'\\x10\\x11'); os.waitpid(pid, 0)\n"
+    )
+    primed.run(["python3", "-c", script], **SOON)
+    eventually(lambda: is_asleep(primed, pid))  # again
+    assert monitor_of(primed) == pid
+    primed.minirun("exec", "web", "true")
+    assert is_asleep(primed, pid)  # exec needs nobody
+
+
+def test_attach_hears_the_end(primed: Host, before: Snapshot) -> None:
+    start(primed, "busybox", "sh", "-c", "sleep 1.2; echo late; exit 3")
+    done = primed.minirun("attach", "web", check=False)
+    assert (done.stdout, done.returncode) == ("late\n", 3)
+
+
+def test_stop_kill_and_restart(primed: Host, before: Snapshot) -> None:
+    pid = start(primed, "busybox", "sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.1; done")
+    primed.minirun("stop", "web")
+    assert state(primed, "ExitCode") == "5"
+    primed.minirun("start", "web", **SOON)
+    pid = monitor_of(primed)
+    eventually(lambda: is_asleep(primed, pid))
+    primed.minirun("restart", "-t", "1", "web", **SOON)
+    pid = monitor_of(primed)
+    eventually(lambda: is_asleep(primed, pid))
+    primed.minirun("kill", "web")
+    assert primed.minirun("wait", "web").stdout.strip() == "137"
+
+
+def test_it_is_started_again_by_its_policy(primed: Host, before: Snapshot) -> None:
+    pid = start(primed, "--restart", "on-failure:2", "-p", "8080:80", "busybox", "sh", "-c", "sleep 0.8; exit 1")
+    eventually(lambda: state(primed, "Status") == "exited", 15)
+    assert state(primed, "ExitCode") == "1"
+    assert primed.minirun("inspect", "-f", "{{.RestartCount}}", "web").stdout.strip() == "2"
+    assert primed.sh(f"ls -d /proc/{pid} 2>/dev/null || true") == ""
+
+
+def test_ports_are_held_and_changed(primed: Host, before: Snapshot) -> None:
+    pid = start(primed, "-p", "8080:80", "busybox", "sleep", "1000")
+    bind = "import socket; socket.socket().bind(('0.0.0.0', {}))"
+    assert primed.run(["python3", "-c", bind.format(8080)], check=False).returncode
+    primed.minirun("port", "add", "web", "8081:80")
+    eventually(lambda: is_asleep(primed, pid))
+    assert primed.run(["python3", "-c", bind.format(8081)], check=False).returncode
+    primed.minirun("port", "rm", "web", "8080")
+    eventually(lambda: primed.run(["python3", "-c", bind.format(8080)], check=False).returncode == 0)
+
+
+def test_a_resolver_that_dies_is_started_again(primed: Host) -> None:
+    primed.minirun("network", "create", "net")
+    start(primed, "--net", "net", "busybox", "sleep", "1000")
+    resolver = int(primed.sh("pgrep -f minirun.network.dns").split()[0])
+    primed.sh(f"kill -9 {resolver}")
+    eventually(lambda: primed.minirun("exec", "web", "nslookup", "web", check=False).returncode == 0)
+    primed.minirun("rm", "-f", "web")
+    primed.minirun("network", "rm", "net")
+
+
+def test_a_state_that_cannot_be_opened_is_waited_for(primed: Host, before: Snapshot) -> None:
+    start(primed, "busybox", "sh", "-c", "sleep 1; echo out; exit 6")
+    primed.sh("cd /var/lib/minirun; mkdir aside; mv state.db* aside; echo nonsense > state.db")
+    time.sleep(2.5)
+    primed.sh("cd /var/lib/minirun; mv aside/* .; rmdir aside")
+    eventually(lambda: state(primed, "Status") == "exited")
+    assert (state(primed, "ExitCode"), primed.minirun("logs", "web").stdout) == ("6", "out\n")
+
+
+def test_one_that_is_killed_takes_its_container_along(primed: Host, before: Snapshot) -> None:
+    pid = start(primed, "-p", "8080:80", "busybox", "sleep", "1000")
+    primed.sh(f"kill -9 {pid}")
+    eventually(lambda: primed.minirun("ps", "-q").stdout == "")
+    assert state(primed, "ExitCode") == "137"
+
+
+def test_a_health_check_keeps_it_awake(primed: Host, before: Snapshot) -> None:
+    primed.minirun(
+        "run",
+        "-d",
+        "--name",
+        "web",
+        "--health-cmd",
+        "true",
+        "--health-interval",
+        "300ms",
+        "busybox",
+        "sleep",
+        "1000",
+        **SLEEPS,
+    )
+    eventually(lambda: state(primed, "Health.Status") == "healthy")
+    time.sleep(0.5)
+    assert not is_asleep(primed, monitor_of(primed))
+
+
+def test_without_patience_it_wakes_for_every_event(primed: Host, before: Snapshot) -> None:
+    """As soon as nothing is to be read it sleeps: each line, each word of a client, and the end find it so."""
+    start(primed, "busybox", "sh", "-c", "for i in $(seq 60); do echo $i; sleep 0.02; done; exit 9", **SLEEPS)
+    assert primed.minirun("wait", "web").stdout.strip() == "9"
+    assert primed.minirun("logs", "web").stdout.split() == [str(number) for number in range(1, 61)]
+
+
+def test_it_can_be_told_not_to(primed: Host, before: Snapshot) -> None:
+    primed.minirun("run", "-d", "--name", "web", "busybox", "sleep", "1000", env={**os.environ, "MINIRUN_AWAKE": ""})
+    time.sleep(1.5)
+    assert not is_asleep(primed, monitor_of(primed))
+
+
+def test_nonsense_is_refused(primed: Host) -> None:
+    for text in ("soon", "-1", "nan"):
+        done = primed.minirun("run", "-d", "busybox", "true", env={**os.environ, "MINIRUN_AWAKE": text}, check=False)
+        assert (done.returncode, f"MINIRUN_AWAKE={text}: how many seconds" in done.stderr) == (125, True), done.stderr
+    assert primed.minirun("ps", "-aq").stdout == ""
+
+
+def test_without_the_program_it_stays_awake(primed: Host, before: Snapshot) -> None:
+    primed.sh(f"mount --bind /dev/null {REPO}/minirun/kernel/sleeper")
+    primed.minirun("run", "-d", "--name", "web", "busybox", "sleep", "1000", **SOON)
+    time.sleep(0.7)
+    assert not is_asleep(primed, monitor_of(primed))
+    log = primed.sh("cat /var/lib/minirun/containers/*/monitor.log")
+    assert log.count("cannot sleep") == 1
+    flags = primed.sh(f"grep -h flags /proc/{monitor_of(primed)}/fdinfo/*").split()[1::2]
+    assert [int(one, 8) & os.O_CLOEXEC for one in flags].count(0) == 3  # the standard ones: the others go nowhere else
+    primed.minirun("stop", "-t", "0", "web")
+    primed.sh(f"umount {REPO}/minirun/kernel/sleeper")
+
+
+def test_a_sigterm_is_heard_asleep(primed: Host, before: Snapshot) -> None:
+    """It ends the monitor, as it does one that is awake, and the container with it. In a scope of systemd's it ends the
+    container first: see tests/stock.py."""
+    pid = start(primed, "busybox", "sleep", "1000")
+    primed.sh(f"kill -TERM {pid}")
+    eventually(lambda: primed.sh(f"ls -d /proc/{pid} 2>/dev/null || true") == "")
+    assert primed.minirun("ps", "-q").stdout == ""
+    assert state(primed, "ExitCode") == "137"
+
+
+def test_it_keeps_the_same_files_each_time(primed: Host, before: Snapshot) -> None:
+    """None is lost, and none comes to stay: of what is open while it is awake only what is waited for and held."""
+    pid = start(primed, "-i", "-p", "8080:80", "busybox", "sh", "-c", "while sleep 0.6; do echo x; done")
+    files = kinds(primed, pid)
+    assert not [one for one in files if "state.db" in one or "cgroup" in one], files
+    for lines in (1, 2, 3):
+        eventually(lambda lines=lines: primed.minirun("logs", "web").stdout.count("x") >= lines)
+        eventually(lambda: is_asleep(primed, pid))
+        assert kinds(primed, pid) == files
+
+
+def kinds(host: Host, pid: int) -> list[str]:
+    """What each descriptor is of, without the numbers of pipes and sockets."""
+    lines = host.sh(f"for f in /proc/{pid}/fd/*; do readlink $f; done").split()
+    return sorted(re.sub(r"\d+", "", line) for line in lines)
+
+
+def test_what_another_version_kept_is_read() -> None:
+    """minirun is replaced while a container runs: what came since has its default, what went is passed over."""
+    plan = Plan("/r", "c", "lower", "web", "", "", ("true",), (), "/", "", "web", False, False, False, False, True, ())
+    whole = marshal.loads(packed(plan))
+    assert unpacked(Plan, packed(plan)) == plan
+    assert unpacked(Plan, marshal.dumps(whole | {"from_the_future": 1})) == plan
+    del whole["has_names"]
+    assert unpacked(Plan, marshal.dumps(whole)) == plan

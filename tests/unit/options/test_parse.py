@@ -1,0 +1,191 @@
+"""Parsers: tables of cases, and hostile input, which gives one sentence and never a traceback."""
+
+import json
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minirun.engine.log import parse as parse_log
+from minirun.engine.protocol import Kind, Parser, frame
+from minirun.errors import MinirunError
+from minirun.model import ANY_ADDRESS, ANY_ADDRESS6, Attachment, Mode, Mount, NetworkRequest, PortMapping, Spec
+from minirun.network.etc_files import resolvers
+from minirun.options import mount_csv, mounts, network_options, parse
+from minirun.options.signals import parse_signal
+
+LOCAL = IPv4Address("127.0.0.1")
+PORTS = {
+    "80": PortMapping(80),
+    "8080:80": PortMapping(80, 8080),
+    "8080:80/udp": PortMapping(80, 8080, "udp"),
+    "8080:80/TCP": PortMapping(80, 8080),
+    "127.0.0.1:8080:80": PortMapping(80, 8080, "tcp", LOCAL),
+    "127.0.0.1::80": PortMapping(80, 0, "tcp", LOCAL),
+    ":8080:80": PortMapping(80, 8080),
+    "0:80": PortMapping(80),
+    "8000-8002:9000-9002": PortMapping(9000, 8000, count=3),
+    "8000-8000:80": PortMapping(80, 8000),
+    "8000-8010:80": PortMapping(80, 8000, host_last=8010),
+    "1-2/udp": PortMapping(1, 0, "udp", count=2),
+    "49152-65535:49152-65535/udp": PortMapping(49152, 49152, "udp", count=16384),
+    "65535:1": PortMapping(1, 65535),
+    "0.0.0.0:8080:80": PortMapping(80, 8080, "tcp", ANY_ADDRESS),
+    "[::1]:8080:80": PortMapping(80, 8080, "tcp", IPv6Address("::1")),
+    "[::]::80/udp": PortMapping(80, 0, "udp", ANY_ADDRESS6),
+    "2001:db8::1:8080:80": PortMapping(80, 8080, "tcp", IPv6Address("2001:db8::1")),
+}
+WRONG_PORTS = {
+    "8000-8001:80-82": "Invalid ranges specified for container and host Ports: 80-82 and 8000-8001",
+    "8010-8000:80": "Invalid hostPort: 8010-8000",
+    "80-70": "Invalid containerPort: 80-70",
+    "65536": "Invalid containerPort: 65536",
+    "0": "Invalid containerPort: 0",
+    "70000:80": "Invalid hostPort: 70000",
+    "80/sctp": "Invalid proto: sctp",
+    "8080:": "No port specified: 8080:<empty>",
+    "localhost:80:80": "Invalid ip address: localhost",
+    "[::1:80:80": "Invalid ip address: [::1",
+    "[fe80::1%eth0]:80:80": "Invalid ip address: [fe80::1%eth0]",
+}
+
+
+@pytest.mark.parametrize("text", list(PORTS))
+def test_ports(text: str) -> None:
+    assert parse.parse_port(text) == PORTS[text]
+
+
+@pytest.mark.parametrize("text", list(WRONG_PORTS))
+def test_wrong_ports(text: str) -> None:
+    with pytest.raises(MinirunError) as raised:
+        parse.parse_port(text)
+    assert raised.value.message.startswith(WRONG_PORTS[text])
+
+
+ADDRESSES = st.one_of(st.none(), st.ip_addresses(v=4), st.ip_addresses(v=6))
+
+
+@settings(max_examples=200, deadline=None)
+@given(ADDRESSES, st.integers(1, 65535), st.integers(0, 65535), st.integers(1, 65535), st.sampled_from(["tcp", "udp"]))
+def test_a_mapping_says_itself(
+    address: IPv4Address | IPv6Address | None, inside: int, outside: int, count: int, protocol: str
+) -> None:
+    """What is written in the words of -p is read back as it was, and survives the record."""
+    count = min(count, 65536 - max(inside, outside))
+    mapping = PortMapping(inside, outside, protocol, address, count)
+    place = f"{mapping.host}:" if address else ""
+    outside_text = f"{outside}-{mapping.last_port}" if outside else ""
+    assert parse.parse_port(f"{place}{outside_text}:{inside}-{inside + count - 1}/{protocol}") == mapping
+    assert PortMapping.from_dict(json.loads(json.dumps(mapping.to_dict()))) == mapping
+    if outside:
+        assert parse.parse_place(f"{place}{outside_text}/{protocol}") == replace(mapping, container_port=1)
+
+
+@pytest.mark.parametrize("text", ["", "8080", "80-82", "127.0.0.1:80", "80:80", "/udp", "80/icmp"])
+def test_a_private_port_is_one_port(text: str) -> None:
+    if text == "8080":
+        assert parse.parse_private(text) == (8080, "tcp")
+        return
+    with pytest.raises(MinirunError):
+        parse.parse_private(text)
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        ([], NetworkRequest()),
+        (["bridge"], NetworkRequest()),
+        (["default"], NetworkRequest()),
+        (["host"], NetworkRequest(Mode.HOST, ())),
+        (["none"], NetworkRequest(Mode.NONE, ())),
+        (["container:web"], NetworkRequest(Mode.CONTAINER, (), "web")),
+        (["db", "front"], NetworkRequest(Mode.BRIDGE, (Attachment("db"), Attachment("front")))),
+    ],
+)
+def test_networks(texts: list[str], expected: NetworkRequest) -> None:
+    assert parse.parse_network(texts) == expected
+
+
+def test_volumes() -> None:
+    assert mounts.parse_volume("/a:/b") == Mount("bind", "/a", "/b")
+    assert mounts.parse_volume("/a b:/b/../c:ro") == Mount("bind", "/a b", "/c", True)
+
+
+@pytest.mark.parametrize(("text", "number"), [("KILL", 9), ("SIGTERM", 15), ("sigint", 2), ("1", 1)])
+def test_signals(text: str, number: int) -> None:
+    assert parse_signal(text) == number
+
+
+PARSERS = [
+    parse.parse_port,
+    parse.parse_place,
+    parse.parse_private,
+    mounts.parse_volume,
+    mount_csv.parse_mount,
+    mounts.parse_tmpfs,
+    mounts.parse_volumes_from,
+    parse.check_name,
+    parse.check_hostname,
+    network_options.parse_attachment,
+    lambda text: network_options.parse_pools(network_options.PoolWords((text,), (text,), (text,), (text,)), True),
+    lambda text: network_options.parse_options([text]),
+    network_options.check_alias,
+    parse_signal,
+    lambda text: parse.parse_env([text]),
+    lambda text: parse.parse_network([text]),
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(PARSERS), st.one_of(st.text(), st.from_regex(r"[0-9.:/\-]{1,20}")))
+def test_hostile_words_give_a_sentence(parser: object, text: str) -> None:
+    message = ""
+    try:
+        parser(text)  # type: ignore[operator]
+    except MinirunError as error:
+        message = error.message
+    assert message.isprintable()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text())
+def test_a_name_that_passes_is_safe_in_paths_and_rules(name: str) -> None:
+    try:
+        parse.check_name(name)
+    except MinirunError:
+        return
+    assert not set(name) & set("/ \n\t\"'\\$;{}")
+    assert name not in (".", "..")
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(list(Kind)), st.binary(max_size=300))), st.integers(1, 50))
+def test_frames_arrive_whole_however_they_are_cut(frames: list[tuple[Kind, bytes]], size: int) -> None:
+    stream = b"".join(frame(kind, body) for kind, body in frames)
+    parser = Parser()
+    pieces = [stream[i : i + size] for i in range(0, len(stream), size)]
+    assert [one for piece in pieces for one in parser.feed(piece)] == frames
+
+
+def test_a_log_line_keeps_its_bytes() -> None:
+    entry = parse_log(b"2026-01-01T00:00:00.000000000Z stderr F \xff a b ")
+    assert (entry.stream, entry.data) == ("stderr", b"\xff a b \n")
+
+
+def test_a_spec_survives_the_record() -> None:
+    spec = Spec(
+        image="busybox",
+        argv=("a", "b"),
+        env=(("A", "1"),),
+        network=NetworkRequest(Mode.BRIDGE, (Attachment("db", IPv4Address("10.0.0.9"), aliases=("a",)),)),
+        ports=(PortMapping(80, 8080, "udp", LOCAL),),
+        mounts=(Mount("bind", "/a", "/b", True),),
+    )
+    assert Spec.from_dict(spec.to_dict()) == spec
+
+
+def test_loopback_resolvers_are_left_out() -> None:
+    assert resolvers("search a\nnameserver 127.0.0.53\nnameserver 192.0.2.53\n") == "search a\nnameserver 192.0.2.53\n"
+    assert "nameserver 8.8.8.8" in resolvers("nameserver 127.0.0.1\n")
