@@ -154,7 +154,7 @@ def test_what_a_cni_plugin_says_is_passed_on(cni: Host) -> None:
     for words, says in (
         ([], "CNI plugin bridge failed at ADD"),
         (["-p", "80:80"], "does not translate"),
-        (["--ip", "10.77.0.9"], "cannot be honoured"),
+        (["--ip", "10.77.0.9"], "not supported"),
     ):
         done = cni.minirun("run", "--rm", "--net", "bad", *words, "busybox", "true", check=False)
         assert (done.returncode, says in done.stderr, "Traceback" in done.stderr) == (125, True, False), done.stderr
