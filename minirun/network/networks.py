@@ -5,13 +5,11 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterable
-from contextlib import closing
 from dataclasses import replace
 from ipaddress import IPv4Network
 
 from minirun.errors import FAILED, ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
-from minirun.kernel.netlink import Netlink
 from minirun.kernel.sockets import link_state
 from minirun.model import (
     DEFAULT_NETWORK,
@@ -55,8 +53,7 @@ def create_network(instance: Instance, request: NetworkCreateRequest) -> Network
     network = _record(instance, request)
     try:
         tables.ensure(instance.store, instance.table, [network])
-        with closing(Netlink()) as netlink:
-            driver_named(network.driver).ensure(instance, netlink, network)
+        driver_named(network.driver).ensure(instance, network)
     except BaseException:
         remove_network(instance, network)
         raise
@@ -80,9 +77,8 @@ def remove_unused(instance: Instance, networks: Iterable[Network]) -> list[Netwo
     """Remove those of `networks` that no container is connected to, and return them."""
     store = instance.store
     unused = [network for network in networks if not store.endpoints(network=network.id)]
-    with closing(Netlink()) as netlink:
-        for network in unused:
-            _remove_from_host(instance, netlink, network)
+    for network in unused:
+        _remove_from_host(instance, network)
     with store.write():
         removed = [network for network in unused if not store.endpoints(network=network.id)]  # asked again: see above
         for network in removed:
@@ -103,10 +99,10 @@ def add_event(store: Store, action: str, network: Network, container: Container 
     store.add_event("network", action, network.id, {**member, "name": network.name, "type": network.driver})
 
 
-def _remove_from_host(instance: Instance, netlink: Netlink, network: Network) -> None:
+def _remove_from_host(instance: Instance, network: Network) -> None:
     try:
-        remove_leg(netlink, network)
-        driver_named(network.driver).remove(instance, netlink, network)
+        remove_leg(network)
+        driver_named(network.driver).remove(instance, network)
     except NotFoundError as error:  # the driver's package was uninstalled: nobody knows what it created
         print(f"minirun: {error.message}; what it created on this host is left as it is", file=sys.stderr)
 
