@@ -170,8 +170,8 @@ from minirun.network.drivers.bridge import Bridge
 
 
 class Narrow(Bridge):
-    def settle(self, instance, network):
-        return replace(super().settle(instance, network), mtu=1234)
+    def validate(self, instance, network):
+        return replace(super().validate(instance, network), mtu=1234)
 """
 
 
@@ -196,7 +196,7 @@ def test_a_package_adds_a_driver_by_an_entry_point(primed: Host) -> None:
         assert "cannot load the network driver broken" in done.stderr
         assert "Traceback" not in done.stderr
         done = primed.minirun("network", "create", "-d", "none-such", "wrong", check=False)
-        assert "there is bridge, broken, cni, macvlan, narrow" in done.stderr
+        assert "the drivers are bridge, broken, cni, macvlan, narrow" in done.stderr
     finally:
         module.unlink(missing_ok=True)
         shutil.rmtree(info)
