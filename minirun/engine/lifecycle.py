@@ -126,11 +126,11 @@ def reconcile(instance: Instance, heals: bool = True) -> None:
     if store.has_rules_elsewhere() and not store.has_endpoints():
         from minirun.network.firewall import foreign  # most hosts have no others
 
-        foreign.mend(instance)
+        foreign.remove_leftovers(instance)
     if (instance.root / RESOLVER_SOCKET).exists():
-        from minirun.network.dns.server_control import mend  # only where there are networks with names
+        from minirun.network.dns.server_control import remove_leftovers  # only where there are networks with names
 
-        mend(instance)
+        remove_leftovers(instance)
     if heals and store.has_endpoints():
         from minirun.network.repair.detect import mend_if_damaged
 

@@ -37,7 +37,7 @@ def connect(instance: Instance, container: Container, network: Network, attachme
             with instance.store.write():
                 now = _add_to_spec(instance, unchanged(instance, container), network, attachment)
                 position = free_position(instance.store.endpoints(sandbox=now.id))
-                endpoint = allocations.lease(instance, now, position, network, attachment)
+                endpoint = allocations.allocate(instance, now, position, network, attachment)
                 tell(instance.store, "connect", network, now)
             try:
                 with retargeted(instance, now, partial(send_sockets, channel)):
@@ -113,9 +113,9 @@ def _with_resolver(instance: Instance, network: Network) -> Iterator[None]:
     if not has_names(network):
         yield
         return
-    from minirun.network.dns.server_control import reach
+    from minirun.network.dns.server_control import connect_or_start
 
-    with reach(instance):
+    with connect_or_start(instance):
         yield
 
 

@@ -185,10 +185,10 @@ def _resolver(instance: Instance, container: Container) -> socket.socket | None:
     request = container.spec.network
     if request.mode is not Mode.CONTAINER and set(request.names) <= {DEFAULT_NETWORK}:
         return None
-    from minirun.network.dns.server_control import reach
+    from minirun.network.dns.server_control import connect_or_start
     from minirun.network.dns.veth import first_named, legs_of
 
-    return reach(instance) if first_named(legs_of(instance, container.sandbox)) else None
+    return connect_or_start(instance) if first_named(legs_of(instance, container.sandbox)) else None
 
 
 def _validate(instance: Instance, spec: Spec) -> tuple[Wiring, str]:

@@ -41,10 +41,10 @@ class ResolverKeeper:
         """Everyone who has lost it comes here; the first starts it, the others find it there."""
         if self._channel is not None or time.monotonic() < self._next:
             return
-        from minirun.network.dns.server_control import reach
+        from minirun.network.dns.server_control import connect_or_start
 
         try:
-            self._channel = reach(self._instance())
+            self._channel = connect_or_start(self._instance())
             self._since = time.monotonic()
         except OSError:
             self._put_off()

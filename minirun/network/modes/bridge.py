@@ -63,7 +63,7 @@ class Attached:
             position = free_position([*there.values(), *endpoints])
             # When others have kept the namespace alive, its endpoints are there still.
             known = there.get(network.id)
-            endpoints.append(known or allocations.lease(instance, container, position, network, attachment))
+            endpoints.append(known or allocations.allocate(instance, container, position, network, attachment))
             tell(store, "connect", network, container)
         if container.spec.ports:
             leg = publishing_leg(instance, container, endpoints)

@@ -9,6 +9,6 @@ network. Nothing else that belongs to others is changed.
 The rest of `network` calls ensure, withdraw and remove_leftovers; `diagnostics` also calls detect.
 """
 
-from minirun.network.firewall.foreign.accept_rules import ensure, mend, withdraw
+from minirun.network.firewall.foreign.accept_rules import ensure, remove_leftovers, withdraw
 
-__all__ = ["ensure", "mend", "withdraw"]
+__all__ = ["ensure", "remove_leftovers", "withdraw"]

@@ -39,7 +39,7 @@ def withdraw(instance: Instance) -> None:
             _remove(instance, place, bridges)
 
 
-def mend(instance: Instance) -> None:
+def remove_leftovers(instance: Instance) -> None:
     """Remove what withdraw could not remove at its time, or a killed process has left."""
     store = instance.store
     if store.has_rules_elsewhere() and not store.has_endpoints():
