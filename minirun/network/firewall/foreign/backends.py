@@ -72,11 +72,13 @@ class NftBackend:
     """A chain of nftables, written by nft or by iptables-nft, which keeps an nft rule's comment."""
 
     def is_applied(self, place: Place, bridges: Bridges) -> bool:
+        """Compare the comments of this instance's rules, in order, with the wanted ones."""
         rules = rulesets.rules(place.family, place.table, place.chain)
         comments = [comment for rule in rules if (comment := rule.comment(bridges.mark))]
         return comments == [rule.comment(bridges.mark) for rule in self._wanted(place, bridges)]
 
     def add(self, place: Place, bridges: Bridges) -> str:
+        """Replace the rules in one transaction."""
         rules = rulesets.rules(place.family, place.table, place.chain)
         chain = f"{place.family} {place.table} {place.chain}"
         # After all that the administrator has put there, but before the plain "return" at the end of Docker's chain.
@@ -91,6 +93,7 @@ class NftBackend:
         return ""
 
     def remove(self, place: Place, bridges: Bridges) -> None:
+        """Delete every rule with this instance's comment by its handle."""
         if lines := self._deletions(place, bridges):
             nft_apply("\n".join(lines))
 
@@ -110,10 +113,12 @@ class LegacyBackend:
     """A chain of iptables-legacy, changed by iptables-legacy(8), the only program that can."""
 
     def is_applied(self, place: Place, bridges: Bridges) -> bool:
+        """Compare the arguments of this instance's rules, in order, with the wanted ones."""
         present = [words[2:] for words in self._rules(place) if self._is_own(words, bridges)]
         return present == [self._arguments(rule, bridges) for rule in self._wanted(place, bridges)]
 
     def add(self, place: Place, bridges: Bridges) -> str:
+        """Delete older rules, then add the new ones, one call of the program each."""
         self.remove(place, bridges)
         rules = self._rules(place)
         before_return = bool(rules) and rules[-1][2:] == ["-j", "RETURN"]
@@ -123,6 +128,7 @@ class LegacyBackend:
         return ""
 
     def remove(self, place: Place, bridges: Bridges) -> None:
+        """Delete every rule with this instance's comment, by its arguments."""
         for words in self._rules(place):
             if self._is_own(words, bridges):
                 iptables_legacy.legacy_change(place.family, ["-D", *words[1:]])
@@ -152,12 +158,15 @@ class FirewalldBackend:
     """A zone of firewalld; the place's chain names the interface (firewalld.py)."""
 
     def is_applied(self, place: Place, bridges: Bridges) -> bool:
+        """Return whether the interface is in any zone."""
         return firewalld.is_bound(place.chain)
 
     def add(self, place: Place, bridges: Bridges) -> str:
+        """Bind the interface to a zone that accepts its packets."""
         return firewalld.bind(place.chain)
 
     def remove(self, place: Place, bridges: Bridges) -> None:
+        """Remove the interface from minirun's zones."""
         firewalld.unbind(place.chain)
 
 
