@@ -17,12 +17,12 @@ from minirun.kernel.sockets import link_state
 from minirun.kernel.sysctl import sysctl_ensure
 from minirun.model import Container, Endpoint, Network, NetworkRequest, Pool4, Pool6
 from minirun.network.dns import veth
+from minirun.network.dns.veth import EndpointInNetwork
 from minirun.network.drivers import driver_named
 from minirun.network.drivers.bridge import enable_forwarding
 from minirun.network.firewall import foreign, tables
 from minirun.network.ports.udp_conntrack import forget_misled
 
-EndpointIn = tuple[Endpoint, Network]
 _MAC_SECONDS = 5.0  # how long to wait for a hardware address that a dying namespace still uses
 # IPv6 is off in a new namespace (network/sandbox.py) until an endpoint has an IPv6 address, which minirun assigns.
 _IPV6_ON = (("accept_ra", "0"), ("accept_dad", "0"), ("disable_ipv6", "0"))
@@ -44,7 +44,9 @@ def apply(instance: Instance, container: Container, missing_only: bool) -> list[
     return [*enable_forwarding(networks), *foreign.ensure(instance)]
 
 
-def attach(instance: Instance, container: Container, own: list[EndpointIn], missing_only: bool) -> list[Endpoint]:
+def attach(
+    instance: Instance, container: Container, own: list[EndpointInNetwork], missing_only: bool
+) -> list[Endpoint]:
     """Attach endpoints of the namespace pinned under the container's name. Return those that were not attached."""
     drivers = {name: driver_named(name) for name in {network.driver for _, network in own}}
     attached = []
@@ -63,7 +65,7 @@ def attach(instance: Instance, container: Container, own: list[EndpointIn], miss
 
 
 def configure(
-    instance: Instance, container: Container, own: list[EndpointIn], positions: Collection[int]
+    instance: Instance, container: Container, own: list[EndpointInNetwork], positions: Collection[int]
 ) -> list[Endpoint]:
     """Within the namespace: set addresses and routes of the endpoints at `positions`, and the DNS server's route.
 
@@ -106,7 +108,7 @@ def configure_all(instance: Instance, container: Container) -> None:
                 default_route_replace(endpoint.interface, pool.gateway)
 
 
-def gateway_endpoint(container: Container, own: Iterable[EndpointIn]) -> Endpoint | None:
+def gateway_endpoint(container: Container, own: Iterable[EndpointInNetwork]) -> Endpoint | None:
     """Return the endpoint whose network provides the default route."""
     own = list(own)
     gateway = gateway_network(container.spec.network, [network for _, network in own])

@@ -7,7 +7,7 @@ from dataclasses import replace
 from minirun.errors import ConflictError, MinirunError
 from minirun.instance import Instance, alone
 from minirun.model import Attachment, Container, Endpoint, Mode, Network
-from minirun.network.dns.server_control import reach
+from minirun.network.dns.server_control import connect_or_start
 from minirun.network.dns.veth import has_names, legs_of
 from minirun.network.drivers import driver_named
 from minirun.network.endpoints import free_position
@@ -33,7 +33,7 @@ def connect(update: ContainerUpdate, network: Network, attachment: Attachment) -
         with instance.store.write():
             container = _add_to_spec(instance, update.current(), network, attachment)
             position = free_position(instance.store.endpoints(sandbox=container.id))
-            endpoint = allocations.lease(instance, container, position, network, attachment)
+            endpoint = allocations.allocate(instance, container, position, network, attachment)
             add_event(instance.store, "connect", network, container)
         try:
             return apply_update(instance, container, send)
@@ -77,7 +77,7 @@ def _dns_server_kept(instance: Instance, network: Network) -> Iterator[None]:
     if not has_names(network):
         yield
         return
-    with reach(instance):
+    with connect_or_start(instance):
         yield
 
 

@@ -22,7 +22,7 @@ from minirun.model import (
 from minirun.network.dns.veth import remove_leg
 from minirun.network.drivers import driver_named
 from minirun.network.firewall import foreign, tables
-from minirun.network.ipam.pools import Surroundings, choose4, choose6
+from minirun.network.ipam.pools import HostSubnets, choose4, choose6
 from minirun.store import Store
 from minirun.store.lookup import find_network
 
@@ -113,22 +113,22 @@ def _choose_free_subnet(instance: Instance, network: Network) -> Network:
     While its bridge does not exist (before the first container, or since a reboot) another runtime cannot see that the
     subnet is in use. A network with endpoints keeps its subnet.
     """
-    around = Surroundings.look()
+    host_subnets = HostSubnets.read()
     store = instance.store
-    if any(subnet.overlaps(network.subnet) for subnet, _ in around.in_use if isinstance(subnet, IPv4Network)):
+    if any(subnet.overlaps(network.subnet) for subnet, _ in host_subnets.in_use if isinstance(subnet, IPv4Network)):
         with store.write():
             others = [other for other in store.networks() if other.id != network.id]
             if not store.endpoints(network=network.id):
-                network = replace(network, pool=choose4(PoolRequest(), others, around, familiar=True))
+                network = replace(network, pool=choose4(PoolRequest(), others, host_subnets, is_default=True))
                 store.set_pool(network)
     return network
 
 
 def _record(instance: Instance, request: NetworkCreateRequest) -> Network:
     driver = driver_named(request.driver)
-    around = Surroundings.look() if driver.uses_ipam else None
-    if around and driver.on_lan and request.ipv4.subnet:
-        around = replace(around, in_use=())
+    host_subnets = HostSubnets.read() if driver.uses_ipam else None
+    if host_subnets and driver.on_lan and request.ipv4.subnet:
+        host_subnets = replace(host_subnets, in_use=())
     store = instance.store
     with store.write():
         existing = store.find_network(request.name)
@@ -142,8 +142,8 @@ def _record(instance: Instance, request: NetworkCreateRequest) -> Network:
             name=request.name,
             created=time.time(),
             driver=request.driver,
-            pool=choose4(request.ipv4, others, around, request.name == DEFAULT_NETWORK) if around else None,
-            pool6=choose6(request.ipv6, others, around) if around and request.ipv6 else None,
+            pool=choose4(request.ipv4, others, host_subnets, request.name == DEFAULT_NETWORK) if host_subnets else None,
+            pool6=choose6(request.ipv6, others, host_subnets) if host_subnets and request.ipv6 else None,
             internal=request.internal,
             attachable=request.attachable,
             labels=request.labels,

@@ -164,16 +164,16 @@ def has_names(instance: Instance, sandbox: str) -> bool:
 
 def dns_connection(instance: Instance) -> socket.socket:
     """Connect to the DNS server, started if necessary. It runs for as long as anybody holds such a connection."""
-    return server_control.reach(instance)
+    return server_control.connect_or_start(instance)
 
 
 def reconcile(instance: Instance, repairs: bool) -> None:
     """Remove what killed processes left of the network; with `repairs`, repair damage to networks in use."""
     store = instance.store
     if store.has_rules_elsewhere() and not store.has_endpoints():
-        foreign.mend(instance)
+        foreign.remove_leftovers(instance)
     if (instance.root / RESOLVER_SOCKET).exists():
-        server_control.mend(instance)
+        server_control.remove_leftovers(instance)
     if repairs and store.has_endpoints():
         for line in repair_damage(instance):
             print(f"minirun: {line}", file=sys.stderr)

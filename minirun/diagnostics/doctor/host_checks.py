@@ -13,8 +13,7 @@ from minirun.kernel.nft import nft_tables
 from minirun.kernel.sockets import egress_mtu
 from minirun.kernel.topology import interfaces
 from minirun.model import Place
-from minirun.network.firewall.foreign_chains import advice, blocking_places, reach_of
-from minirun.network.firewall.foreign_places import TOLD
+from minirun.network.firewall.foreign.detect import TOLD, advice, blocking_places, reach_of
 from minirun.network.ipam.foreign_subnets import foreign_subnets
 from minirun.network.repair.damage import find_damage
 from minirun.network.repair.restore import repair

@@ -35,7 +35,7 @@ class BridgeMode:
             network = network_by_name(instance, attachment.network)
             position = endpoints.free_position([*kept.values(), *own])
             endpoint = kept.get(network.id)
-            own.append(endpoint or allocations.lease(instance, container, position, network, attachment))
+            own.append(endpoint or allocations.allocate(instance, container, position, network, attachment))
             add_event(store, "connect", network, container)
         reservations.record_mappings(instance, container, container.spec.ports, own)
         return container.id

@@ -14,9 +14,9 @@ from minirun.kernel.sockets import link_state
 from minirun.model import Container, Endpoint, Network
 from minirun.network import endpoints
 from minirun.network.dns import veth
+from minirun.network.dns.veth import EndpointInNetwork
 from minirun.network.drivers import driver_named
 from minirun.network.drivers.bridge import enable_forwarding
-from minirun.network.endpoints import EndpointIn
 from minirun.network.firewall import foreign, tables
 from minirun.network.repair.damage import Damage, find_damage, occupant
 
@@ -125,7 +125,7 @@ class _Repair:
             self._check(container, [pair for pair in own if pair[0].position not in restored])
         return list(restored.values())
 
-    def _check(self, container: Container, own: list[EndpointIn]) -> None:
+    def _check(self, container: Container, own: list[EndpointInNetwork]) -> None:
         for endpoint, network in own:
             if problem := driver_named(network.driver).check(network, endpoint, container):
                 self._repairs.failed.append(

@@ -17,7 +17,7 @@ from minirun.config import AddressPool
 from minirun.errors import MinirunError
 from minirun.model import Endpoint, Network, Pool, PoolRequest
 from minirun.network.ipam import allocator, foreign_subnets, subnets
-from minirun.network.ipam.pools import Surroundings, choose4, choose6
+from minirun.network.ipam.pools import HostSubnets, choose4, choose6
 from minirun.network.ipam.subnets import Claim, free_subnet
 from minirun.store import Store
 from tests.harness import Host
@@ -78,26 +78,26 @@ def test_exhaustion_says_who_holds_what() -> None:
     assert "--subnet" in raised.value.hint
 
 
-def around(**others: object) -> Surroundings:
-    values = {"config": config.Config(), "in_use": (), "written": (), **others}
-    return Surroundings(**values)  # type: ignore[arg-type]
+def host_subnets(**others: object) -> HostSubnets:
+    values = {"config": config.Config(), "in_use": (), "configured": (), **others}
+    return HostSubnets(**values)  # type: ignore[arg-type]
 
 
-def test_a_wish_may_be_what_others_only_wrote_down_but_not_what_is_in_use() -> None:
+def test_a_requested_subnet_may_be_configured_elsewhere_but_not_in_use() -> None:
     office = (IPv4Network("10.9.0.0/16"), "podman (office.json)")
-    wish: PoolRequest[IPv4Network, IPv4Address] = PoolRequest(IPv4Network("10.9.1.0/24"))
-    assert choose4(wish, [], around(written=(office,)), False).gateway == IPv4Address("10.9.1.1")
+    request: PoolRequest[IPv4Network, IPv4Address] = PoolRequest(IPv4Network("10.9.1.0/24"))
+    assert choose4(request, [], host_subnets(configured=(office,)), False).gateway == IPv4Address("10.9.1.1")
     with pytest.raises(MinirunError, match=r"which is used by podman \(office.json\)"):
-        choose4(wish, [], around(in_use=(office,)), False)
+        choose4(request, [], host_subnets(in_use=(office,)), False)
     with pytest.raises(MinirunError, match="used by network net"):
-        choose4(wish, [network("10.9.0.0/20")], around(), False)
+        choose4(request, [network("10.9.0.0/20")], host_subnets(), False)
 
 
 def test_the_default_network_has_dockers_subnet_where_it_is_free() -> None:
-    assert str(choose4(PoolRequest(), [], around(), True).subnet) == "172.17.0.0/16"
-    assert str(choose4(PoolRequest(), [], around(), False).subnet) == "172.18.0.0/22"
+    assert str(choose4(PoolRequest(), [], host_subnets(), True).subnet) == "172.17.0.0/16"
+    assert str(choose4(PoolRequest(), [], host_subnets(), False).subnet) == "172.18.0.0/22"
     docker = (IPv4Network("172.17.0.0/16"), "docker0")
-    assert str(choose4(PoolRequest(), [], around(in_use=(docker,)), True).subnet) == "172.18.0.0/22"
+    assert str(choose4(PoolRequest(), [], host_subnets(in_use=(docker,)), True).subnet) == "172.18.0.0/22"
 
 
 def test_ipv6_comes_from_a_private_prefix_that_follows_from_the_machine() -> None:
@@ -105,10 +105,10 @@ def test_ipv6_comes_from_a_private_prefix_that_follows_from_the_machine() -> Non
     assert one == subnets.private_pool6(b"a" * 32) != other
     assert one.base.subnet_of(IPv6Network("fd00::/8"))
     assert (one.base.prefixlen, one.size) == (48, 64)
-    first = choose6(PoolRequest(), [], around())
+    first = choose6(PoolRequest(), [], host_subnets())
     held = Network("n", "net", 0, pool6=first)
     second = choose6(
-        PoolRequest(), [held], around(in_use=((IPv6Network((int(first.subnet[0]) + (1 << 64), 64)), "lan"),))
+        PoolRequest(), [held], host_subnets(in_use=((IPv6Network((int(first.subnet[0]) + (1 << 64), 64)), "lan"),))
     )
     own = Path("/etc/machine-id")
     if own.exists() and len(own.read_bytes().strip()) == 32:
