@@ -111,9 +111,11 @@ class Setup:
         if self._reserved.mappings:
             container = replace(container, spec=replace(container.spec, ports=tuple(self._reserved.mappings)))
         container = replace(container, sandbox=self._mode.allocate(self._instance, container))
+        endpoints = store.endpoints(sandbox=container.id)
+        reservations.record_mappings(self._instance, container, self._reserved.mappings, endpoints)
         store.set_values(container.id, sandbox=container.sandbox)
         if self._reserved.mappings or not container.spec.auto_remove:  # the next start tries the same again
-            addresses = {end.network: str(end.address) for end in store.endpoints(sandbox=container.id)}
+            addresses = {endpoint.network: str(endpoint.address) for endpoint in endpoints}
             store.set_values(container.id, held=json.dumps(addresses | port_numbers(container.spec.ports)))
         return container
 
