@@ -19,7 +19,7 @@ from minirun.kernel.conntrack import Flow, FlowTable, is_local
 from minirun.model import Publication
 
 
-def forget_misled(publications: Iterable[Publication]) -> None:
+def delete_stale_flows(publications: Iterable[Publication]) -> None:
     """Delete flows to these published ports that lead elsewhere. Call it once the rules are in force."""
     for ports, flows in _by_family(publications):
         for flow in flows:
@@ -28,7 +28,7 @@ def forget_misled(publications: Iterable[Publication]) -> None:
                 ports.table.delete(flow)
 
 
-def forget_led(publications: Iterable[Publication]) -> None:
+def delete_withdrawn_flows(publications: Iterable[Publication]) -> None:
     """Delete flows that these ports, which have been withdrawn, led to their targets."""
     for ports, flows in _by_family(publications):
         for flow in flows:
