@@ -10,7 +10,7 @@ import pytest
 from tests.harness import Host, Snapshot, assert_same, eventually
 from tests.harness.host import MINIRUN, REPO
 
-FAULTY = [sys.executable, str(REPO / "tests/harness/faulty.py")]
+FAULTY = [sys.executable, str(REPO / "tests/harness/fault_injection.py")]
 ENV = {"PYTHONPATH": str(REPO), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 STARTS = {
     "bridge": ["run", "--rm", "-p", "8080:80", "busybox", "true"],

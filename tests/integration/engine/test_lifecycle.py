@@ -541,7 +541,7 @@ def test_who_shares_a_namespace_does_not_notice_ten_restarts_of_its_owner(primed
 def test_who_shares_a_namespace_does_not_notice_failing_starts_and_the_removal_of_its_owner(primed: Host) -> None:
     shared = Shared(primed)
     primed.minirun("run", "-d", "--name", "other", "--net=red", "busybox", "sleep", "1000")
-    faulty = [sys.executable, str(REPO / "tests/harness/faulty.py")]
+    faulty = [sys.executable, str(REPO / "tests/harness/fault_injection.py")]
     primed.minirun("stop", "-t", "0", "owner")
     holder = primed.popen(["busybox", "nc", "-l", "-p", "8080"])
     eventually(lambda: "8080" in primed.sh("ss -Hlnt"))

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from minirun.network.dns import message
 from tests.harness import Host, Neighbour, Snapshot, assert_same, eventually
-from tests.harness.dns import SERVER, Upstream, ask, use
+from tests.harness.dns_client import SERVER, ask
+from tests.harness.dns_upstream import Upstream, use_resolv_conf
 from tests.harness.host import MINIRUN
 
 SLEEP = ("busybox", "sleep", "1000")
 NOERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
-PROCESS = "ps axo pid=,args= | awk '/[m]inirun.resolver/{print $1}'"
+PROCESS = "ps axo pid=,args= | awk '/[m]inirun.network.dns/{print $1}'"
 
 
 class Town:
@@ -25,7 +26,7 @@ class Town:
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        use(host, "nameserver 127.0.0.53\nsearch lan.example\noptions timeout:3\n")
+        use_resolv_conf(host, "nameserver 127.0.0.53\nsearch lan.example\noptions timeout:3\n")
         self.upstream = Upstream(host, "127.0.0.53", "198.51.100.7")
         self.lan: Neighbour = host.neighbour(default_route=True)
         self.other = Upstream(self.lan, self.lan.address, "198.51.100.8")
@@ -110,15 +111,19 @@ def test_the_rest_of_the_world_is_asked_of_the_hosts_resolvers(town: Town) -> No
     assert (reply.is_cut, reply.found) == (True, [])
     assert len(ask(town.host, "client", "big.example", stream=True).found) == 100
     assert town.upstream.asked() == ["example.com 1 udp", "big.example 1 udp", "big.example 1 tcp"]
-    use(town.host, f"nameserver 127.0.0.53\nnameserver {town.lan.address}\nsearch lan.example\noptions timeout:3\n")
+    use_resolv_conf(
+        town.host, f"nameserver 127.0.0.53\nnameserver {town.lan.address}\nsearch lan.example\noptions timeout:3\n"
+    )
     assert town.found("client", "example.com") == ["198.51.100.7"]
     began = time.monotonic()
     assert ask(town.host, "client", "broken.example").code == SERVFAIL
     assert time.monotonic() - began < 1.5  # no waiting for one that has answered
     assert town.other.asked() == ["broken.example 1 udp"]
-    use(town.host, f"nameserver 127.0.0.99\nnameserver {town.lan.address}\nsearch lan.example\noptions timeout:3\n")
+    use_resolv_conf(
+        town.host, f"nameserver 127.0.0.99\nnameserver {town.lan.address}\nsearch lan.example\noptions timeout:3\n"
+    )
     assert town.found("client", "example.com") == ["198.51.100.8"]  # refused by the first
-    use(town.host, "nameserver 127.0.0.53\nsearch lan.example\noptions timeout:3\n")
+    use_resolv_conf(town.host, "nameserver 127.0.0.53\nsearch lan.example\noptions timeout:3\n")
 
 
 def test_dns_is_whom_to_ask_for_it(town: Town) -> None:
@@ -283,7 +288,7 @@ def test_who_shares_a_namespace_shares_its_names_and_keeps_the_resolver(host: Ho
 
 def test_quick_runs_in_parallel_and_in_series_leave_nothing(primed: Host) -> None:
     """The first question of each container is answered, whatever state the resolver is in: there, ending, gone."""
-    use(primed, "nameserver 127.0.0.99\n")
+    use_resolv_conf(primed, "nameserver 127.0.0.99\n")
     primed.minirun("network", "create", "red", "--subnet", "10.1.0.0/24")
     before = Snapshot.of(primed)
     words = [MINIRUN, "run", "--rm", "--net", "red", "busybox", "nslookup", "host.minirun.internal"]

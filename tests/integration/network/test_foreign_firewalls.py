@@ -6,9 +6,9 @@ import subprocess
 import pytest
 
 from tests.harness import Host, Neighbour, Snapshot, assert_same, eventually
+from tests.harness.debian_packages import DOCKER as DOCKER_PACKAGES
+from tests.harness.debian_packages import FIREWALLD, IPTABLES, UFW, overlay_packages
 from tests.harness.host import MINIRUN
-from tests.harness.packages import DOCKER as DOCKER_PACKAGES
-from tests.harness.packages import FIREWALLD, IPTABLES, UFW, lay
 from tests.integration.engine.test_faults import ENV, FAULTY
 
 DOCKER = "docker -H unix:///run/docker.sock"
@@ -22,7 +22,7 @@ _SWITCH = "/proc/sys/net/bridge/bridge-nf-call-iptables"
 
 @pytest.fixture
 def host(host: Host) -> Host:
-    lay(host, IPTABLES)
+    overlay_packages(host, IPTABLES)
     return host
 
 
@@ -103,7 +103,7 @@ def only_marked(before: list[str], after: list[str]) -> set[str]:
 
 @pytest.fixture
 def docker(host: Host) -> Host:
-    lay(host, DOCKER_PACKAGES)
+    overlay_packages(host, DOCKER_PACKAGES)
     return host
 
 
@@ -211,7 +211,7 @@ def test_without_a_drop_nothing_is_put_anywhere(host: Host) -> None:
 
 
 def test_beside_ufw(host: Host) -> None:
-    lay(host, UFW)
+    overlay_packages(host, UFW)
     lan = serving(host)
     host.sh(
         "cp /usr/share/ufw/iptables/*.rules /usr/share/ufw/*.init /usr/share/ufw/ufw.conf /etc/ufw/;"
@@ -238,7 +238,7 @@ def test_beside_ufw(host: Host) -> None:
 
 
 def start_firewalld(host: Host) -> None:
-    lay(host, FIREWALLD)
+    overlay_packages(host, FIREWALLD)
     host.sh(  # as the installation of dbus does
         "getent passwd messagebus || { echo messagebus:x:999:999::/:/bin/false >> /etc/passwd;"
         " echo messagebus:x:999: >> /etc/group; }"
@@ -268,7 +268,7 @@ def test_beside_firewalld(host: Host) -> None:
     assert_paths(host, lan)  # at once: the resolver's process watches
     host.minirun("rm", "-f", "else")
     host.minirun("network", "rm", "other")  # the last with names: nobody watches, as soon as the resolver has ended
-    eventually(lambda: host.sh("pgrep -f [m]inirun.resolver", check=False) == "")
+    eventually(lambda: host.sh("pgrep -f [m]inirun.network.dns", check=False) == "")
     host.sh("firewall-cmd --reload")
     assert is_cut_off(host, "web", f"{lan.address}:7000")
     host.minirun("run", "--rm", "busybox", "true")
@@ -342,7 +342,7 @@ def test_ipv6_has_its_own_places_which_are_used_where_a_network_has_ipv6(host: H
 
 @pytest.mark.parametrize("how", ["fail", "kill"])
 def test_a_fault_when_rules_are_taken_away_leaves_none(primed: Host, how: str) -> None:
-    lay(primed, IPTABLES)
+    overlay_packages(primed, IPTABLES)
     primed.sh("iptables -P FORWARD DROP; iptables -N DOCKER-USER; iptables -I FORWARD -j DOCKER-USER")
     eventually(lambda: "veth" not in primed.sh("ip link"))
     before = Snapshot.of(primed)

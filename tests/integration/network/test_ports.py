@@ -13,22 +13,22 @@ from minirun.kernel.conntrack import FlowTable
 from minirun.kernel.netns import entered
 from tests.harness import Host, Snapshot, assert_same, eventually
 from tests.harness.host import MINIRUN
-from tests.harness.stack import SHORT, Server, Stack
-from tests.harness.town import AWAY, AWAY6, LAN, LAN6, Town, town
+from tests.harness.lan_topology import AWAY, AWAY6, LAN, LAN6, LanTopology, lan_topology
+from tests.harness.netns_sockets import SHORT, Netns, Server
 from tests.integration.engine.test_faults import ENV, FAULTY
 
 SLEEP = ("busybox", "sleep", "1000")
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Town]:
-    with town() as made:
+def place() -> Iterator[LanTopology]:
+    with lan_topology() as made:
         made.network("net", "--ipv6")
         yield made
 
 
 @pytest.fixture
-def box(place: Town) -> Iterator[Town]:
+def box(place: LanTopology) -> Iterator[LanTopology]:
     """The same for all tests; each leaves it without containers."""
     yield place
     names = place.host.minirun("ps", "-aq").stdout.split()
@@ -48,7 +48,7 @@ def published(host: Host) -> int:
     )
 
 
-def is_bindable(stack: Stack, port: int, kind: int = socket.SOCK_STREAM) -> bool:
+def is_bindable(stack: Netns, port: int, kind: int = socket.SOCK_STREAM) -> bool:
     with stack.socket(socket.AF_INET, kind) as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -68,7 +68,7 @@ def _flags(ports: list[tuple[int, int]]) -> list[str]:
     return [word for outside, inside in ports for word in ("-p", f"{outside}:{inside}")]
 
 
-def test_a_wide_range_is_one_record_and_no_socket(box: Town) -> None:
+def test_a_wide_range_is_one_record_and_no_socket(box: LanTopology) -> None:
     files = []
     for name, port in (("one", "5000"), ("media", "49152-65535")):
         before = published(box.host)
@@ -77,10 +77,10 @@ def test_a_wide_range_is_one_record_and_no_socket(box: Town) -> None:
         files.append(len(box.host.sh(f"ls /proc/{monitor}/fd").split()))
         assert published(box.host) - before == 2  # one for each family
     assert files[1] <= files[0]
-    wide = box.stacks["media"]
+    wide = box.netns["media"]
     for port in (49152, 55555, 65535):
         with closing(wide.serve(port, protocols=("udp",))) as server:
-            assert [server.asked(box.stacks["away"], "udp", at, port) for at in (LAN, LAN6)] == [AWAY, AWAY6]
+            assert [server.asked(box.netns["away"], "udp", at, port) for at in (LAN, LAN6)] == [AWAY, AWAY6]
     assert "49152/udp -> 0.0.0.0:49152" in ports_of(box.host, "media")
     late = box.host.minirun("run", "-d", "--name", "late", "-p", "50000:80/udp", *SLEEP, check=False)
     assert "by container media" in late.stderr
@@ -88,12 +88,12 @@ def test_a_wide_range_is_one_record_and_no_socket(box: Town) -> None:
     assert published(box.host) == 0
 
 
-def test_a_thousand_ports_cost_as_many_transactions_and_processes_as_one(box: Town) -> None:
+def test_a_thousand_ports_cost_as_many_transactions_and_processes_as_one(box: LanTopology) -> None:
     host = box.host
     host.minirun("run", "-d", "--name", "base", "--net", "net", *SLEEP)  # the network stands
     costs = []
     for ports in ([(9000, 80)], _THOUSAND):
-        with entered(box.stacks["host"].path):
+        with entered(box.netns["host"].path):
             changes = RuleChanges()
         changes.socket.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, 1 << 24)
         before = len(host.sh("ps ax").splitlines())
@@ -106,18 +106,18 @@ def test_a_thousand_ports_cost_as_many_transactions_and_processes_as_one(box: To
     assert costs[0][0] >= 1
 
 
-def test_each_of_a_thousand_ports_leads_to_its_own(box: Town) -> None:
+def test_each_of_a_thousand_ports_leads_to_its_own(box: LanTopology) -> None:
     stack = box.container("many", "--net", "net", *_flags(_THOUSAND))
     for number in (0, 499, 999):
         with closing(stack.serve(number + 1)) as server:
             port = 20000 + 2 * number
-            assert [server.asked(box.stacks["away"], "tcp", at, port) for at in (LAN, LAN6)] == [AWAY, AWAY6]
-            assert not server.asked(box.stacks["away"], "tcp", LAN, 20001 + 2 * number, SHORT)
-    assert not is_bindable(box.stacks["host"], 20998)
-    assert is_bindable(box.stacks["host"], 20999)
+            assert [server.asked(box.netns["away"], "tcp", at, port) for at in (LAN, LAN6)] == [AWAY, AWAY6]
+            assert not server.asked(box.netns["away"], "tcp", LAN, 20001 + 2 * number, SHORT)
+    assert not is_bindable(box.netns["host"], 20998)
+    assert is_bindable(box.netns["host"], 20999)
 
 
-def test_the_first_free_one_of_a_range_is_taken(box: Town) -> None:
+def test_the_first_free_one_of_a_range_is_taken(box: LanTopology) -> None:
     for number in range(3):
         box.host.minirun("run", "-d", "--name", f"web{number}", "-p", "8000-8002:80", *SLEEP)
         assert ports_of(box.host, f"web{number}")[0] == f"80/tcp -> 0.0.0.0:{8000 + number}"
@@ -129,7 +129,7 @@ def test_the_first_free_one_of_a_range_is_taken(box: Town) -> None:
     assert ports_of(box.host, "web4")[0] == "80/tcp -> 0.0.0.0:8001"
 
 
-def test_families_and_addresses_are_kept_apart_and_conflicts_name_the_holder(box: Town) -> None:
+def test_families_and_addresses_are_kept_apart_and_conflicts_name_the_holder(box: LanTopology) -> None:
     host = box.host
     host.minirun("run", "-d", "--name", "six", "--net", "net", "-p", "[::1]:7000:80", *SLEEP)
     host.minirun("run", "-d", "--name", "four", "--net", "net", "-p", "127.0.0.1:7000:80", *SLEEP)
@@ -140,7 +140,7 @@ def test_families_and_addresses_are_kept_apart_and_conflicts_name_the_holder(box
     done = host.minirun("run", "--rm", "--net", "net", "-p", "7000:80", *SLEEP, check=False)
     assert "by container six" in done.stderr
     host.minirun("run", "-d", "--name", "plain", "-p", "0.0.0.0:7000:80", *SLEEP)  # IPv4 alone
-    with box.stacks["host"].socket(socket.AF_INET6, socket.SOCK_STREAM) as own:
+    with box.netns["host"].socket(socket.AF_INET6, socket.SOCK_STREAM) as own:
         own.bind(("::1", 7001))
         own.listen()
         done = host.minirun("run", "--rm", "--net", "net", "-p", "[::]:7001:80", *SLEEP, check=False)
@@ -151,8 +151,8 @@ def test_families_and_addresses_are_kept_apart_and_conflicts_name_the_holder(box
 # --- added and removed while it runs
 
 
-def test_a_port_is_published_and_withdrawn_at_once(box: Town) -> None:
-    host, client, own = box.host, box.stacks["away"], box.stacks["host"]
+def test_a_port_is_published_and_withdrawn_at_once(box: LanTopology) -> None:
+    host, client, own = box.host, box.netns["away"], box.netns["host"]
     with closing(box.container("web", "--net", "net").serve(80)) as server:
         pid = host.minirun("inspect", "-f", "{{.State.Pid}}", "web").stdout
         assert not server.asked(client, "tcp", LAN, 9090, SHORT)
@@ -176,7 +176,7 @@ def test_a_port_is_published_and_withdrawn_at_once(box: Town) -> None:
         assert host.minirun("inspect", "-f", "{{.State.Pid}}", "web").stdout == pid
 
 
-def test_what_was_added_is_there_after_a_restart_with_its_number(box: Town) -> None:
+def test_what_was_added_is_there_after_a_restart_with_its_number(box: LanTopology) -> None:
     host = box.host
     host.minirun("run", "-d", "--name", "web", "--net", "net", "-p", "8080:80", *SLEEP)
     host.minirun("port", "add", "web", "81")
@@ -196,7 +196,7 @@ def test_what_was_added_is_there_after_a_restart_with_its_number(box: Town) -> N
     assert ports_of(host, "web") == before
 
 
-def test_each_of_several_for_one_port_keeps_its_own_number(box: Town) -> None:
+def test_each_of_several_for_one_port_keeps_its_own_number(box: LanTopology) -> None:
     """One that names it, one of a range, and one that is chosen; whichever goes, the others stay."""
     host = box.host
     host.minirun("run", "-d", "--name", "web", *SLEEP)
@@ -212,7 +212,7 @@ def test_each_of_several_for_one_port_keeps_its_own_number(box: Town) -> None:
         assert {line.rpartition(":")[2] for line in ports_of(host, "web")} == places
 
 
-def test_a_range_is_withdrawn_as_it_was_published(box: Town) -> None:
+def test_a_range_is_withdrawn_as_it_was_published(box: LanTopology) -> None:
     host = box.host
     host.minirun("run", "-d", "--name", "web", "--net", "net", *SLEEP)
     host.minirun("port", "add", "web", "8000-8002:80-82")
@@ -223,19 +223,19 @@ def test_a_range_is_withdrawn_as_it_was_published(box: Town) -> None:
     assert ports_of(host, "web") == []
 
 
-def test_so_many_may_be_added_that_the_usual_limit_of_open_files_is_passed(box: Town) -> None:
+def test_so_many_may_be_added_that_the_usual_limit_of_open_files_is_passed(box: LanTopology) -> None:
     web = box.container("web", "--net", "net")
     starts = range(20000, 20000 + 17 * 64, 64)  # of each range, each port is held, in both families
     ranges = [f"{start}-{start + 63}:{start}-{start + 63}" for start in starts]
     assert len(box.host.minirun("port", "add", "web", *ranges).stdout.splitlines()) == 34
     with closing(web.serve(21087)) as server:
-        assert server.asked(box.stacks["away"], "tcp", LAN, 21087) == AWAY
-    assert not is_bindable(box.stacks["host"], 21087)
+        assert server.asked(box.netns["away"], "tcp", LAN, 21087) == AWAY
+    assert not is_bindable(box.netns["host"], 21087)
     box.host.minirun("restart", "-t", "0", "web")
-    assert not is_bindable(box.stacks["host"], 21087)
+    assert not is_bindable(box.netns["host"], 21087)
 
 
-def test_dockers_words_mean_what_they_do_in_docker(box: Town) -> None:
+def test_dockers_words_mean_what_they_do_in_docker(box: LanTopology) -> None:
     """Two words are a container and its port, also of one that is called as the change is."""
     box.host.minirun("run", "-d", "--name", "add", "--net", "net", "-p", "8080:80", *SLEEP)
     assert box.host.minirun("port", "add", "80").stdout == "0.0.0.0:8080\n[::]:8080\n"
@@ -257,7 +257,7 @@ def test_dockers_words_mean_what_they_do_in_docker(box: Town) -> None:
         (["port", "add", "web", "198.51.100.9:8080:80"], "198.51.100.9"),
     ],
 )
-def test_what_cannot_be_is_said(box: Town, words: list[str], says: str) -> None:
+def test_what_cannot_be_is_said(box: LanTopology, words: list[str], says: str) -> None:
     host = box.host
     for name, net in (("web", "net"), ("host", "host"), ("none", "none"), ("other", "container:web")):
         host.minirun("run", "-d", "--name", name, "--net", net, *SLEEP)
@@ -275,7 +275,7 @@ def test_a_fault_at_any_step_leaves_a_port_published_or_not(primed: Host, how: s
     primed.minirun("run", "-d", "--name", "web", *SLEEP)
     plain = Snapshot.of(primed)
     change = {"add": ["port", "add", "web", "9090:80"], "rm": ["port", "rm", "web", "9090"]}
-    own = Stack.of(primed)
+    own = Netns.of(primed)
 
     def is_published() -> bool:
         listed = ports_of(primed, "web") != []
@@ -310,7 +310,7 @@ def test_a_fault_at_any_step_leaves_a_port_published_or_not(primed: Host, how: s
 class Chatter:
     """A client that speaks from one UDP socket for ever."""
 
-    def __init__(self, client: Stack, address: str, port: int) -> None:
+    def __init__(self, client: Netns, address: str, port: int) -> None:
         self._socket = client.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.connect((address, port))
         self.port = self._socket.getsockname()[1]
@@ -337,7 +337,7 @@ class Chatter:
 
 
 def flows_to(host: Host, port: int) -> set[bytes]:
-    with entered(Stack.of(host).path):
+    with entered(Netns.of(host).path):
         table = FlowTable()
     try:
         return {one.key for one in table.flows("udp", socket.AF_INET, port)}
@@ -345,8 +345,8 @@ def flows_to(host: Host, port: int) -> set[bytes]:
         table.close()
 
 
-def test_a_udp_client_that_never_pauses_follows_its_port(box: Town) -> None:
-    host, away = box.host, box.stacks["away"]
+def test_a_udp_client_that_never_pauses_follows_its_port(box: LanTopology) -> None:
+    host, away = box.host, box.netns["away"]
     with (
         closing(box.container("neighbour", "--net", "net", "-p", "5001:53/udp").serve(53)) as neighbour,
         closing(Chatter(away, LAN, 5001)) as to_neighbour,
@@ -354,7 +354,7 @@ def test_a_udp_client_that_never_pauses_follows_its_port(box: Town) -> None:
     ):
         assert to_neighbour.reaches(neighbour)
         theirs = flows_to(host, 5001)
-        with closing(box.stacks["host"].serve(5000, protocols=("udp",))) as hosts_own:
+        with closing(box.netns["host"].serve(5000, protocols=("udp",))) as hosts_own:
             assert chatter.reaches(hosts_own)  # published later than the flow began
         for step in ("start", "replace", "kill", "restart", "move"):
             name = f"web-{step}"
@@ -367,7 +367,7 @@ def test_a_udp_client_that_never_pauses_follows_its_port(box: Town) -> None:
                 host.minirun("port", "add", name, "5000:53/udp")
             else:
                 box.container(name, "--net", "net", "-p", "5000:53/udp")
-            with closing(Stack.of(host, name).serve(53)) as server:
+            with closing(Netns.of(host, name).serve(53)) as server:
                 assert chatter.reaches(server), step
                 assert to_neighbour.reaches(neighbour)
                 assert flows_to(host, 5001) == theirs, step
@@ -412,7 +412,7 @@ def test_after_a_reboot_the_ports_lead_to_who_lives() -> None:
 LATE = "sleep 0.4; exec httpd -f -h /var/www -p "
 
 
-def test_run_and_start_wait_until_all_ports_are_listened_on(box: Town) -> None:
+def test_run_and_start_wait_until_all_ports_are_listened_on(box: LanTopology) -> None:
     host = box.host
     fetch = ["timeout", "3", "busybox", "wget", "-qO-", "http://127.0.0.1:8080/"]
     for words in (
@@ -426,7 +426,7 @@ def test_run_and_start_wait_until_all_ports_are_listened_on(box: Town) -> None:
         host.minirun("stop", "-t", "0", "web")
 
 
-def test_run_waits_for_health_where_it_is_checked(box: Town) -> None:
+def test_run_waits_for_health_where_it_is_checked(box: LanTopology) -> None:
     flags = ("--health-cmd", "test -e /tmp/well", "--health-interval", "100ms", "--health-retries", "30")
     box.host.minirun(
         "run", "-d", "--wait", "--name", "web", *flags, "busybox", "sh", "-c", "sleep 0.5; >/tmp/well; sleep 99"
@@ -434,7 +434,7 @@ def test_run_waits_for_health_where_it_is_checked(box: Town) -> None:
     assert box.host.minirun("inspect", "-f", "{{.State.Health.Status}}", "web").stdout == "healthy\n"
 
 
-def test_wait_listening_needs_neither_a_connection_nor_a_program_inside(box: Town) -> None:
+def test_wait_listening_needs_neither_a_connection_nor_a_program_inside(box: LanTopology) -> None:
     """By either protocol and family, for several containers, and by what shares their namespace."""
     host = box.host
     web = box.container("web", "--net", "net")
@@ -464,7 +464,7 @@ def test_wait_listening_needs_neither_a_connection_nor_a_program_inside(box: Tow
         ("sleep 0.3; exit 3", ["wait", "--listening", "80"], "has ended (exit code 3), and was not ready before"),
     ],
 )
-def test_what_does_not_become_ready_is_told(box: Town, script: str, words: list[str], says: str) -> None:
+def test_what_does_not_become_ready_is_told(box: LanTopology, script: str, words: list[str], says: str) -> None:
     box.host.minirun("run", "-d", "--name", "web", "busybox", "sh", "-c", script)
     done = box.host.minirun(*words, "web", check=False)
     assert done.returncode == 1
@@ -482,13 +482,13 @@ def test_what_does_not_become_ready_is_told(box: Town, script: str, words: list[
         (["run", "-d", "--wait", "--wait-timeout", "soon", "-p", "80", *SLEEP], "soon"),
     ],
 )
-def test_a_wait_that_cannot_be(box: Town, words: list[str], says: str) -> None:
+def test_a_wait_that_cannot_be(box: LanTopology, words: list[str], says: str) -> None:
     done = box.host.minirun(*words, check=False)
     assert done.returncode != 0
     assert says in done.stderr
 
 
-def test_a_published_port_that_nobody_can_reach_is_warned_of(box: Town) -> None:
+def test_a_published_port_that_nobody_can_reach_is_warned_of(box: LanTopology) -> None:
     """Its listener is on the container's own loopback."""
     script = "exec httpd -f -h /var/www -p 127.0.0.1:80"
     done = box.host.minirun("run", "-d", "--wait", "--name", "web", "-p", "8080:80", "busybox", "sh", "-c", script)
@@ -496,5 +496,5 @@ def test_a_published_port_that_nobody_can_reach_is_warned_of(box: Town) -> None:
     assert "Have it listen on 0.0.0.0" in done.stderr
     assert "WARNING" in box.host.minirun("wait", "--listening", "80", "web").stderr
     address = box.host.minirun("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web").stdout.strip()
-    with closing(Stack.of(box.host, "web").serve(80, address, protocols=("tcp",))):
+    with closing(Netns.of(box.host, "web").serve(80, address, protocols=("tcp",))):
         assert box.host.minirun("wait", "--listening", "80", "web").stderr == ""

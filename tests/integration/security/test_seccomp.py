@@ -19,9 +19,9 @@ from minirun.security import seccomp_cache
 from minirun.security.seccomp_compiler import compiled, counts
 from minirun.security.seccomp_profile import Condition, Profile, Rule, parse
 from tests.harness import Host
+from tests.harness.debian_packages import DOCKER as DOCKER_PACKAGES
+from tests.harness.debian_packages import overlay_packages
 from tests.harness.host import MINIRUN, REPO
-from tests.harness.packages import DOCKER as DOCKER_PACKAGES
-from tests.harness.packages import lay
 from tests.integration.network.test_foreign_firewalls import DOCKER, start_docker
 
 EPERM, ENOSYS, EINVAL, EBADF = errno.EPERM, errno.ENOSYS, errno.EINVAL, errno.EBADF
@@ -33,7 +33,7 @@ Ask = Callable[..., int]
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("call") / "call"
-    source = REPO / "tests/harness/call.c"
+    source = REPO / "tests/harness/syscall.c"
     subprocess.run(["gcc", "-static", "-O1", "-Wall", "-o", str(made), str(source)], check=True)
     return made
 
@@ -171,7 +171,7 @@ _BESIDE = {  # the call, what minirun says, what Docker says; None: whatever the
 
 def test_where_docker_answers_otherwise(host: Host, program: Path) -> None:
     """docs/security.md tells of these."""
-    lay(host, DOCKER_PACKAGES)
+    overlay_packages(host, DOCKER_PACKAGES)
     start_docker(host)
     host.sh("mkdir /run/t")
     host.run(["sh", "-c", "cat > /run/t/call; chmod 755 /run/t/call"], input=program.read_bytes(), text=False)

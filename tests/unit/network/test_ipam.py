@@ -21,8 +21,8 @@ from minirun.network.ipam.subnets import AddressPool, Claim, free_subnet
 from minirun.network.networks import PoolWish
 from minirun.store import Store
 from tests.harness import Host
+from tests.harness.debian_packages import overlay_packages
 from tests.harness.host import MINIRUN
-from tests.harness.packages import lay
 
 SMALL = (AddressPool(IPv4Network("10.0.0.0/25"), 28), AddressPool(IPv4Network("10.1.0.0/29"), 30))
 
@@ -295,7 +295,7 @@ def subnets_of(host: Host, name: str) -> list[str]:
 
 
 def test_networks_keep_clear_of_what_the_host_has(host: Host) -> None:
-    lay(host)  # /etc is this host's own then
+    overlay_packages(host)  # /etc is this host's own then
     host.sh(
         "ip link add lan type bridge; ip link set lan up; ip address add 172.18.0.77/32 dev lan;"
         " ip route add blackhole 172.18.4.0/24; ip route add 172.18.11.0/24 dev lan table 77;"
