@@ -1,0 +1,14 @@
+"""The state of a container, as `inspect` shows it."""
+
+import json
+from typing import Any
+
+from tests.harness import Host
+
+
+def state(host: Host, name: str) -> dict[str, Any]:
+    return json.loads(host.minirun("inspect", name).stdout)[0]
+
+
+def status(host: Host, name: str) -> str:
+    return str(state(host, name)["State"]["Status"])
