@@ -1,9 +1,12 @@
-"""The state of a container, as `inspect` shows it."""
+"""What the tests of the engine have in common: the state of a container, as `inspect` shows it."""
 
 import json
 from typing import Any
 
 from tests.harness import Host
+
+# A program that uses a processor.
+BUSY = ("sh", "-c", "while :; do :; done")
 
 
 def state(host: Host, name: str) -> dict[str, Any]:

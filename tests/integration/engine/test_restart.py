@@ -1,5 +1,6 @@
 """Restart policies: how often, when they end, and what a killed shim leaves."""
 
+import json
 import subprocess
 import sys
 import time
@@ -7,7 +8,7 @@ import time
 import pytest
 
 from tests.harness import Host, Snapshot, assert_same, eventually
-from tests.harness.host import MINIRUN
+from tests.harness.host import MINIRUN, REPO
 from tests.integration.engine.states import state, status
 
 
@@ -133,3 +134,27 @@ def test_a_killed_monitor_of_a_foreground_run_is_told_of(primed: Host) -> None:
         if not extra:
             primed.minirun("rm", "web")
     assert_same(primed, before)
+
+
+def test_after_a_crash_system_start_brings_back_what_should_run(primed: Host) -> None:
+    primed.minirun("run", "-d", "--name", "stays", "-p", "8080:80", "--restart=always", "busybox", "sleep", "1000")
+    primed.minirun("run", "-d", "--name", "user", "--restart=unless-stopped", "busybox", "sleep", "1000")
+    primed.minirun("run", "-d", "--name", "kept", "--restart=unless-stopped", "busybox", "sleep", "1000")
+    primed.minirun("run", "-d", "--name", "once", "busybox", "sleep", "1000")
+    primed.minirun("stop", "-t0", "user")
+    before = _address(primed, "stays")
+    for name in ("stays", "kept", "once"):
+        pid = json.loads(primed.minirun("inspect", name).stdout)[0]["State"]["MonitorPid"]
+        primed.sh(f"kill -9 {pid}")
+    eventually(lambda: primed.minirun("ps", "-q").stdout == "")
+    primed.minirun("system", "start")
+    running = sorted(line.split()[-1] for line in primed.minirun("ps").stdout.splitlines()[1:])
+    assert running == ["kept", "stays"]
+    assert _address(primed, "stays") == before
+    assert primed.minirun("port", "stays").stdout == "80/tcp -> 0.0.0.0:8080\n"
+    unit = REPO / "packaging" / "minirun.service"
+    assert "ExecStart=/usr/local/bin/minirun system start" in unit.read_text()
+
+
+def _address(host: Host, name: str) -> str:
+    return str(json.loads(host.minirun("inspect", name).stdout)[0]["NetworkSettings"]["IPAddress"])

@@ -7,17 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from minirun.network.dns import message
 from tests.harness import Host, Neighbour, Snapshot, assert_same, eventually
 from tests.harness.dns_client import SERVER, ask
 from tests.harness.dns_upstream import Upstream, use_resolv_conf
 from tests.harness.host import MINIRUN
 
 SLEEP = ("busybox", "sleep", "1000")
+
+
 NOERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
+
+
 PROCESS = "ps axo pid=,args= | awk '/[m]inirun.network.dns/{print $1}'"
 
 
@@ -317,42 +318,6 @@ def test_the_name_of_its_namespace_is_nobody_elses(primed: Host) -> None:
     done = primed.minirun("create", "--name", "minirun-dns", "busybox", "true", check=False)
     assert done.returncode == 1
     assert "that of the resolver" in done.stderr
-
-
-@given(st.binary(max_size=600))
-@settings(max_examples=600, deadline=None)
-def test_no_bytes_make_the_reader_raise(data: bytes) -> None:
-    query = message.parse(data)
-    if query is not None:
-        assert len(message.answer(query, [message.record(message.A, b"\1\2\3\4")] * 40)) <= query.size
-        message.is_reply(data, query.number, query)
-
-
-@given(st.lists(st.binary(min_size=1, max_size=63), max_size=5), st.integers(0, 65535), st.binary(max_size=40))
-def test_a_question_is_read_whatever_follows_it(labels: list[bytes], kind: int, rest: bytes) -> None:
-    name = b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
-    if len(name) > 255:
-        return
-    question = name + kind.to_bytes(2, "big") + b"\0\1"
-    query = message.parse(b"\x12\x34\1\0\0\1\0\0\0\0\0\1" + question + rest)
-    assert query is not None
-    assert (query.number, query.kind, query.question) == (0x1234, kind, question)
-    assert query.size >= message.SMALLEST
-
-
-def test_an_answer_that_is_too_long_is_cut_and_says_so() -> None:
-    data = b"\0\1\1\0\0\1\0\0\0\0\0\0\1a\0\0\1\0\1"
-    query = message.parse(data)
-    assert query is not None
-    records = [message.record(message.A, bytes([10, 0, 0, number])) for number in range(100)]
-    told = message.answer(query, records)
-    assert len(told) <= 512
-    assert told[2] & 2
-    assert not message.answer(query, records, limit=message.LARGEST)[2] & 2
-    wide = message.parse(data[:11] + b"\1" + data[12:] + b"\0\0\x29\x10\0\0\0\0\0\0\0")
-    assert wide is not None
-    assert (wide.size, wide.extended) == (4096, True)
-    assert not message.answer(wide, records)[2] & 2
 
 
 def test_the_process_reads_nothing_but_what_it_needs() -> None:

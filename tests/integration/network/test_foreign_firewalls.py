@@ -8,15 +8,12 @@ import pytest
 from tests.harness import Host, Neighbour, Snapshot, assert_same, eventually
 from tests.harness.debian_packages import DOCKER as DOCKER_PACKAGES
 from tests.harness.debian_packages import FIREWALLD, IPTABLES, UFW, overlay_packages
-from tests.harness.host import MINIRUN
+from tests.harness.docker_engine import DOCKER, start_docker
 from tests.integration.engine.test_faults import ENV, FAULTY
 
-DOCKER = "docker -H unix:///run/docker.sock"
-_DOCKERD = (
-    "dockerd --data-root /run/docker-data --exec-root /run/docker-exec -H unix:///run/docker.sock"
-    " --pidfile /run/docker.pid --storage-driver vfs"
-)
 _SERVE = ("httpd", "-f", "-h", "/var/www")
+
+
 _SWITCH = "/proc/sys/net/bridge/bridge-nf-call-iptables"
 
 
@@ -105,12 +102,6 @@ def only_marked(before: list[str], after: list[str]) -> set[str]:
 def docker(host: Host) -> Host:
     overlay_packages(host, DOCKER_PACKAGES)
     return host
-
-
-def start_docker(host: Host) -> None:
-    host.popen(_DOCKERD.split(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    eventually(lambda: host.run([*DOCKER.split(), "version"], check=False).returncode == 0, 30)
-    host.sh(f"{MINIRUN} create --name tree busybox; {MINIRUN} export tree | {DOCKER} import - box; {MINIRUN} rm tree")
 
 
 def test_a_docker_engine_beside_it(docker: Host) -> None:

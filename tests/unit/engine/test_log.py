@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from minirun.engine.log import LogReader, LogWriter
+from minirun.engine.log import parse as parse_log
 
 
 def test_rotation_keeps_files_whole_and_a_follower_misses_nothing(tmp_path: Any) -> None:
@@ -116,3 +117,8 @@ def test_one_read_is_split_where_the_file_is_full(tmp_path: Path) -> None:
     kept = b"".join(_read_all(tmp_path / "log"))
     assert data.endswith(kept)
     assert len(kept) > 600
+
+
+def test_a_log_line_keeps_its_bytes() -> None:
+    entry = parse_log(b"2026-01-01T00:00:00.000000000Z stderr F \xff a b ")
+    assert (entry.stream, entry.data) == ("stderr", b"\xff a b \n")

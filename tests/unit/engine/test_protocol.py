@@ -3,6 +3,9 @@
 import os
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from minirun.engine.protocol import HIGH_WATER, Kind, Outbox, Parser, Spool, frame
 
 
@@ -25,3 +28,12 @@ def test_a_spool_gives_back_all_frames_in_order(tmp_path: Any) -> None:
     assert [body[:1] for _, body in Parser().feed(bytes(got))] == [bytes([number % 256]) for number in range(300)]
     assert not spool
     assert isinstance(spool, Outbox)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(list(Kind)), st.binary(max_size=300))), st.integers(1, 50))
+def test_frames_arrive_whole_however_they_are_cut(frames: list[tuple[Kind, bytes]], size: int) -> None:
+    stream = b"".join(frame(kind, body) for kind, body in frames)
+    parser = Parser()
+    pieces = [stream[i : i + size] for i in range(0, len(stream), size)]
+    assert [one for piece in pieces for one in parser.feed(piece)] == frames
