@@ -1,4 +1,4 @@
-"""These tests change the machine that they run on, so they run only where `scripts/bare-machine boot` says that it is theirs."""
+"""These tests change the machine that they run on, so they run only where `scripts/bare-machine boot` allows it."""
 
 import os
 

@@ -3,7 +3,7 @@
 import sys
 
 from tests.harness import Host, Snapshot, assert_same, eventually
-from tests.harness.host import REPO
+from tests.harness.fault_sweep import inject_fault
 from tests.integration.engine.states import state, status
 
 
@@ -125,7 +125,6 @@ def test_who_shares_a_namespace_does_not_notice_ten_restarts_of_its_owner(primed
 def test_who_shares_a_namespace_does_not_notice_failing_starts_and_the_removal_of_its_owner(primed: Host) -> None:
     shared = Shared(primed)
     primed.minirun("run", "-d", "--name", "other", "--net=red", "busybox", "sleep", "1000")
-    faulty = [sys.executable, str(REPO / "tests/harness/fault_injection.py")]
     primed.minirun("stop", "-t", "0", "owner")
     holder = primed.popen(["busybox", "nc", "-l", "-p", "8080"])
     eventually(lambda: "8080" in primed.sh("ss -Hlnt"))
@@ -135,7 +134,7 @@ def test_who_shares_a_namespace_does_not_notice_failing_starts_and_the_removal_o
     primed.sh("pkill -f '[b]usybox nc -l'; true")
     for how in ("fail", "kill"):
         for number in range(2, 16, 4):
-            primed.run([*faulty, how, str(number), "start", "owner"], check=False)
+            inject_fault(primed, how, number, ["start", "owner"])
             shared.check_guest()
             primed.minirun("stop", "-t", "0", "owner")
     primed.minirun("start", "owner")

@@ -9,7 +9,7 @@ from tests.harness import Host, Neighbour, Snapshot, assert_same, eventually
 from tests.harness.debian_packages import DOCKER as DOCKER_PACKAGES
 from tests.harness.debian_packages import FIREWALLD, IPTABLES, UFW, overlay_packages
 from tests.harness.docker_engine import DOCKER, start_docker
-from tests.integration.engine.test_faults import ENV, FAULTY
+from tests.harness.fault_sweep import count_operations, inject_fault
 
 _SERVE = ("httpd", "-f", "-h", "/var/www")
 
@@ -338,10 +338,10 @@ def test_a_fault_when_rules_are_taken_away_leaves_none(primed: Host, how: str) -
     eventually(lambda: "veth" not in primed.sh("ip link"))
     before = Snapshot.of(primed)
     words = ["run", "--rm", "busybox", "true"]
-    total = int(primed.run([*FAULTY, "count", "0", *words], env=ENV).stderr.split()[-1])
+    total = count_operations(primed, words)
     left = 0
     for step in range(total - 7, total + 1):
-        primed.run([*FAULTY, how, str(step), *words], env=ENV, check=False)
+        inject_fault(primed, how, step, words)
         left += "minirun: " in primed.sh("iptables -S DOCKER-USER")
         primed.minirun("ps")
         assert_same(primed, before)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness import Host, Snapshot, assert_same, eventually
+from tests.harness.fault_sweep import count_operations
 from tests.harness.host import MINIRUN
-from tests.integration.engine.test_faults import ENV, FAULTY
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +194,7 @@ def test_the_last_of_many_costs_as_many_operations_as_the_first(primed: Host) ->
     primed.minirun("network", "create", "net")
     primed.minirun("run", "-d", "--net", "net", "busybox", "sleep", "1000")
     words = ["run", "--rm", "--net", "net", "-p", "80", "busybox", "true"]
-    first = primed.run([*FAULTY, "count", "0", *words], env=ENV).stderr.split()[-1]
+    first = count_operations(primed, words)
     for _ in range(30):
         primed.minirun("run", "-d", "--net", "net", "-p", "80", "busybox", "sleep", "1000")
-    assert primed.run([*FAULTY, "count", "0", *words], env=ENV).stderr.split()[-1] == first
+    assert count_operations(primed, words) == first

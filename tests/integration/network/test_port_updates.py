@@ -5,9 +5,9 @@ from contextlib import closing
 import pytest
 
 from tests.harness import Host, Snapshot, assert_same, eventually
+from tests.harness.fault_sweep import Done, sweep_faults
 from tests.harness.lan_topology import AWAY, AWAY6, LAN, LAN6, LanTopology
 from tests.harness.netns_sockets import SHORT, Netns
-from tests.integration.engine.test_faults import ENV, FAULTY
 from tests.integration.network.port_tools import SLEEP, is_bindable, ports_of, published
 
 
@@ -146,19 +146,14 @@ def test_a_fault_at_any_step_leaves_a_port_published_or_not(primed: Host, how: s
     for verb, back in (("add", "rm"), ("rm", "add")):
         if verb == "rm":
             primed.minirun(*change["add"])
-        total = int(primed.run([*FAULTY, "count", "0", *change[verb]], env=ENV).stderr.split()[-1])
-        primed.minirun(*change[back])
-        assert total >= 1
-        for step in range(1, total + 1):
-            done = primed.run([*FAULTY, how, str(step), *change[verb]], env=ENV, check=False)
-            assert "Traceback" not in done.stderr, done.stderr
-            try:
-                now = eventually(lambda: (is_published(),))[0]
-            except AssertionError as error:
-                raise AssertionError(f"{verb}: {how} at step {step} of {total}: {error}\n{done.stderr}") from None
+
+        def check(done: Done, verb: str = verb, back: str = back) -> None:
+            now = eventually(lambda: (is_published(),))[0]
             if how == "fail" and done.returncode:
-                assert now == (verb == "rm"), f"{verb} failed at step {step}, and was done"
+                assert now == (verb == "rm"), f"{verb} failed, and was done"
             if now == (verb == "add"):
                 primed.minirun(*change[back])
+
+        sweep_faults(primed, how, change[verb], check)
     primed.minirun(*change["rm"], check=False)
     assert_same(primed, plain)

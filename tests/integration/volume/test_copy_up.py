@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from tests.harness import Host, eventually
+from tests.harness.fault_sweep import Done, sweep_faults
 from tests.harness.host import MINIRUN
-from tests.integration.engine.test_faults import ENV, FAULTY, _count
 from tests.integration.volume.volume_tools import STATE, layer, names, run
 
 _RICH = """
@@ -126,13 +126,10 @@ def test_two_fill_at_once(crowded: Host) -> None:
 @pytest.mark.parametrize(("how", "stride"), [("fail", 9), ("kill", 5)])
 def test_a_fault_at_any_step_leaves_a_whole_volume_or_none(primed: Host, how: str, stride: int) -> None:
     words = ["run", "--rm", "--net=none", "-v", "whole:/bin", "-v", "/anon", "busybox", "true"]
-    count = _count(primed, words)
-    primed.minirun("volume", "rm", "whole")
     wanted = primed.sh(f"ls -A {layer(primed, 'busybox')}/bin")
-    for step in range(1, count + 1, stride):
-        done = primed.run([*FAULTY, how, str(step), *words], env=ENV, check=False)
-        assert "Traceback" not in done.stderr
-        assert run(primed, "-v", "whole:/x", "busybox", "ls -A /x") in ("", wanted), f"{how} at {step} of {count}"
+
+    def check(_: Done) -> None:
+        assert run(primed, "-v", "whole:/x", "busybox", "ls -A /x") in ("", wanted)
         assert names(primed) == ["whole"]
         primed.minirun("volume", "rm", "whole")
         assert primed.sh(
@@ -141,3 +138,5 @@ def test_a_fault_at_any_step_leaves_a_whole_volume_or_none(primed: Host, how: st
             f"{STATE}/containers:",
             f"{STATE}/volumes:",
         ]
+
+    sweep_faults(primed, how, words, check, least=31, stride=stride)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.harness import Host
-from tests.integration.engine.test_faults import ENV, FAULTY
+from tests.harness.fault_sweep import sweep_faults
 from tests.integration.volume.volume_tools import STATE, inspect, layer, names, refused, run
 
 # --- the verbs
@@ -150,15 +150,20 @@ def test_a_volume_of_the_hosts(crowded: Host) -> None:
 
 @pytest.mark.parametrize("how", ["fail", "kill"])
 def test_a_removal_that_is_cut_short(primed: Host, how: str) -> None:
-    for step in range(1, 4):
+    def fill() -> None:
         primed.minirun("volume", "create", "gone")
         primed.sh(f"mkdir -p {STATE}/volumes/gone/_data/a/b; echo > {STATE}/volumes/gone/_data/a/f")
-        primed.run([*FAULTY, how, str(step), "volume", "rm", "gone"], env=ENV, check=False)
-        primed.minirun("volume", "rm", "-f", "gone")
+
+    def create() -> None:
         primed.minirun("create", "--name", "user", "-v", "/x", "busybox", "true")
-        primed.run([*FAULTY, how, str(step), "rm", "-v", "user"], env=ENV, check=False)
-        primed.minirun("rm", "-fv", "user")
+
+    def check(again: list[str]) -> None:
+        primed.minirun(*again)
         assert primed.sh(f"ls -A {STATE}/volumes; ls -d {STATE}/removed 2>/dev/null; true") == ""
+
+    again = ["volume", "rm", "-f", "gone"], ["rm", "-fv", "user"]
+    sweep_faults(primed, how, ["volume", "rm", "gone"], lambda _: check(again[0]), prepare=fill)
+    sweep_faults(primed, how, ["rm", "-v", "user"], lambda _: check(again[1]), prepare=create)
 
 
 # --- cp
