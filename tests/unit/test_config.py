@@ -22,11 +22,14 @@ json_like = st.recursive(
     [
         ("", "it is not JSON"),
         ("[]", "it is not a JSON object"),
-        ('{"pools": []}', "unknown key 'pools'; known is 'default-address-pools'"),
+        ('{"pools": []}', "unknown key 'pools'; the only key is 'default-address-pools'"),
         ('{"default-address-pools": {}}', "is not a list"),
         ('{"default-address-pools": ["10.0.0.0/8"]}', "is not of the form"),
         ('{"default-address-pools": [{"base": "10.0.0.0/8"}]}', "is not of the form"),
-        ('{"default-address-pools": [{"base": "10.0.0.0/8", "size": true}]}', "a string and size a number"),
+        (
+            '{"default-address-pools": [{"base": "10.0.0.0/8", "size": true}]}',
+            "base must be a string and size a number",
+        ),
         ('{"default-address-pools": [{"base": "10.0.0.1/8", "size": 24}]}', "has host bits set"),
         ('{"default-address-pools": [{"base": "10.0.0.0/24", "size": 16}]}', "is not between 24 and 30"),
         ('{"default-address-pools": [{"base": "10.0.0.0/24", "size": 31}]}', "is not between 24 and 30"),

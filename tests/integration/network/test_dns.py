@@ -320,10 +320,13 @@ def test_the_name_of_its_namespace_is_nobody_elses(primed: Host) -> None:
     assert "that of the resolver" in done.stderr
 
 
-def test_the_process_reads_nothing_but_what_it_needs() -> None:
-    """Its memory is that of the whole host."""
+def test_the_process_loads_no_room_above_the_network() -> None:
+    """It lives as long as any container on a custom network does, and needs no command line and no engine."""
     script = "import sys, minirun.network.dns.process; print(*sys.modules)"
     loaded = subprocess.run(
         [str(Path(MINIRUN).with_name("python")), "-I", "-c", script], capture_output=True, text=True, check=True
-    )
-    assert not {"pyroute2", "asyncio", "threading", "subprocess", "re"} & set(loaded.stdout.split())
+    ).stdout.split()
+    rooms = {name.split(".")[1] for name in loaded if name.startswith("minirun.")}
+    assert "network" in rooms
+    assert rooms <= {"errors", "model", "config", "instance", "store", "kernel", "network"}
+    assert not {"typer", "click", "rich"} & set(loaded)

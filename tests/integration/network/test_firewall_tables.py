@@ -8,12 +8,19 @@ from pathlib import Path
 import pytest
 
 from minirun.kernel.setelements import SetElement
-from minirun.network.firewall import antispoof, rules
+from minirun.network.firewall import antispoof
+from minirun.network.firewall.elements import (
+    INET_SETS,
+    bridge_element,
+    elements_of_open,
+    elements_of_other_bridges,
+    elements_of_port,
+)
 from minirun.network.firewall.policy import Policy
 from minirun.network.firewall.tables import render
 from tests.harness import Host
 from tests.harness.host import MINIRUN, REPO
-from tests.unit.network.firewall_cases import CASES, DEFAULT, KINDS, published
+from tests.unit.network.firewall_cases import CASES, DEFAULT, SETS, published
 
 
 @pytest.fixture(scope="module")
@@ -42,18 +49,18 @@ def test_single_elements_say_the_same_as_the_whole_text(kernel: Host, case: str,
     kernel.run(["nft", "-f", "-"], input=render("minirun", networks, ports, endpoints))
     nets = {net.id: net for net in networks}
     policy = Policy.of(networks[-1]) if networks else Policy()
-    legs = [(end, nets[end.network]) for end in endpoints]
-    elements = [one for end, net in legs for one in antispoof.elements_of(end, net)]
-    elements += rules.elements_of_kin(legs)
-    elements += rules.elements_of_open(port for port in ports if policy.opens(port.target))
-    elements += [one for port in ports for one in rules.elements_of_port(port, policy)]
+    pairs = [(end, nets[end.network]) for end in endpoints]
+    elements = [element for end, net in pairs for element in antispoof.elements_of(end, net)]
+    elements += elements_of_other_bridges(pairs)
+    elements += elements_of_open(port for port in ports if policy.opens(port.target))
+    elements += [element for port in ports for element in elements_of_port(port, policy)]
     whole = kernel.sh("nft list ruleset")
-    inside = [one.in_table("minirun", KINDS[one.family]) for one in elements]
-    _changed(kernel, "elements_del", inside, as_text)
+    changes = [element.in_table("minirun", SETS[element.family]) for element in elements]
+    _changed(kernel, "elements_del", changes, as_text)
     bare = kernel.sh("nft list ruleset")
     assert not re.search(r"cccccccccccc|dddddddddddd|10\.1\.0\.2|172\.17\.0\.2|fd01::2|vethd", bare)
     assert (bare == whole) == (not elements)
-    _changed(kernel, "elements_add", inside, as_text)
+    _changed(kernel, "elements_add", changes, as_text)
     assert kernel.sh("nft list ruleset") == whole
 
 
@@ -75,11 +82,11 @@ from minirun.kernel.setelements import SetElement, {how}
 def test_a_refused_element_leaves_nothing_of_its_transaction(kernel: Host) -> None:
     kernel.run(["nft", "-f", "-"], input=render("minirun", [DEFAULT], [], []))
     before = kernel.sh("nft list ruleset")
-    good = rules.bridge_element(replace(DEFAULT, bridge="other")).in_table("minirun", rules.KINDS)
+    good = bridge_element(replace(DEFAULT, bridge="other")).in_table("minirun", INET_SETS)
     for bad in (
         good._replace(key='"third"', value="jump into_nowhere"),
-        good._replace(name="none"),
-        good._replace(table="none"),
+        good._replace(name="missing"),
+        good._replace(table="missing"),
         good._replace(key='"minirun0"', value="jump from_minirun0"),  # another value is there
     ):
         with pytest.raises(AssertionError, match="NftError"):
@@ -93,12 +100,12 @@ def test_a_thousand_elements_are_one_transaction(kernel: Host) -> None:
     kernel.run(["nft", "-f", "-"], input=render("minirun", [DEFAULT], [], []))
     before = kernel.sh("nft list ruleset")
     ports = [published(f"0.0.0.0 {port} 1 80 tcp", "172.17.0.2") for port in range(10000, 12000)]
-    elements = [one for port in ports for one in rules.elements_of_port(port, Policy())]
-    inside = [one.in_table("minirun", rules.KINDS) for one in elements]
-    _changed(kernel, "elements_add", inside, as_text=False)
+    elements = [element for port in ports for element in elements_of_port(port, Policy())]
+    changes = [element.in_table("minirun", INET_SETS) for element in elements]
+    _changed(kernel, "elements_add", changes, as_text=False)
     assert len(re.findall(r"(?:tcp|6) \. 1[01]\d\d\d comment", kernel.sh("nft list ruleset"))) == 2000
-    _changed(kernel, "elements_add", inside, as_text=False)  # what is there already is fine
-    _changed(kernel, "elements_del", inside, as_text=False)
+    _changed(kernel, "elements_add", changes, as_text=False)  # what is there already is fine
+    _changed(kernel, "elements_del", changes, as_text=False)
     assert kernel.sh("nft list ruleset") == before
 
 

@@ -287,7 +287,7 @@ def test_a_chain_without_a_place_is_named_once_and_what_is_said_helps(host: Host
     host.run(["nft", "-f", "-"], input=_SITE.replace("; ", ";\n").replace(" }", "\n}") % last)
     before = others(host)
     said = host.minirun("run", "-d", "--name", "web", "-p", "8080:80", "busybox", *_SERVE).stderr
-    assert "containers may be cut off: the chain pass of nftables' table inet site drops what is forwarded" in said
+    assert "containers may be cut off: chain pass of nftables table inet site drops forwarded packets" in said
     assert is_cut_off(host, "web", f"{lan.address}:7000")
     assert "cut off" not in host.minirun("run", "-d", "--name", "same", "busybox", *_SERVE).stderr
     assert others(host) == before
@@ -320,7 +320,7 @@ def test_ipv6_has_its_own_places_which_are_used_where_a_network_has_ipv6(host: H
     rules = host.sh("ip6tables -S DOCKER-USER; ip6tables -S ufw6-user-forward").splitlines()
     mine = rules.index('-A DOCKER-USER -i br-mine -m comment --comment "minirun: from br-mine" -j ACCEPT')
     dockers = rules.index(
-        '-A DOCKER-USER -i br-+ -m comment --comment "minirun: from br-* is not for minirun to say" -j RETURN'
+        '-A DOCKER-USER -i br-+ -m comment --comment "minirun: from br-* is left to Docker" -j RETURN'
     )
     assert mine < dockers  # its name is like those of Docker's bridges
     assert '-A ufw6-user-forward -o minirun0 -m comment --comment "minirun: to minirun0" -j ACCEPT' in rules

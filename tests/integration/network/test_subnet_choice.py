@@ -47,5 +47,5 @@ def test_the_pools_are_configurable(host: Host) -> None:
     assert subnets_of(host, "b") == ["10.10.0.4/30"]
     code, said = create("c")
     assert code == 1
-    assert "of 10.10.0.0/29 minirun's networks have 2 subnets, such as 10.10.0.0/30" in said
+    assert "of 10.10.0.0/29 minirun's networks use 2 subnets, such as 10.10.0.0/30" in said
     assert "c" not in host.minirun("network", "ls", "--format", "{{.Name}}").stdout.split()

@@ -4,9 +4,12 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from minirun.model import Endpoint, Network, Pool, PortMapping, Publication
-from minirun.network.firewall import antispoof, rules
+from minirun.network.firewall import antispoof
+from minirun.network.firewall.elements import (
+    INET_SETS,
+)
 
-KINDS = {"inet": rules.KINDS, "bridge": antispoof.KINDS}
+SETS = {"inet": INET_SETS, "bridge": antispoof.BRIDGE_SETS}
 
 
 BRIDGE = "com.docker.network.bridge."
@@ -39,9 +42,9 @@ SECOND = Endpoint("d" * 64, 1, DEFAULT.id, IPv4Address("172.17.0.2"))
 
 def published(text: str, target: str) -> Publication:
     """8000-8009:9000/udp, at an address or none: as a record of the member's."""
-    at, first, count, inside, protocol = text.split()
+    at, first, count, container_port, protocol = text.split()
     address = IPv6Address(at) if ":" in at else IPv4Address(at)
-    mapping = PortMapping(int(inside), int(first), protocol, address, int(count))
+    mapping = PortMapping(int(container_port), int(first), protocol, address, int(count))
     return Publication("d" * 64, "d" * 64, mapping, IPv6Address(target) if ":" in target else IPv4Address(target))
 
 
@@ -94,6 +97,6 @@ CASES: dict[str, tuple[list[Network], list[Publication], list[Endpoint]]] = {
         [MEMBER],
     ),
     "trusted": ([with_options(SIX, trusted_host_interfaces="wg0:tun0")], [*BOTH, *RANGES[:1]], [MEMBER]),
-    "two-legs": ([DEFAULT, SIX], [FOUR], [MEMBER, SECOND]),
+    "two-endpoints": ([DEFAULT, SIX], [FOUR], [MEMBER, SECOND]),
     "antispoof-off": ([replace(CUSTOM, options=(("minirun.antispoof", "false"),))], [], [MEMBER]),
 }

@@ -10,19 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minirun import config
+from minirun.config import AddressPool
 from minirun.errors import MinirunError
-from minirun.model import Endpoint, Network, Pool
+from minirun.model import Endpoint, Network, Pool, PoolRequest
 from minirun.network.ipam import allocator, subnets
-from minirun.network.ipam.pools import Surroundings, choose4, choose6
-from minirun.network.ipam.subnets import AddressPool, Claim, free_subnet
-from minirun.network.networks import PoolWish
+from minirun.network.ipam.pools import HostSubnets, choose4, choose6
+from minirun.network.ipam.subnets import Claim, free_subnet
 from minirun.store import Store
 
 SMALL = (AddressPool(IPv4Network("10.0.0.0/25"), 28), AddressPool(IPv4Network("10.1.0.0/29"), 30))
 
 
 def claim(text: str, owner: str = "eth0") -> Claim[IPv4Network]:
-    return Claim(IPv4Network(text), owner, f"{owner} has")
+    return Claim(IPv4Network(text), owner, f"{owner} uses")
 
 
 def network(subnet: str = "10.0.0.0/29", **others: object) -> Network:
@@ -42,9 +42,9 @@ inside = st.builds(
 def test_a_free_subnet_is_the_first_that_overlaps_nothing(taken: list[IPv4Network]) -> None:
     candidates = [subnet for pool in SMALL for subnet in pool.base.subnets(new_prefix=pool.size)]
     expected = next((one for one in candidates if not any(one.overlaps(other) for other in taken)), None)
-    held = [Claim(one, "eth0", "eth0 has") for one in taken]
+    held = [Claim(one, "eth0", "eth0 uses") for one in taken]
     if expected is None:
-        with pytest.raises(MinirunError, match=r"non-overlapping IPv4 address pool.*eth0 has"):
+        with pytest.raises(MinirunError, match=r"non-overlapping IPv4 address pool.*eth0 uses"):
             free_subnet(SMALL, held)
     else:
         assert free_subnet(SMALL, held) == expected
@@ -63,35 +63,35 @@ def test_five_hundred_networks_have_room_and_are_found_quickly() -> None:
 
 
 def test_exhaustion_says_who_holds_what() -> None:
-    own = [Claim(one, f"network {one}", "minirun's networks have") for one in IPv4Network("10.0.0.0/26").subnets(2)]
+    own = [Claim(one, f"network {one}", "minirun's networks use") for one in IPv4Network("10.0.0.0/26").subnets(2)]
     held = [*own, claim("10.0.0.64/26", "docker0"), claim("10.1.0.0/16", "tun0")]
     with pytest.raises(MinirunError) as raised:
         free_subnet(SMALL, held)
-    assert "minirun's networks have 4 subnets, such as 10.0.0.0/28" in str(raised.value)
-    assert "docker0 has 10.0.0.64/26; tun0 has 10.1.0.0/16" in str(raised.value)
+    assert "minirun's networks use 4 subnets, such as 10.0.0.0/28" in str(raised.value)
+    assert "docker0 uses 10.0.0.64/26; tun0 uses 10.1.0.0/16" in str(raised.value)
     assert "--subnet" in raised.value.hint
 
 
-def around(**others: object) -> Surroundings:
-    values = {"config": config.Config(), "in_use": (), "written": (), **others}
-    return Surroundings(**values)  # type: ignore[arg-type]
+def host_subnets(**others: object) -> HostSubnets:
+    values = {"config": config.Config(), "in_use": (), "configured": (), **others}
+    return HostSubnets(**values)  # type: ignore[arg-type]
 
 
-def test_a_wish_may_be_what_others_only_wrote_down_but_not_what_is_in_use() -> None:
+def test_a_requested_subnet_may_be_configured_elsewhere_but_not_in_use() -> None:
     office = (IPv4Network("10.9.0.0/16"), "podman (office.json)")
-    wish: PoolWish[IPv4Network, IPv4Address] = PoolWish(IPv4Network("10.9.1.0/24"))
-    assert choose4(wish, [], around(written=(office,)), False).gateway == IPv4Address("10.9.1.1")
-    with pytest.raises(MinirunError, match=r"which is held by podman \(office.json\)"):
-        choose4(wish, [], around(in_use=(office,)), False)
-    with pytest.raises(MinirunError, match="held by network net"):
-        choose4(wish, [network("10.9.0.0/20")], around(), False)
+    request: PoolRequest[IPv4Network, IPv4Address] = PoolRequest(IPv4Network("10.9.1.0/24"))
+    assert choose4(request, [], host_subnets(configured=(office,)), False).gateway == IPv4Address("10.9.1.1")
+    with pytest.raises(MinirunError, match=r"which is used by podman \(office.json\)"):
+        choose4(request, [], host_subnets(in_use=(office,)), False)
+    with pytest.raises(MinirunError, match="used by network net"):
+        choose4(request, [network("10.9.0.0/20")], host_subnets(), False)
 
 
 def test_the_default_network_has_dockers_subnet_where_it_is_free() -> None:
-    assert str(choose4(PoolWish(), [], around(), True).subnet) == "172.17.0.0/16"
-    assert str(choose4(PoolWish(), [], around(), False).subnet) == "172.18.0.0/22"
+    assert str(choose4(PoolRequest(), [], host_subnets(), True).subnet) == "172.17.0.0/16"
+    assert str(choose4(PoolRequest(), [], host_subnets(), False).subnet) == "172.18.0.0/22"
     docker = (IPv4Network("172.17.0.0/16"), "docker0")
-    assert str(choose4(PoolWish(), [], around(in_use=(docker,)), True).subnet) == "172.18.0.0/22"
+    assert str(choose4(PoolRequest(), [], host_subnets(in_use=(docker,)), True).subnet) == "172.18.0.0/22"
 
 
 def test_ipv6_comes_from_a_private_prefix_that_follows_from_the_machine() -> None:
@@ -99,9 +99,11 @@ def test_ipv6_comes_from_a_private_prefix_that_follows_from_the_machine() -> Non
     assert one == subnets.private_pool6(b"a" * 32) != other
     assert one.base.subnet_of(IPv6Network("fd00::/8"))
     assert (one.base.prefixlen, one.size) == (48, 64)
-    first = choose6(PoolWish(), [], around())
+    first = choose6(PoolRequest(), [], host_subnets())
     held = Network("n", "net", 0, pool6=first)
-    second = choose6(PoolWish(), [held], around(in_use=((IPv6Network((int(first.subnet[0]) + (1 << 64), 64)), "lan"),)))
+    second = choose6(
+        PoolRequest(), [held], host_subnets(in_use=((IPv6Network((int(first.subnet[0]) + (1 << 64), 64)), "lan"),))
+    )
     own = Path("/etc/machine-id")
     if own.exists() and len(own.read_bytes().strip()) == 32:
         assert int(second.subnet[0]) == int(first.subnet[0]) + (2 << 64)
@@ -156,7 +158,7 @@ def test_the_thousandth_address_costs_what_the_first_did(store: Store) -> None:
         costs.append(len(statements) - before)
     assert set(costs) == {costs[1]} | {costs[0]}
     assert max(costs) <= costs[1] + 1  # the gateway is passed over once
-    with pytest.raises(MinirunError, match="all of them are held"):
+    with pytest.raises(MinirunError, match="all of them are in use"):
         take(store, net, 2000)
 
 
