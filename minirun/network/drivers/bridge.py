@@ -9,7 +9,7 @@ from ipaddress import ip_interface
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
-from minirun.kernel.glance import Interfaces, bridge_port
+from minirun.kernel.link_queries import Interfaces, bridge_port
 from minirun.kernel.netns import entered, pin_path
 from minirun.kernel.sockets import egress_mtu, interface_index, link_state
 from minirun.kernel.sysctl import sysctl_ensure, sysctl_read

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from minirun.kernel.setelements import SetElement
+from minirun.kernel.nft_elements import SetElement
 
 
 class Element(NamedTuple):

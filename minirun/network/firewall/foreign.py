@@ -11,7 +11,7 @@ container is in any network. Nothing else of others' is touched.
 
 from minirun.instance import Instance
 from minirun.kernel.iptables_legacy import legacy_filter_in_use
-from minirun.kernel.nft import nft_tables
+from minirun.kernel.rulesets import nft_tables
 
 
 def ensure(instance: Instance) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from minirun.config import Config, load
 from minirun.errors import ConflictError, MinirunError
-from minirun.kernel.routes import networks_in_use
+from minirun.kernel.link_queries import networks_in_use
 from minirun.model import Network, Pool, Pool4, Pool6, Subnet
 from minirun.network.ipam.foreign_subnets import foreign_subnets
 from minirun.network.ipam.subnets import FAMILIAR, POOLS4, AddressPool, Claim, free_subnet, private_pool6

@@ -15,33 +15,33 @@ kernel/sockets.py, port_close), and one that was led to a container that is gone
 import socket
 from collections.abc import Iterable, Iterator
 
-from minirun.kernel.conntrack import Flow, FlowTable, is_local
+from minirun.kernel.conntrack import Flow, delete_flow, flows
+from minirun.kernel.link_queries import is_local
 from minirun.model import Publication
 
 
 def forget_misled(publications: Iterable[Publication]) -> None:
     """In force from now on: flows to these ports that lead elsewhere."""
-    for place, flows in _by_family(publications):
-        for flow in flows:
+    for place, entries in _by_family(publications):
+        for flow in entries:
             found = place.publication_at(flow)
             if found and not _leads_to(flow, found) and _is_meant(flow, found):
-                place.table.delete(flow)
+                delete_flow(flow)
 
 
 def forget_led(publications: Iterable[Publication]) -> None:
     """Withdrawn: flows that were led to these targets."""
-    for place, flows in _by_family(publications):
-        for flow in flows:
+    for place, entries in _by_family(publications):
+        for flow in entries:
             found = place.publication_at(flow)
             if found and _leads_to(flow, found):
-                place.table.delete(flow)
+                delete_flow(flow)
 
 
 class _Places:
     """Which of some publications, all of one family, a flow is for."""
 
-    def __init__(self, table: FlowTable, publications: list[Publication]) -> None:
-        self.table = table
+    def __init__(self, publications: list[Publication]) -> None:
         self._single = {(one.mapping.host_address, one.mapping.host_port): one for one in publications}
         self._ranges = [one for one in publications if one.mapping.count > 1]
         self._everywhere = {one.mapping.host_address for one in publications if _is_everywhere(one)}
@@ -57,14 +57,10 @@ def _by_family(publications: Iterable[Publication]) -> Iterator[tuple[_Places, l
     udp = [one for one in publications if one.mapping.protocol == "udp"]
     if not udp:
         return
-    table = FlowTable()
-    try:
-        for version, family in ((4, socket.AF_INET), (6, socket.AF_INET6)):
-            if mine := [one for one in udp if one.target.version == version]:
-                single = mine[0].mapping.host_port if len(mine) == 1 and mine[0].mapping.count == 1 else 0
-                yield _Places(table, mine), table.flows("udp", family, single)
-    finally:
-        table.close()
+    for version, family in ((4, socket.AF_INET), (6, socket.AF_INET6)):
+        if mine := [one for one in udp if one.target.version == version]:
+            single = mine[0].mapping.host_port if len(mine) == 1 and mine[0].mapping.count == 1 else 0
+            yield _Places(mine), flows("udp", family, single)
 
 
 def _leads_to(flow: Flow, publication: Publication) -> bool:

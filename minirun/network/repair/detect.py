@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from minirun.instance import Instance, locked
-from minirun.kernel.glance import Chain, Interfaces, bridge_ports, chain_uses
+from minirun.kernel.link_queries import Interfaces, bridge_ports
 from minirun.kernel.netns import netns_exists
+from minirun.kernel.rulesets import ChainKey, chain_uses
 from minirun.kernel.sockets import interface_index
 from minirun.model import Container, Status, veth_name
 from minirun.network.dns.veth import has_names, leg_name
@@ -57,7 +58,7 @@ def damage(instance: Instance) -> Damage:
     legs = instance.store.settled_legs()
     if not legs:
         return Damage()
-    chains: list[Chain] = [(family, instance.table, name) for family, name in _CHAINS]
+    chains: list[ChainKey] = [(family, instance.table, name) for family, name in _CHAINS]
     ports = bridge_ports()
     broken, indexes, others = set(), {}, set()
     has_resolver = netns_exists(instance.resolver_netns)

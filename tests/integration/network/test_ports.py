@@ -8,8 +8,8 @@ from contextlib import closing
 
 import pytest
 
-from minirun.kernel.changes import RuleChanges
-from minirun.kernel.conntrack import FlowTable
+from minirun.kernel.conntrack import flows
+from minirun.kernel.netlink_events import RuleChanges
 from minirun.kernel.netns import entered
 from tests.harness import Host, Snapshot, assert_same, eventually
 from tests.harness.host import MINIRUN
@@ -336,13 +336,10 @@ class Chatter:
         self._socket.close()
 
 
-def flows_to(host: Host, port: int) -> set[bytes]:
+def flows_to(host: Host, port: int) -> set[int]:
+    """The ids of the connection tracker's entries for a UDP port."""
     with entered(Stack.of(host).path):
-        table = FlowTable()
-    try:
-        return {one.key for one in table.flows("udp", socket.AF_INET, port)}
-    finally:
-        table.close()
+        return {flow.entry.id for flow in flows("udp", socket.AF_INET, port)}
 
 
 def test_a_udp_client_that_never_pauses_follows_its_port(box: Town) -> None:
