@@ -1,9 +1,9 @@
 """Elements of nftables' sets and maps, added and deleted by netlink itself (linux/netfilter/nf_tables.h).
 
-libnftables can do the same, but it sends 7 requests in place of one, loading it takes 4 to 10 ms, and closing its socket
-after a deletion waits for an RCU grace period, 8 to 15 ms. So a start, which adds three elements, does without it; many
-elements go by its text, which is 40 times quicker to encode. pyroute2's own NFTSetElem knows no map data, verdicts or
-ends of intervals; its message class does.
+libnftables can do the same, but it sends 7 requests in place of one, loading it takes 4 to 10 ms, and closing its
+socket after a deletion waits for an RCU grace period, 8 to 15 ms. So a start, which adds three elements, does without;
+many elements go by its text, which is 40 times quicker to encode. pyroute2's own NFTSetElem knows no map data, verdicts
+or ends of intervals; its message class does.
 """
 
 import os

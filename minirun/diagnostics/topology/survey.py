@@ -12,7 +12,7 @@ from minirun.kernel.netns import PINS, entered
 from minirun.kernel.rulesets import nft_tables
 from minirun.model import Container, Endpoint, Mode, Network, Status
 from minirun.network.dns.veth import leg_name
-from minirun.network.firewall.foreign_owners import owner_of
+from minirun.network.firewall.foreign.detect import owner_of
 
 _LIVE = (Status.RUNNING, Status.RESTARTING, Status.STARTING)
 
