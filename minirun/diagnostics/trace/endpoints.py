@@ -9,9 +9,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from minirun.diagnostics.trace.outside_host import HERE, THERE, Stranger
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
+from minirun.kernel.link_queries import interfaces
 from minirun.kernel.netns import entered
 from minirun.kernel.taps import Tap
-from minirun.kernel.topology import interfaces
 from minirun.model import Container, Publication, Status
 from minirun.store.lookup import find_container
 

@@ -11,11 +11,11 @@ import time
 from ipaddress import IPv4Interface
 
 from minirun.kernel import credentials, processes
+from minirun.kernel.link_queries import interfaces
 from minirun.kernel.links import address_add, default_route_add, link_del, link_give, link_up, pair_add
 from minirun.kernel.netns import network_unshare
 from minirun.kernel.sockets import loopback_up, receive_with_fds, send_with_fds
 from minirun.kernel.taps import Tap
-from minirun.kernel.topology import interfaces
 
 # Of the range set aside for tests of network devices (RFC 2544): nobody's at home.
 HERE, THERE = IPv4Interface("198.18.254.1/30"), IPv4Interface("198.18.254.2/30")

@@ -6,15 +6,15 @@ import select
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from minirun.diagnostics.trace.endpoints import HOST, Source, Target, tap_in
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
-from minirun.kernel.conntrack import FlowTable
+from minirun.kernel.conntrack import flows
+from minirun.kernel.netlink_events import Step, Trace
 from minirun.kernel.nft import HeldRules, nft_rules
-from minirun.kernel.nftrace import Step, Trace
 from minirun.kernel.packets import Packet
 from minirun.kernel.taps import Sight, Tap
 
@@ -139,9 +139,8 @@ def _ask_tracker(journey: Journey) -> None:
     journey.own = str(first.source), first.source_port
     last = journey.arrival or first
     family = socket.AF_INET6 if target.address.version == 6 else socket.AF_INET
-    with closing(FlowTable()) as table:
-        flows = [one for one in table.flows(target.protocol, family, target.port) if one.answerer == last.destination]
-    found = next((one for one in flows if one.source_port in (first.source_port, last.source_port)), None)
+    entries = [one for one in flows(target.protocol, family, target.port) if one.answerer == last.destination]
+    found = next((one for one in entries if one.source_port in (first.source_port, last.source_port)), None)
     if found is not None:
         journey.own = str(found.source), found.source_port
         journey.target = replace(target, address=found.destination)

@@ -10,7 +10,7 @@ from pathlib import Path
 from minirun.diagnostics.trace.endpoints import inside
 from minirun.diagnostics.trace.probe import Journey
 from minirun.instance import Instance
-from minirun.kernel.nftrace import Step
+from minirun.kernel.netlink_events import Step
 from minirun.kernel.sock_diag import Listener, SocketTable
 from minirun.model import Container, Mode, Network
 from minirun.network.dns.veth import legs_of

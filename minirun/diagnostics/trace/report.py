@@ -8,7 +8,7 @@ from minirun.diagnostics.trace.endpoints import HOST
 from minirun.diagnostics.trace.probe import Journey, Passage
 from minirun.diagnostics.trace.reasons import Finding
 from minirun.errors import printable
-from minirun.kernel.nftrace import Step
+from minirun.kernel.netlink_events import Step
 
 
 def as_text(journey: Journey, finding: Finding, color: bool) -> str:
