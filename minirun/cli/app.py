@@ -49,10 +49,10 @@ def call(words: list[str], launch: tuple[int, int] | None = None) -> int:
 def tell_operations(last: bool = False) -> None:
     """With --explain: what was done since the last time."""
     if _SESSION.explain:
-        from minirun.diagnostics.explain.render import tell
+        from minirun.diagnostics.explain.render import print_operations
 
         sys.stdout.flush()
-        tell(_SESSION.explain, last, _SESSION.verb)
+        print_operations(_SESSION.explain, last, _SESSION.verb)
 
 
 def _answer(words: list[str]) -> int:

@@ -15,7 +15,7 @@ from minirun.shim.main import Monitor
 
 def serve(fd: int) -> None:
     """The life of a monitor: wait for a plan, carry it out. End of file first: the command needed none."""
-    seam.be("monitor")
+    seam.be("shim")
     channel = socket.socket(fileno=fd)
     parser = Parser()
     held: list[int] = []
