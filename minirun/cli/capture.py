@@ -27,38 +27,45 @@ class Capture(Verb):
     quiet = switch("quiet", "q", "Print no lines")
 
     def run(self) -> None:
-        from minirun.diagnostics.trace.pcap import Bounds, Wanted, Writer, as_dict, line, record
+        from minirun.diagnostics.trace.pcap import (
+            CaptureLimits,
+            PacketFilter,
+            PcapWriter,
+            as_dict,
+            as_line,
+            capture_packets,
+        )
         from minirun.options.limits import parse_bytes
 
         if self.count < 1 or self.seconds < 1:
             raise MinirunError("--count and --timeout: 1 at least", code=FAILED)
         if self.protocol not in ("", "tcp", "udp", "icmp", "icmp6", "arp"):
             raise MinirunError(f"--protocol {self.protocol}: one of tcp, udp, icmp, icmp6, arp", code=FAILED)
-        bounds = Bounds(self.count, self.seconds, parse_bytes(self.size, "--size"))
+        limits = CaptureLimits(self.count, self.seconds, parse_bytes(self.size, "--size"))
         with ExitStack() as done:
             tap, port = self._tap()
             done.callback(tap.close)
             writer = None
             if self.write:
-                writer = Writer(done.enter_context(_opened(self.write)))
+                writer = PcapWriter(done.enter_context(_opened(self.write)))
             quiet = self.quiet or self.write == "-"
 
             def each(sight: Sight) -> int:
                 if not quiet:
-                    print(json.dumps(as_dict(sight)) if self.json else line(sight), flush=True)
+                    print(json.dumps(as_dict(sight)) if self.json else as_line(sight), flush=True)
                 if writer is not None:
                     writer.add(sight)
                 return writer.size if writer else 0
 
             with suppress(KeyboardInterrupt):
-                record(tap, Wanted(port or self.port, self.protocol), bounds, each)
+                capture_packets(tap, PacketFilter(port or self.port, self.protocol), limits, each)
             lost = tap.lost()
         if lost:
             warn(f"{lost} packets passed too fast to be seen")
 
     def _tap(self) -> tuple[Tap, int]:
         """Where to look, and the port that is meant."""
-        from minirun.diagnostics.trace.endpoints import inside, port_of_host, running
+        from minirun.diagnostics.trace.endpoints import in_netns_of, port_of_host, running_container
         from minirun.store.lookup import find_network
 
         instance = open_instance(heals=False)
@@ -67,11 +74,11 @@ class Capture(Verb):
             target = port_of_host(instance, word)
             if target.container is None:
                 raise NotFoundError(f"no container publishes port {word}", "minirun ps shows what is published", FAILED)
-            with inside(target.container):
-                return Tap(), target.inside_port
+            with in_netns_of(target.container):
+                return Tap(), target.container_port
         if instance.store.find_containers(word):
-            container = running(instance, word)
-            with inside(container):
+            container = running_container(instance, word)
+            with in_netns_of(container):
                 return Tap(), 0
         network = find_network(instance.store, word, FAILED)
         if not network.bridge:

@@ -1,4 +1,4 @@
-"""minirun doctor: look for what is amiss."""
+"""minirun doctor: diagnose problems."""
 
 import json
 import os
@@ -7,20 +7,19 @@ import sys
 from minirun.cli.app import warn
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, switch
-from minirun.diagnostics.doctor.findings import GOOD, TROUBLE, Finding
+from minirun.diagnostics.doctor import container_checks, host_checks, leftovers
+from minirun.diagnostics.doctor.findings import GOOD, PROBLEM, Finding
 from minirun.errors import MinirunError, describe, printable
 
 
 class Doctor(Verb):
     most = 0
-    fix = switch("fix", "", "Mend what is minirun's own to mend")
+    fix = switch("fix", "", "Repair what minirun created")
     json = switch("json", "", "As JSON")
     quick = switch("quick", "q", "Send no packets")
-    all = switch("all", "a", "Show also what is well")
+    all = switch("all", "a", "Also show checks without problems")
 
     def run(self) -> int:
-        from minirun.diagnostics.doctor import container_checks, host_checks, leftovers
-
         instance = open_instance(heals=False)
         checks = [
             host_checks.kernel,
@@ -30,48 +29,48 @@ class Doctor(Verb):
             container_checks.listeners,
         ]
         checks += [] if self.quick else [container_checks.ports]
-        found = [one for check in checks for one in check(instance)]
+        findings = [finding for check in checks for finding in check(instance)]
         if self.fix:
-            before = [one for one in found if one.mend]
-            _mend(before)
-            found = [one for check in checks for one in check(instance)]
-            _tell_mended(before, {one.what for one in found})
-        shown = [one for one in found if self.all or one.level != GOOD]
+            before = [finding for finding in findings if finding.repair]
+            _repair(before)
+            findings = [finding for check in checks for finding in check(instance)]
+            _print_repairs(before, {finding.what for finding in findings})
+        shown = [finding for finding in findings if self.all or finding.level != GOOD]
         if self.json:
-            print(json.dumps([_plain(one) for one in found], indent=2))
+            print(json.dumps([_as_dict(finding) for finding in findings], indent=2))
         else:
-            _print(shown, len(found))
-        return 1 if any(one.level == TROUBLE for one in found) else 0
+            _print(shown, len(findings))
+        return 1 if any(finding.level == PROBLEM for finding in findings) else 0
 
 
-def _mend(found: list[Finding]) -> None:
-    for one in found:
-        assert one.mend is not None, "only those that have one are given"
+def _repair(findings: list[Finding]) -> None:
+    for finding in findings:
+        assert finding.repair is not None, "the caller passes only findings with a repair"
         try:
-            one.mend()
+            finding.repair()
         except (MinirunError, OSError) as error:
-            warn(f"{one.what}: {describe(error)}")
+            warn(f"{finding.what}: {describe(error)}")
 
 
-def _tell_mended(before: list[Finding], still: set[str]) -> None:
-    """By looking again: that nothing failed does not say that it helped."""
-    for one in before:
-        print(f"{'not mended' if one.what in still else 'mended'}: {one.what}", file=sys.stderr)
+def _print_repairs(before: list[Finding], still: set[str]) -> None:
+    """Compare with a second check: a repair that raised no error need not have helped."""
+    for finding in before:
+        print(f"{'not repaired' if finding.what in still else 'repaired'}: {finding.what}", file=sys.stderr)
 
 
-def _plain(one: Finding) -> dict[str, object]:
-    told = {"level": one.level, "what": one.what, "evidence": one.evidence, "fix": one.fix}
-    return told | {"can_mend": one.mend is not None}
+def _as_dict(finding: Finding) -> dict[str, object]:
+    values = {"level": finding.level, "what": finding.what, "evidence": finding.evidence, "fix": finding.fix}
+    return values | {"can_mend": finding.repair is not None}
 
 
-def _print(found: list[Finding], checked: int) -> None:
+def _print(findings: list[Finding], checks: int) -> None:
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    shades = {"trouble": "31", "warning": "33", "note": "36", "ok": "32"}
-    for one in found:
-        level = f"\033[{shades[one.level]}m{one.level}\033[0m" if color else one.level
-        print(f"{level}: {printable(one.what)}")
-        for label, text in (("seen", one.evidence), ("do", one.fix)):
+    colors = {"problem": "31", "warning": "33", "note": "36", "ok": "32"}
+    for finding in findings:
+        level = f"\033[{colors[finding.level]}m{finding.level}\033[0m" if color else finding.level
+        print(f"{level}: {printable(finding.what)}")
+        for label, text in (("seen", finding.evidence), ("do", finding.fix)):
             if text:
                 print(f"    {label}: {printable(text)}")
-    if not found:
-        print(f"All is well: {checked} {'thing' if checked == 1 else 'things'} looked at (--all shows them).")
+    if not findings:
+        print(f"No problems found ({checks} {'check' if checks == 1 else 'checks'}; --all shows them)")

@@ -3,11 +3,13 @@
 import json
 import os
 import sys
-from dataclasses import asdict
 
 from minirun.cli.opening import open_instance
 from minirun.cli.table import print_table
 from minirun.cli.verb import Verb, switch
+from minirun.diagnostics.topology import graphs, svg, tree
+from minirun.diagnostics.topology.data import as_dict
+from minirun.diagnostics.topology.survey import read_topology
 from minirun.errors import FAILED, MinirunError
 
 _FORMS = ("table", "json", "svg", "mermaid", "dot")
@@ -22,21 +24,18 @@ class Map(Verb):
     dot = switch("dot", "", "For Graphviz")
 
     def run(self) -> None:
-        from minirun.diagnostics.topology import graphs, svg, tree
-        from minirun.diagnostics.topology.survey import read
-
         if len(self.given & set(_FORMS)) > 1:
             raise MinirunError("give one form: " + ", ".join(f"--{name}" for name in _FORMS), code=FAILED)
-        found = read(open_instance(heals=False))
+        topology = read_topology(open_instance(heals=False))
         if self.table:
-            print_table(tree.HEADERS, tree.rows(found))
+            print_table(tree.HEADERS, tree.as_rows(topology))
         elif self.json:
-            print(json.dumps(asdict(found) | {"troubles": found.troubles}, indent=2))
+            print(json.dumps(as_dict(topology), indent=2))
         elif self.svg:
-            print(svg.as_svg(found))
+            print(svg.as_svg(topology))
         elif self.mermaid:
-            print(graphs.as_mermaid(found))
+            print(graphs.as_mermaid(topology))
         elif self.dot:
-            print(graphs.as_dot(found))
+            print(graphs.as_dot(topology))
         else:
-            print(tree.as_tree(found, sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+            print(tree.as_tree(topology, sys.stdout.isatty() and "NO_COLOR" not in os.environ))

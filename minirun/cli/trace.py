@@ -6,6 +6,10 @@ import sys
 
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, number, switch, value
+from minirun.diagnostics.trace.endpoints import ANYBODY, Source, port_of_host, target_of
+from minirun.diagnostics.trace.probe import await_packet, send_probe
+from minirun.diagnostics.trace.reasons import diagnose
+from minirun.diagnostics.trace.report import as_dict, as_text
 from minirun.errors import FAILED, MinirunError
 
 
@@ -20,11 +24,6 @@ class Trace(Verb):
     json = switch("json", "", "As JSON")
 
     def run(self) -> int:
-        from minirun.diagnostics.trace.endpoints import ANYBODY, Source, port_of_host, target_of
-        from minirun.diagnostics.trace.probe import await_one, walk
-        from minirun.diagnostics.trace.reasons import judge
-        from minirun.diagnostics.trace.report import as_dict, as_text
-
         if self.seconds < 0 or ("timeout" in self.given and self.seconds == 0) or self.seconds > 3600:
             raise MinirunError("--timeout: from 1 to 3600 seconds", code=FAILED)
         if self.wait and (len(self.words) == 2 or "from" in self.given or self.words[0].endswith("/udp")):
@@ -36,12 +35,12 @@ class Trace(Verb):
         try:
             word = self.words[-1]
             target = port_of_host(instance, word) if len(self.words) == 1 else target_of(instance, source, word)
-            journey = (await_one if self.wait else walk)(instance, source, target, seconds)
-            finding = judge(instance, journey)
+            journey = (await_packet if self.wait else send_probe)(instance, source, target, seconds)
+            diagnosis = diagnose(instance, journey)
         finally:
             source.close()
         if self.json:
-            print(json.dumps(as_dict(journey, finding), indent=2))
+            print(json.dumps(as_dict(journey, diagnosis), indent=2))
         else:
-            print(as_text(journey, finding, sys.stdout.isatty() and "NO_COLOR" not in os.environ))
-        return 0 if finding.arrived else 1
+            print(as_text(journey, diagnosis, sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+        return 0 if diagnosis.arrived else 1
