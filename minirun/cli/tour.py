@@ -1,4 +1,4 @@
-"""minirun tour: container networks, step by step, for real."""
+"""minirun tour: container networks, step by step, with real commands."""
 
 import os
 import sys
@@ -6,6 +6,8 @@ import sys
 from minirun.cli.app import session
 from minirun.cli.opening import require_root
 from minirun.cli.verb import Verb, switch
+from minirun.diagnostics.tour import guide
+from minirun.diagnostics.tour.chapters import chapters
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import state_root
 
@@ -13,14 +15,11 @@ from minirun.instance import state_root
 class Tour(Verb):
     usage = "[CHAPTER...]"
     completes = "-"
-    yes = switch("yes", "y", "Do all without asking")
+    yes = switch("yes", "y", "Run all steps without asking")
     list = switch("list", "l", "List the chapters")
-    markdown = switch("markdown", "", "Do all, and print the chapter with what came of it as Markdown")
+    markdown = switch("markdown", "", "Run all steps and print the chapter with their output as Markdown")
 
     def run(self) -> int:
-        from minirun.diagnostics.tour import guide
-        from minirun.diagnostics.tour.chapters_reader import chapters
-
         known = chapters()
         if self.list:
             for one in known:
@@ -32,6 +31,6 @@ class Tour(Verb):
             raise MinirunError("no such chapter", "minirun tour --list shows them", FAILED)
         manner = guide.MARKDOWN if self.markdown else guide.ALONE if self.yes else guide.STEP
         if manner == guide.STEP and not os.isatty(0):
-            raise MinirunError("nobody is at the terminal to be asked", "minirun tour --yes does all by itself", FAILED)
+            raise MinirunError("the tour needs a terminal", "minirun tour --yes runs it without questions", FAILED)
         program, root = os.path.abspath(sys.argv[0]), state_root(session().root)
-        return max(guide.go_through(one, root, program, manner) for one in chosen)
+        return max(guide.run_chapter(chapter, root, program, manner) for chapter in chosen)
