@@ -26,7 +26,7 @@ STEPS = {
         Step(
             "ports",
             "Reserve the host's ports",
-            "A socket without a listener holds each published port, so that no other program can take it in the"
+            "A socket that drops all packets holds each published port, so that no other program can take it in the"
             " meantime.",
             "socket(7), bind(2)",
             "dockerd; docker-proxy holds the port",
