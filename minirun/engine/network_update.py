@@ -10,7 +10,6 @@ from minirun.engine.protocol import send_sockets
 from minirun.engine.stop import past_its_start
 from minirun.errors import ConflictError, MinirunError
 from minirun.instance import Instance, alone
-from minirun.kernel.netlink import Netlink
 from minirun.model import ACTIVE, Attachment, Container, Endpoint, Mode, Network
 from minirun.network import etc_files, ip_forward
 from minirun.network.dns.veth import has_names, legs_of
@@ -68,13 +67,9 @@ def bring_in_force(instance: Instance, container: Container) -> list[str]:
     """Have what is on record: rules, legs, addresses, routes, and the files that tell of them."""
     legs = legs_of(instance, container.id)
     networks = [network for _, network in legs]
-    netlink = Netlink()
-    try:
-        tables.ensure(instance.store, instance.table, networks, container.id)
-        plug(instance, netlink, container, legs, missing_only=True)
-        _settle(instance, netlink, container, legs)
-    finally:
-        netlink.close()
+    tables.ensure(instance.store, instance.table, networks, container.id)
+    plug(instance, container, legs, missing_only=True)
+    _settle(instance, container, legs)
     publish.settle_flows(instance.store.ports(container=container.id))
     return [*ip_forward.ensure(networks), *foreign.ensure(instance)]
 
@@ -85,8 +80,8 @@ def finish_change(instance: Instance, container: Container, give: Give) -> None:
         bring_in_force(instance, container)
 
 
-def _settle(instance: Instance, netlink: Netlink, container: Container, legs: list[Leg]) -> None:
-    settle_inside(instance, netlink, container, legs, {end.position for end, _ in legs})
+def _settle(instance: Instance, container: Container, legs: list[Leg]) -> None:
+    settle_inside(instance, container, legs, {end.position for end, _ in legs})
     replace_default_routes(container, legs)
     for member in instance.store.members(container.id):
         etc_files.renew_files(instance, container, instance.container_dir(member.id))
@@ -95,16 +90,12 @@ def _settle(instance: Instance, netlink: Netlink, container: Container, legs: li
 def _take_back(instance: Instance, container: Container, endpoint: Endpoint, network: Network) -> None:
     """The leg, then the record: killed in between, the next command makes the leg anew."""
     store = instance.store
-    netlink = Netlink()
-    try:
-        driver_named(network.driver).unplug(instance, netlink, network, endpoint, container)
-        with store.write():
-            store.delete_endpoint(endpoint)
-            now = _remove_from_spec(instance, unchanged(instance, container), network)
-            tables.withdraw(store, instance.table, (), [endpoint])
-            tell(store, "disconnect", network, now)
-    finally:
-        netlink.close()
+    driver_named(network.driver).unplug(instance, network, endpoint, container)
+    with store.write():
+        store.delete_endpoint(endpoint)
+        now = _remove_from_spec(instance, unchanged(instance, container), network)
+        tables.withdraw(store, instance.table, (), [endpoint])
+        tell(store, "disconnect", network, now)
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from minirun.engine.protocol import MANY, send_sockets
 from minirun.engine.stop import past_its_start
 from minirun.errors import ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
-from minirun.kernel.netlink import Netlink
 from minirun.model import ACTIVE, Container, Endpoint, Mode, PortMapping
 from minirun.network.modes.bridge import everywhere, publication, publishing_leg
 from minirun.network.ports import host_ports, publish
@@ -124,11 +123,7 @@ def _let_reach_itself(leg: Endpoint) -> None:
     if sysctl_read("net.bridge.bridge-nf-call-iptables") == "1":
         from minirun.kernel.links import hairpin_on
 
-        netlink = Netlink()
-        try:
-            hairpin_on(netlink, leg.veth)
-        finally:
-            netlink.close()
+        hairpin_on(leg.veth)
 
 
 def _set_ports(instance: Instance, container: Container, mappings: Iterable[PortMapping]) -> None:

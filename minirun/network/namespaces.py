@@ -14,7 +14,6 @@ from pathlib import Path
 from minirun.errors import FAILED, ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
 from minirun.kernel.links import address_add, link_del, link_move, link_up, pair_add
-from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import PINS, entered, netns_add, netns_del, netns_exists, netns_is_used, pin_path
 from minirun.kernel.sockets import loopback_up
 
@@ -62,16 +61,12 @@ def _unplug_all(name: str) -> None:
     """The kernel would do so, some milliseconds after the namespace is gone: a next command would still find the other
     ends. What is not a cable stays for the kernel."""
     with entered(name):
-        inside = Netlink()
-        try:
-            for link in _links() - {"lo"}:
-                try:
-                    link_del(inside, link)
-                except OSError as error:
-                    if error.errno != errno.EOPNOTSUPP:
-                        raise
-        finally:
-            inside.close()
+        for link in _links() - {"lo"}:
+            try:
+                link_del(link)
+            except OSError as error:
+                if error.errno != errno.EOPNOTSUPP:
+                    raise
 
 
 def connect(one: End, other: End) -> tuple[str, str]:
@@ -80,46 +75,36 @@ def connect(one: End, other: End) -> tuple[str, str]:
         _check_there(end.netns)
     if one.netns == other.netns:
         raise MinirunError("a cable has two ends: give two namespaces", code=FAILED)
-    here = Netlink()
+    ends = [(_free_name(end.netns), end) for end in (one, other)]
+    first, second = (name for name, _ in ends)
+    pair_add(first, second)
     try:
-        ends = [(_free_name(end.netns), end) for end in (one, other)]
-        first, second = (name for name, _ in ends)
-        pair_add(here, first, second)
-        try:
-            for name, end in ends:
-                _plug(here, name, end)
-        except BaseException:
-            _take_back(here, ends)
-            raise
-    finally:
-        here.close()
+        for name, end in ends:
+            _plug(name, end)
+    except BaseException:
+        _take_back(ends)
+        raise
     return first, second
 
 
-def _plug(here: Netlink, name: str, end: End) -> None:
+def _plug(name: str, end: End) -> None:
     fd = os.open(pin_path(end.netns), os.O_RDONLY | os.O_CLOEXEC)
     try:
-        link_move(here, name, end.netns, fd)
+        link_move(name, end.netns, fd)
     finally:
         os.close(fd)
     with entered(end.netns):
-        inside = Netlink()
-        try:
-            if end.address is not None:
-                address_add(inside, name, end.address)
-            link_up(inside, name)
-        finally:
-            inside.close()
+        if end.address is not None:
+            address_add(name, end.address)
+        link_up(name)
 
 
-def _take_back(here: Netlink, ends: Iterable[tuple[str, End]]) -> None:
+def _take_back(ends: Iterable[tuple[str, End]]) -> None:
     """Either end takes the other along."""
     for name, end in ends:
-        link_del(here, name)
+        link_del(name)
         with entered(end.netns):
-            inside = Netlink()
-            link_del(inside, name)
-            inside.close()
+            link_del(name)
 
 
 def _free_name(netns: str) -> str:

@@ -11,7 +11,6 @@ from typing import Generic
 
 from minirun.errors import ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
-from minirun.kernel.netlink import Netlink
 from minirun.model import DEFAULT_NETWORK, Address, Network, Subnet
 from minirun.network.default_network import RESERVED
 from minirun.network.dns.veth import remove_leg
@@ -75,15 +74,12 @@ def create_network(instance: Instance, wish: NetworkWish) -> Network:
     if wish.name in (*RESERVED, DEFAULT_NETWORK):
         raise MinirunError(f"operation is not permitted on predefined {wish.name} network")
     network = _record(instance, wish)
-    netlink = Netlink()
     try:
         tables.ensure(instance.store, instance.table, [network])
-        driver_named(network.driver).ensure(instance, netlink, network)
+        driver_named(network.driver).ensure(instance, network)
     except BaseException:
         remove_network(instance, network)
         raise
-    finally:
-        netlink.close()
     return network
 
 
@@ -104,12 +100,8 @@ def remove_unused(instance: Instance, networks: Iterable[Network]) -> list[Netwo
     """Of networks that nobody is in: what the driver made, record, rules. Returns those that nobody has just joined."""
     store = instance.store
     unused = [one for one in networks if not store.endpoints(network=one.id)]
-    netlink = Netlink()
-    try:
-        for network in unused:
-            _unmake(instance, netlink, network)
-    finally:
-        netlink.close()
+    for network in unused:
+        _unmake(instance, network)
     with store.write():
         gone = [one for one in unused if not store.endpoints(network=one.id)]
         for network in gone:
@@ -121,10 +113,10 @@ def remove_unused(instance: Instance, networks: Iterable[Network]) -> list[Netwo
     return gone
 
 
-def _unmake(instance: Instance, netlink: Netlink, network: Network) -> None:
+def _unmake(instance: Instance, network: Network) -> None:
     try:
-        remove_leg(netlink, network)
-        driver_named(network.driver).remove(instance, netlink, network)
+        remove_leg(network)
+        driver_named(network.driver).remove(instance, network)
     except NotFoundError as error:  # its package is gone: what it made is left to whoever has it
         print(f"minirun: {error.message}; what it may have made is left as it is", file=sys.stderr)
 

@@ -46,20 +46,15 @@ def leave(instance: Instance, container: Container) -> None:
 def _unplug(instance: Instance, container: Container) -> None:
     """What drivers have to take back themselves, unless others are in the namespace still. Who fails at it is told of,
     and stops nothing: the container has ended."""
-    from minirun.kernel.netlink import Netlink
     from minirun.network.dns.veth import legs_of
     from minirun.network.drivers import driver_named
 
     if instance.store.members(container.sandbox):
         return
-    netlink = Netlink()
-    try:
-        for endpoint, network in legs_of(instance, container.sandbox):
-            try:
-                driver = driver_named(network.driver)
-                if driver.unplugs_dying:
-                    driver.unplug(instance, netlink, network, endpoint, container)
-            except (MinirunError, OSError) as error:
-                print(f"minirun: network {network.name}: {describe(error)}", file=sys.stderr)
-    finally:
-        netlink.close()
+    for endpoint, network in legs_of(instance, container.sandbox):
+        try:
+            driver = driver_named(network.driver)
+            if driver.unplugs_dying:
+                driver.unplug(instance, network, endpoint, container)
+        except (MinirunError, OSError) as error:
+            print(f"minirun: network {network.name}: {describe(error)}", file=sys.stderr)

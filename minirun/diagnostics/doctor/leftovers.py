@@ -6,7 +6,6 @@ creates the object, so what other commands create in the meantime is never repor
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from minirun.instance import Instance
 from minirun.kernel import cgroups, controllers
 from minirun.kernel.files import remove_tree
 from minirun.kernel.links import link_del
-from minirun.kernel.netlink import Netlink
 from minirun.kernel.topology import interfaces
 from minirun.network.dns.veth import leg_name
 
@@ -36,13 +34,8 @@ def _links(instance: Instance) -> Iterator[Finding]:
     for link in links:
         if link.name not in recorded:
             what = f"interface {link.name} belongs to no recorded container or network"
-            repair = partial(_remove_link, link.name)
+            repair = partial(link_del, link.name)
             yield Finding(WARNING, what, f'alias "{link.alias}"', f"ip link del {link.name}", repair)
-
-
-def _remove_link(name: str) -> None:
-    with closing(Netlink()) as netlink:
-        link_del(netlink, name)
 
 
 def _unrecorded(

@@ -13,7 +13,6 @@ from ipaddress import IPv4Interface
 
 from minirun.kernel import credentials, processes
 from minirun.kernel.links import address_add, default_route_add, link_del, link_give, link_up, pair_add
-from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import network_unshare
 from minirun.kernel.sockets import loopback_up, receive_with_fds, send_with_fds
 from minirun.kernel.taps import Tap
@@ -51,8 +50,7 @@ class OutsideHost:
 
     def close(self) -> None:
         """Remove the veth pair and end the child. The kernel alone would remove the pair a moment later."""
-        with closing(Netlink()) as netlink:
-            link_del(netlink, VETH)
+        link_del(VETH)
         self._channel.close()
         os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
@@ -65,11 +63,10 @@ class OutsideHost:
 
 
 def _connect(pid: int) -> None:
-    with closing(Netlink()) as netlink:
-        pair_add(netlink, VETH, _PEER)
-        link_give(netlink, _PEER, pid)
-        address_add(netlink, VETH, HOST_SIDE)
-        link_up(netlink, VETH)
+    pair_add(VETH, _PEER)
+    link_give(_PEER, pid)
+    address_add(VETH, HOST_SIDE)
+    link_up(VETH)
 
 
 def _wait_until_running() -> None:
@@ -87,11 +84,10 @@ def _serve(channel: socket.socket, parent_end: socket.socket, parent: int) -> in
     network_unshare()
     channel.sendall(_UNSHARED)
     channel.recv(1)
-    netlink = Netlink()
     loopback_up()
-    address_add(netlink, _PEER, OUTER_SIDE)
-    link_up(netlink, _PEER)
-    default_route_add(netlink, _PEER, HOST_SIDE.ip)
+    address_add(_PEER, OUTER_SIDE)
+    link_up(_PEER)
+    default_route_add(_PEER, HOST_SIDE.ip)
     channel.sendall(_CONFIGURED)
     while kind := channel.recv(1):
         with closing(_open(kind)) as opened:

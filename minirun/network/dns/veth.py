@@ -12,7 +12,6 @@ from contextlib import suppress
 from ipaddress import IPv4Network
 
 from minirun.instance import Instance
-from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import entered, pin_path
 from minirun.kernel.sockets import link_state
 from minirun.kernel.sysctl import sysctl_ensure
@@ -43,50 +42,50 @@ def leg_name(network: Network | UsedNetwork) -> str:
     return f"mrd-{network.id[:10]}"
 
 
-def ensure_leg(instance: Instance, netlink: Netlink, network: Network) -> None:
+def ensure_leg(instance: Instance, network: Network) -> None:
     """The caller has a connection to the resolver (resolver/life.py), so its namespace stays."""
     from minirun.kernel.links import link_address_write
 
     if has_leg(instance, network):
         return
     name = leg_name(network)
-    _plug(instance, netlink, network)
+    _plug(instance, network)
     sysctl_ensure(f"net/ipv6/conf/{name}/disable_ipv6", "1")
     _set_up(instance, network)
-    link_address_write(netlink, name, _mark(instance))
+    link_address_write(name, _mark(instance))
 
 
 def has_leg(instance: Instance, network: Network) -> bool:
     return link_state(leg_name(network))[0] == _mark(instance)
 
 
-def remove_leg(netlink: Netlink, network: Network) -> None:
+def remove_leg(network: Network) -> None:
     from minirun.kernel.links import link_del
 
     if link_state(leg_name(network))[0]:
-        link_del(netlink, leg_name(network))
+        link_del(leg_name(network))
 
 
-def restore_leg(instance: Instance, netlink: Netlink, network: Network) -> None:
+def restore_leg(instance: Instance, network: Network) -> None:
     """Of a network whose bridge may be a new one."""
     from minirun.kernel.links import bridge_port_add
 
-    ensure_leg(instance, netlink, network)
-    bridge_port_add(netlink, leg_name(network), network.bridge)
+    ensure_leg(instance, network)
+    bridge_port_add(leg_name(network), network.bridge)
 
 
-def ensure_route(netlink: Netlink, interface: str) -> bool:
+def ensure_route(interface: str) -> bool:
     """In a container: the way to the resolver, by an interface that is up. False when it was there."""
     from minirun.kernel.links import link_route_add
 
     try:
-        link_route_add(netlink, interface, RESOLVER)
+        link_route_add(interface, RESOLVER)
     except FileExistsError:
         return False
     return True
 
 
-def _plug(instance: Instance, netlink: Netlink, network: Network) -> None:
+def _plug(instance: Instance, network: Network) -> None:
     from minirun.kernel.links import veth_add
 
     name, netns = leg_name(network), instance.resolver_netns
@@ -96,7 +95,7 @@ def _plug(instance: Instance, netlink: Netlink, network: Network) -> None:
     try:
         while True:
             try:
-                veth_add(netlink, name, network.bridge, name, _inner_mac(network), network.mtu, netns, fd, alias)
+                veth_add(name, network.bridge, name, _inner_mac(network), network.mtu, netns, fd, alias)
                 return
             except FileExistsError:
                 with entered(netns):
@@ -115,13 +114,9 @@ def _set_up(instance: Instance, network: Network) -> None:
     from minirun.kernel.links import link_route_add, link_up
 
     with entered(instance.resolver_netns):
-        inside = Netlink()
-        try:
-            link_up(inside, leg_name(network))
-            with suppress(FileExistsError):
-                link_route_add(inside, leg_name(network), network.subnet)
-        finally:
-            inside.close()
+        link_up(leg_name(network))
+        with suppress(FileExistsError):
+            link_route_add(leg_name(network), network.subnet)
 
 
 def _inner_mac(network: Network) -> str:

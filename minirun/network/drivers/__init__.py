@@ -11,7 +11,6 @@ The name is what `network create --driver` takes; the object is called without a
 from typing import TYPE_CHECKING, Protocol
 
 from minirun.errors import MinirunError, NotFoundError
-from minirun.kernel.netlink import Netlink
 
 if TYPE_CHECKING:
     from minirun.instance import Instance
@@ -26,7 +25,7 @@ BUILT_IN = {
 
 
 class Driver(Protocol):
-    """Each method works in the host's network namespace, with `netlink` open there. Everything that `plug` makes must
+    """Each method works in the host's network namespace. Everything that `plug` makes must
     be found again from the record alone (network and endpoint), by a process that never saw it made."""
 
     pools: bool
@@ -39,16 +38,15 @@ class Driver(Protocol):
     def settle(self, instance: "Instance", network: "Network") -> "Network":
         """Before it is written down: refuse options that it does not know (MinirunError), fill in what follows."""
 
-    def ensure(self, instance: "Instance", netlink: Netlink, network: "Network") -> None:
+    def ensure(self, instance: "Instance", network: "Network") -> None:
         """Have what the network itself needs on the host, however much of it is there already."""
 
-    def remove(self, instance: "Instance", netlink: Netlink, network: "Network") -> None:
+    def remove(self, instance: "Instance", network: "Network") -> None:
         """Take that away; gone already is fine."""
 
     def plug(
         self,
         instance: "Instance",
-        netlink: Netlink,
         network: "Network",
         endpoint: "Endpoint",
         container: "Container",
@@ -65,7 +63,6 @@ class Driver(Protocol):
     def unplug(
         self,
         instance: "Instance",
-        netlink: Netlink,
         network: "Network",
         endpoint: "Endpoint",
         container: "Container",

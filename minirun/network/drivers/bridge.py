@@ -10,7 +10,6 @@ from ipaddress import ip_interface
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.glance import Interfaces, bridge_port
-from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import entered, pin_path
 from minirun.kernel.sockets import egress_mtu, interface_index, link_state
 from minirun.kernel.sysctl import sysctl_ensure, sysctl_read
@@ -54,7 +53,7 @@ class Bridge:
         mtu = int(network.option(MTU, "0")) or egress_mtu() or network.mtu
         return replace(network, bridge=bridge, mtu=mtu)
 
-    def ensure(self, instance: Instance, netlink: Netlink, network: Network) -> None:
+    def ensure(self, instance: Instance, network: Network) -> None:
         """The network's bridge, up and with the gateway's address, however much of it is there already."""
         from minirun.kernel.links import bridge_add, link_up
 
@@ -62,9 +61,7 @@ class Bridge:
         present, up = link_state(network.bridge)
         if not present:
             try:
-                bridge_add(
-                    netlink, network.bridge, mac, f"minirun network {network.name} {network.id[:12]}", network.mtu
-                )
+                bridge_add(network.bridge, mac, f"minirun network {network.name} {network.id[:12]}", network.mtu)
                 present = mac
             except FileExistsError:  # another start was quicker
                 present, up = link_state(network.bridge)
@@ -76,18 +73,16 @@ class Bridge:
             )
         if up and _has_gateways(network):
             return
-        _configure_bridge(netlink, network)
-        link_up(netlink, network.bridge)
+        _configure_bridge(network)
+        link_up(network.bridge)
 
-    def remove(self, instance: Instance, netlink: Netlink, network: Network) -> None:
+    def remove(self, instance: Instance, network: Network) -> None:
         from minirun.kernel.links import link_del
 
         if link_state(network.bridge)[0] in ("", _bridge_mac(network)):
-            link_del(netlink, network.bridge)
+            link_del(network.bridge)
 
-    def plug(
-        self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
-    ) -> Endpoint:
+    def plug(self, instance: Instance, network: Network, endpoint: Endpoint, container: Container) -> Endpoint:
         """A veth that is there already, and has only lost its bridge, is led back to it: connections go on."""
         from minirun.kernel.links import bridge_port_add, hairpin_on, veth_add
 
@@ -98,11 +93,11 @@ class Bridge:
         try:
             while True:
                 try:
-                    veth_add(netlink, endpoint.veth, network.bridge, *words)
+                    veth_add(endpoint.veth, network.bridge, *words)
                     break
                 except FileExistsError:
                     if _is_inside(endpoint, container):
-                        bridge_port_add(netlink, endpoint.veth, network.bridge)
+                        bridge_port_add(endpoint.veth, network.bridge)
                         break
                     if time.monotonic() > deadline:
                         raise
@@ -118,7 +113,7 @@ class Bridge:
         sysctl_ensure(f"net/ipv6/conf/{endpoint.veth}/disable_ipv6", "1")
         sysctl_ensure(f"net/ipv4/conf/{endpoint.veth}/rp_filter", "1")
         if container.spec.ports and any(sysctl_read(f"net.bridge.bridge-nf-call-{one}") == "1" for one in _TABLES):
-            hairpin_on(netlink, endpoint.veth)
+            hairpin_on(endpoint.veth)
         return endpoint
 
     def is_plugged(self, network: Network, endpoint: Endpoint, container: Container) -> bool:
@@ -128,12 +123,10 @@ class Bridge:
     def check(self, network: Network, endpoint: Endpoint, container: Container) -> str:
         return ""  # what there is besides is_plugged, minirun sets up itself
 
-    def unplug(
-        self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
-    ) -> None:
+    def unplug(self, instance: Instance, network: Network, endpoint: Endpoint, container: Container) -> None:
         from minirun.kernel.links import link_del
 
-        link_del(netlink, endpoint.veth)
+        link_del(endpoint.veth)
 
 
 def _is_inside(endpoint: Endpoint, container: Container) -> bool:
@@ -150,7 +143,7 @@ def _full(network: Network) -> MinirunError:
     )
 
 
-def _configure_bridge(netlink: Netlink, network: Network) -> None:
+def _configure_bridge(network: Network) -> None:
     from minirun.kernel.links import address_add
 
     gateways = _gateways(network)
@@ -164,7 +157,7 @@ def _configure_bridge(netlink: Netlink, network: Network) -> None:
         sysctl_ensure(f"net/{family}/conf/{network.bridge}/{key}", value)
     for pool in gateways:
         with suppress(FileExistsError):
-            address_add(netlink, network.bridge, ip_interface(f"{pool.gateway}/{pool.subnet.prefixlen}"))
+            address_add(network.bridge, ip_interface(f"{pool.gateway}/{pool.subnet.prefixlen}"))
 
 
 def _gateways(network: Network) -> list[Pool4 | Pool6]:

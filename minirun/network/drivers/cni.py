@@ -17,7 +17,6 @@ from typing import Any
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
-from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import entered, netns_exists, pin_path
 from minirun.kernel.programs import program_path
 from minirun.kernel.sockets import link_state
@@ -53,15 +52,13 @@ class Cni:
                 )
         return found
 
-    def ensure(self, instance: Instance, netlink: Netlink, network: Network) -> None:
+    def ensure(self, instance: Instance, network: Network) -> None:
         """The plugins make what they need with the first container."""
 
-    def remove(self, instance: Instance, netlink: Netlink, network: Network) -> None:
+    def remove(self, instance: Instance, network: Network) -> None:
         """CNI has no word for it: what plugins leave on the host (a bridge, for one) is theirs."""
 
-    def plug(
-        self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
-    ) -> Endpoint:
+    def plug(self, instance: Instance, network: Network, endpoint: Endpoint, container: Container) -> Endpoint:
         call = _call(network, endpoint, container.name)
         if endpoint.state:  # it was damaged: what is left goes first, and its address may be another one then
             call.delete(json.loads(endpoint.state))
@@ -78,9 +75,7 @@ class Cni:
         """What the plugins say is not as they made it; "" when all is well."""
         return _call(network, endpoint, container.name).check(json.loads(endpoint.state or "{}"))
 
-    def unplug(
-        self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
-    ) -> None:
+    def unplug(self, instance: Instance, network: Network, endpoint: Endpoint, container: Container) -> None:
         """Also of a namespace that is gone: addresses are given back all the same."""
         result = json.loads(endpoint.state) if endpoint.state else None
         _call(network, endpoint, container.name).delete(result)

@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from minirun.errors import FAILED, ConflictError, MinirunError
 from minirun.instance import Instance
-from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import entered, pin_path
 from minirun.kernel.sockets import link_mtu, link_state
 from minirun.model import Container, Endpoint, Network
@@ -41,22 +40,20 @@ class Macvlan:
                 raise ConflictError(f"network {other.name} is already using parent interface {parent}")
         return replace(network, mtu=int(network.option(MTU, "0")) or link_mtu(parent))
 
-    def ensure(self, instance: Instance, netlink: Netlink, network: Network) -> None:
+    def ensure(self, instance: Instance, network: Network) -> None:
         _require(network, network.option(PARENT))
 
-    def remove(self, instance: Instance, netlink: Netlink, network: Network) -> None:
+    def remove(self, instance: Instance, network: Network) -> None:
         """The parent is not ours."""
 
-    def plug(
-        self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
-    ) -> Endpoint:
+    def plug(self, instance: Instance, network: Network, endpoint: Endpoint, container: Container) -> Endpoint:
         from minirun.kernel.links import macvlan_add
 
         fd = os.open(pin_path(container.name), os.O_RDONLY | os.O_CLOEXEC)
         words = (network.option(PARENT), network.option(MODE, "bridge"), endpoint.mac, network.mtu, container.name, fd)
         try:
             with suppress(FileExistsError):
-                macvlan_add(netlink, endpoint.interface, *words)
+                macvlan_add(endpoint.interface, *words)
         finally:
             os.close(fd)
         return endpoint
@@ -69,17 +66,11 @@ class Macvlan:
     def check(self, network: Network, endpoint: Endpoint, container: Container) -> str:
         return ""  # what there is besides is_plugged, minirun sets up itself
 
-    def unplug(
-        self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
-    ) -> None:
+    def unplug(self, instance: Instance, network: Network, endpoint: Endpoint, container: Container) -> None:
         from minirun.kernel.links import link_del
 
         with entered(container.name):
-            inside = Netlink()
-            try:
-                link_del(inside, endpoint.interface)
-            finally:
-                inside.close()
+            link_del(endpoint.interface)
 
 
 def _require(network: Network, parent: str) -> None:

@@ -11,7 +11,6 @@ from ipaddress import IPv4Address, ip_interface
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
-from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import entered, netns_exists, netns_share
 from minirun.kernel.sockets import link_state
 from minirun.kernel.sysctl import sysctl_ensure
@@ -87,41 +86,35 @@ class Attached:
         store = instance.store
         endpoints = store.endpoints(sandbox=container.id)
         networks = [network for end in endpoints if (network := store.network(end.network))]
-        netlink = Netlink()
-        undo.callback(netlink.close)
         # The guard chain must stand before a bridge with route_localnet does.
         tables.ensure(store, instance.table, networks, container.id)
         if any(one.protocol == "udp" for one in container.spec.ports):
             publish.settle_flows(store.ports(container=container.id))
         shared = len(store.members(container.id)) > 1
-        plug(instance, netlink, container, list(zip(endpoints, networks, strict=True)), shared)
+        plug(instance, container, list(zip(endpoints, networks, strict=True)), shared)
         return [*ip_forward.ensure(networks), *foreign.ensure(instance)]
 
 
-def plug(
-    instance: Instance, netlink: Netlink, container: Container, legs: list[Leg], missing_only: bool
-) -> list[Endpoint]:
+def plug(instance: Instance, container: Container, legs: list[Leg], missing_only: bool) -> list[Endpoint]:
     """Have these legs of the namespace that is pinned under the container's name; with `missing_only` those that are
     there still stay as they are. Returns those that were not. Done twice, or by two at once, it ends in the same."""
     drivers = {name: driver_named(name) for name in {network.driver for _, network in legs}}
     plugged = []
     for endpoint, network in legs:
         driver = drivers[network.driver]
-        driver.ensure(instance, netlink, network)
+        driver.ensure(instance, network)
         if missing_only and driver.is_plugged(network, endpoint, container):
             continue
-        done = driver.plug(instance, netlink, network, endpoint, container)
+        done = driver.plug(instance, network, endpoint, container)
         if not driver.pools:
             instance.store.set_endpoint(done)
         plugged.append(done)
     if plugged:
-        settle_inside(instance, netlink, container, legs, {end.position for end in plugged})
+        settle_inside(instance, container, legs, {end.position for end in plugged})
     return plugged
 
 
-def settle_inside(
-    instance: Instance, netlink: Netlink, container: Container, legs: list[Leg], chosen: set[int]
-) -> list[Endpoint]:
+def settle_inside(instance: Instance, container: Container, legs: list[Leg], chosen: set[int]) -> list[Endpoint]:
     """Within the namespace: addresses and routes of the legs with these positions, and the way to the resolver. Returns
     those that lacked something."""
     mine = [leg for leg in legs if leg[0].position in chosen and driver_named(leg[1].driver).pools]
@@ -131,22 +124,18 @@ def settle_inside(
     first6 = gateway_leg(container, [leg for leg in legs if leg[1].pool6])
     named = veth.first_named(legs)
     if named is not None:
-        veth.ensure_leg(instance, netlink, named[1])
+        veth.ensure_leg(instance, named[1])
     lacking = []
     with entered(container.name):
-        inside = Netlink()
-        try:
-            for endpoint, network in mine:
-                changed = _configure(inside, endpoint, network)
-                for pool, leg in ((network.pool, first), (network.pool6, first6)):
-                    if pool and leg and leg.position == endpoint.position:
-                        changed |= _add_default_route(inside, endpoint, pool)
-                if changed:
-                    lacking.append(endpoint)
-            if named is not None and veth.ensure_route(inside, named[0].interface):
-                lacking.append(named[0])
-        finally:
-            inside.close()
+        for endpoint, network in mine:
+            changed = _configure(endpoint, network)
+            for pool, leg in ((network.pool, first), (network.pool6, first6)):
+                if pool and leg and leg.position == endpoint.position:
+                    changed |= _add_default_route(endpoint, pool)
+            if changed:
+                lacking.append(endpoint)
+        if named is not None and veth.ensure_route(named[0].interface):
+            lacking.append(named[0])
     return list({end.position: end for end in lacking}.values())
 
 
@@ -218,7 +207,7 @@ def _publishing(network: Network | None) -> Network:
     return network
 
 
-def _configure(netlink: Netlink, endpoint: Endpoint, network: Network) -> bool:
+def _configure(endpoint: Endpoint, network: Network) -> bool:
     """Inside the namespace: addresses, and up. False when all of it was there."""
     from minirun.kernel.links import address_add, link_route_add
 
@@ -230,26 +219,26 @@ def _configure(netlink: Netlink, endpoint: Endpoint, network: Network) -> bool:
     for address, pool in ((endpoint.address, network.pool), (endpoint.address6, network.pool6)):
         if address is not None and pool is not None:
             with suppress(FileExistsError):
-                address_add(netlink, endpoint.interface, ip_interface(f"{address}/{pool.subnet.prefixlen}"))
+                address_add(endpoint.interface, ip_interface(f"{address}/{pool.subnet.prefixlen}"))
                 fresh = True
     if not link_state(endpoint.interface)[1]:
-        _up(netlink, endpoint.interface)
+        _up(endpoint.interface)
         changed = True
     if not fresh and endpoint.address is not None:  # an address brings its route, which may have gone without it
         with suppress(FileExistsError):
-            link_route_add(netlink, endpoint.interface, network.subnet)
+            link_route_add(endpoint.interface, network.subnet)
             changed = True
     return changed or fresh
 
 
-def _up(netlink: Netlink, name: str) -> None:
+def _up(name: str) -> None:
     """The hardware address of a macvlan is taken until the kernel has taken apart the namespace of the last start."""
     from minirun.kernel.links import link_up
 
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            return link_up(netlink, name)
+            return link_up(name)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
                 raise
@@ -264,22 +253,18 @@ def replace_default_routes(container: Container, legs: list[Leg]) -> None:
     ways = [(gateway_leg(container, chosen), version) for chosen, version in ((legs, 4), (six, 6))]
     networks = {end.position: network for end, network in legs}
     with entered(container.name):
-        inside = Netlink()
-        try:
-            for leg, version in ways:
-                pool = leg and (networks[leg.position].pool if version == 4 else networks[leg.position].pool6)
-                if leg and pool:
-                    default_route_replace(inside, leg.interface, pool.gateway)
-        finally:
-            inside.close()
+        for leg, version in ways:
+            pool = leg and (networks[leg.position].pool if version == 4 else networks[leg.position].pool6)
+            if leg and pool:
+                default_route_replace(leg.interface, pool.gateway)
 
 
-def _add_default_route(netlink: Netlink, endpoint: Endpoint, pool: Pool4 | Pool6) -> bool:
+def _add_default_route(endpoint: Endpoint, pool: Pool4 | Pool6) -> bool:
     """False when there was one."""
     from minirun.kernel.links import default_route_add
 
     try:
-        default_route_add(netlink, endpoint.interface, pool.gateway)
+        default_route_add(endpoint.interface, pool.gateway)
     except FileExistsError:
         return False
     return True

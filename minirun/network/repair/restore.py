@@ -6,7 +6,6 @@ from functools import partial
 
 from minirun.errors import MinirunError, describe
 from minirun.instance import Instance, alone
-from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import netns_exists
 from minirun.kernel.sockets import link_state
 from minirun.model import Container, Endpoint, Network
@@ -26,23 +25,19 @@ class Mending:
         self._found = found
         self._whole = whole
         self._mended = Mended()
-        self._netlink = Netlink()
 
     def all(self) -> Mended:
         store = self._instance.store
         legs = store.settled_legs()
         used = {network for _, _, network in legs}
         networks = [one for one in store.networks() if one.id in used or (self._whole and not one.is_default)]
-        try:
-            self._do("the rules", self._rules)  # first: the guard must stand before a bridge with route_localnet does
-            for network in networks:
-                if self._whole or network.id in self._found.networks:
-                    self._do(f"network {network.name}", partial(self._network, network, network.id in used))
-            for sandbox in sorted({sandbox for sandbox, _, _ in legs}):
-                if self._whole or sandbox in self._found.sandboxes:
-                    self._do(f"the network of container {self._called(sandbox)}", partial(self._sandbox, sandbox))
-        finally:
-            self._netlink.close()
+        self._do("the rules", self._rules)  # first: the guard must stand before a bridge with route_localnet does
+        for network in networks:
+            if self._whole or network.id in self._found.networks:
+                self._do(f"network {network.name}", partial(self._network, network, network.id in used))
+        for sandbox in sorted({sandbox for sandbox, _, _ in legs}):
+            if self._whole or sandbox in self._found.sandboxes:
+                self._do(f"the network of container {self._called(sandbox)}", partial(self._sandbox, sandbox))
         if used:
             self._do("forwarding", lambda: ip_forward.ensure(one for one in networks if one.id in used))
             self._do("what others' rules drop", lambda: foreign.ensure(self._instance))
@@ -64,9 +59,9 @@ class Mending:
 
     def _network(self, network: Network, is_used: bool) -> list[str]:
         before = link_state(network.bridge)
-        driver_named(network.driver).ensure(self._instance, self._netlink, network)
+        driver_named(network.driver).ensure(self._instance, network)
         if is_used and veth.has_names(network) and netns_exists(self._instance.resolver_netns):
-            veth.restore_leg(self._instance, self._netlink, network)
+            veth.restore_leg(self._instance, network)
         changed = network.id in self._found.networks or before != link_state(network.bridge)
         return [f"network {network.name}: {network.bridge or network.driver}"] if changed else []
 
@@ -88,10 +83,10 @@ class Mending:
 
     def _legs(self, container: Container, sandbox: str) -> list[Endpoint]:
         legs = veth.legs_of(self._instance, sandbox)
-        done = plug(self._instance, self._netlink, container, legs, missing_only=True)
+        done = plug(self._instance, container, legs, missing_only=True)
         if self._whole:
             everything = {end.position for end, _ in legs}
-            more = settle_inside(self._instance, self._netlink, container, legs, everything)
+            more = settle_inside(self._instance, container, legs, everything)
             done += [end for end in more if end.position not in {one.position for one in done}]
             made = {one.position for one in done}
             self._check(container, [leg for leg in legs if leg[0].position not in made])
