@@ -13,10 +13,10 @@ from minirun.kernel.nft import nft_tables
 from minirun.kernel.sockets import egress_mtu
 from minirun.kernel.topology import interfaces
 from minirun.model import Place
-from minirun.network.firewall.foreign_chains import advice, blocking_places, reach_of
-from minirun.network.firewall.foreign_places import TOLD
+from minirun.network.firewall.foreign.detect import TOLD, advice, blocking_places, reach_of
 from minirun.network.ipam.foreign_subnets import foreign_subnets
-from minirun.network.repair.detect import damage, mend
+from minirun.network.repair.damage import find_damage
+from minirun.network.repair.restore import repair
 
 _NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 _FORWARDING = (("net/ipv4/ip_forward", 4), ("net/ipv6/conf/all/forwarding", 6))
@@ -131,12 +131,14 @@ def _overlapping_owners(instance: Instance) -> Iterator[Finding]:
 
 def rules(instance: Instance) -> Iterator[Finding]:
     """Compare minirun's rules, bridges and interfaces with the records, and look for firewalls that drop packets."""
-    if damage(instance).tables:
+    if find_damage(instance).tables:
         evidence = f"nft list table inet {instance.table}"
         what = "rules are missing in minirun's tables"
-        yield Finding(PROBLEM, what, evidence, "minirun network reload", lambda: mend(instance))
+        yield Finding(PROBLEM, what, evidence, "minirun network reload", lambda: repair(instance))
     for problem in read_topology(instance).problems:
-        yield Finding(PROBLEM, problem, "minirun map", "minirun network reload", lambda: mend(instance, whole=True))
+        yield Finding(
+            PROBLEM, problem, "minirun map", "minirun network reload", lambda: repair(instance, everything=True)
+        )
     if instance.store.has_endpoints():
         yield from _foreign_firewalls(instance)
 
@@ -154,7 +156,7 @@ def _foreign_firewalls(instance: Instance) -> Iterator[Finding]:
                 f"another firewall drops forwarded packets, and its chain {place.chain} lacks minirun's rule",
                 _chain(place),
                 "minirun network reload",
-                lambda: mend(instance, whole=True, rules=True),
+                lambda: repair(instance, everything=True, rules=True),
             )
         else:
             what = f"another firewall drops forwarded packets; minirun's rule in its chain {place.chain} accepts them"

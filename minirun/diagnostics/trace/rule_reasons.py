@@ -7,10 +7,7 @@ from minirun.instance import Instance
 from minirun.kernel.nftrace import Step
 from minirun.model import Container
 from minirun.network.dns.veth import legs_of
-from minirun.network.firewall.foreign import is_own
-from minirun.network.firewall.foreign_chains import advice, blocking_places, reach_of
-from minirun.network.firewall.foreign_owners import owner_of
-from minirun.network.firewall.foreign_places import TOLD
+from minirun.network.firewall.foreign.detect import TOLD, advice, blocking_places, is_own, owner_of, reach_of
 
 
 def dropped_by_rule(instance: Instance, journey: Journey) -> Diagnosis | None:

@@ -91,8 +91,8 @@ def test_problems_that_only_the_user_can_fix(web: Host) -> None:
 def test_the_policy_of_a_foreign_table(web: Host) -> None:
     web.sh("nft 'add table inet mine; add chain inet mine c { type filter hook forward priority 10; policy drop; }'")
     found = findings(web)
-    assert any("the chain c of nftables' table inet mine drops what is forwarded" in what for what in found)
-    assert any("by the policy of chain c of somebody else's table inet mine" in what for what in found)
+    assert any("chain c of nftables table inet mine drops forwarded packets" in what for what in found)
+    assert any("by the policy of chain c of another program's table inet mine" in what for what in found)
 
 
 # --- inspect --rules

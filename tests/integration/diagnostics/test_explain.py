@@ -1,6 +1,5 @@
 """explain: it shows what was done, its script gives the same network, and a dry run leaves nothing behind."""
 
-import ast
 import json
 import re
 from collections.abc import Iterator
@@ -9,11 +8,10 @@ import pytest
 
 from minirun.diagnostics.explain.recorder import Record
 from minirun.diagnostics.explain.render import as_text
-from minirun.diagnostics.explain.steps import STEP_OF, STEPS, step_of
+from minirun.diagnostics.explain.steps import step_of
 from tests.harness import Host, Snapshot, assert_same, eventually
-from tests.harness.host import MINIRUN, REPO
+from tests.harness.host import MINIRUN
 
-ROOT = REPO / "minirun"
 SLEEP = ("busybox", "sleep", "1000")
 MODES = {
     "bridge": ["--name", "web", "-p", "8080:80", "-p", "8053:53/udp", *SLEEP],
@@ -29,20 +27,6 @@ MODES = {
 def told(host: Host, *words: str) -> str:
     """What --explain prints for a command, which must succeed."""
     return str(host.minirun(*words).stderr)
-
-
-def test_every_primitive_has_a_step_and_every_step_a_primitive() -> None:
-    found = set()
-    for file in ROOT.rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.FunctionDef) and any(_is_shell(one) for one in node.decorator_list):
-                found.add(node.name)
-    assert found == set(STEP_OF)
-    assert set(STEP_OF.values()) == set(STEPS)
-
-
-def _is_shell(node: ast.expr) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "shell"
 
 
 # --- the same as what was done

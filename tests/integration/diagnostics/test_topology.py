@@ -7,10 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from minirun.diagnostics.topology.data import Bridge, Link, Namespace, Port, Topology
-from minirun.diagnostics.topology.graphs import as_dot, as_mermaid
-from minirun.diagnostics.topology.svg import as_svg
-from minirun.diagnostics.topology.tree import as_tree
 from tests.harness import Host, Snapshot, assert_same, eventually
 
 SLEEP = ("busybox", "sleep", "1000")
@@ -137,19 +133,3 @@ def test_differences_from_the_records_are_shown_and_not_repaired(primed: Host, d
 def test_a_host_without_containers(host: Host) -> None:
     assert len(host.minirun("map").stdout.splitlines()) == 1, "only the host"
     ElementTree.fromstring(host.minirun("map", "--svg").stdout)
-
-
-NASTY = 'x"\\<&>\n;--\x1b[31mé\x00'
-
-
-@pytest.mark.parametrize("problem", ["", NASTY])
-def test_no_name_breaks_a_picture_or_a_graph(problem: str) -> None:
-    """minirun's own names are plain; other programs choose the names of their links and namespaces."""
-    link = Link(NASTY, "eth0", NASTY, NASTY, ("10.0.0.1/8",), "", ports=(Port(NASTY, "80/tcp"),), problem=problem)
-    bridge, namespace = Bridge(NASTY, "bridge", "", members=(link,)), Namespace(NASTY, (), (link,))
-    topology = Topology(NASTY, (NASTY,), (bridge,), (namespace,), (NASTY,))
-    ElementTree.fromstring(as_svg(topology))
-    for line in as_dot(topology).split("\n"):
-        assert len(re.findall(r'(?<!\\)(?:\\\\)*"', line)) % 2 == 0, line
-    assert '"x"' not in as_mermaid(topology)
-    assert as_tree(topology, True)
