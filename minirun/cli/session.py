@@ -10,7 +10,7 @@ import click
 import typer
 
 from minirun.cli.pflag import PflagCommand
-from minirun.diagnostics.explain.render import tell
+from minirun.diagnostics.explain import render
 from minirun.engine.lifecycle import reconcile
 from minirun.errors import MinirunError
 from minirun.instance import Instance
@@ -89,4 +89,4 @@ def print_operations(current: Session, last: bool = False) -> None:
     """With --explain: the kernel operations since the last call."""
     if current.explain:
         sys.stdout.flush()
-        tell(current.explain, last, current.command)
+        render.print_operations(current.explain, last, current.command)

@@ -35,7 +35,7 @@ def _live(fd: int) -> int:
 
 def serve(fd: int) -> None:
     """The life of a monitor: wait for a plan, carry it out. End of file first: the command needed none."""
-    seam.be("monitor")
+    seam.be("shim")
     channel = socket.socket(fileno=fd)
     parser = Parser()
     held: list[int] = []

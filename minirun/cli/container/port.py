@@ -8,7 +8,7 @@ from typer import Argument
 from minirun.cli.parameters import NONE, RunningContainer
 from minirun.cli.pflag import check_count
 from minirun.cli.session import commands, open_instance
-from minirun.engine import port_update
+from minirun.engine import hot_update
 from minirun.errors import MinirunError
 from minirun.model import PortMapping
 from minirun.options import parse
@@ -61,9 +61,9 @@ def _change(verb: str, reference: str, texts: list[str]) -> None:
     for text, mapping in zip(texts, mappings, strict=True):
         found = find_container(instance.store, reference)
         if verb == "add":
-            print("".join(f"{_said(one)}\n" for one in port_update.add(instance, found, mapping)), end="", flush=True)
+            print("".join(f"{_said(one)}\n" for one in hot_update.publish(instance, found, mapping)), end="", flush=True)
         else:
-            port_update.remove(instance, found, mapping)
+            hot_update.unpublish(instance, found, mapping)
             print(text, flush=True)
 
 

@@ -9,13 +9,12 @@ from typer import Argument, Option
 from minirun.cli.completion.values import containers, networks
 from minirun.cli.parameters import NONE, AnyContainer
 from minirun.cli.session import commands, open_instance
-from minirun.engine import network_update
+from minirun.engine import hot_update
 from minirun.engine.start_plan import with_linked_ids
 from minirun.errors import MinirunError, NotFoundError
 from minirun.instance import Instance
-from minirun.model import DEFAULT_NETWORK, Network
-from minirun.network.default_network import RESERVED
-from minirun.network.modes.bridge import network_called
+from minirun.model import DEFAULT_NETWORK, RESERVED_NETWORKS, Network
+from minirun.network.networks import network_by_name
 from minirun.options.network_options import first_attachment
 from minirun.store.lookup import find_container, find_network
 
@@ -49,7 +48,7 @@ def connect(
         raise MinirunError("network-scoped alias is supported only for containers in user defined networks")
     member = find_container(instance.store, container)
     attachment = with_linked_ids(instance, replace(wanted, priority=gw_priority))
-    for note in network_update.connect(instance, member, target, attachment):
+    for note in hot_update.connect(instance, member, target, attachment):
         print(note, file=sys.stderr)
 
 
@@ -70,12 +69,12 @@ def disconnect(
         if force:
             return  # nothing of a removed container is left in any network
         raise
-    network_update.disconnect(instance, member, target)
+    hot_update.disconnect(instance, member, target)
 
 
 def _network(instance: Instance, name: str) -> Network:
     if name == DEFAULT_NETWORK:
-        return network_called(instance, name)
-    if name in RESERVED:
+        return network_by_name(instance, name)
+    if name in RESERVED_NETWORKS:
         raise MinirunError(f"container cannot be disconnected from {name} network or connected to {name} network")
     return find_network(instance.store, name)

@@ -19,10 +19,9 @@ from minirun.engine.log import timestamp
 from minirun.engine.prune import prune_networks
 from minirun.errors import MinirunError
 from minirun.instance import Instance
-from minirun.model import DEFAULT_NETWORK, Network
-from minirun.network.default_network import RESERVED, default_network
-from minirun.network.networks import NetworkWish, create_network, remove_network
-from minirun.network.repair.detect import mend
+from minirun.model import DEFAULT_NETWORK, RESERVED_NETWORKS, Network, NetworkCreateRequest
+from minirun.network.networks import create_network, default_network, remove_network
+from minirun.network.repair.restore import repair
 from minirun.options import parse
 from minirun.options.environment_files import parse_labels
 from minirun.options.network_options import PoolWords, parse_options, parse_pools
@@ -72,7 +71,7 @@ def create(
     parse.check_name(name, "network")
     texts = PoolWords(tuple(subnet), tuple(ip_range), tuple(gateway), tuple(aux_address))
     pool4, pool6 = parse_pools(texts, ipv6)
-    wish = NetworkWish(
+    request = NetworkCreateRequest(
         name=name,
         driver=driver,
         ipv4=pool4,
@@ -84,7 +83,7 @@ def create(
         env=parse.parse_env(env),
     )
     session().fail_with(1)
-    print(create_network(open_instance(), wish).id)
+    print(create_network(open_instance(), request).id)
 
 
 @app.command("ls")
@@ -118,7 +117,7 @@ _TESTS: dict[str, Callable[[Row, str], bool]] = {
     "id": lambda row, text: row["ID"].startswith(text[: len(row["ID"])]),
     "name": lambda row, text: text in row["Name"],
     "scope": lambda row, text: row["Scope"] == text,
-    "type": lambda row, text: (row["Name"] in (*RESERVED, DEFAULT_NETWORK)) == (text == "builtin"),
+    "type": lambda row, text: (row["Name"] in (*RESERVED_NETWORKS, DEFAULT_NETWORK)) == (text == "builtin"),
 }
 
 
@@ -164,7 +163,7 @@ def reload() -> int:
     require_root()
     instance = Instance(session().root)
     reconcile(instance, heals=False)  # this command reports what it repairs
-    repaired = mend(instance, whole=True)
+    repaired = repair(instance, everything=True)
     for line in repaired.done:
         print(line)
     for line in repaired.failed:
@@ -181,7 +180,7 @@ def rm(
     instance = open_instance()
 
     def remove(name: str) -> None:
-        if name in (DEFAULT_NETWORK, *RESERVED):
+        if name in (DEFAULT_NETWORK, *RESERVED_NETWORKS):
             raise MinirunError(f"{name} is a pre-defined network and cannot be removed")
         remove_network(instance, find_network(instance.store, name))
 
