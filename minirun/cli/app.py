@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import click
-from click.shell_completion import CompletionItem
 import typer
+from click.shell_completion import CompletionItem
 from typer.main import get_group
 
 from minirun import __version__

@@ -11,7 +11,8 @@ from minirun.cli.output.table import print_table
 from minirun.cli.session import commands, open_instance, warn
 from minirun.diagnostics.doctor import container_checks, host_checks, leftovers
 from minirun.diagnostics.doctor.findings import GOOD, PROBLEM, Finding
-from minirun.diagnostics.topology import graphs, svg as svg_format, tree
+from minirun.diagnostics.topology import graphs, tree
+from minirun.diagnostics.topology import svg as svg_format
 from minirun.diagnostics.topology.data import as_dict
 from minirun.diagnostics.topology.survey import read_topology
 from minirun.errors import FAILED, MinirunError, describe, printable

@@ -37,9 +37,7 @@ def inspect(
     rules: Annotated[
         bool, Option("--rules", help="Show every rule, element and interface that exists for a container")
     ] = False,
-    size: Annotated[
-        bool, Option("--size", "-s", help="Display total file sizes if the type is container")
-    ] = False,
+    size: Annotated[bool, Option("--size", "-s", help="Display total file sizes if the type is container")] = False,
     kind: Annotated[
         str,
         Option(

@@ -35,14 +35,13 @@ def trace(
     first: Annotated[str, Argument(metavar="PORT | SOURCE", autocompletion=containers("running"))],
     second: Annotated[str, Argument(metavar="[TARGET:PORT]")] = "",
     sender: Annotated[
-        str | None, Option("--from", help='Sender of the packet to PORT: outside, host, or a container (default "outside")')
+        str | None,
+        Option("--from", help="Who sends to PORT: outside (the default), host, or a container"),
     ] = None,
     json: Annotated[bool, Option("--json", help="As JSON")] = False,
     timeout: Annotated[
         int | None,
-        Option(
-            "--timeout", "-t", help="Seconds to wait for an answer (default 3), or with --wait for a packet (30)"
-        ),
+        Option("--timeout", "-t", help="Seconds to wait for an answer (default 3), or with --wait for a packet (30)"),
     ] = None,
     wait: Annotated[
         bool, Option("--wait", "-w", help="Send nothing: follow the next packet to PORT, whoever sends it")

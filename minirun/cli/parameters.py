@@ -63,7 +63,9 @@ def with_option_groups(function: Callable[..., R]) -> Callable[..., R]:
     its own; the call puts the values together again. So run and create declare their hundred options once.
     """
     signature = inspect.signature(function, eval_str=True)
-    groups = {name: one.annotation for name, one in signature.parameters.items() if is_dataclass(one.annotation)}
+    groups: dict[str, Any] = {
+        name: one.annotation for name, one in signature.parameters.items() if is_dataclass(one.annotation)
+    }
     own = [one for name, one in signature.parameters.items() if name not in groups]
     parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own]
     for group in groups.values():

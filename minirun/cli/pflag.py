@@ -52,7 +52,7 @@ def refuse(param: click.Parameter | None, text: str, why: str) -> NoReturn:
     raise UsageError(f'invalid argument "{text}" for "{shown(param)}" flag: {why}', code=FAILED)
 
 
-class GoBool(click.ParamType):
+class GoBool(click.ParamType):  # type: ignore[type-arg] # generic only in newer releases of click
     """A switch, read as strconv.ParseBool does."""
 
     name = "bool"
@@ -66,7 +66,7 @@ class GoBool(click.ParamType):
         return value in _TRUE
 
 
-class GoInt(click.ParamType):
+class GoInt(click.ParamType):  # type: ignore[type-arg]
     """A decimal number, read as strconv.ParseInt does (Python's int() also takes blanks, _ and other digits)."""
 
     name = "int"
@@ -81,7 +81,7 @@ class GoInt(click.ParamType):
         return int(value)
 
 
-class OptionalValue(click.ParamType):
+class OptionalValue(click.ParamType):  # type: ignore[type-arg]
     """A word that may be left out: `--explain` is `--explain=text`."""
 
     name = "string"
@@ -191,7 +191,7 @@ def check_count(ctx: click.Context | None, count: int, least: int, most: int | N
 class _Pflag(click.Command):
     """What a command and a group have in common."""
 
-    _types: ClassVar[dict[type, click.ParamType]] = {
+    _types: ClassVar[dict[type, Any]] = {
         type(click.BOOL): GoBool(),
         type(click.INT): GoInt(),
     }
@@ -227,11 +227,14 @@ class _Pflag(click.Command):
 
 
 class PflagCommand(_Pflag, TyperCommand):
-    """A command of minirun. `refused`: Docker's flags that it does not have, with the reasons."""
+    """A command of minirun.
 
-    refused: ClassVar[dict[str, str]] = {}
+    `refused`: Docker's flags that it does not have, with the reasons. `spellings`: all its names, for its help.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.refused: dict[str, str] = {}
+        self.spellings: list[str] = []
         kwargs["context_settings"] = {**_HELP_NAMES, **(kwargs.get("context_settings") or {})}
         super().__init__(*args, **kwargs)
         self._adopt_params()

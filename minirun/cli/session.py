@@ -42,7 +42,7 @@ def session() -> Session:
 class Commands(typer.Typer):
     """The commands of one module: `@app.command("stop")`."""
 
-    def command(self, name: str | None = None, **kwargs: Any) -> Callable[[F], F]:  # type: ignore[override]
+    def command(self, name: str | None = None, **kwargs: Any) -> Callable[[F], F]:
         """As typer's, with Docker's way of reading flags. `flags_end=True`: they end at the first argument."""
         if kwargs.pop("flags_end", False):
             kwargs["context_settings"] = {"allow_interspersed_args": False}

@@ -16,12 +16,14 @@ from minirun.kernel.rlimits import RESOURCES
 Completer = Callable[[click.Context, str], list[str]]
 
 
-class PathWord(click.ParamType):
+class PathWord(click.ParamType):  # type: ignore[type-arg]
     """A word that may be a path: the shell offers files ("file") or directories ("dir") by itself."""
 
     name = "string"
 
-    def __init__(self, kind: str, complete: Completer | None = None, is_path: Callable[[str], bool] | None = None) -> None:
+    def __init__(
+        self, kind: str, complete: Completer | None = None, is_path: Callable[[str], bool] | None = None
+    ) -> None:
         self.kind = kind
         self.complete = complete
         self.is_path = is_path or (lambda _: True)

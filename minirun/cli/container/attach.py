@@ -18,7 +18,6 @@ from minirun.kernel.sockets import control_connect
 from minirun.model import Container, Status
 from minirun.store.lookup import find_container
 
-
 app = commands()
 
 

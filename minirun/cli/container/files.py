@@ -34,9 +34,7 @@ def cp(
     source: Annotated[str, Argument(metavar="CONTAINER:SRC_PATH|SRC_PATH|-", click_type=COPIED)],
     destination: Annotated[str, Argument(metavar="DEST_PATH|-|CONTAINER:DEST_PATH", click_type=COPIED)],
     archive: Annotated[bool, Option("--archive", "-a", help="Archive mode (copy all uid/gid information)")] = False,
-    follow: Annotated[
-        bool, Option("--follow-link", "-L", help="Always follow symbol link in SRC_PATH")
-    ] = False,
+    follow: Annotated[bool, Option("--follow-link", "-L", help="Always follow symbol link in SRC_PATH")] = False,
     quiet: Annotated[
         bool, Option("--quiet", "-q", help="Suppress output; it is suppressed without a terminal, too")
     ] = False,
@@ -107,9 +105,7 @@ def diff(container: AnyContainer) -> None:
 @app.command("export")
 def export(
     container: AnyContainer,
-    output: Annotated[
-        str, Option("--output", "-o", help="Write to a file, instead of STDOUT", click_type=FILE)
-    ] = "",
+    output: Annotated[str, Option("--output", "-o", help="Write to a file, instead of STDOUT", click_type=FILE)] = "",
 ) -> None:
     """Export a container's filesystem as a tar archive."""
     if not output and os.isatty(1):

@@ -24,9 +24,7 @@ class WaitOptions:
 
     wait: Annotated[
         bool,
-        Option(
-            "--wait", help="With a detached container, return when it is ready: healthy, or listening on its ports"
-        ),
+        Option("--wait", help="With a detached container, return when it is ready: healthy, or listening on its ports"),
     ] = False
     wait_timeout: Annotated[
         str, Option("--wait-timeout", help="Seconds that --wait waits at most (default: no limit)", metavar="seconds")

@@ -36,9 +36,9 @@ app = commands()
 class StopOptions:
     """How stop and restart end a container."""
 
-    signal: Annotated[
-        str, Option("--signal", "-s", help="Signal to send to the container", autocompletion=signals)
-    ] = ""
+    signal: Annotated[str, Option("--signal", "-s", help="Signal to send to the container", autocompletion=signals)] = (
+        ""
+    )
     timeout: Annotated[
         int | None,
         Option(
@@ -143,9 +143,7 @@ def rename(container: AnyContainer, new_name: Annotated[str, Argument(metavar="N
 @app.command("prune")
 def prune(
     force: ForcePrune = False,
-    filters: Annotated[
-        list[str], filter_option(KEYS, help='Provide filter values (e.g. "until=<duration>")')
-    ] = NONE,
+    filters: Annotated[list[str], filter_option(KEYS, help='Provide filter values (e.g. "until=<duration>")')] = NONE,
 ) -> None:
     """Remove all stopped containers."""
     choice = choice_of(parse_filters(filters, KEYS))

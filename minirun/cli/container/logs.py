@@ -20,7 +20,6 @@ from minirun.kernel import processes
 from minirun.model import ACTIVE, Container
 from minirun.store.lookup import find_container
 
-
 app = commands()
 
 
@@ -30,22 +29,16 @@ def logs(
     follow: Annotated[bool, Option("--follow", "-f", help="Follow log output")] = False,
     since: Annotated[
         str,
-        Option(
-            "--since", help="Show logs since timestamp (2013-01-02T13:23:37Z) or relative (42m for 42 minutes)"
-        ),
+        Option("--since", help="Show logs since timestamp (2013-01-02T13:23:37Z) or relative (42m for 42 minutes)"),
     ] = "",
     tail: Annotated[
         str,
-        Option(
-            "--tail", "-n", help="Number of lines to show from the end of the logs", autocompletion=words("all")
-        ),
+        Option("--tail", "-n", help="Number of lines to show from the end of the logs", autocompletion=words("all")),
     ] = "all",
     timestamps: Annotated[bool, Option("--timestamps", "-t", help="Show timestamps")] = False,
     until: Annotated[
         str,
-        Option(
-            "--until", help="Show logs before a timestamp (2013-01-02T13:23:37Z) or relative (42m for 42 minutes)"
-        ),
+        Option("--until", help="Show logs before a timestamp (2013-01-02T13:23:37Z) or relative (42m for 42 minutes)"),
     ] = "",
 ) -> None:
     """Fetch the logs of a container."""

@@ -37,9 +37,9 @@ class LimitOptions:
     ] = None
     cpus: Annotated[str | None, Option("--cpus", help="Number of CPUs", metavar="decimal")] = None
     cpu_shares: Annotated[int | None, Option("--cpu-shares", "-c", help="CPU shares (relative weight)")] = None
-    cpuset_cpus: Annotated[
-        str | None, Option("--cpuset-cpus", help="CPUs in which to allow execution (0-3, 0,1)")
-    ] = None
+    cpuset_cpus: Annotated[str | None, Option("--cpuset-cpus", help="CPUs in which to allow execution (0-3, 0,1)")] = (
+        None
+    )
     pids_limit: Annotated[
         int | None,
         Option(
@@ -58,15 +58,15 @@ class ProcessOptions:
 
     interactive: Annotated[bool, Option("--interactive", "-i", help="Keep STDIN open even if not attached")] = False
     tty: Annotated[bool, Option("--tty", "-t", help="Allocate a pseudo-TTY")] = False
-    env: Annotated[
-        Many, Option("--env", "-e", help="Set environment variables", autocompletion=environment)
-    ] = field(default_factory=list)
-    env_file: Annotated[
-        Many, Option("--env-file", help="Read in a file of environment variables", click_type=FILE)
-    ] = field(default_factory=list)
-    entrypoint: Annotated[
-        str | None, Option("--entrypoint", help="Overwrite the default ENTRYPOINT of the image")
-    ] = None
+    env: Annotated[Many, Option("--env", "-e", help="Set environment variables", autocompletion=environment)] = field(
+        default_factory=list
+    )
+    env_file: Annotated[Many, Option("--env-file", help="Read in a file of environment variables", click_type=FILE)] = (
+        field(default_factory=list)
+    )
+    entrypoint: Annotated[str | None, Option("--entrypoint", help="Overwrite the default ENTRYPOINT of the image")] = (
+        None
+    )
     workdir: Annotated[str, Option("--workdir", "-w", help="Working directory inside the container")] = ""
     user: Annotated[str, Option("--user", "-u", help="Username or UID (format: <name|uid>[:<group|gid>])")] = ""
     group_add: Annotated[Many, Option("--group-add", help="Add additional groups to join")] = field(
@@ -78,9 +78,9 @@ class ProcessOptions:
     stop_signal: Annotated[
         str, Option("--stop-signal", help="Signal to stop the container", autocompletion=signals)
     ] = ""
-    stop_timeout: Annotated[
-        int | None, Option("--stop-timeout", help="Timeout (in seconds) to stop a container")
-    ] = None
+    stop_timeout: Annotated[int | None, Option("--stop-timeout", help="Timeout (in seconds) to stop a container")] = (
+        None
+    )
 
 
 @dataclass(frozen=True)
@@ -102,14 +102,10 @@ class FileOptions:
     tmpfs: Annotated[Many, Option("--tmpfs", help="Mount a tmpfs directory")] = field(default_factory=list)
     volumes_from: Annotated[
         Many,
-        Option(
-            "--volumes-from", help="Mount volumes from the specified container(s)", autocompletion=containers()
-        ),
+        Option("--volumes-from", help="Mount volumes from the specified container(s)", autocompletion=containers()),
     ] = field(default_factory=list)
     volume_driver: Annotated[str, Option("--volume-driver", help="Optional volume driver for the container")] = ""
-    read_only: Annotated[
-        bool, Option("--read-only", help="Mount the container's root filesystem as read only")
-    ] = False
+    read_only: Annotated[bool, Option("--read-only", help="Mount the container's root filesystem as read only")] = False
     device: Annotated[Many, Option("--device", help="Add a host device to the container", click_type=FILE)] = field(
         default_factory=list
     )
@@ -136,15 +132,13 @@ class NetworkOptions:
     publish: Annotated[Many, Option("--publish", "-p", help="Publish a container's port(s) to the host")] = field(
         default_factory=list
     )
-    publish_all: Annotated[
-        bool, Option("--publish-all", "-P", help="Publish all exposed ports to random ports")
-    ] = False
+    publish_all: Annotated[bool, Option("--publish-all", "-P", help="Publish all exposed ports to random ports")] = (
+        False
+    )
     expose: Annotated[Many, Option("--expose", help="Expose a port or a range of ports")] = field(default_factory=list)
     ip: Annotated[str, Option("--ip", help="IPv4 address (e.g., 172.30.100.104)", metavar="ip")] = ""
     ip6: Annotated[str, Option("--ip6", help="IPv6 address (e.g., 2001:db8::33)", metavar="ip")] = ""
-    mac_address: Annotated[
-        str, Option("--mac-address", help="Container MAC address (e.g., 92:d0:c6:0a:29:33)")
-    ] = ""
+    mac_address: Annotated[str, Option("--mac-address", help="Container MAC address (e.g., 92:d0:c6:0a:29:33)")] = ""
     network_alias: Annotated[
         Many, Option("--network-alias", "--net-alias", help="Add network-scoped alias for the container")
     ] = field(default_factory=list)
@@ -178,29 +172,23 @@ class NamespaceOptions:
     uts: Annotated[str, Option("--uts", help="UTS namespace to use", autocompletion=words("host"))] = ""
     cgroupns: Annotated[
         str,
-        Option(
-            "--cgroupns", help="Cgroup namespace to use (host|private)", autocompletion=words("host", "private")
-        ),
+        Option("--cgroupns", help="Cgroup namespace to use (host|private)", autocompletion=words("host", "private")),
     ] = ""
     userns: Annotated[
         str, Option("--userns", help="User namespace to use (host|auto|FIRST[:COUNT]|container:NAME)")
     ] = ""
-    ulimit: Annotated[
-        Many, Option("--ulimit", help="Ulimit options", metavar="ulimit", autocompletion=ulimits)
-    ] = field(default_factory=list)
+    ulimit: Annotated[Many, Option("--ulimit", help="Ulimit options", metavar="ulimit", autocompletion=ulimits)] = (
+        field(default_factory=list)
+    )
     sysctl: Annotated[Many, Option("--sysctl", help="Sysctl options", metavar="map")] = field(default_factory=list)
-    oom_score_adj: Annotated[
-        int, Option("--oom-score-adj", help="Tune host's OOM preferences (-1000 to 1000)")
-    ] = 0
-    cap_add: Annotated[
-        Many, Option("--cap-add", help="Add Linux capabilities", autocompletion=capabilities)
-    ] = field(default_factory=list)
-    cap_drop: Annotated[
-        Many, Option("--cap-drop", help="Drop Linux capabilities", autocompletion=capabilities)
-    ] = field(default_factory=list)
-    privileged: Annotated[
-        bool, Option("--privileged", help="Give extended privileges to this container")
-    ] = False
+    oom_score_adj: Annotated[int, Option("--oom-score-adj", help="Tune host's OOM preferences (-1000 to 1000)")] = 0
+    cap_add: Annotated[Many, Option("--cap-add", help="Add Linux capabilities", autocompletion=capabilities)] = field(
+        default_factory=list
+    )
+    cap_drop: Annotated[Many, Option("--cap-drop", help="Drop Linux capabilities", autocompletion=capabilities)] = (
+        field(default_factory=list)
+    )
+    privileged: Annotated[bool, Option("--privileged", help="Give extended privileges to this container")] = False
     security_opt: Annotated[
         Many,
         Option(
@@ -245,9 +233,9 @@ class HealthOptions:
             metavar="duration",
         ),
     ] = None
-    no_healthcheck: Annotated[
-        bool, Option("--no-healthcheck", help="Disable any container-specified HEALTHCHECK")
-    ] = False
+    no_healthcheck: Annotated[bool, Option("--no-healthcheck", help="Disable any container-specified HEALTHCHECK")] = (
+        False
+    )
 
 
 @dataclass(frozen=True)

@@ -59,15 +59,16 @@ def _change(verb: str, reference: str, texts: list[str]) -> None:
     mappings = [parse.parse_port(text) if verb == "add" else parse.parse_place(text) for text in texts]
     instance = open_instance()
     for text, mapping in zip(texts, mappings, strict=True):
-        found = find_container(instance.store, reference)
+        target = find_container(instance.store, reference)
         if verb == "add":
-            print("".join(f"{_said(one)}\n" for one in hot_update.publish(instance, found, mapping)), end="", flush=True)
+            for published in hot_update.publish(instance, target, mapping):
+                print(_as_text(published), flush=True)
         else:
-            hot_update.unpublish(instance, found, mapping)
+            hot_update.unpublish(instance, target, mapping)
             print(text, flush=True)
 
 
-def _said(mapping: PortMapping) -> str:
+def _as_text(mapping: PortMapping) -> str:
     """80/tcp -> 0.0.0.0:8080"""
     place, _, private = str(mapping).partition("->")
     return f"{private} -> {place}"

@@ -7,7 +7,7 @@ from typing import Any
 from minirun.cli.container.options import CreateOptions, HealthOptions, LimitOptions
 from minirun.cli.session import session
 from minirun.engine.id_ranges import refuse_hosts_namespaces
-from minirun.errors import FAILED, MinirunError
+from minirun.errors import MinirunError
 from minirun.image.defaults import health_of, inherit
 from minirun.image.platform import architecture, architecture_of
 from minirun.image.resolve import image_to_run
@@ -62,9 +62,7 @@ def spec_of(options: CreateOptions, image: str, argv: list[str], detach: bool) -
         userns=process.parse_userns(options.userns) if options.userns else "",
         shm_size=_shm_size(options.shm_size),
         limits=limits_of(options),
-        security=process.parse_security(
-            options.cap_add, options.cap_drop, options.security_opt, options.privileged
-        ),
+        security=process.parse_security(options.cap_add, options.cap_drop, options.security_opt, options.privileged),
         logging=_logging(options),
         ulimits=process.parse_ulimits(options.ulimit),
         sysctls=process.parse_sysctls(options.sysctl, network.mode, ipc),

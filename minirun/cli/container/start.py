@@ -62,7 +62,7 @@ def _wait(instance: Instance, references: list[str], patience: float) -> int:
 
 
 def start_all(instance: Instance, references: list[str], launch: Launch) -> int:
-    """Start containers detached, each by a shim of its own: spares first, the last by `launch`. Returns 1 if any failed."""
+    """Start containers detached, each by its own shim (spares, then `launch`). Returns 1 if any failed."""
     failed = 0
     for number, reference in enumerate(references):
         try:

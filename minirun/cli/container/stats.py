@@ -97,9 +97,7 @@ def _show(rows: Sequence[Row], form: str, live: bool) -> None:
 
 
 @app.command("top", flags_end=True)
-def top(
-    container: RunningContainer, ps_options: Annotated[list[str], Argument(metavar="[ps OPTIONS]")] = NONE
-) -> None:
+def top(container: RunningContainer, ps_options: Annotated[list[str], Argument(metavar="[ps OPTIONS]")] = NONE) -> None:
     """Display the running processes of a container."""
     columns = choose_columns(ps_options)
     instance = open_instance()

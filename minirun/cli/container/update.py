@@ -21,7 +21,6 @@ from minirun.model import ACTIVE, Container, Status
 from minirun.options import parse
 from minirun.options.limits import check, compact, merge
 
-
 app = commands()
 
 

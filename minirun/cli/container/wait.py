@@ -21,7 +21,6 @@ from minirun.model import ACTIVE, Container, Status
 from minirun.options import parse
 from minirun.store.lookup import find_container
 
-
 app = commands()
 
 

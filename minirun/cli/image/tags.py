@@ -135,9 +135,7 @@ def _open(source: str) -> BinaryIO:
 
 @app.command("prune")
 def prune(
-    everything: Annotated[
-        bool, Option("--all", "-a", help="Remove all unused images, not just dangling ones")
-    ] = False,
+    everything: Annotated[bool, Option("--all", "-a", help="Remove all unused images, not just dangling ones")] = False,
     force: ForcePrune = False,
     filters: Annotated[
         list[str], filter_option(_PRUNE_KEYS, help='Provide filter values (e.g. "until=<timestamp>")')

@@ -56,9 +56,7 @@ def connect(
 def disconnect(
     network: _Network,
     container: AnyContainer,
-    force: Annotated[
-        bool, Option("--force", "-f", help="Force the container to disconnect from a network")
-    ] = False,
+    force: Annotated[bool, Option("--force", "-f", help="Force the container to disconnect from a network")] = False,
 ) -> None:
     """Disconnect a container from a network."""
     instance = open_instance()

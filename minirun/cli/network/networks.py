@@ -190,9 +190,7 @@ def rm(
 @app.command("prune")
 def prune(
     force: ForcePrune = False,
-    filters: Annotated[
-        list[str], filter_option(KEYS, help='Provide filter values (e.g. "until=<duration>")')
-    ] = NONE,
+    filters: Annotated[list[str], filter_option(KEYS, help='Provide filter values (e.g. "until=<duration>")')] = NONE,
 ) -> None:
     """Remove all unused networks."""
     choice = choice_of(parse_filters(filters, KEYS))
