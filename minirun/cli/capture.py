@@ -28,7 +28,7 @@ class Capture(Verb):
 
     def run(self) -> None:
         from minirun.diagnostics.trace.pcap import Bounds, Wanted, Writer, as_dict, line, record
-        from minirun.options.limits import parse_bytes
+        from minirun.options.values import parse_bytes
 
         if self.count < 1 or self.seconds < 1:
             raise MinirunError("--count and --timeout: 1 at least", code=FAILED)

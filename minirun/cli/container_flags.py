@@ -12,7 +12,7 @@ from minirun.image.defaults import health_of, inherit
 from minirun.image.resolve import image_to_run
 from minirun.instance import Instance
 from minirun.model import Health, Logging, Mode, NetworkRequest, Security, Spec
-from minirun.options import parse
+from minirun.options import environment, networks, ports, supervision, values
 
 
 class ContainerFlags(LimitFlags):
@@ -113,7 +113,7 @@ class ContainerFlags(LimitFlags):
             image=image,
             argv=tuple(words),
             entrypoint=(self.entrypoint,) if "entrypoint" in self.given else (),
-            env=parse.parse_env(self.env, self.env_file),
+            env=environment.parse_env(self.env, self.env_file),
             workdir=_workdir(self.workdir) if self.workdir else "",
             user=self.user,
             hostname=self._hostname(network.mode),
@@ -123,11 +123,11 @@ class ContainerFlags(LimitFlags):
             init=self.init,
             detach=detach,
             network=network,
-            ports=parse.parse_ports(self.publish),
+            ports=ports.parse_ports(self.publish),
             **self._mounts(),
-            restart=parse.parse_restart(self.restart, self.remove),
+            restart=supervision.parse_restart(self.restart, self.remove),
             labels=self._labels(),
-            domainname=parse.check_hostname(self.domainname) if self.domainname else "",
+            domainname=values.check_hostname(self.domainname) if self.domainname else "",
             **self._names(network),
             groups=self.groups,
             read_only=self.read_only,
@@ -152,7 +152,9 @@ class ContainerFlags(LimitFlags):
 
     def with_image(self, instance: Instance, spec: Spec) -> Spec:
         image = image_to_run(instance, spec.image)
-        spec = inherit(spec, image, parse.unset_env(self.env, self.env_file) if "Env" in image.config else ())
+        spec = inherit(
+            spec, image, environment.names_to_unset(self.env, self.env_file) if "Env" in image.config else ()
+        )
         health = self._health(health_of(image) if "Healthcheck" in image.config else None)
         return replace(spec, health=health) if health is not None else spec
 
@@ -167,16 +169,18 @@ class ContainerFlags(LimitFlags):
     def _labels(self) -> tuple[tuple[str, str], ...]:
         if not self.label and not self.label_file:
             return ()
-        from minirun.options.environment_files import parse_labels
+        from minirun.options.environment import parse_labels
 
         return parse_labels(self.label, self.label_file)
 
     def _network(self) -> NetworkRequest:
         if not self.given & {"ip", "ip6", "mac-address", "network-alias", "link"}:
-            return parse.parse_network(self.network)
-        from minirun.options.network_options import first_attachment
+            return networks.parse_network(self.network)
+        from minirun.options.networks import parse_first_attachment
 
-        return parse.parse_network(self.network, first_attachment(self.ip, self.ip6, self.mac, self.alias, self.link))
+        return networks.parse_network(
+            self.network, parse_first_attachment(self.ip, self.ip6, self.mac, self.alias, self.link)
+        )
 
     def _hostname(self, mode: Mode) -> str:
         if not self.hostname:
@@ -185,14 +189,14 @@ class ContainerFlags(LimitFlags):
             raise _bad("conflicting options: hostname and the UTS mode")
         if mode is Mode.CONTAINER:
             raise _bad("conflicting options: hostname and the network mode")
-        return parse.check_hostname(self.hostname)
+        return values.check_hostname(self.hostname)
 
     def _names(self, network: NetworkRequest) -> dict[str, Any]:
         """What the container knows of names and addresses."""
         given = {"add-host", "dns", "dns-search", "dns-option", "dns-opt", "expose"}
         if not self.given & given:
             return {"publish_all": self.publish_all}
-        from minirun.options import hosts
+        from minirun.options import hosts, ports
 
         if network.mode is Mode.CONTAINER:
             for flag, said in (
@@ -208,7 +212,7 @@ class ContainerFlags(LimitFlags):
             "dns": hosts.parse_dns(self.dns),
             "dns_search": hosts.parse_dns_search(self.dns_search),
             "dns_options": hosts.parse_dns_options(self.dns_option),
-            "expose": hosts.parse_expose(self.expose),
+            "expose": ports.parse_expose(self.expose),
             "publish_all": self.publish_all,
         }
 
@@ -228,9 +232,9 @@ class ContainerFlags(LimitFlags):
     def _mounts(self) -> dict[str, Any]:
         if not self.given & {"volume", "mount", "tmpfs", "volumes-from", "volume-driver"}:
             return {}
-        from minirun.options import mount_words, mounts
+        from minirun.options import mounts, volumes
 
-        mount_words.check_driver(self.volume_driver)
+        volumes.check_driver(self.volume_driver)
         return {
             "mounts": mounts.parse_mounts(self.volume, self.mount, self.tmpfs),
             "volumes_from": tuple(mounts.parse_volumes_from(text) for text in self.volumes_from),
@@ -253,7 +257,7 @@ class ContainerFlags(LimitFlags):
 
     def _stop_signal(self) -> str:
         if self.stop_signal:
-            from minirun.options.signals import parse_signal
+            from minirun.options.values import parse_signal
 
             parse_signal(self.stop_signal)
         return self.stop_signal
@@ -261,7 +265,7 @@ class ContainerFlags(LimitFlags):
     def _shm_size(self) -> int:
         if not self.shm_size:
             return 0
-        from minirun.options.limits import parse_bytes
+        from minirun.options.values import parse_bytes
 
         size = parse_bytes(self.shm_size, "--shm-size")
         if size == 0:
@@ -279,14 +283,14 @@ class ContainerFlags(LimitFlags):
         given = {name: getattr(self, name.replace("-", "_")) for name in self.given if name.startswith("health-")}
         if not given and not self.no_healthcheck:
             return image
-        from minirun.options.health_options import parse_health
+        from minirun.options.supervision import parse_health
 
         return parse_health(given, image, self.no_healthcheck)
 
     def _logging(self) -> Logging:
         if not self.log_driver and not self.log_opt:
             return Logging()
-        from minirun.options.log_options import parse_logging
+        from minirun.options.supervision import parse_logging
 
         return parse_logging(self.log_driver, self.log_opt)
 

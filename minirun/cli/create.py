@@ -6,7 +6,7 @@ from minirun.cli.opening import open_instance, require_root
 from minirun.cli.starting import free_name
 from minirun.engine.start import create
 from minirun.errors import FAILED
-from minirun.options import parse
+from minirun.options import values
 
 
 class Create(ContainerFlags):
@@ -14,7 +14,7 @@ class Create(ContainerFlags):
         session().fail_with(FAILED)
         spec = self.spec(detach=False)
         if self.name:
-            parse.check_name(self.name)
+            values.check_name(self.name)
         check_cidfile(self.cidfile)
         session().fail_with(1)
         require_root()

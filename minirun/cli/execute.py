@@ -67,7 +67,7 @@ class Exec(Verb):
     def _environment(self) -> tuple[tuple[str, str], ...]:
         if not self.env and not self.env_file:
             return ()
-        from minirun.options.parse import parse_env
+        from minirun.options.environment import parse_env
 
         return parse_env(self.env, self.env_file)
 

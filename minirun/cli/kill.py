@@ -6,7 +6,7 @@ from minirun.cli.verb import Verb, value
 from minirun.engine.stop import send, settle
 from minirun.errors import MinirunError
 from minirun.model import Container
-from minirun.options.signals import parse_signal
+from minirun.options.values import parse_signal
 
 
 class Kill(Verb):

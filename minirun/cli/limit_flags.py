@@ -28,11 +28,11 @@ class LimitFlags(Verb):
         if not typed:
             return default
         from minirun.kernel.limits import of
-        from minirun.options.limits import asked, check
+        from minirun.options.limits import check_limits, parse_limits
 
-        given = (*asked({name: getattr(self, name.replace("-", "_")) for name in typed}), *default)
+        given = (*parse_limits({name: getattr(self, name.replace("-", "_")) for name in typed}), *default)
         if whole:
-            check(of(given))
+            check_limits(of(given))
         return given
 
 

@@ -9,7 +9,7 @@ from minirun.cli.opening import open_instance, require_root
 from minirun.cli.table import print_table
 from minirun.cli.verb import Verb, switch
 from minirun.errors import FAILED, NOT_FOUND, MinirunError
-from minirun.options.parse import check_name
+from minirun.options.values import check_name
 
 
 class Create(Verb):

@@ -4,9 +4,9 @@ from minirun.cli.app import session
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, many, switch, value
 from minirun.network import networks
-from minirun.options import parse
-from minirun.options.environment_files import parse_labels
-from minirun.options.network_options import PoolWords, parse_options, parse_pools
+from minirun.options import environment, values
+from minirun.options.environment import parse_labels
+from minirun.options.networks import PoolOptions, parse_driver_options, parse_pools
 
 
 class Create(Verb):
@@ -25,8 +25,8 @@ class Create(Verb):
     env = many("env", "e", "Set environment variables of every container that joins the network")
 
     def run(self) -> None:
-        name = parse.check_name(self.words[0], "network")
-        ipv4, ipv6 = parse_pools(PoolWords(self.subnet, self.ip_range, self.gateway, self.aux), self.ipv6)
+        name = values.check_name(self.words[0], "network")
+        ipv4, ipv6 = parse_pools(PoolOptions(self.subnet, self.ip_range, self.gateway, self.aux), self.ipv6)
         wish = networks.NetworkWish(
             name=name,
             driver=self.driver,
@@ -35,8 +35,8 @@ class Create(Verb):
             internal=self.internal,
             attachable=self.attachable,
             labels=parse_labels(self.label, ()),
-            options=parse_options(self.opt),
-            env=parse.parse_env(self.env),
+            options=parse_driver_options(self.opt),
+            env=environment.parse_env(self.env),
         )
         session().fail_with(1)
         print(networks.create_network(open_instance(), wish).id)

@@ -10,7 +10,7 @@ from minirun.instance import Instance
 from minirun.model import DEFAULT_NETWORK, Container, Network
 from minirun.network.default_network import RESERVED
 from minirun.network.modes.bridge import network_called
-from minirun.options.network_options import first_attachment
+from minirun.options.networks import parse_first_attachment
 from minirun.store.lookup import find_container, find_network
 
 
@@ -29,7 +29,7 @@ class Connect(Verb):
         from minirun.engine.network_update import connect
         from minirun.engine.start_plan import with_linked_ids
 
-        wanted = first_attachment(self.ip, self.ip6, self.mac, self.alias, self.link)
+        wanted = parse_first_attachment(self.ip, self.ip6, self.mac, self.alias, self.link)
         instance = open_instance()
         network = _network(instance, self.words[0])
         if self.alias and network.is_default:

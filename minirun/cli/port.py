@@ -4,7 +4,7 @@ from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb
 from minirun.errors import MinirunError
 from minirun.model import PortMapping
-from minirun.options import parse
+from minirun.options import ports
 from minirun.store.lookup import find_container
 
 _CHANGES = ("add", "rm")
@@ -52,7 +52,7 @@ def _private(text: str) -> str:
 def _change(verb: str, reference: str, *texts: str) -> None:
     from minirun.engine import port_update
 
-    mappings = [parse.parse_port(text) if verb == "add" else parse.parse_place(text) for text in texts]
+    mappings = [ports.parse_port(text) if verb == "add" else ports.parse_host_port(text) for text in texts]
     instance = open_instance()
     for text, mapping in zip(texts, mappings, strict=True):
         found = find_container(instance.store, reference)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from minirun.cli.filters import Filters, has_all_labels
 from minirun.errors import MinirunError
-from minirun.options.durations import find_duration
+from minirun.options.values import find_duration
 
 KEYS = ("until", "label", "label!")
 

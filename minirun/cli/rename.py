@@ -3,7 +3,7 @@
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb
 from minirun.engine.rename import rename
-from minirun.options import parse
+from minirun.options import values
 from minirun.store.lookup import find_container
 
 
@@ -14,6 +14,6 @@ class Rename(Verb):
 
     def run(self) -> None:
         container, new_name = self.words
-        parse.check_name(new_name)
+        values.check_name(new_name)
         instance = open_instance()
         rename(instance, find_container(instance.store, container), new_name)

@@ -10,7 +10,7 @@ from minirun.cli.verb import many, switch, value
 from minirun.engine.start import Terms, run
 from minirun.errors import FAILED, MinirunError
 from minirun.kernel import terminal
-from minirun.options import parse
+from minirun.options import values
 
 _STREAMS = ("stdin", "stdout", "stderr")
 
@@ -27,7 +27,7 @@ class Run(ContainerFlags, WaitFlags):
         patience = self.patience(self.detach, "--detach")
         spec = self.spec(self.detach)
         if self.name:
-            parse.check_name(self.name)
+            values.check_name(self.name)
         check_terminal(self, self.detach)
         check_cidfile(self.cidfile)
         require_root()

@@ -5,7 +5,7 @@ from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, number, value
 from minirun.engine.stop import patience_of, stop
 from minirun.model import Container
-from minirun.options.signals import parse_signal
+from minirun.options.values import parse_signal
 
 
 class Ending(Verb):

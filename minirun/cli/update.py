@@ -13,8 +13,8 @@ from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
 from minirun.kernel import cgroups, controllers, limits
 from minirun.model import ACTIVE, Container, Status
-from minirun.options import parse
-from minirun.options.limits import check, compact, merge
+from minirun.options import supervision
+from minirun.options.limits import check_limits, limit_fields, merge_limits
 
 
 class Update(LimitFlags):
@@ -29,7 +29,7 @@ class Update(LimitFlags):
         session().fail_with(FAILED)
         asked = self.read_limits(whole=False)
         if "restart" in self.given:
-            parse.parse_restart(self.restart)
+            supervision.parse_restart(self.restart)
         session().fail_with(1)
         instance = open_instance()
         return for_each_container(instance, self.words, lambda one: self._update(instance, one, asked))
@@ -38,17 +38,17 @@ class Update(LimitFlags):
         """The kernel first: what it refuses is not on record either."""
         spec = container.spec
         if "restart" in self.given:
-            spec = replace(spec, restart=parse.parse_restart(self.restart, spec.auto_remove))
+            spec = replace(spec, restart=supervision.parse_restart(self.restart, spec.auto_remove))
         if asked:
-            new = check(merge(limits.of(spec.limits), limits.of(asked)))
+            new = check_limits(merge_limits(limits.of(spec.limits), limits.of(asked)))
             # On record before its groups are made: an end that comes in between then knows of them.
-            instance.store.set_spec(container.id, replace(spec, limits=compact(new)))
+            instance.store.set_spec(container.id, replace(spec, limits=limit_fields(new)))
             try:
                 _apply(instance, container, new)
             except BaseException:
                 instance.store.set_spec(container.id, container.spec)
                 raise
-            spec = replace(spec, limits=compact(new))
+            spec = replace(spec, limits=limit_fields(new))
         with instance.store.write():
             instance.store.set_spec(container.id, spec)
             tell(instance.store, container.id, "update")

@@ -11,9 +11,8 @@ from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, many, switch, value
 from minirun.errors import MinirunError, NotFoundError
 from minirun.instance import Instance
-from minirun.options.environment_files import parse_labels
-from minirun.options.mount_words import check_driver, check_volume_name
-from minirun.options.volume_options import parse_options
+from minirun.options.environment import parse_labels
+from minirun.options.volumes import check_driver, check_volume_name, parse_volume_options
 from minirun.volume.inspect import describe_volume, labels_of
 from minirun.volume.records import Volume, users, volumes
 from minirun.volume.volumes import create_volume, new_name, prune_volumes, remove_volume
@@ -39,7 +38,7 @@ class Create(Verb):
         given = self.name or (self.words[0] if self.words else "")
         if given:
             check_volume_name(given)
-        labels, options = dict(parse_labels(self.label, ())), parse_options(self.options)
+        labels, options = dict(parse_labels(self.label, ())), parse_volume_options(self.options)
         volume = Volume(given or new_name(), labels=labels, options=options, anonymous=not given)
         create_volume(open_instance(), volume)
         print(volume.name)

@@ -15,7 +15,7 @@ from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel.sockets import control_connect
 from minirun.model import ACTIVE, Container, Status
-from minirun.options import parse
+from minirun.options import ports
 from minirun.store.lookup import find_container
 
 
@@ -37,7 +37,7 @@ class Wait(Verb):
         """Prints each container as it was typed, as start does: there is no exit code yet."""
         from minirun.engine.readiness import Waiting, until_ready
 
-        ports = [[parse.parse_private(text)] for text in self.listening]
+        ports = [[ports.parse_container_port(text)] for text in self.listening]
         seconds = parse_seconds(self.timeout, "--timeout")
         instance = open_instance()
         with ExitStack() as opened:

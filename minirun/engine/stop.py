@@ -15,7 +15,7 @@ from minirun.instance import Instance
 from minirun.kernel import freezer, processes
 from minirun.kernel.sockets import control_connect
 from minirun.model import ACTIVE, Container, Process, Status
-from minirun.options.signals import parse_signal
+from minirun.options.values import parse_signal
 from minirun.store.reserve import spending
 
 DEFAULT_PATIENCE = 10

@@ -11,9 +11,8 @@ from typing import Any
 from minirun.errors import MinirunError
 from minirun.image.dockerfile_words import expand, split
 from minirun.image.records import Config
-from minirun.options.durations import find_duration
-from minirun.options.hosts import parse_expose
-from minirun.options.signals import parse_signal
+from minirun.options.ports import parse_expose
+from minirun.options.values import find_duration, parse_signal
 
 _SHELL = ["/bin/sh", "-c"]
 _NO_CHANGES = ("ADD", "ARG", "COPY", "FROM", "MAINTAINER", "ONBUILD", "RUN", "SHELL")

@@ -11,7 +11,7 @@ import pytest
 from minirun.errors import MinirunError
 from minirun.model import Mount
 from minirun.options import mounts as words
-from minirun.options.tmpfs import options_of
+from minirun.options.mount_values import parse_tmpfs_options
 from tests.harness import Host, eventually
 from tests.harness.host import MINIRUN
 from tests.integration.engine.test_faults import ENV, FAULTY, _count
@@ -117,7 +117,7 @@ def test_two_at_one_place() -> None:
             words.parse_mounts(["/a:/x", *second[0]], *second[1:])
     # A volume without a name gives way, as what an image declares does; of two tmpfs the last is meant.
     assert words.parse_mounts(["/x", "data:/x", "/x"], [], []) == (Mount("volume", "data", "/x"),)
-    assert words.parse_mounts([], [], ["/x", "/x:exec"])[0].options == options_of("exec")
+    assert words.parse_mounts([], [], ["/x", "/x:exec"])[0].options == parse_tmpfs_options("exec")
 
 
 # --- the verbs
