@@ -319,7 +319,7 @@ def test_rotation_keeps_files_whole_and_a_follower_misses_nothing(tmp_path: Any)
 _FULL_DISK = """
 import sys; sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from minirun.log import LogReader, LogWriter
+from minirun.engine.log import LogReader, LogWriter
 writer = LogWriter("/mnt/log")
 for _ in range(100):
     writer.write("stdout", b"x" * 1000 + b"\\n")

@@ -489,8 +489,8 @@ def test_commit_takes_the_configuration_of_the_container(crowded: Host) -> None:
 _MANY = """
 import sys
 from minirun.image import records
-from minirun.image.building import add_image
-from minirun.image.store import find_image
+from minirun.image.create import add_image
+from minirun.image.resolve import find_image
 from minirun.instance import Instance
 instance = Instance()
 image = find_image(instance, "busybox")
@@ -655,9 +655,9 @@ def test_removing_while_containers_are_made(host: Host) -> None:
 
 _TOO_LATE = """
 from minirun import engine
-from minirun.image.inherit import inherit
-from minirun.image.removing import remove_image
-from minirun.image.store import image_to_run
+from minirun.image.defaults import inherit
+from minirun.image.remove import remove_image
+from minirun.image.resolve import image_to_run
 from minirun.instance import Instance
 from minirun.model import Spec
 instance = Instance()
