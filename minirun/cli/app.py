@@ -191,9 +191,9 @@ def _is_of_records(error: Exception) -> bool:
 
 def _complain_of_database(error: Exception) -> int:
     from minirun.instance import state_root
-    from minirun.store.database_errors import of_database
+    from minirun.store.faults import database_error
 
-    told = of_database(error, state_root(_SESSION.root))
+    told = database_error(error, state_root(_SESSION.root))
     return _complain(told.message, told.hint, _failure())
 
 

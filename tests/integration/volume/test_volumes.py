@@ -92,7 +92,7 @@ WRONG = {
     ("--mount", "type=bind,dst=/a"): "field Source must not be empty",
     ("--mount", "type=bind,src=a,dst=/a"): "mount path must be absolute",
     ("--mount", "type=tmpfs,src=/a,dst=/a"): "field Source must not be specified",
-    ("--mount", "type=nfs,dst=/a"): "minirun mounts bind, volume and tmpfs",
+    ("--mount", "type=nfs,dst=/a"): "mount type nfs is not supported",
     ("--mount", "dst=/a,frob=1"): "unexpected key 'frob'",
     ("--mount", "dst=/a,readonly=maybe"): "invalid value for readonly: maybe",
     ("--mount", "type=bind,src=/a,dst=/a,volume-nocopy"): "cannot mix 'volume-*' options with mount type 'bind'",
