@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from minirun.errors import MinirunError
 from minirun.kernel.seccomp import Instruction
 from minirun.security import seccomp_cache
-from minirun.security.seccomp_compiler import compiled, counts
+from minirun.security.seccomp_compiler import applies, compiled
 from minirun.security.seccomp_profile import Condition, Profile, Rule, parse
 from tests.harness import Host
 from tests.harness.host import MINIRUN, REPO
@@ -317,7 +317,7 @@ def rule(**values: object) -> dict[str, object]:
         ({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/x"}, "'listenerPath', which minirun does not know"),
         ({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": {}}, "syscalls is not a list"),
         (rule(names=[]), "syscalls[0] names no system call"),
-        (rule(names=["a b"]), "'a b' is no name of a system call"),
+        (rule(names=["a b"]), "'a b' is not the name of a system call"),
         (rule(names=[1]), "names is not a list of strings"),
         (rule(action="SCMP_ACT_ERNO"), "syscalls[0].action is 'SCMP_ACT_ERNO'"),
         (rule(args=[{"index": 6, "value": 0, "op": "SCMP_CMP_EQ"}]), "syscalls[0].args[0].index is 6, not a number"),
@@ -359,14 +359,14 @@ def test_a_condition_counts_as_docker_has_it() -> None:
         return Rule(("a",), 0, (), includes, excludes)
 
     two = Condition(frozenset({"chown", "kill"}))
-    assert counts(made(includes=two), frozenset({"chown", "kill"}), "amd64", (6, 1))
-    assert not counts(made(includes=two), frozenset({"chown"}), "amd64", (6, 1))  # all of them
-    assert not counts(made(excludes=two), frozenset({"chown"}), "amd64", (6, 1))  # any of them
+    assert applies(made(includes=two), frozenset({"chown", "kill"}), "amd64", (6, 1))
+    assert not applies(made(includes=two), frozenset({"chown"}), "amd64", (6, 1))  # all of them
+    assert not applies(made(excludes=two), frozenset({"chown"}), "amd64", (6, 1))  # any of them
     old = Condition(kernel=(4, 8))
-    assert counts(made(includes=old), frozenset(), "amd64", (4, 8))
-    assert not counts(made(includes=old), frozenset(), "amd64", (4, 7))
-    assert counts(made(excludes=old), frozenset(), "amd64", (4, 7))
-    assert not counts(made(excludes=old), frozenset(), "amd64", (5, 0))
+    assert applies(made(includes=old), frozenset(), "amd64", (4, 8))
+    assert not applies(made(includes=old), frozenset(), "amd64", (4, 7))
+    assert applies(made(excludes=old), frozenset(), "amd64", (4, 7))
+    assert not applies(made(excludes=old), frozenset(), "amd64", (5, 0))
 
 
 _KEYS = st.sampled_from(["names", "action", "args", "includes", "caps", "index", "value", "op", "syscalls", "archMap"])
