@@ -320,7 +320,7 @@ def _workdir(path: str) -> str:
 
 
 def _check_platform(platform: str) -> None:
-    from minirun.image.platform import architecture, architecture_of
+    from minirun.image.create import architecture, architecture_of
 
     if architecture_of(platform) != architecture():
         raise _bad(f"image with platform {platform} was not found: this machine is linux/{architecture()}")

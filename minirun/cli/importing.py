@@ -8,8 +8,8 @@ from minirun.cli.opening import open_instance
 from minirun.cli.tag import check_reference
 from minirun.cli.verb import Verb, many, value
 from minirun.errors import MinirunError
+from minirun.image.create import architecture, architecture_of
 from minirun.image.instructions import apply
-from minirun.image.platform import architecture, architecture_of
 from minirun.image.records import Details
 
 _SCHEMES = ("http://", "https://")

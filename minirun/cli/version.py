@@ -5,7 +5,7 @@ import os
 from minirun import __version__
 from minirun.cli.format import shower
 from minirun.cli.verb import Verb, value
-from minirun.image.platform import architecture
+from minirun.image.create import architecture
 
 
 class Version(Verb):

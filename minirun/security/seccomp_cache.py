@@ -32,10 +32,7 @@ def filter_for(instance: Instance, security: Security) -> bytes:
 
 def _key(profile: str, capabilities: tuple[str, ...]) -> str:
     """Return the name of a program's file, from everything that determines the program."""
-    if profile:
-        name = sha256(profile.encode()).hexdigest()
-    else:
-        name = f"default-{_DEFAULT.stat().st_mtime_ns:x}"
+    name = sha256(profile.encode()).hexdigest() if profile else f"default-{_DEFAULT.stat().st_mtime_ns:x}"
     mask = sum(1 << NAMES.index(capability) for capability in capabilities)
     machine = os.uname()
     return f"{name}-{mask:x}-{machine.machine}-{machine.release}-{_FORMAT}"
@@ -65,7 +62,7 @@ def _checksum(program: bytes) -> bytes:
 
 
 def _write(path: Path, program: bytes) -> bytes:
-    """Cache a program and return it. Written whole or not at all: several processes may do it, and any may be killed."""
+    """Cache a program and return it. The file is written whole or not at all, even by several processes at once."""
     data = program + _checksum(program)
     with suppress(OSError):  # the disk is full: it is compiled again next time
         for directory in (path.parent.parent, path.parent):
