@@ -313,7 +313,7 @@ def rule(**values: object) -> dict[str, object]:
         ("{}", "defaultAction is None"),
         ({"defaultAction": "ALLOW"}, "defaultAction is 'ALLOW'; minirun knows SCMP_ACT_ALLOW"),
         ({"defaultAction": "SCMP_ACT_NOTIFY"}, "defaultAction is 'SCMP_ACT_NOTIFY'"),
-        ({"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 5000}, "the error number 5000"),
+        ({"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 5000}, "the invalid error number 5000"),
         ({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/x"}, "'listenerPath', which minirun does not know"),
         ({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": {}}, "syscalls is not a list"),
         (rule(names=[]), "syscalls[0] names no system call"),
