@@ -8,11 +8,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from minirun.instance import RESOLVER_SOCKET, Instance, alone
+from minirun.instance import Instance, alone
 from minirun.kernel import cgroups, controllers, processes
 from minirun.kernel.files import remove_tree
 from minirun.model import Container, Process, Status
-from minirun.network import sandbox
+from minirun.network import operations
 from minirun.store import Store
 from minirun.store.activity import Run
 from minirun.store.faults import with_reserve
@@ -49,7 +49,7 @@ def _finish(instance: Instance, container_id: str, code: int, error: str, remove
     if ended and container.spec.mounts and container.monitor is not None:
         _tell_unmounts(store, container)
     _end_processes(instance, container)
-    sandbox.leave(instance, container)
+    operations.teardown(instance, container)
     if remove or container.spec.auto_remove:
         # A plain `rm` that was cut short keeps the volumes; one with -v has made this a container with --rm.
         plain = container.status is Status.REMOVING and not container.spec.auto_remove
@@ -123,18 +123,7 @@ def reconcile(instance: Instance, heals: bool = True) -> None:
     store, boot = instance.store, processes.boot_id()
     for one in _lost(store, boot):
         finish(instance, one.id, one.monitor, KILLED, MONITOR_LOST, one.status == Status.REMOVING)
-    if store.has_rules_elsewhere() and not store.has_endpoints():
-        from minirun.network.firewall import foreign  # most hosts have no others
-
-        foreign.mend(instance)
-    if (instance.root / RESOLVER_SOCKET).exists():
-        from minirun.network.dns.server_control import mend  # only where there are networks with names
-
-        mend(instance)
-    if heals and store.has_endpoints():
-        from minirun.network.repair.detect import mend_if_damaged
-
-        mend_if_damaged(instance)
+    operations.reconcile(instance, repairs=heals)
 
 
 def _lost(store: Store, boot: str) -> list[Run]:

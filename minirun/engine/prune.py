@@ -5,7 +5,7 @@ from minirun.engine.stop import remove
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.model import ACTIVE, Container, Network
-from minirun.network.networks import remove_unused
+from minirun.network.operations import remove_unused
 
 
 def stopped_containers(instance: Instance) -> list[Container]:

@@ -5,7 +5,7 @@ from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel.netns import netns_attach, netns_del
 from minirun.model import Container, Status
-from minirun.network.modes.none import refuse_foreign_pin
+from minirun.network.operations import refuse_foreign_pin
 
 
 def rename(instance: Instance, container: Container, name: str) -> None:

@@ -12,7 +12,7 @@ from minirun.kernel import cgroups
 from minirun.kernel.capabilities import granted
 from minirun.kernel.devices import ALWAYS, Rule
 from minirun.model import Attachment, Container, Mode, NetworkRequest, Spec, Status
-from minirun.network import etc_files
+from minirun.network import operations
 from minirun.security.confinement import confinement_for
 from minirun.store.lookup import find_container
 
@@ -73,7 +73,7 @@ def plan_of(
         env=environment(instance, container),
         workdir=spec.workdir,
         user=spec.user,
-        hostname="" if spec.uts_mode else etc_files.hostname_of(instance, container),
+        hostname="" if spec.uts_mode else operations.hostname_of(instance, container),
         tty=spec.tty,
         interactive=spec.interactive,
         init=spec.init,

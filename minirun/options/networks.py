@@ -6,8 +6,17 @@ from dataclasses import dataclass, fields, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TypeVar
 
-from minirun.model import DEFAULT_NETWORK, Address, Attachment, Mode, NetworkRequest, Subnet
-from minirun.network.networks import PoolWish, Wish4, Wish6
+from minirun.model import (
+    DEFAULT_NETWORK,
+    Address,
+    Attachment,
+    Mode,
+    NetworkRequest,
+    PoolRequest,
+    PoolRequest4,
+    PoolRequest6,
+    Subnet,
+)
 from minirun.options import option_error
 from minirun.options.hosts import is_host_name, parse_links, parse_mac
 
@@ -168,32 +177,32 @@ def parse_driver_options(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
     return tuple(options.items())
 
 
-def parse_pools(options: PoolOptions, ipv6: bool) -> tuple[Wish4, Wish6 | None]:
+def parse_pools(options: PoolOptions, ipv6: bool) -> tuple[PoolRequest4, PoolRequest6 | None]:
     """Parse the address pools of a new network: one subnet per address family, as in Docker's bridge driver."""
     options6 = options.of_family(True)
     if not ipv6 and options6 != PoolOptions():
         raise option_error("an IPv6 subnet needs --ipv6")
     return (
-        _wish(options.of_family(False), IPv4Network, IPv4Address),
-        _wish(options6, IPv6Network, IPv6Address) if ipv6 else None,
+        _pool_request(options.of_family(False), IPv4Network, IPv4Address),
+        _pool_request(options6, IPv6Network, IPv6Address) if ipv6 else None,
     )
 
 
-def _wish(options: PoolOptions, network: type[Subnet], address: type[Address]) -> PoolWish[Subnet, Address]:
+def _pool_request(options: PoolOptions, network: type[Subnet], address: type[Address]) -> PoolRequest[Subnet, Address]:
     subnet = _only(options.subnets, "subnet")
     ip_range, gateway = _only(options.ranges, "ip-range"), _only(options.gateways, "gateway")
     if subnet is None:
         if text := ip_range or gateway or next(iter(options.aux), None):
             raise option_error(f"every gateway, range and aux address needs a subnet: add --subnet for {text}")
-        return PoolWish()
+        return PoolRequest()
     whole = _read(network, subnet, "subnet")
-    wish: PoolWish[Subnet, Address] = PoolWish(
+    request: PoolRequest[Subnet, Address] = PoolRequest(
         whole,
         None if gateway is None else _inside(_read(address, gateway, "gateway"), whole),
         None if ip_range is None else _inside(_read(network, ip_range, "ip-range"), whole),
         tuple(_aux(text, whole, address) for text in options.aux),
     )
-    return wish
+    return request
 
 
 def _aux(text: str, subnet: Subnet, address: type[Address]) -> tuple[str, Address]:

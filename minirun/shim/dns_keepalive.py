@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from minirun.instance import Instance
 from minirun.kernel.event_loop import READ, Interest
+from minirun.network import operations
 
 _FIRST, _LONGEST = 0.1, 60.0
 _STEADY = 10.0  # seconds after which the next death counts as the first
@@ -41,10 +42,8 @@ class ResolverKeeper:
         """Everyone who has lost it comes here; the first starts it, the others find it there."""
         if self._channel is not None or time.monotonic() < self._next:
             return
-        from minirun.network.dns.server_control import reach
-
         try:
-            self._channel = reach(self._instance())
+            self._channel = operations.dns_connection(self._instance())
             self._since = time.monotonic()
         except OSError:
             self._put_off()

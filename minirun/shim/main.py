@@ -23,6 +23,7 @@ from minirun.kernel.devices import devices_allow
 from minirun.kernel.event_loop import Interest, Part, turn_parts
 from minirun.kernel.sockets import control_listen
 from minirun.model import Process
+from minirun.network import operations
 from minirun.shim.clients import Client, Clients
 from minirun.shim.idle import Kept, fall_asleep, patience
 from minirun.shim.port_reservations import Holder
@@ -110,9 +111,7 @@ class Monitor:
 
     def _keep_resolver(self) -> None:
         """Its networks may have changed."""
-        from minirun.network.dns.veth import first_named, legs_of
-
-        has_names = first_named(legs_of(self.instance, self.plan.container)) is not None
+        has_names = operations.has_names(self.instance, self.plan.container)
         if has_names and self.resolver is None:
             self.resolver = self._keeper(None)
         elif not has_names and self.resolver is not None:

@@ -6,7 +6,6 @@ there, and so is never taken for a leftover.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from minirun.instance import Instance
 from minirun.kernel import cgroups, controllers
 from minirun.kernel.files import remove_tree
 from minirun.kernel.links import link_del
-from minirun.kernel.netlink import Netlink
 from minirun.kernel.topology import interfaces
 from minirun.network.dns.veth import leg_name
 
@@ -34,13 +32,8 @@ def _links(instance: Instance) -> Iterator[Finding]:
     for link in there:
         if link.name not in known:
             what = f"interface {link.name} belongs to no container and no network on record"
-            mend = partial(_remove_link, link.name)
+            mend = partial(link_del, link.name)
             yield Finding(WARNING, what, f'alias "{link.alias}"', f"ip link del {link.name}", mend)
-
-
-def _remove_link(name: str) -> None:
-    with closing(Netlink()) as netlink:
-        link_del(netlink, name)
 
 
 def _unknown(

@@ -12,7 +12,7 @@ from minirun.kernel.nft import nft_tables
 from minirun.kernel.topology import Interface, gateways, interfaces
 from minirun.model import Container, Endpoint, Mode, Network, Status
 from minirun.network.dns.veth import leg_name
-from minirun.network.firewall.foreign_owners import owner_of
+from minirun.network.firewall.foreign.detect import owner_of
 
 _LIVE = (Status.RUNNING, Status.RESTARTING, Status.STARTING)
 

@@ -12,7 +12,6 @@ from ipaddress import IPv4Interface
 
 from minirun.kernel import credentials, processes
 from minirun.kernel.links import address_add, default_route_add, link_del, link_give, link_up, pair_add
-from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import network_unshare
 from minirun.kernel.sockets import loopback_up, receive_with_fds, send_with_fds
 from minirun.kernel.taps import Tap
@@ -47,9 +46,7 @@ class Stranger:
 
     def close(self) -> None:
         """The kernel would take the wire along with the namespace, a moment later."""
-        netlink = Netlink()
-        link_del(netlink, _WIRE)
-        netlink.close()
+        link_del(_WIRE)
         self._line.close()
         os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
@@ -62,14 +59,10 @@ class Stranger:
 
 
 def _lay(pid: int) -> None:
-    netlink = Netlink()
-    try:
-        pair_add(netlink, _WIRE, f"{_WIRE}p")
-        link_give(netlink, f"{_WIRE}p", pid)
-        address_add(netlink, _WIRE, HERE)
-        link_up(netlink, _WIRE)
-    finally:
-        netlink.close()
+    pair_add(_WIRE, f"{_WIRE}p")
+    link_give(f"{_WIRE}p", pid)
+    address_add(_WIRE, HERE)
+    link_up(_WIRE)
 
 
 def _wait_until_running() -> None:
@@ -86,11 +79,10 @@ def _live(line: socket.socket, theirs: socket.socket, parent: int) -> int:
     network_unshare()
     line.sendall(b"U")
     line.recv(1)
-    netlink = Netlink()
     loopback_up()
-    address_add(netlink, f"{_WIRE}p", THERE)
-    link_up(netlink, f"{_WIRE}p")
-    default_route_add(netlink, f"{_WIRE}p", HERE.ip)
+    address_add(f"{_WIRE}p", THERE)
+    link_up(f"{_WIRE}p")
+    default_route_add(f"{_WIRE}p", HERE.ip)
     line.sendall(b"C")
     while order := line.recv(1):
         made = _make(order)

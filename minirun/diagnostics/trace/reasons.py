@@ -14,10 +14,7 @@ from minirun.kernel.nftrace import Step
 from minirun.kernel.sock_diag import Listener, SocketTable
 from minirun.model import Container, Mode, Network
 from minirun.network.dns.veth import legs_of
-from minirun.network.firewall.foreign import is_own
-from minirun.network.firewall.foreign_chains import advice, blocking_places, reach_of
-from minirun.network.firewall.foreign_owners import owner_of
-from minirun.network.firewall.foreign_places import TOLD
+from minirun.network.firewall.foreign.detect import TOLD, advice, blocking_places, is_own, owner_of, reach_of
 
 _FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 
