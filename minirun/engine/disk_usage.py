@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from minirun.engine.sizes import tree_size
+from minirun.archive.tree_walk import tree_size
 from minirun.image import records
 from minirun.instance import Instance
 from minirun.model import ACTIVE, Container

@@ -15,7 +15,7 @@ from minirun.model import Container, Process, Status
 from minirun.network import operations
 from minirun.store import Store
 from minirun.store.activity import Run
-from minirun.store.reserve import spending
+from minirun.store.faults import with_reserve
 
 KILLED = 137
 _EXACT = 32  # 30 us each
@@ -30,7 +30,7 @@ def finish(
     with alone(instance, container_id):
         container = instance.store.container(container_id)
         if container is not None and is_same(container.monitor, monitor):
-            spending(instance.root, lambda: _finish(instance, container_id, code, error, remove))
+            with_reserve(instance.root, lambda: _finish(instance, container_id, code, error, remove))
 
 
 def is_same(one: Process | None, other: Process | None) -> bool:
@@ -63,7 +63,7 @@ def delete(instance: Instance, container: Container, volumes: bool) -> bool:
     those that had no name, too. False when it has been started again, or is gone."""
     removable = (Status.CREATED, Status.EXITED, Status.REMOVING)
     store, container_id = instance.store, container.id
-    if not spending(instance.root, lambda: store.move_status(container_id, removable, Status.REMOVING)):
+    if not with_reserve(instance.root, lambda: store.move_status(container_id, removable, Status.REMOVING)):
         return False
     if volumes and not container.spec.auto_remove:  # whoever has to finish this knows what was wanted
         instance.store.set_spec(container.id, replace(container.spec, auto_remove=True))

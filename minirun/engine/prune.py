@@ -1,6 +1,6 @@
 """Removing what nobody uses: stopped containers, networks without containers."""
 
-from minirun.engine.sizes import tree_size
+from minirun.archive.tree_walk import tree_size
 from minirun.engine.stop import remove
 from minirun.errors import MinirunError
 from minirun.instance import Instance

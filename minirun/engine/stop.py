@@ -15,8 +15,8 @@ from minirun.instance import Instance
 from minirun.kernel import freezer, processes
 from minirun.kernel.sockets import control_connect
 from minirun.model import ACTIVE, Container, Process, Status
-from minirun.options.signals import parse_signal
-from minirun.store.reserve import spending
+from minirun.options.values import parse_signal
+from minirun.store.faults import with_reserve
 
 DEFAULT_PATIENCE = 10
 _MONITOR_PATIENCE = 30.0  # seconds that a monitor may need to take everything back
@@ -103,7 +103,7 @@ def _wish_its_end(instance: Instance, container: Container) -> Container:
     while True:
         container = past_its_start(instance, container)
         wish = partial(instance.store.set_values, container.id, stop_requested=1)
-        spending(instance.root, wish)
+        with_reserve(instance.root, wish)
         current = instance.store.container(container.id)
         if current is None or not _is_starting(current):
             return current or container

@@ -29,7 +29,7 @@ from minirun.shim.idle import Kept, fall_asleep, patience
 from minirun.shim.port_reservations import Holder
 from minirun.shim.program import Program
 from minirun.shim.restart_policy import BackOff, wants_restart
-from minirun.store.reserve import spending
+from minirun.store.faults import with_reserve
 
 if TYPE_CHECKING:
     from minirun.shim.dns_keepalive import ResolverKeeper
@@ -259,7 +259,7 @@ class Monitor:
     def _record_started(self) -> None:
         process = self.program.process()
         try:
-            spending(self.instance.root, lambda: self._set_started(process))  # it may have filled the disk already
+            with_reserve(self.instance.root, lambda: self._set_started(process))  # it may have filled the disk already
         except sqlite3.OperationalError as error:  # locked for long, or no room: what nobody can see is not to run
             self.program.abort(f"its start cannot be recorded: {self._trouble(error)}")
             return
@@ -304,9 +304,9 @@ class Monitor:
                 time.sleep(_RETRY)
 
     def _trouble(self, error: sqlite3.Error) -> str:
-        from minirun.store.database_errors import of_database  # most never have any
+        from minirun.store.faults import database_error  # most never have any
 
-        return of_database(error, self.instance.root).message
+        return database_error(error, self.instance.root).message
 
     # --- again
 

@@ -20,7 +20,7 @@ from minirun.errors import MinirunError
 from minirun.init.program import StartError
 from minirun.kernel import controllers, processes, terminal
 from minirun.kernel.event_loop import READ, WRITE, Interest, is_ready, turn
-from minirun.options.parse import parse_env
+from minirun.options.environment import parse_env
 from minirun.security.confinement import confinement_for
 from minirun.store.lookup import find_container
 

@@ -25,8 +25,8 @@ from minirun.engine.prune import prune_containers, stopped_containers
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.model import Container
-from minirun.options import parse
-from minirun.options.signals import parse_signal
+from minirun.options import values
+from minirun.options.values import parse_signal
 from minirun.store.lookup import find_container
 
 app = commands()
@@ -135,7 +135,7 @@ def rm(
 @app.command("rename")
 def rename(container: AnyContainer, new_name: Annotated[str, Argument(metavar="NEW_NAME")]) -> None:
     """Rename a container."""
-    parse.check_name(new_name)
+    values.check_name(new_name)
     instance = open_instance()
     renaming.rename(instance, find_container(instance.store, container), new_name)
 

@@ -18,7 +18,7 @@ from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel.sockets import control_connect
 from minirun.model import ACTIVE, Container, Status
-from minirun.options import parse
+from minirun.options import ports
 from minirun.store.lookup import find_container
 
 app = commands()
@@ -46,7 +46,7 @@ def wait(
 
 def _until_listening(references: list[str], texts: list[str], timeout: str) -> int:
     """Print each container as it was typed, as start does: there is no exit code yet."""
-    ports = [[parse.parse_private(text)] for text in texts]
+    ports = [[ports.parse_container_port(text)] for text in texts]
     seconds = parse_seconds(timeout, "--timeout")
     instance = open_instance()
     with ExitStack() as opened:
