@@ -7,10 +7,10 @@ from minirun.cli.images import NONE
 from minirun.cli.opening import open_instance
 from minirun.cli.table import ago, size
 from minirun.cli.verb import Verb, switch, value
-from minirun.engine.log import timestamp
 from minirun.image.records import Image
 from minirun.image.resolve import find_image
 from minirun.instance import Instance
+from minirun.options.durations import timestamp
 
 _COLUMNS = Columns(
     {"ID": "IMAGE", "CreatedSince": "CREATED", "CreatedBy": "CREATED BY", "Size": "SIZE", "Comment": "COMMENT"}, "ID"

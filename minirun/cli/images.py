@@ -10,13 +10,13 @@ from minirun.cli.moments import moment
 from minirun.cli.opening import open_instance
 from minirun.cli.table import ago, size
 from minirun.cli.verb import Verb, many, switch, value
-from minirun.engine.log import timestamp
 from minirun.errors import MinirunError
 from minirun.image import records
 from minirun.image.layers import sweep
 from minirun.image.records import Image
 from minirun.image.resolve import find_image
 from minirun.instance import Instance
+from minirun.options.durations import timestamp
 
 NONE = "<none>"
 _NOT_COUNTED = dict.fromkeys(("Containers", "SharedSize", "UniqueSize"), "N/A")

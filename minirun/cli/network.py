@@ -9,12 +9,12 @@ from minirun.cli.filters import matches, parse_filters
 from minirun.cli.format import Columns, Row, print_objects, print_rows
 from minirun.cli.opening import open_instance, require_root
 from minirun.cli.verb import Verb, many, switch, value
-from minirun.engine.lifecycle import reconcile
-from minirun.engine.log import timestamp
+from minirun.engine.reconcile import reconcile
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.model import DEFAULT_NETWORK, Network
 from minirun.network.default_network import RESERVED, default_network
+from minirun.options.durations import timestamp
 from minirun.store.lookup import find_network
 
 COLUMNS = Columns({"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE"}, "ID")

@@ -1,7 +1,7 @@
 """What nearly every verb does first: be root, open the state, mend what was left half done."""
 
 from minirun.cli.app import session
-from minirun.engine.lifecycle import reconcile
+from minirun.engine.reconcile import reconcile
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel.root import is_root

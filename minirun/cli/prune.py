@@ -5,7 +5,7 @@ from minirun.cli.filters import Filters, parse_filters
 from minirun.cli.opening import open_instance
 from minirun.cli.prune_filters import KEYS, Choice, choice_of
 from minirun.cli.verb import Verb, many, switch
-from minirun.engine.prune import prune_containers, prune_networks, stopped_containers
+from minirun.engine.remove import prune_containers, prune_networks, stopped_containers
 from minirun.instance import Instance
 
 

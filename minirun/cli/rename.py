@@ -2,7 +2,7 @@
 
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb
-from minirun.engine.rename import rename
+from minirun.engine.lifecycle import rename
 from minirun.options import parse
 from minirun.store.lookup import find_container
 

@@ -3,7 +3,7 @@
 from minirun.cli.each import for_each_container
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, switch
-from minirun.engine.stop import remove
+from minirun.engine.remove import remove
 
 
 class Rm(Verb):

@@ -11,7 +11,7 @@ from minirun.cli.format import Columns, Row, print_rows
 from minirun.cli.opening import open_instance
 from minirun.cli.table import binary_size, size
 from minirun.cli.verb import Verb, switch, value
-from minirun.engine.members import is_running, member_pids
+from minirun.engine.liveness import is_running, member_pids
 from minirun.instance import Instance
 from minirun.kernel.controllers import existing
 from minirun.kernel.procfs import traffic

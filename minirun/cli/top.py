@@ -3,7 +3,7 @@
 from minirun.cli.opening import open_instance
 from minirun.cli.table import print_table
 from minirun.cli.verb import Verb
-from minirun.engine.members import member_pids, require_running
+from minirun.engine.liveness import member_pids, require_running
 from minirun.engine.top import choose_columns
 from minirun.kernel.procfs import host_clock, process_status
 from minirun.store.lookup import find_container

@@ -8,9 +8,10 @@ from minirun.cli.attach_session import GONE, Attachment, Manner
 from minirun.cli.opening import open_instance
 from minirun.cli.readying import parse_seconds
 from minirun.cli.verb import Verb, many, value
-from minirun.engine.lifecycle import reconcile
+from minirun.engine.liveness import past_its_start
 from minirun.engine.protocol import ATTACH_SOCKET
-from minirun.engine.stop import past_its_start, settle
+from minirun.engine.reconcile import reconcile
+from minirun.engine.stop import settle
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel.sockets import control_connect

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from minirun.engine.lifecycle import is_same
+from minirun.engine.liveness import is_same
 from minirun.engine.protocol import ATTACH_SOCKET, CHUNK, Kind, frame
 from minirun.errors import MinirunError
 from minirun.instance import Instance

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from minirun.options.durations import timestamp
+
 _PATIENCE = 1000  # looks at a log that is being rotated at full speed
 
 
@@ -236,9 +238,3 @@ class LogReader:
             return []
         tails = [name.removeprefix(self._path.name) for name in names if name.startswith(self._path.name)]
         return sorted(int(tail[1:] or 0) for tail in tails if not tail or (tail[0] == "." and tail[1:].isdigit()))
-
-
-def timestamp(nanoseconds: int) -> str:
-    """RFC 3339 in UTC with nine digits, as docker logs -t prints it."""
-    seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest:09d}Z"

@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import partial
 
 from minirun.engine.hot_update import changing, unchanged
+from minirun.engine.liveness import past_its_start
 from minirun.engine.protocol import send_sockets
-from minirun.engine.stop import past_its_start
 from minirun.errors import ConflictError, MinirunError
 from minirun.instance import Instance, alone
 from minirun.kernel.netlink import Netlink

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from minirun.engine.hot_update import changing, unchanged
+from minirun.engine.liveness import past_its_start
 from minirun.engine.protocol import MANY, send_sockets
-from minirun.engine.stop import past_its_start
 from minirun.errors import ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
 from minirun.kernel.netlink import Netlink

@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import closing
 
-from minirun.engine.lifecycle import is_alive, reconcile
-from minirun.engine.members import member_pids
-from minirun.engine.stop import past_its_start
+from minirun.engine.liveness import is_alive, member_pids, past_its_start
+from minirun.engine.reconcile import reconcile
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel.netns import entered

@@ -9,7 +9,8 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from minirun.engine.lifecycle import finish, is_same, tell
+from minirun.engine.lifecycle import finish, tell
+from minirun.engine.liveness import is_same
 from minirun.engine.protocol import CHUNK, MANY, Kind, Parser, frame, send_sockets
 from minirun.engine.start_plan import plan_of, resolve
 from minirun.errors import FAILED, MinirunError, NotFoundError, describe

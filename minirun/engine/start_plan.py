@@ -116,7 +116,7 @@ def _device_rules(spec: Spec, cgroup: Path | None) -> dict[str, Any]:
     if spec.security.privileged or cgroup is None:
         rules: tuple[Rule, ...] = ()
     elif spec.devices or spec.device_rules:
-        from minirun.engine.device_rules import rules_for
+        from minirun.engine.start_plan import rules_for
 
         rules = rules_for(spec.devices, spec.device_rules)
     else:

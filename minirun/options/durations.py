@@ -1,6 +1,7 @@
-"""Go's durations (https://pkg.go.dev/time#ParseDuration): 1m30s, 1.5h, 300ms."""
+"""Go's durations (https://pkg.go.dev/time#ParseDuration): 1m30s, 1.5h, 300ms; and timestamps."""
 
 import re
+import time
 
 from minirun.options import invalid
 
@@ -27,3 +28,9 @@ def parse_duration(text: str, flag: str) -> float:
             raise invalid(text, flag, f'time: missing unit in duration "{text}"', "such as 30s or 1m30s")
         raise invalid(text, flag, f'time: invalid duration "{text}"', "such as 30s or 1m30s")
     return seconds
+
+
+def timestamp(nanoseconds: int) -> str:
+    """Format a time since the epoch as RFC 3339 in UTC with nine digits, as `docker logs -t` prints it."""
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest:09d}Z"

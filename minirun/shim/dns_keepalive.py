@@ -1,4 +1,4 @@
-"""The monitor's share in the resolver: its connection keeps that alive, and when it breaks, starts it again."""
+"""The shim's connection to the DNS server. The server lives as long as it has connections; a lost one restarts it."""
 
 import socket
 import time
@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 
 from minirun.instance import Instance
 from minirun.kernel.event_loop import READ, Interest
+from minirun.network import operations
 
-_FIRST, _LONGEST = 0.1, 60.0
-_STEADY = 10.0  # seconds after which the next death counts as the first
+_FIRST_DELAY, _MAX_DELAY = 0.1, 60.0  # seconds
+_STABLE = 10.0  # seconds of a connection after which the delay starts anew
 
 
-class ResolverKeeper:
-    """`instance` gives the one that is open at the moment."""
+class DnsKeepalive:
+    """Part of the event loop. `instance` returns the instance that is open at that moment."""
 
     def __init__(self, instance: Callable[[], Instance], channel: socket.socket | None) -> None:
         self._instance = instance
@@ -22,44 +23,44 @@ class ResolverKeeper:
 
     @property
     def channel(self) -> int:
-        """Its descriptor; -1 while the connection is broken."""
+        """The connection's descriptor; -1 while there is none."""
         return -1 if self._channel is None else self._channel.fileno()
 
     def close(self) -> None:
+        """Close the connection."""
         if self._channel is not None:
             self._channel.close()
 
     def interests(self) -> Iterator[Interest]:
+        """What the event loop is to wait for now."""
         if self._channel is not None:
-            yield self._channel.fileno(), READ, self._hear
+            yield self._channel.fileno(), READ, self._on_end
 
     def due(self) -> float | None:
-        """Seconds until `tick` wants to be called; None: no wish."""
+        """Seconds until `tick` is due; None while connected."""
         return None if self._channel is not None else max(0.0, self._next - time.monotonic())
 
     def tick(self) -> None:
-        """Everyone who has lost it comes here; the first starts it, the others find it there."""
+        """Reconnect if it is time. Every shim does so: the first starts the server, the others find it running."""
         if self._channel is not None or time.monotonic() < self._next:
             return
-        from minirun.network.dns.server_control import reach
-
         try:
-            self._channel = reach(self._instance())
+            self._channel = operations.dns_connection(self._instance())
             self._since = time.monotonic()
         except OSError:
-            self._put_off()
+            self._schedule()
 
-    def _hear(self) -> None:
-        """It never says anything: this is the end."""
+    def _on_end(self) -> None:
+        """The server sends nothing, so anything to read is the end of the connection."""
         if self._channel is None:
             return
         self._channel.close()
         self._channel = None
-        if time.monotonic() - self._since >= _STEADY:
+        if time.monotonic() - self._since >= _STABLE:
             self._delay = 0.0
-        self._put_off()
+        self._schedule()
 
-    def _put_off(self) -> None:
-        """At once for the first time, then later and later."""
+    def _schedule(self) -> None:
+        """At once the first time, then after growing delays."""
         self._next = time.monotonic() + self._delay
-        self._delay = min(max(2 * self._delay, _FIRST), _LONGEST)
+        self._delay = min(max(2 * self._delay, _FIRST_DELAY), _MAX_DELAY)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from minirun.kernel._sys import ffi, lib
 
-from minirun.engine.device_rules import rules_for
+from minirun.engine.start_plan import rules_for
 from minirun.kernel.devices import ALWAYS, Rule, program
 from minirun.model import Device
 from tests.harness import Host, eventually
