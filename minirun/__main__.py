@@ -1,4 +1,4 @@
-"""`minirun`: fork the monitor before anything heavy is imported, then hand over to the command line."""
+"""`minirun`: fork the shim before anything heavy is imported, then hand over to the command line."""
 
 import gc
 import os
@@ -19,10 +19,9 @@ def main() -> None:
 
         RECORDER.start()
     if canonical(called) in _STARTS and os.geteuid() == 0:
-        from minirun.shim.early_fork import fork_monitor
+        from minirun.shim.prefork import spawn
 
-        seam = sys.modules.get("minirun.kernel.seam")  # there only if somebody watches: see explaining/
-        launch = fork_monitor(seam.kept_open() if seam else ())
+        launch = spawn()
     from minirun.cli.app import call
 
     code = call(sys.argv[1:], launch)

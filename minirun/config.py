@@ -1,8 +1,8 @@
-"""What the administrator of this host has said once for all: /etc/minirun/config.json, in Docker's words.
+"""The host-wide configuration file, /etc/minirun/config.json, with the keys that dockerd(8) uses in daemon.json.
 
     {"default-address-pools": [{"base": "10.10.0.0/16", "size": 24}, {"base": "fd10:10::/48", "size": 64}]}
 
-Read when a network is made, not at a start. MINIRUN_CONFIG names another file.
+It is read when a network is created, not when a container starts. MINIRUN_CONFIG names another file.
 """
 
 import json
@@ -10,72 +10,90 @@ import os
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 from minirun.errors import MinirunError
-from minirun.network.ipam.subnets import AddressPool
+from minirun.model import Subnet
 
 DEFAULT_PATH = Path("/etc/minirun/config.json")
 VARIABLE = "MINIRUN_CONFIG"
 POOLS = "default-address-pools"
-_LARGEST = 1 << 20
+_MAX_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class AddressPool(Generic[Subnet]):
+    """An address range that networks get their subnets from.
+
+    base: the whole range
+    size: prefix length of each subnet cut from it (24 cuts /24s)
+    """
+
+    base: Subnet
+    size: int
 
 
 @dataclass(frozen=True)
 class Config:
+    """The parsed configuration; an empty tuple means minirun's built-in pools."""
+
     pools4: tuple[AddressPool[IPv4Network], ...] = ()
     pools6: tuple[AddressPool[IPv6Network], ...] = ()
 
 
 def load() -> Config:
-    """What is said; nothing where there is no file, unless MINIRUN_CONFIG names it."""
+    """Read the configuration file; return the defaults when there is none.
+
+    Raises MinirunError when the file is unreadable or invalid, or MINIRUN_CONFIG names a missing file.
+    """
     named = os.environ.get(VARIABLE)
     path = Path(named) if named else DEFAULT_PATH
     try:
         with path.open("rb") as file:
-            return parse(file.read(_LARGEST), path)
+            return parse(file.read(_MAX_BYTES), path)
     except FileNotFoundError:
         if named:
-            raise _bad(path, f"there is no such file, but {VARIABLE} names it") from None
+            raise _invalid(path, f"no such file, but {VARIABLE} names it") from None
         return Config()
     except OSError as error:
-        raise _bad(path, f"it cannot be read: {error.strerror}") from error
+        raise _invalid(path, f"cannot read it: {error.strerror}") from error
 
 
 def parse(text: bytes, path: Path) -> Config:
+    """Validate the file's content; `path` is only quoted in the MinirunError of an invalid one."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _bad(path, f"it is not JSON: {error}") from None
+        raise _invalid(path, f"it is not JSON: {error}") from None
     if not isinstance(data, dict):
-        raise _bad(path, "it is not a JSON object")
+        raise _invalid(path, "it is not a JSON object")
     if unknown := sorted(set(data) - {POOLS}):
-        raise _bad(path, f"unknown key {unknown[0]!r}; known is {POOLS!r}")
+        raise _invalid(path, f"unknown key {unknown[0]!r}; the only key is {POOLS!r}")
     entries = data.get(POOLS, [])
     if not isinstance(entries, list):
-        raise _bad(path, f"{POOLS} is not a list")
-    pools = [_pool(entry, path) for entry in entries]
+        raise _invalid(path, f"{POOLS} is not a list")
+    pools = [_parse_pool(entry, path) for entry in entries]
     return Config(
         tuple(AddressPool(base, size) for base, size in pools if isinstance(base, IPv4Network)),
         tuple(AddressPool(base, size) for base, size in pools if isinstance(base, IPv6Network)),
     )
 
 
-def _pool(entry: Any, path: Path) -> tuple[IPv4Network | IPv6Network, int]:
+def _parse_pool(entry: Any, path: Path) -> tuple[IPv4Network | IPv6Network, int]:
     if not isinstance(entry, dict) or set(entry) != {"base", "size"}:
-        raise _bad(path, f'{POOLS}: {entry!r} is not of the form {{"base": "10.10.0.0/16", "size": 24}}')
+        raise _invalid(path, f'{POOLS}: {entry!r} is not of the form {{"base": "10.10.0.0/16", "size": 24}}')
     base, size = entry["base"], entry["size"]
     if not isinstance(base, str) or type(size) is not int:
-        raise _bad(path, f"{POOLS}: base is a string and size a number, unlike {entry!r}")
+        raise _invalid(path, f"{POOLS}: base must be a string and size a number: {entry!r}")
     try:
         network = ip_network(base)
     except ValueError as error:
-        raise _bad(path, f"{POOLS}: invalid base: {error}") from None
+        raise _invalid(path, f"{POOLS}: invalid base: {error}") from None
     longest = network.max_prefixlen - 2  # room for a gateway and a container
     if not network.prefixlen <= size <= longest:
-        raise _bad(path, f"{POOLS}: the size {size} for {base} is not between {network.prefixlen} and {longest}")
+        raise _invalid(path, f"{POOLS}: the size {size} for {base} is not between {network.prefixlen} and {longest}")
     return network, size
 
 
-def _bad(path: Path, what: str) -> MinirunError:
-    return MinirunError(f"the configuration {path} cannot be used: {what}", "correct the file, or remove it")
+def _invalid(path: Path, reason: str) -> MinirunError:
+    return MinirunError(f"invalid configuration {path}: {reason}", "correct the file or remove it")

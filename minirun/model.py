@@ -11,6 +11,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Any, Generic, TypeAlias, TypeVar
 
 DEFAULT_NETWORK = "bridge"
+RESERVED_NETWORKS = ("host", "none", "container", "default")  # names of modes, which no network may have
+HOST_GATEWAY = "host-gateway"  # --add-host NAME:host-gateway: the host's address, as the container sees it
 ANY_ADDRESS = IPv4Address("0.0.0.0")
 ANY_ADDRESS6 = IPv6Address("::")
 AnyAddress = IPv4Address | IPv6Address
@@ -370,6 +372,35 @@ class Pool(Generic[Subnet, Address]):
 
 Pool4: TypeAlias = Pool[IPv4Network, IPv4Address]
 Pool6: TypeAlias = Pool[IPv6Network, IPv6Address]
+
+
+@dataclass(frozen=True)
+class PoolRequest(Generic[Subnet, Address]):
+    """What `network create` asks for of one address family; minirun chooses what is None."""
+
+    subnet: Subnet | None = None
+    gateway: Address | None = None
+    ip_range: Subnet | None = None
+    aux: tuple[tuple[str, Address], ...] = ()
+
+
+PoolRequest4: TypeAlias = PoolRequest[IPv4Network, IPv4Address]
+PoolRequest6: TypeAlias = PoolRequest[IPv6Network, IPv6Address]
+
+
+@dataclass(frozen=True)
+class NetworkCreateRequest:
+    """What `network create` asks for."""
+
+    name: str
+    driver: str = "bridge"
+    ipv4: PoolRequest4 = PoolRequest()
+    ipv6: PoolRequest6 | None = None
+    internal: bool = False
+    attachable: bool = False
+    labels: tuple[tuple[str, str], ...] = ()
+    options: tuple[tuple[str, str], ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -12,8 +12,8 @@ from minirun.cli.verb import Verb, many, switch, value
 from minirun.engine.reconcile import reconcile
 from minirun.errors import MinirunError
 from minirun.instance import Instance
-from minirun.model import DEFAULT_NETWORK, Network
-from minirun.network.default_network import RESERVED, default_network
+from minirun.model import DEFAULT_NETWORK, RESERVED_NETWORKS, Network
+from minirun.network.networks import default_network
 from minirun.options.durations import timestamp
 from minirun.store.lookup import find_network
 
@@ -44,7 +44,7 @@ _TESTS: dict[str, Callable[[Row, str], bool]] = {
     "id": lambda row, text: row["ID"].startswith(text[: len(row["ID"])]),
     "name": lambda row, text: text in row["Name"],
     "scope": lambda row, text: row["Scope"] == text,
-    "type": lambda row, text: (row["Name"] in (*RESERVED, DEFAULT_NETWORK)) == (text == "builtin"),
+    "type": lambda row, text: (row["Name"] in (*RESERVED_NETWORKS, DEFAULT_NETWORK)) == (text == "builtin"),
 }
 
 
@@ -93,12 +93,12 @@ class Reload(Verb):
     most = 0
 
     def run(self) -> int:
-        from minirun.network.repair.detect import mend
+        from minirun.network.repair.restore import repair
 
         require_root()
         instance = Instance(session().root)
         reconcile(instance, heals=False)  # here it is told
-        mended = mend(instance, whole=True)
+        mended = repair(instance, everything=True)
         for line in mended.done:
             print(line)
         for line in mended.failed:
@@ -118,7 +118,7 @@ class Remove(Verb):
         instance = open_instance()
 
         def remove(name: str) -> None:
-            if name in (DEFAULT_NETWORK, *RESERVED):
+            if name in (DEFAULT_NETWORK, *RESERVED_NETWORKS):
                 raise MinirunError(f"{name} is a pre-defined network and cannot be removed")
             remove_network(instance, find_network(instance.store, name))
 

@@ -3,6 +3,7 @@
 from minirun.cli.app import session
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, many, switch, value
+from minirun.model import NetworkCreateRequest
 from minirun.network import networks
 from minirun.options import parse
 from minirun.options.environment_files import parse_labels
@@ -27,7 +28,7 @@ class Create(Verb):
     def run(self) -> None:
         name = parse.check_name(self.words[0], "network")
         ipv4, ipv6 = parse_pools(PoolWords(self.subnet, self.ip_range, self.gateway, self.aux), self.ipv6)
-        wish = networks.NetworkWish(
+        wish = NetworkCreateRequest(
             name=name,
             driver=self.driver,
             ipv4=ipv4,

@@ -7,9 +7,8 @@ from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, many, number, switch, value
 from minirun.errors import MinirunError, NotFoundError
 from minirun.instance import Instance
-from minirun.model import DEFAULT_NETWORK, Container, Network
-from minirun.network.default_network import RESERVED
-from minirun.network.modes.bridge import network_called
+from minirun.model import DEFAULT_NETWORK, RESERVED_NETWORKS, Container, Network
+from minirun.network.networks import network_by_name
 from minirun.options.network_options import first_attachment
 from minirun.store.lookup import find_container, find_network
 
@@ -26,7 +25,7 @@ class Connect(Verb):
     priority = number("gw-priority", "", "Of several networks the highest provides the default gateway")
 
     def run(self) -> None:
-        from minirun.engine.network_update import connect
+        from minirun.engine.hot_update import connect
         from minirun.engine.start_plan import with_linked_ids
 
         wanted = first_attachment(self.ip, self.ip6, self.mac, self.alias, self.link)
@@ -47,7 +46,7 @@ class Disconnect(Verb):
     force = switch("force", "f", "Force the container to disconnect from a network")
 
     def run(self) -> None:
-        from minirun.engine.network_update import disconnect
+        from minirun.engine.hot_update import disconnect
 
         instance = open_instance()
         network = _network(instance, self.words[0])
@@ -62,7 +61,7 @@ class Disconnect(Verb):
 
 def _network(instance: Instance, name: str) -> Network:
     if name == DEFAULT_NETWORK:
-        return network_called(instance, name)
-    if name in RESERVED:
+        return network_by_name(instance, name)
+    if name in RESERVED_NETWORKS:
         raise MinirunError(f"container cannot be disconnected from {name} network or connected to {name} network")
     return find_network(instance.store, name)

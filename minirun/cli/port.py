@@ -50,16 +50,18 @@ def _private(text: str) -> str:
 
 
 def _change(verb: str, reference: str, *texts: str) -> None:
-    from minirun.engine import port_update
+    from minirun.engine import hot_update
 
     mappings = [parse.parse_port(text) if verb == "add" else parse.parse_place(text) for text in texts]
     instance = open_instance()
     for text, mapping in zip(texts, mappings, strict=True):
         found = find_container(instance.store, reference)
         if verb == "add":
-            print("".join(f"{_said(one)}\n" for one in port_update.add(instance, found, mapping)), end="", flush=True)
+            print(
+                "".join(f"{_said(one)}\n" for one in hot_update.publish(instance, found, mapping)), end="", flush=True
+            )
         else:
-            port_update.remove(instance, found, mapping)
+            hot_update.unpublish(instance, found, mapping)
             print(text, flush=True)
 
 

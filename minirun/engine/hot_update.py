@@ -1,58 +1,92 @@
-"""Changing the network of a container that runs: published ports, and the networks that it is in.
+"""Updating the network of an existing container: the networks it is in, and its published ports.
 
-The command that does it tells the container's monitor first, then writes the record, then brings it in force. At
-whatever step it is killed, the monitor sees it go, and brings in force what is on record (monitor/holding.py).
+network/operations.py does the work. The engine's part is to know which run of the container is meant, and to tell its
+shim, which keeps the port reservations. At whatever step a command is killed, the shim sees its connection close, and
+applies what is on record (shim/port_reservations.py).
 """
 
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
-from minirun.engine.liveness import is_same
-from minirun.engine.protocol import ATTACH_SOCKET, CHUNK, Kind, frame
+from minirun.engine.liveness import is_same, past_its_start
+from minirun.engine.protocol import ATTACH_SOCKET, CHUNK, Kind, frame, send_sockets
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel.sockets import control_connect
-from minirun.model import ACTIVE, Container
+from minirun.model import ACTIVE, Attachment, Container, Network, PortMapping
+from minirun.network import operations
 
 
-@contextmanager
-def changing(instance: Instance, container: Container) -> Iterator[socket.socket]:
-    """Within: its monitor knows that something is changing. At the end it holds what is on record, and no more."""
-    try:
-        channel = control_connect(str(instance.container_dir(container.id)), ATTACH_SOCKET)
-    except OSError as error:
-        raise _ending(container) from error
-    with channel:
-        channel.sendall(frame(Kind.PORTS))
+def connect(instance: Instance, container: Container, network: Network, attachment: Attachment) -> list[str]:
+    """Connect a container to a network. Return notes for the user, as a start does."""
+    return operations.connect(HotUpdate(instance, container), network, attachment)
+
+
+def disconnect(instance: Instance, container: Container, network: Network) -> None:
+    """Disconnect a container from a network."""
+    operations.disconnect(HotUpdate(instance, container), network)
+
+
+def publish(instance: Instance, container: Container, mapping: PortMapping) -> list[PortMapping]:
+    """Publish a port or range. Return the placed mappings; of a stopped container, the request."""
+    return operations.publish(HotUpdate(instance, container), mapping)
+
+
+def unpublish(instance: Instance, container: Container, place: PortMapping) -> None:
+    """Unpublish what is published at `place`; a place without an address means every address."""
+    operations.unpublish(HotUpdate(instance, container), place)
+
+
+class HotUpdate:
+    """The engine's side of one update (network/update.py, ContainerUpdate). Waits while the container is starting."""
+
+    def __init__(self, instance: Instance, container: Container) -> None:
+        self.instance = instance
+        self.container = past_its_start(instance, container)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the container runs."""
+        return self.container.status in ACTIVE
+
+    def current(self) -> Container:
+        """Read the record again, within a transaction so that it stays true. MinirunError when it is another run's."""
+        current = self.instance.store.container(self.container.id)
+        if (
+            current is None
+            or not is_same(current.monitor, self.container.monitor)
+            or (current.status in ACTIVE) != self.is_active
+        ):
+            raise self._other_run()
+        return current
+
+    @contextmanager
+    def announced(self) -> Iterator[operations.SendSockets]:
+        """Within the context, the shim knows of the update. At its end the shim keeps what is on record, no more."""
         try:
-            yield channel
-            channel.sendall(frame(Kind.SETTLED))
-        except BrokenPipeError as error:
-            raise _ending(container) from error
-        finally:
-            _await_close(channel)
+            channel = control_connect(str(self.instance.container_dir(self.container.id)), ATTACH_SOCKET)
+        except OSError as error:
+            raise self._other_run() from error
+        with channel:
+            channel.sendall(frame(Kind.PORTS))
+            try:
+                yield partial(send_sockets, channel)
+                channel.sendall(frame(Kind.SETTLED))
+            except BrokenPipeError as error:
+                raise self._other_run() from error
+            finally:
+                _await_close(channel)
+
+    def _other_run(self) -> MinirunError:
+        name = self.container.name
+        return MinirunError(f"container {name} has just been started or ended by another command", "try again")
 
 
 def _await_close(channel: socket.socket) -> None:
-    """The monitor closes its end once it has done its part."""
+    """Wait until the shim has done its part, and closes its end."""
     with suppress(OSError):
         channel.shutdown(socket.SHUT_WR)
         while channel.recv(CHUNK):
             pass
-
-
-def unchanged(instance: Instance, container: Container) -> Container:
-    """As it is on record now, if it is the same run. Within a transaction: it stays so."""
-    now = instance.store.container(container.id)
-    if (
-        now is None
-        or not is_same(now.monitor, container.monitor)
-        or (now.status in ACTIVE) != (container.status in ACTIVE)
-    ):
-        raise _ending(container)
-    return now
-
-
-def _ending(container: Container) -> MinirunError:
-    return MinirunError(f"container {container.name} has just been started or ended by another command", "try again")

@@ -17,8 +17,7 @@ from minirun.kernel.files import remove_tree
 from minirun.kernel.netns import netns_attach, netns_del
 from minirun.kernel.usage import oom_killed
 from minirun.model import Container, Process, Status
-from minirun.network import sandbox
-from minirun.network.modes.none import refuse_foreign_pin
+from minirun.network import operations
 from minirun.store import Store
 from minirun.store.reserve import spending
 from minirun.volume.volumes import detach_anonymous, sweep, tell_mounts
@@ -54,7 +53,7 @@ def _finish(instance: Instance, container_id: str, code: int, error: str, remove
         with store.write():
             tell_mounts(store, container, "unmount")
     _end_processes(instance, container)
-    sandbox.leave(instance, container)
+    operations.teardown(instance, container)
     if remove or container.spec.auto_remove:
         # An interrupted plain `rm` keeps the volumes; `rm -v` has set auto_remove on the record.
         plain = container.status is Status.REMOVING and not container.spec.auto_remove
@@ -142,7 +141,7 @@ def rename(instance: Instance, container: Container, name: str) -> None:
         raise MinirunError(f"container {container.name} is {container.status}: its namespace cannot be renamed now")
     is_pinned = bool(container.sandbox) and container.status is Status.RUNNING and container.init is not None
     if is_pinned and container.init is not None:
-        refuse_foreign_pin(name)
+        operations.refuse_foreign_pin(name)
         store.set_values(container.id, second_pin=name)
         try:
             netns_attach(name, container.init.pid)

@@ -21,7 +21,6 @@ _HEADER = struct.Struct(">BI")
 CHUNK = 65536
 HIGH_WATER = 4 * CHUNK  # stop reading from the source while more than this waits for its sink
 MOST_FDS = 253  # SCM_MAX_FD: what one message can carry
-MANY = 200  # sockets: so many fit beside all else below the usual limit of 1024 open files, in each of two processes
 
 
 class Kind(IntEnum):

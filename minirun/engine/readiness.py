@@ -14,7 +14,7 @@ from minirun.kernel.netns import entered
 from minirun.kernel.sock_diag import Listener, SocketTable
 from minirun.kernel.sockets import sockets_of
 from minirun.model import ACTIVE, Container, Status
-from minirun.network.ports.publish import HELD_MOST
+from minirun.network.operations import is_reserved
 
 Port = tuple[int, str]  # number, protocol
 _SHORTEST, _LONGEST, _GROWTH = 0.001, 0.020, 1.5  # seconds between two looks
@@ -149,7 +149,7 @@ def _groups_of(instance: Instance, container: Container) -> list[Collection[Port
     groups = [
         frozenset((one.container_port + step, one.protocol) for step in range(one.count))
         for one in mappings
-        if one.count <= HELD_MOST
+        if is_reserved(one)
     ]
     published = {port for one in mappings for port in one.private_ports}
     exposed = [one.partition("/") for one in container.spec.expose if one not in published]

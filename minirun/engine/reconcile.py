@@ -4,12 +4,10 @@ import time
 
 from minirun.engine.lifecycle import KILLED, MONITOR_LOST, finish, sweep_removed
 from minirun.engine.liveness import is_tended
-from minirun.instance import RESOLVER_SOCKET, Instance
+from minirun.instance import Instance
 from minirun.kernel import processes
 from minirun.model import Status
-from minirun.network.dns import server_control
-from minirun.network.firewall import foreign
-from minirun.network.repair.detect import mend_if_damaged
+from minirun.network import operations
 from minirun.store import Store
 from minirun.store.activity import Run
 
@@ -25,12 +23,7 @@ def reconcile(instance: Instance, heals: bool = True) -> None:
     store, boot = instance.store, processes.boot_id()
     for run in _lost_runs(store, boot):
         finish(instance, run.id, run.monitor, KILLED, MONITOR_LOST, run.status == Status.REMOVING)
-    if store.has_rules_elsewhere() and not store.has_endpoints():
-        foreign.mend(instance)
-    if (instance.root / RESOLVER_SOCKET).exists():
-        server_control.mend(instance)
-    if heals and store.has_endpoints():
-        mend_if_damaged(instance)
+    operations.reconcile(instance, repairs=heals)
 
 
 def _lost_runs(store: Store, boot: str) -> list[Run]:

@@ -6,7 +6,7 @@ from minirun.engine.stop import settle, stop
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.model import ACTIVE, Container, Network
-from minirun.network.networks import remove_unused
+from minirun.network.operations import remove_unused
 
 _MAX_ATTEMPTS = 10  # each fails only when another command has started the container again
 

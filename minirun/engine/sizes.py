@@ -5,9 +5,6 @@ import stat
 from pathlib import Path
 
 from minirun.archive.tree_walk import DIRECTORY, Place, identity, look
-from minirun.image import records
-from minirun.instance import Instance
-from minirun.model import Container
 
 
 def tree_size(path: Path) -> int:
@@ -32,11 +29,6 @@ def tree_size(path: Path) -> int:
     finally:
         place.close()
     return sum(seen.values())
-
-
-def image_size(instance: Instance, container: Container) -> int:
-    image = records.by_id(instance.store, container.spec.image_id)
-    return image.size if image else 0
 
 
 def _measure(place: Place, name: str, seen: dict[tuple[int, int], int]) -> list[str] | None:

@@ -1,7 +1,7 @@
 """The three files that a container gets from its runtime: /etc/hosts, /etc/hostname, /etc/resolv.conf.
 
-They live in the container's state directory and are bound into its tree. A container that shares a namespace has
-the files of whoever it shares it with, for they describe that namespace.
+They are kept in the container's state directory and bind-mounted into its tree. A container that shares a network
+namespace has a copy of the owner's files, since they describe that namespace.
 """
 
 import socket
@@ -11,7 +11,7 @@ from pathlib import Path
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.files import write_private
-from minirun.model import DEFAULT_NETWORK, Container, Mode, Spec
+from minirun.model import DEFAULT_NETWORK, HOST_GATEWAY, Container, Mode, Spec
 from minirun.network.dns.veth import HOST_NAME, RESOLVER, first_named, legs_of
 
 _LOCAL = """127.0.0.1\tlocalhost
@@ -23,12 +23,12 @@ ff02::2\tip6-allrouters
 """
 _HOST = Path("/etc/resolv.conf")
 _SYSTEMD_RESOLVED = Path("/run/systemd/resolve/resolv.conf")
-# Docker's own last resort: a container cannot reach a resolver on the host's loopback.
-HOST_GATEWAY = "host-gateway"
+# Docker's last resort: a container cannot reach a DNS server on the host's loopback.
 _FALLBACK = "nameserver 8.8.8.8\nnameserver 8.8.4.4\n"
 
 
 def hostname_of(instance: Instance, container: Container) -> str:
+    """Return the host name that the container sees: --hostname, the namespace owner's, or its short id."""
     spec = container.spec
     if spec.hostname:
         return spec.hostname
@@ -41,6 +41,7 @@ def hostname_of(instance: Instance, container: Container) -> str:
 
 
 def write_files(instance: Instance, container: Container, directory: Path) -> None:
+    """Write the three files of a container that is being started into `directory`."""
     owner = directory
     if container.sandbox not in ("", container.id):
         owner = instance.container_dir(container.sandbox)
@@ -59,9 +60,12 @@ def write_files(instance: Instance, container: Container, directory: Path) -> No
 
 
 def renew_files(instance: Instance, container: Container, directory: Path) -> None:
-    """After a change of its networks, in place, for the files are bound into the tree: the lines of its own addresses;
-    and other resolvers, when it has come to names, or lost them. Of a member of the container's sandbox `directory` is
-    the member's."""
+    """Update the files after the container's networks have changed: its own addresses, and the DNS servers when it has
+    gained or lost networks with names.
+
+    `directory` is that of the container or of another member of its sandbox. The files are written in place, since
+    bind mounts refer to them.
+    """
     hosts, servers = directory / "hosts", directory / "resolv.conf"
     own = _own_lines(instance, container)
     names = {tuple(line.split()[1:]) for line in own.splitlines()} | {(HOST_NAME,), _names_of(instance, container)}
@@ -79,14 +83,14 @@ def _write_in_place(path: Path, text: str) -> None:
 
 
 def resolvers(host: str) -> str:
-    """The host's resolv.conf without the resolvers that only the host itself can reach."""
+    """Return the host's resolv.conf without DNS servers on its loopback, which a container cannot reach."""
     lines = [line for line in host.splitlines() if not _is_loopback_resolver(line)]
     text = "".join(line + "\n" for line in lines)
     return text if any(line.split()[:1] == ["nameserver"] for line in lines) else text + _FALLBACK
 
 
 def _own_resolv_conf(instance: Instance, container: Container) -> str:
-    """In a network with names the only server is the resolver, which asks those of --dns, or the host's, itself."""
+    """In a network with names, minirun's DNS server is the only one: it forwards to those of --dns, or the host's."""
     spec = container.spec
     if set(spec.network.names) <= {DEFAULT_NETWORK} or not first_named(legs_of(instance, container.sandbox)):
         return _resolv_conf(spec, resolvers(_host_resolv_conf()))
@@ -95,13 +99,13 @@ def _own_resolv_conf(instance: Instance, container: Container) -> str:
     lines = _resolv_conf(replace(spec, dns=()), text).splitlines()
     options = [word for line in lines if line.startswith("options") for word in line.split()[1:]]
     if not any(word.startswith("ndots:") for word in options):
-        options.append("ndots:0")  # Docker's: a name without a dot is asked for as it is first
+        options.append("ndots:0")  # Docker's: query a name without a dot as it is first
     lines = [line for line in lines if not line.startswith("options")]
     return "\n".join([*lines, f"options {' '.join(options)}", ""])
 
 
 def _resolv_conf(spec: Spec, text: str) -> str:
-    """--dns, --dns-search and --dns-option each replace the host's lines of their kind (resolv.conf(5))."""
+    """Replace the host's lines of each kind that --dns, --dns-search or --dns-option gives (resolv.conf(5))."""
     kinds = {"nameserver": spec.dns, "search": spec.dns_search, "options": spec.dns_options}
     if not any(kinds.values()):
         return text
@@ -129,9 +133,9 @@ def _is_loopback_resolver(line: str) -> bool:
 def _own_lines(instance: Instance, container: Container) -> str:
     endpoints = instance.store.endpoints(sandbox=container.id)
     names = " ".join(_names_of(instance, container))
-    own = (address for end in endpoints for address in (end.address, end.address6) if address)
+    own = (address for endpoint in endpoints for address in (endpoint.address, endpoint.address6) if address)
     lines = "".join(f"{address}\t{names}\n" for address in own)
-    if endpoints and set(container.spec.network.names) == {DEFAULT_NETWORK}:  # elsewhere the resolver knows it
+    if endpoints and set(container.spec.network.names) == {DEFAULT_NETWORK}:  # elsewhere the DNS server knows it
         lines += f"{_gateway(instance, container)}\t{HOST_NAME}\n"
     return lines
 
@@ -142,31 +146,31 @@ def _names_of(instance: Instance, container: Container) -> tuple[str, ...]:
 
 
 def _extra_lines(instance: Instance, container: Container) -> str:
-    """--add-host and --link."""
+    """Return the lines of --add-host and --link."""
     spec, lines = container.spec, []
     for name, address in spec.extra_hosts:
         lines.append(f"{_gateway(instance, container) if address == HOST_GATEWAY else address}\t{name}\n")
     for linked, alias in _hosts_links(spec):
         other = instance.store.container(linked)
-        ends = instance.store.endpoints(sandbox=linked)
-        if other is None or not ends:
+        endpoints = instance.store.endpoints(sandbox=linked)
+        if other is None or not endpoints:
             name = other.name if other else linked[:12]
             raise MinirunError(f"Cannot link to a non running container: {name} AS {alias}", "start it first", FAILED)
         names = dict.fromkeys((alias, hostname_of(instance, other), other.name))
-        lines.append(f"{ends[0].address}\t{' '.join(names)}\n")
+        lines.append(f"{endpoints[0].address}\t{' '.join(names)}\n")
     return "".join(lines)
 
 
 def _hosts_links(spec: Spec) -> tuple[tuple[str, str], ...]:
-    """On the default network links are lines in the hosts file; elsewhere the resolver knows them."""
-    on_default = [one for one in spec.network.attachments if one.network == DEFAULT_NETWORK]
+    """On the default network, links are lines in the hosts file; elsewhere the DNS server knows them."""
+    on_default = [attachment for attachment in spec.network.attachments if attachment.network == DEFAULT_NETWORK]
     return on_default[0].links if on_default else ()
 
 
 def _gateway(instance: Instance, container: Container) -> str:
-    """Where the host is, as seen from the container."""
-    for end in instance.store.endpoints(sandbox=container.id):
-        network = instance.store.network(end.network)
+    """Return the host's address as the container sees it."""
+    for endpoint in instance.store.endpoints(sandbox=container.id):
+        network = instance.store.network(endpoint.network)
         if network and network.pool:
             return str(network.gateway)
     if container.sandbox == "":

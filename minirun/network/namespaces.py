@@ -1,12 +1,12 @@
-"""Network namespaces and cables without a container: the bare mechanism that networks are made of, by the same
-operations (docs/networking.md).
+"""Network namespaces and veth pairs without a container, for `minirun netns` and docs/learn.
 
-Nothing of it is on record. A namespace is a name in /run/netns, as for ip(8), and a cable goes with either end.
+Networks are made of the same kernel operations. Nothing here is recorded: a namespace is a name in /run/netns, as
+for ip-netns(8), and deleting either end of a veth pair deletes both.
 """
 
 import errno
 import os
-from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
@@ -18,121 +18,112 @@ from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import PINS, entered, netns_add, netns_del, netns_exists, netns_is_used, pin_path
 from minirun.kernel.sockets import loopback_up
 
-_LONGEST = 15  # bytes of an interface's name (IFNAMSIZ)
+_MAX_NAME = 15  # bytes of an interface name (IFNAMSIZ - 1)
+_MAX_PAIRS = 99
 
 
 @dataclass(frozen=True)
 class End:
-    """One end of a cable: where it is plugged in, and with which address."""
+    """One end of a veth pair: the namespace it goes to, and its address."""
 
     netns: str
     address: IPv4Interface | IPv6Interface | None
 
 
 def names() -> list[str]:
-    """Of all that are pinned, whoever made them."""
+    """Return the names of all pinned namespaces, whoever created them."""
     return sorted(os.listdir(PINS)) if PINS.is_dir() else []
 
 
 def owners(instance: Instance) -> dict[str, str]:
-    """Of those that are not free for all: container, or the resolver."""
-    found = {one.name: f"container {one.name}" for one in instance.store.containers() if one.sandbox}
-    return {**found, instance.resolver_netns: "the resolver"}
+    """Return the owner of each namespace that is in use by minirun: a container, or the DNS server."""
+    containers = {member.name: f"container {member.name}" for member in instance.store.containers() if member.sandbox}
+    return {**containers, instance.resolver_netns: "the DNS server"}
 
 
 def create(name: str) -> None:
+    """Create a namespace with loopback up. ConflictError when the name is taken."""
     try:
         netns_add(name)
     except FileExistsError:
-        raise ConflictError(f"there is a network namespace {name} already ({pin_path(name)})", "", FAILED) from None
+        raise ConflictError(f"network namespace {name} exists already ({pin_path(name)})", "", FAILED) from None
     with entered(name):
         loopback_up()
 
 
 def remove(instance: Instance, name: str) -> None:
-    _check_there(name)
+    """Remove a namespace and the veth pairs that end in it. NotFoundError; ConflictError when minirun uses it."""
+    _require(name)
     if owner := owners(instance).get(name):
-        raise ConflictError(f"the network namespace {name} is that of {owner}", "minirun rm ends a container", FAILED)
+        raise ConflictError(f"network namespace {name} belongs to {owner}", "minirun rm removes a container", FAILED)
     if not netns_is_used(name):
-        _unplug_all(name)
+        _delete_links(name)
     netns_del(name)
 
 
-def _unplug_all(name: str) -> None:
-    """The kernel would do so, some milliseconds after the namespace is gone: a next command would still find the other
-    ends. What is not a cable stays for the kernel."""
-    with entered(name):
-        inside = Netlink()
-        try:
-            for link in _links() - {"lo"}:
-                try:
-                    link_del(inside, link)
-                except OSError as error:
-                    if error.errno != errno.EOPNOTSUPP:
-                        raise
-        finally:
-            inside.close()
+def connect(first: End, second: End) -> tuple[str, str]:
+    """Connect two namespaces by a veth pair. Return the names of its ends, each in its namespace and up.
 
-
-def connect(one: End, other: End) -> tuple[str, str]:
-    """The names of the two ends, each in its namespace and up. When a part fails, there is no cable."""
-    for end in (one, other):
-        _check_there(end.netns)
-    if one.netns == other.netns:
-        raise MinirunError("a cable has two ends: give two namespaces", code=FAILED)
-    here = Netlink()
-    try:
-        ends = [(_free_name(end.netns), end) for end in (one, other)]
-        first, second = (name for name, _ in ends)
-        pair_add(here, first, second)
+    When a step fails, the pair is deleted. NotFoundError when a namespace does not exist.
+    """
+    for end in (first, second):
+        _require(end.netns)
+    if first.netns == second.netns:
+        raise MinirunError("a veth pair connects two namespaces: give two different names", code=FAILED)
+    ends = [(_free_name(end.netns), end) for end in (first, second)]
+    with closing(Netlink()) as here:
+        pair_add(here, ends[0][0], ends[1][0])
         try:
             for name, end in ends:
-                _plug(here, name, end)
+                _move(here, name, end)
         except BaseException:
-            _take_back(here, ends)
+            _delete_pair(here, ends)
             raise
-    finally:
-        here.close()
-    return first, second
+    return ends[0][0], ends[1][0]
 
 
-def _plug(here: Netlink, name: str, end: End) -> None:
+def _move(here: Netlink, name: str, end: End) -> None:
     fd = os.open(pin_path(end.netns), os.O_RDONLY | os.O_CLOEXEC)
     try:
         link_move(here, name, end.netns, fd)
     finally:
         os.close(fd)
-    with entered(end.netns):
-        inside = Netlink()
-        try:
-            if end.address is not None:
-                address_add(inside, name, end.address)
-            link_up(inside, name)
-        finally:
-            inside.close()
+    with entered(end.netns), closing(Netlink()) as inside:
+        if end.address is not None:
+            address_add(inside, name, end.address)
+        link_up(inside, name)
 
 
-def _take_back(here: Netlink, ends: Iterable[tuple[str, End]]) -> None:
-    """Either end takes the other along."""
+def _delete_pair(here: Netlink, ends: list[tuple[str, End]]) -> None:
     for name, end in ends:
         link_del(here, name)
-        with entered(end.netns):
-            inside = Netlink()
+        with entered(end.netns), closing(Netlink()) as inside:
             link_del(inside, name)
-            inside.close()
+
+
+def _delete_links(name: str) -> None:
+    """Delete the namespace's links now: the kernel would, but some milliseconds after the namespace is gone, and the
+    next command would still find the other ends. Links that cannot be deleted are left to the kernel."""
+    with entered(name), closing(Netlink()) as inside:
+        for link in _links() - {"lo"}:
+            try:
+                link_del(inside, link)
+            except OSError as error:
+                if error.errno != errno.EOPNOTSUPP:
+                    raise
 
 
 def _free_name(netns: str) -> str:
-    """veth-sfo, then veth-sfo-2: neither here, where the pair is born, nor there."""
+    """Return veth-NETNS, or with -2, -3, ...: a name free here, where the pair is created, and in the namespace."""
     with entered(netns):
         taken = _links()
     taken |= _links()
-    for number in range(1, 100):
+    for number in range(1, _MAX_PAIRS + 1):
         suffix = "" if number == 1 else f"-{number}"
-        name = f"veth-{netns}"[: _LONGEST - len(suffix)] + suffix
+        name = f"veth-{netns}"[: _MAX_NAME - len(suffix)] + suffix
         if name not in taken:
             return name
-    raise MinirunError(f"{netns} has a hundred cables already", code=FAILED)
+    raise MinirunError(f"{netns} has {_MAX_PAIRS} veth pairs already", code=FAILED)
 
 
 def _links() -> set[str]:
@@ -140,6 +131,6 @@ def _links() -> set[str]:
     return {line.partition(":")[0].strip() for line in lines}
 
 
-def _check_there(name: str) -> None:
+def _require(name: str) -> None:
     if not netns_exists(name):
         raise NotFoundError(f"no such network namespace: {name}", f"minirun netns create {name}", FAILED)

@@ -1,97 +1,73 @@
-"""Networks by name: making them, removing them, and the default one, which is made on first use."""
+"""Networks by name: create, remove, and the default one, which is created on first use."""
 
 import os
 import sqlite3
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Generic
+from contextlib import closing
+from dataclasses import replace
+from ipaddress import IPv4Network
 
-from minirun.errors import ConflictError, MinirunError, NotFoundError
+from minirun.errors import FAILED, ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
 from minirun.kernel.netlink import Netlink
-from minirun.model import DEFAULT_NETWORK, Address, Network, Subnet
-from minirun.network.default_network import RESERVED
+from minirun.kernel.sockets import link_state
+from minirun.model import (
+    DEFAULT_NETWORK,
+    RESERVED_NETWORKS,
+    Container,
+    Network,
+    NetworkCreateRequest,
+    PoolRequest,
+)
 from minirun.network.dns.veth import remove_leg
 from minirun.network.drivers import driver_named
-from minirun.network.events import tell
 from minirun.network.firewall import foreign, tables
+from minirun.network.ipam.pools import Surroundings, choose4, choose6
+from minirun.store import Store
+from minirun.store.lookup import find_network
 
 
-@dataclass(frozen=True)
-class PoolWish(Generic[Subnet, Address]):
-    """What was said of a network's addresses of one family; None is for minirun to choose."""
-
-    subnet: Subnet | None = None
-    gateway: Address | None = None
-    ip_range: Subnet | None = None
-    aux: tuple[tuple[str, Address], ...] = ()
+def network_by_name(instance: Instance, name: str) -> Network:
+    """Return the network with this name or id; the default one is recorded on first use. NotFoundError (exit 125)."""
+    if name == DEFAULT_NETWORK:
+        return default_network(instance)
+    return find_network(instance.store, name, FAILED)
 
 
-Wish4 = PoolWish[IPv4Network, IPv4Address]
-Wish6 = PoolWish[IPv6Network, IPv6Address]
+def default_network(instance: Instance) -> Network:
+    """Return the network `bridge`, recorded on first use. The driver creates its bridge, as any other network's."""
+    network = instance.store.find_network(DEFAULT_NETWORK)
+    if network is None:
+        return _record(instance, NetworkCreateRequest(DEFAULT_NETWORK))
+    return network if link_state(network.bridge)[0] else _choose_free_subnet(instance, network)
 
 
-@dataclass(frozen=True)
-class NetworkWish:
-    """What `network create` asks for."""
+def create_network(instance: Instance, request: NetworkCreateRequest) -> Network:
+    """Create a network: its record, its rules, then what its driver makes on the host.
 
-    name: str
-    driver: str = "bridge"
-    ipv4: Wish4 = PoolWish()
-    ipv6: Wish6 | None = None
-    internal: bool = False
-    attachable: bool = False
-    labels: tuple[tuple[str, str], ...] = ()
-    options: tuple[tuple[str, str], ...] = ()
-    env: tuple[tuple[str, str], ...] = ()
-
-
-def settle_default(instance: Instance, found: Network | None) -> Network:
-    """The network named bridge, which is not on record yet, or whose bridge is not there."""
-    return _moved(instance, found) if found else _record(instance, NetworkWish(DEFAULT_NETWORK))
-
-
-def _moved(instance: Instance, network: Network) -> Network:
-    """While its bridge was not there (before the first container, or since a reboot) another runtime cannot have seen
-    that its subnet is taken. Nobody has an address in it: then it gets another one."""
-    from minirun.network.ipam.pools import Surroundings, choose4
-
-    around = Surroundings.look()
-    store = instance.store
-    if any(found.overlaps(network.subnet) for found, _ in around.in_use if isinstance(found, IPv4Network)):
-        with store.write():
-            others = [other for other in store.networks() if other.id != network.id]
-            if not store.endpoints(network=network.id):
-                network = replace(network, pool=choose4(PoolWish(), others, around, familiar=True))
-                store.set_pool(network)
-    return network
-
-
-def create_network(instance: Instance, wish: NetworkWish) -> Network:
-    """Record, rules, bridge, in this order: a crash in between leaves a record from which the next use goes on."""
-    if wish.name in (*RESERVED, DEFAULT_NETWORK):
-        raise MinirunError(f"operation is not permitted on predefined {wish.name} network")
-    network = _record(instance, wish)
-    netlink = Netlink()
+    A crash in between leaves a record, from which the next use continues. ConflictError when the name or the subnet is
+    taken; MinirunError for options that the driver refuses.
+    """
+    if request.name in (*RESERVED_NETWORKS, DEFAULT_NETWORK):
+        raise MinirunError(f"operation is not permitted on predefined {request.name} network")
+    network = _record(instance, request)
     try:
         tables.ensure(instance.store, instance.table, [network])
-        driver_named(network.driver).ensure(instance, netlink, network)
+        with closing(Netlink()) as netlink:
+            driver_named(network.driver).ensure(instance, netlink, network)
     except BaseException:
         remove_network(instance, network)
         raise
-    finally:
-        netlink.close()
     return network
 
 
 def remove_network(instance: Instance, network: Network) -> None:
-    """Done twice, or with the bridge gone already, it ends in the same."""
+    """Remove an unused network. Idempotent. ConflictError when containers are connected to it."""
     store = instance.store
-    if held := store.endpoints(network=network.id):
-        names = [member.name for endpoint in held if (member := store.container(endpoint.sandbox))]
+    if used := store.endpoints(network=network.id):
+        names = [member.name for endpoint in used if (member := store.container(endpoint.sandbox))]
         raise ConflictError(
             f"error while removing network: network {network.name} has active endpoints ({', '.join(names)})",
             f"stop them first: minirun rm -f {' '.join(names)}",
@@ -101,65 +77,87 @@ def remove_network(instance: Instance, network: Network) -> None:
 
 
 def remove_unused(instance: Instance, networks: Iterable[Network]) -> list[Network]:
-    """Of networks that nobody is in: what the driver made, record, rules. Returns those that nobody has just joined."""
+    """Remove those of `networks` that no container is connected to, and return them."""
     store = instance.store
-    unused = [one for one in networks if not store.endpoints(network=one.id)]
-    netlink = Netlink()
-    try:
+    unused = [network for network in networks if not store.endpoints(network=network.id)]
+    with closing(Netlink()) as netlink:
         for network in unused:
-            _unmake(instance, netlink, network)
-    finally:
-        netlink.close()
+            _remove_from_host(instance, netlink, network)
     with store.write():
-        gone = [one for one in unused if not store.endpoints(network=one.id)]
-        for network in gone:
+        removed = [network for network in unused if not store.endpoints(network=network.id)]  # asked again: see above
+        for network in removed:
             store.delete_network(network.id)
-            tell(store, "destroy", network)
-        if gone:
+            add_event(store, "destroy", network)
+        if removed:
             tables.refresh(store, instance.table)
-    foreign.ensure(instance)  # their bridges are nobody's any more
-    return gone
+    foreign.ensure(instance)  # accept rules for the removed bridges go, too
+    return removed
 
 
-def _unmake(instance: Instance, netlink: Netlink, network: Network) -> None:
+def add_event(store: Store, action: str, network: Network, container: Container | None = None) -> None:
+    """Record an event in Docker's words, within the transaction that changes the record.
+
+    `action` is create or destroy, or connect or disconnect of `container`.
+    """
+    member = {"container": container.id} if container else {}
+    store.add_event("network", action, network.id, {**member, "name": network.name, "type": network.driver})
+
+
+def _remove_from_host(instance: Instance, netlink: Netlink, network: Network) -> None:
     try:
         remove_leg(netlink, network)
         driver_named(network.driver).remove(instance, netlink, network)
-    except NotFoundError as error:  # its package is gone: what it made is left to whoever has it
-        print(f"minirun: {error.message}; what it may have made is left as it is", file=sys.stderr)
+    except NotFoundError as error:  # the driver's package was uninstalled: nobody knows what it created
+        print(f"minirun: {error.message}; what it created on this host is left as it is", file=sys.stderr)
 
 
-def _record(instance: Instance, wish: NetworkWish) -> Network:
-    from minirun.network.ipam.pools import Surroundings, choose4, choose6  # networks are made seldom
+def _choose_free_subnet(instance: Instance, network: Network) -> Network:
+    """Choose another subnet for the default network when something else has taken its own.
 
-    driver = driver_named(wish.driver)
-    around = Surroundings.look() if driver.pools else None
-    if around and driver.on_lan and wish.ipv4.subnet:
+    While its bridge does not exist (before the first container, or since a reboot) another runtime cannot see that the
+    subnet is in use. A network with endpoints keeps its subnet.
+    """
+    around = Surroundings.look()
+    store = instance.store
+    if any(subnet.overlaps(network.subnet) for subnet, _ in around.in_use if isinstance(subnet, IPv4Network)):
+        with store.write():
+            others = [other for other in store.networks() if other.id != network.id]
+            if not store.endpoints(network=network.id):
+                network = replace(network, pool=choose4(PoolRequest(), others, around, familiar=True))
+                store.set_pool(network)
+    return network
+
+
+def _record(instance: Instance, request: NetworkCreateRequest) -> Network:
+    driver = driver_named(request.driver)
+    around = Surroundings.look() if driver.uses_ipam else None
+    if around and driver.on_lan and request.ipv4.subnet:
         around = replace(around, in_use=())
     store = instance.store
     with store.write():
-        if (present := store.find_network(wish.name)) is not None and present.name == wish.name:
-            if present.is_default:  # another first use was quicker
-                return present
-            raise ConflictError(f"network with name {wish.name} already exists")
+        existing = store.find_network(request.name)
+        if existing is not None and existing.name == request.name:
+            if existing.is_default:  # another process used it first
+                return existing
+            raise ConflictError(f"network with name {request.name} already exists")
         others = store.networks()
         network = Network(
             id=os.urandom(32).hex(),
-            name=wish.name,
+            name=request.name,
             created=time.time(),
-            driver=wish.driver,
-            pool=choose4(wish.ipv4, others, around, wish.name == DEFAULT_NETWORK) if around else None,
-            pool6=choose6(wish.ipv6, others, around) if around and wish.ipv6 else None,
-            internal=wish.internal,
-            attachable=wish.attachable,
-            labels=wish.labels,
-            options=wish.options,
-            env=wish.env,
+            driver=request.driver,
+            pool=choose4(request.ipv4, others, around, request.name == DEFAULT_NETWORK) if around else None,
+            pool6=choose6(request.ipv6, others, around) if around and request.ipv6 else None,
+            internal=request.internal,
+            attachable=request.attachable,
+            labels=request.labels,
+            options=request.options,
+            env=request.env,
         )
-        network = driver.settle(instance, network)
+        network = driver.validate(instance, network)
         try:
             store.add_network(network)
-            tell(store, "create", network)
+            add_event(store, "create", network)
         except sqlite3.IntegrityError as error:
-            raise ConflictError(f"network {wish.name} collides with another one: {error}") from error
+            raise ConflictError(f"network {request.name} collides with another network: {error}") from error
     return network

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from ipaddress import ip_address
 
-from minirun.network.etc_files import HOST_GATEWAY
+from minirun.model import HOST_GATEWAY
 from minirun.options import bad, invalid
 
 _NAME = re.compile(r"[a-zA-Z0-9_]([a-zA-Z0-9_.-]*[a-zA-Z0-9_])?\.?\Z")

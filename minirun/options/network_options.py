@@ -6,8 +6,7 @@ from dataclasses import dataclass, fields, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TypeVar
 
-from minirun.model import Address, Attachment, Subnet
-from minirun.network.networks import PoolWish, Wish4, Wish6
+from minirun.model import Address, Attachment, PoolRequest, PoolRequest4, PoolRequest6, Subnet
 from minirun.options import bad
 from minirun.options.hosts import is_name, parse_links, parse_mac
 
@@ -104,7 +103,7 @@ def parse_options(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
     return tuple(found.items())
 
 
-def parse_pools(words: PoolWords, ipv6: bool) -> tuple[Wish4, Wish6 | None]:
+def parse_pools(words: PoolWords, ipv6: bool) -> tuple[PoolRequest4, PoolRequest6 | None]:
     """One subnet a family, as Docker's bridge driver has it."""
     six = words.of_family(True)
     if not ipv6 and six != PoolWords():
@@ -115,15 +114,15 @@ def parse_pools(words: PoolWords, ipv6: bool) -> tuple[Wish4, Wish6 | None]:
     )
 
 
-def _wish(words: PoolWords, network: type[Subnet], address: type[Address]) -> PoolWish[Subnet, Address]:
+def _wish(words: PoolWords, network: type[Subnet], address: type[Address]) -> PoolRequest[Subnet, Address]:
     subnet = _only(words.subnets, "subnet")
     part, gateway = _only(words.ranges, "ip-range"), _only(words.gateways, "gateway")
     if subnet is None:
         if text := part or gateway or next(iter(words.aux), None):
             raise bad(f"every gateway, range and aux address needs a subnet: give --subnet for {text}")
-        return PoolWish()
+        return PoolRequest()
     whole = _read(network, subnet, "subnet")
-    wish: PoolWish[Subnet, Address] = PoolWish(
+    wish: PoolRequest[Subnet, Address] = PoolRequest(
         whole,
         None if gateway is None else _inside(_read(address, gateway, "gateway"), whole),
         None if part is None else _inside(_read(network, part, "ip-range"), whole),

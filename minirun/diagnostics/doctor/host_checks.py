@@ -16,7 +16,8 @@ from minirun.model import Place
 from minirun.network.firewall.foreign_chains import advice, blocking_places, reach_of
 from minirun.network.firewall.foreign_places import TOLD
 from minirun.network.ipam.foreign_subnets import foreign_subnets
-from minirun.network.repair.detect import damage, mend
+from minirun.network.repair.damage import find_damage
+from minirun.network.repair.restore import repair
 
 _NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 _FORWARDING = (("net/ipv4/ip_forward", 4), ("net/ipv6/conf/all/forwarding", 6))
@@ -122,12 +123,12 @@ def _overlaps(instance: Instance) -> Iterator[Finding]:
 
 def rules(instance: Instance) -> Iterator[Finding]:
     """What is minirun's own and differs from the records; and who else drops what is forwarded."""
-    if damage(instance).tables:
+    if find_damage(instance).tables:
         what = "rules are missing in minirun's own tables"
         seen = f"nft list table inet {instance.table}"
-        yield Finding(TROUBLE, what, seen, "minirun network reload", lambda: mend(instance))
+        yield Finding(TROUBLE, what, seen, "minirun network reload", lambda: repair(instance))
     for line in read(instance).troubles:
-        yield Finding(TROUBLE, line, "minirun map", "minirun network reload", lambda: mend(instance, whole=True))
+        yield Finding(TROUBLE, line, "minirun map", "minirun network reload", lambda: repair(instance, everything=True))
     if not instance.store.has_endpoints():
         return
     reach = reach_of(instance)
@@ -143,7 +144,7 @@ def rules(instance: Instance) -> Iterator[Finding]:
                 f"a firewall drops what is forwarded, and minirun has no rule in its chain {place.chain} yet",
                 _name(place),
                 "minirun network reload",
-                lambda: mend(instance, whole=True, rules=True),
+                lambda: repair(instance, everything=True, rules=True),
             )
         else:
             yield Finding(GOOD, f"beside another firewall, by a rule in its chain {place.chain}", _name(place))

@@ -1,6 +1,7 @@
-"""Drivers of networks: what a kind of network has to know, and where the kinds are found.
+"""Network drivers: the protocol of a driver, and finding one by its name.
 
-`bridge` and the others of this package are built in. A Python package adds one of its own by an entry point:
+Networks, endpoints and repair call drivers; a driver calls the kernel, and of the other rooms the records.
+`bridge`, `cni` and `macvlan` are built in. A Python package adds a driver by an entry point:
 
     [project.entry-points."minirun.network_drivers"]
     mine = "mypackage.driver:Mine"
@@ -8,92 +9,76 @@
 The name is what `network create --driver` takes; the object is called without arguments and follows `Driver`.
 """
 
-from typing import TYPE_CHECKING, Protocol
+from importlib.metadata import entry_points
+from typing import Protocol
 
 from minirun.errors import MinirunError, NotFoundError
+from minirun.instance import Instance
 from minirun.kernel.netlink import Netlink
-
-if TYPE_CHECKING:
-    from minirun.instance import Instance
-    from minirun.model import Container, Endpoint, Network
+from minirun.model import Container, Endpoint, Network
+from minirun.network.drivers.bridge import Bridge
+from minirun.network.drivers.cni import Cni
+from minirun.network.drivers.macvlan import Macvlan
 
 GROUP = "minirun.network_drivers"
-BUILT_IN = {
-    "bridge": ("minirun.network.drivers.bridge", "Bridge"),
-    "cni": ("minirun.network.drivers.cni", "Cni"),
-    "macvlan": ("minirun.network.drivers.macvlan", "Macvlan"),
-}
 
 
 class Driver(Protocol):
-    """Each method works in the host's network namespace, with `netlink` open there. Everything that `plug` makes must
-    be found again from the record alone (network and endpoint), by a process that never saw it made."""
+    """What a kind of network does on the host.
 
-    pools: bool
-    """Whether minirun gives the addresses, out of the network's pools, and sets them up inside the container. Without,
-    `plug` does both and says in the endpoint that it returns what came of it."""
+    Each method is called in the host's network namespace. Whatever `attach` creates must be found again from the
+    record alone (network and endpoint), by a process that did not create it.
+    """
+
+    uses_ipam: bool
+    """Whether minirun allocates addresses from the network's pools and configures them in the container. If False,
+    `attach` does both, and returns the endpoint with them."""
 
     on_lan: bool
-    """Whether a subnet that is given is one of the host's surroundings, which then may have it too."""
+    """Whether a requested subnet belongs to the host's own surroundings, so that the host may have it, too."""
 
-    def settle(self, instance: "Instance", network: "Network") -> "Network":
-        """Before it is written down: refuse options that it does not know (MinirunError), fill in what follows."""
+    detaches_on_teardown: bool
+    """Whether `detach` is called when the namespace is destroyed, too. If False, everything goes with the namespace,
+    and the end of a container need not wait for the driver."""
 
-    def ensure(self, instance: "Instance", netlink: Netlink, network: "Network") -> None:
-        """Have what the network itself needs on the host, however much of it is there already."""
+    def validate(self, instance: Instance, network: Network) -> Network:
+        """Return the network to record, with derived values. MinirunError for options that the driver refuses."""
 
-    def remove(self, instance: "Instance", netlink: Netlink, network: "Network") -> None:
-        """Take that away; gone already is fine."""
+    def ensure(self, instance: Instance, netlink: Netlink, network: Network) -> None:
+        """Create what the network needs on the host, as far as it is missing."""
 
-    def plug(
-        self,
-        instance: "Instance",
-        netlink: Netlink,
-        network: "Network",
-        endpoint: "Endpoint",
-        container: "Container",
-    ) -> "Endpoint":
-        """Make `endpoint.interface`, with `endpoint.mac`, in the namespace pinned as `container.name`."""
+    def remove(self, instance: Instance, netlink: Netlink, network: Network) -> None:
+        """Remove what `ensure` created. Idempotent."""
 
-    def is_plugged(self, network: "Network", endpoint: "Endpoint", container: "Container") -> bool:
-        """Whether that interface is still there, and leads into the network. Must be cheap."""
+    def attach(
+        self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
+    ) -> Endpoint:
+        """Create `endpoint.interface`, with `endpoint.mac`, in the namespace pinned as `container.name`."""
 
-    def check(self, network: "Network", endpoint: "Endpoint", container: "Container") -> str:
-        """Of one that is plugged in: what else is not as it was made, which minirun cannot know; "" when all is well.
-        Asked by `network reload`."""
+    def is_attached(self, network: Network, endpoint: Endpoint, container: Container) -> bool:
+        """Return whether the interface exists and is connected to the network. Must be cheap."""
 
-    def unplug(
-        self,
-        instance: "Instance",
-        netlink: Netlink,
-        network: "Network",
-        endpoint: "Endpoint",
-        container: "Container",
+    def check(self, network: Network, endpoint: Endpoint, container: Container) -> str:
+        """Return what else is wrong with an attached endpoint, "" for nothing. `network reload` calls it."""
+
+    def detach(
+        self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
     ) -> None:
-        """Take the interface out of a namespace that lives on; gone already is fine. When the namespace dies this is
-        called, too, if the driver has `unplugs_dying`."""
+        """Remove the interface from a namespace that lives on. Idempotent."""
 
-    unplugs_dying: bool
-    """False: the kernel takes everything along with the namespace, and a container's end need not wait for anyone."""
+
+_BUILT_IN: dict[str, type[Driver]] = {"bridge": Bridge, "cni": Cni, "macvlan": Macvlan}
 
 
 def driver_named(name: str) -> Driver:
-    """MinirunError when there is none of that name."""
-    from importlib import import_module
-
-    if name in BUILT_IN:
-        module, attribute = BUILT_IN[name]
-        made: Driver = getattr(import_module(module), attribute)()
-        return made
-    from importlib.metadata import entry_points  # 10 ms that the drivers of this package do not need
-
+    """Return the driver with this name. NotFoundError when there is none, MinirunError when it cannot be loaded."""
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]()
     for entry in entry_points(group=GROUP, name=name):
         try:
-            found: Driver = entry.load()()
-        except Exception as error:  # whatever a package of somebody else's does
-            raise MinirunError(
-                f"the network driver {name} cannot be loaded: {error}", f"it is {entry.value}"
-            ) from error
-        return found
-    known = ", ".join(sorted({*BUILT_IN, *(entry.name for entry in entry_points(group=GROUP))}))
-    raise NotFoundError(f"could not find plugin {name}: there is no such network driver", f"there is {known}")
+            driver: Driver = entry.load()()
+        except Exception as error:  # whatever another package's import raises
+            raise MinirunError(f"cannot load the network driver {name} ({entry.value}): {error}") from error
+        return driver
+    known = ", ".join(sorted({*_BUILT_IN, *(entry.name for entry in entry_points(group=GROUP))}))
+    raise NotFoundError(f"could not find plugin {name}: no such network driver", f"the drivers are {known}")

@@ -1,12 +1,12 @@
-"""The driver `cni`: the work is done by CNI plugins of this host, as Kubernetes and podman use them.
+"""The network driver `cni`: CNI plugins of this host do the work, as with Kubernetes and podman.
 
     minirun network create -d cni -o conf=/etc/cni/net.d/10-mynet.conflist mynet
 
-The configuration is copied into the network's record: what was made by it can be taken away by it, whatever becomes of
-the file. A container's interface, addresses and routes are the plugins'; what they answer stays with the endpoint, for
-DEL and CHECK want it back.
+The configuration is copied into the network's record, so that what it created can be deleted whatever happens to the
+file. A container's interface, addresses and routes are the plugins'; their result is kept with the endpoint, since DEL
+and CHECK require it.
 
-Specification: https://www.cni.dev/docs/spec/ (1.0; configurations of 0.3 and 0.4 are spoken to in their own version)
+Specification: https://www.cni.dev/docs/spec/ (1.0; configurations of 0.3 and 0.4 keep their own version)
 """
 
 import json
@@ -30,58 +30,62 @@ _DIRECTORIES = "/opt/cni/bin:/usr/lib/cni"
 _LARGEST = 1 << 18
 OPTIONS = {
     CONF: ((lambda text: text.startswith("/")), "the path of a .conf or .conflist file"),
-    PATH: ((lambda text: all(one.startswith("/") for one in text.split(":"))), "directories, with : between"),
+    PATH: ((lambda text: all(path.startswith("/") for path in text.split(":"))), "directories separated by :"),
 }
 
 
 class Cni:
-    pools = False
-    on_lan = True
-    unplugs_dying = True
+    """The driver; `Driver` in the package explains each method."""
 
-    def settle(self, instance: Instance, network: Network) -> Network:
+    uses_ipam = False
+    on_lan = True
+    detaches_on_teardown = True
+
+    def validate(self, instance: Instance, network: Network) -> Network:
+        """Check the options and the configuration, whose plugins must be installed; copy it into the network."""
         check_options(network, OPTIONS)
         if not network.option(CONF):
             raise MinirunError("a cni network needs -o conf=FILE", "such as /etc/cni/net.d/10-mynet.conflist")
         config = cni_chain.parse(network.option(CONF), _read(network.option(CONF)))
-        found = replace(network, options=(*network.options, (COPY, json.dumps(config))))
+        network = replace(network, options=(*network.options, (COPY, json.dumps(config))))
         for plugin in config["plugins"]:
-            if program_path(plugin["type"], _directories(found)) is None:
+            if program_path(plugin["type"], _directories(network)) is None:
                 raise MinirunError(
-                    f"there is no CNI plugin {plugin['type']} in {':'.join(_directories(found))}",
-                    "Debian has them in the package containernetworking-plugins; -o path=DIRECTORY names another place",
+                    f"there is no CNI plugin {plugin['type']} in {':'.join(_directories(network))}",
+                    "install Debian's containernetworking-plugins, or name another directory with -o path=DIRECTORY",
                 )
-        return found
+        return network
 
     def ensure(self, instance: Instance, netlink: Netlink, network: Network) -> None:
-        """The plugins make what they need with the first container."""
+        """Create nothing: the plugins do, with the first container."""
 
     def remove(self, instance: Instance, netlink: Netlink, network: Network) -> None:
-        """CNI has no word for it: what plugins leave on the host (a bridge, for one) is theirs."""
+        """Remove nothing: CNI has no such command, and what plugins leave on the host (a bridge) is theirs."""
 
-    def plug(
+    def attach(
         self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
     ) -> Endpoint:
+        """Call ADD. Return the endpoint with the address and state of the result."""
         call = _call(network, endpoint, container.name)
-        if endpoint.state:  # it was damaged: what is left goes first, and its address may be another one then
+        if endpoint.state:  # it was damaged: DEL first, after which ADD may give another address
             call.delete(json.loads(endpoint.state))
-        result = call.add()
-        done = _with_result(endpoint, result)
-        instance.store.set_endpoint(done)  # at once: from here on only DEL gives its address back
-        return done
+        attached = _with_result(endpoint, call.add())
+        instance.store.set_endpoint(attached)  # at once: from now on only DEL releases the address
+        return attached
 
-    def is_plugged(self, network: Network, endpoint: Endpoint, container: Container) -> bool:
+    def is_attached(self, network: Network, endpoint: Endpoint, container: Container) -> bool:
+        """Return whether the interface exists."""
         with entered(container.name):
             return bool(link_state(endpoint.interface)[0])
 
     def check(self, network: Network, endpoint: Endpoint, container: Container) -> str:
-        """What the plugins say is not as they made it; "" when all is well."""
+        """Call CHECK. Return what the plugins report, "" for no problem."""
         return _call(network, endpoint, container.name).check(json.loads(endpoint.state or "{}"))
 
-    def unplug(
+    def detach(
         self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
     ) -> None:
-        """Also of a namespace that is gone: addresses are given back all the same."""
+        """Call DEL, also when the namespace is gone, since it releases addresses."""
         result = json.loads(endpoint.state) if endpoint.state else None
         _call(network, endpoint, container.name).delete(result)
 
@@ -101,17 +105,17 @@ def _call(network: Network, endpoint: Endpoint, pin: str) -> cni_chain.Call:
 
 
 def _with_result(endpoint: Endpoint, result: dict[str, Any]) -> Endpoint:
-    """Its first address of each family, and the hardware address of the interface inside."""
+    """Return the endpoint with the result's first address of each family, and its interface's hardware address."""
     try:
-        addresses = [ip_interface(one["address"]).ip for one in result.get("ips") or ()]
-        inside = [one for one in result.get("interfaces") or () if one.get("sandbox")]
-        macs = [one.get("mac") or "" for one in inside if one.get("name") == endpoint.interface]
+        addresses = [ip_interface(ip["address"]).ip for ip in result.get("ips") or ()]
+        inside = [interface for interface in result.get("interfaces") or () if interface.get("sandbox")]
+        macs = [interface.get("mac") or "" for interface in inside if interface.get("name") == endpoint.interface]
     except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise MinirunError(f"the CNI plugins answered what is no result: {error}", code=FAILED) from None
+        raise MinirunError(f"the CNI plugins returned an invalid result: {error}", code=FAILED) from None
     return replace(
         endpoint,
-        address=next((one for one in addresses if isinstance(one, IPv4Address)), None),
-        address6=next((one for one in addresses if isinstance(one, IPv6Address)), None),
+        address=next((address for address in addresses if isinstance(address, IPv4Address)), None),
+        address6=next((address for address in addresses if isinstance(address, IPv6Address)), None),
         given_mac=next(iter(macs), ""),
         state=json.dumps(result),
     )

@@ -1,53 +1,56 @@
-"""A list of CNI plugins, called one after the other: ADD and CHECK in their order, DEL backwards."""
+"""Calling a list of CNI plugins: ADD and CHECK in their order, DEL in reverse."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from minirun.errors import FAILED, MinirunError
-from minirun.kernel.programs import program_path
+from minirun.kernel.programs import program_path, program_run
 from minirun.kernel.seam import shell
 
 VERSIONS = ("0.3.0", "0.3.1", "0.4.0", "1.0.0")
-_PATIENCE = 60.0  # seconds for one plugin: one of DHCP waits for the server
-_GONE = 3  # "unknown container": of what is gone there is nothing to delete
+_TIMEOUT = 60.0  # seconds for one plugin: a DHCP plugin waits for its server
+_UNKNOWN_CONTAINER = 3  # an error code of the specification; for DEL it means success
 
 Config = dict[str, Any]
 
 
 def parse(path: str, text: bytes) -> Config:
-    """A list as it is, a single plugin as a list of one."""
+    """Parse a configuration: a list of plugins, or a single plugin, which becomes a list of one.
+
+    MinirunError when it is invalid or its version is not supported; `path` is for the message.
+    """
     try:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise MinirunError(f"{path} is not JSON: {error}") from None
     if not isinstance(config, dict):
-        raise MinirunError(f"{path} is no CNI configuration: it is not an object")
+        raise MinirunError(f"{path} is not a CNI configuration: not a JSON object")
     if "plugins" not in config:
         config = {**{key: config.get(key) for key in ("cniVersion", "name")}, "plugins": [config]}
     if config.get("cniVersion") not in VERSIONS:
         raise MinirunError(
-            f"{path}: cniVersion {config.get('cniVersion')!r} is not spoken", f"one of {', '.join(VERSIONS)}"
+            f"{path}: cniVersion {config.get('cniVersion')!r} is not supported", f"use one of {', '.join(VERSIONS)}"
         )
     if not isinstance(config.get("name"), str) or not config["name"]:
         raise MinirunError(f"{path}: it has no name")
     plugins = config["plugins"]
-    if not isinstance(plugins, list) or not plugins or not all(_is_plugin(one) for one in plugins):
-        raise MinirunError(f"{path}: each plugin is an object with a type, which is the name of a program")
+    if not isinstance(plugins, list) or not plugins or not all(_is_plugin(plugin) for plugin in plugins):
+        raise MinirunError(f"{path}: each plugin must be an object with a type, the name of a program")
     return config
 
 
 @dataclass(frozen=True)
 class Call:
-    """What is said to every plugin of a list about one endpoint."""
+    """What every plugin of a list is called with for one endpoint."""
 
     config: Config
     directories: tuple[str, ...]
     env: Mapping[str, str]
 
     def add(self) -> Config:
-        """The last one's result. When one fails, those before it take back what they did."""
+        """Call ADD and return the last plugin's result. When one fails, DEL is called for it and those before it."""
         result: Config | None = None
         for number, plugin in enumerate(self.config["plugins"]):
             try:
@@ -58,6 +61,7 @@ class Call:
         return result or {}
 
     def check(self, result: Config) -> str:
+        """Call CHECK with the result of ADD. Return the first plugin's error, "" for none."""
         if self.config["cniVersion"] < "0.4.0" or self.config.get("disableCheck"):
             return ""
         try:
@@ -68,7 +72,7 @@ class Call:
         return ""
 
     def delete(self, result: Config | None) -> None:
-        """All are called, whatever the first one says: MinirunError says it afterwards."""
+        """Call DEL of every plugin. MinirunError afterwards with the first error."""
         problems = self._delete(self.config["plugins"], result)
         if problems:
             raise problems[0]
@@ -83,55 +87,49 @@ class Call:
         return problems
 
     def _run(self, command: str, plugin: Config, previous: Config | None) -> str:
-        told = {**plugin, "name": self.config["name"], "cniVersion": self.config["cniVersion"]}
+        config = {**plugin, "name": self.config["name"], "cniVersion": self.config["cniVersion"]}
         if previous is not None:
-            told["prevResult"] = previous
+            config["prevResult"] = previous
         path = program_path(plugin["type"], self.directories)
         if path is None:
-            raise MinirunError(f"CNI plugin {plugin['type']} is gone from {':'.join(self.directories)}", code=FAILED)
+            raise MinirunError(f"CNI plugin {plugin['type']} is missing in {':'.join(self.directories)}", code=FAILED)
         env = {**self.env, "CNI_COMMAND": command}
-        return _plugin_run(path, [f"{key}={value}" for key, value in env.items()], json.dumps(told), env)
+        return _plugin_run(path, [f"{key}={value}" for key, value in env.items()], json.dumps(config), env)
 
     def _result(self, text: str, plugin: Config) -> Config:
         try:
-            found = json.loads(text or "{}")
+            result = json.loads(text or "{}")
         except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise MinirunError(f"CNI plugin {plugin['type']} answered what is not JSON: {text[:200]!r}", code=FAILED)
-        return found
+            result = None
+        if not isinstance(result, dict):
+            raise MinirunError(f"CNI plugin {plugin['type']} returned invalid JSON: {text[:200]!r}", code=FAILED)
+        return result
 
 
-@shell("{words} {path} <<< {told}")
-def _plugin_run(path: str, words: list[str], told: str, env: Mapping[str, str]) -> str:
-    """What it prints; MinirunError with its own words when it fails."""
-    from minirun.kernel.programs import program_run
-
-    done = program_run(path, [], told.encode(), env, _PATIENCE)
+@shell("{words} {path} <<< {config}")
+def _plugin_run(path: str, words: list[str], config: str, env: Mapping[str, str]) -> str:
+    """Run a plugin with its configuration on stdin. Return its stdout; MinirunError with its own message."""
+    done = program_run(path, [], config.encode(), env, _TIMEOUT)
     if done.code == 0:
         return done.out
     name, command = path.rpartition("/")[2], env["CNI_COMMAND"]
     if done.code is None:
-        raise MinirunError(f"CNI plugin {name} did not end its {command} within {_PATIENCE:g} s", code=FAILED)
-    number, said = _error_of(done.out)
-    if command == "DEL" and number == _GONE:
+        raise MinirunError(f"CNI plugin {name} did not complete {command} within {_TIMEOUT:g} s", code=FAILED)
+    number, message = _error_of(done.out)
+    if command == "DEL" and number == _UNKNOWN_CONTAINER:
         return ""
-    said = said or " ".join(done.err.split())[:300] or f"it ended with {done.code}"
-    raise MinirunError(f"CNI plugin {name} failed at {command}: {said}", code=FAILED)
+    message = message or " ".join(done.err.split())[:300] or f"exit code {done.code}"
+    raise MinirunError(f"CNI plugin {name} failed at {command}: {message}", code=FAILED)
 
 
 def _error_of(text: str) -> tuple[int, str]:
     try:
-        found = json.loads(text)
-        return int(found.get("code", 0)), ": ".join(_words(found.get("msg"), found.get("details")))
+        error = json.loads(text)
+        return int(error.get("code", 0)), ": ".join(str(error[key]) for key in ("msg", "details") if error.get(key))
     except (ValueError, AttributeError, TypeError):
         return 0, ""
 
 
-def _words(*texts: object) -> Iterable[str]:
-    return (str(text) for text in texts if text)
-
-
-def _is_plugin(one: object) -> bool:
-    kind = one.get("type") if isinstance(one, dict) else None
+def _is_plugin(plugin: object) -> bool:
+    kind = plugin.get("type") if isinstance(plugin, dict) else None
     return isinstance(kind, str) and bool(kind) and "/" not in kind and kind not in (".", "..")

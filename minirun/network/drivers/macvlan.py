@@ -1,16 +1,17 @@
-"""The driver `macvlan`: each container is a neighbour of this host on the LAN, with a hardware address of its own.
+"""The network driver `macvlan`: each container is a host of its own on the LAN, with its own hardware address.
 
-There is no bridge, no translation and no rule: frames go from the parent link straight into the container's namespace
+There is no bridge, no translation and no rule: frames pass from the parent link directly into the container's namespace
 (ip-link(8), macvlan). So every port of the container is open to the LAN, none is published, and the host itself does
-not reach it by that link.
+not reach the container by that link.
 """
 
 import os
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 
 from minirun.errors import FAILED, ConflictError, MinirunError
 from minirun.instance import Instance
+from minirun.kernel.links import link_del, macvlan_add
 from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import entered, pin_path
 from minirun.kernel.sockets import link_mtu, link_state
@@ -22,18 +23,21 @@ OPTIONS = {PARENT: LINK, MODE: one_of("bridge", "private", "vepa", "passthru"), 
 
 
 class Macvlan:
-    pools = True
-    on_lan = True
-    unplugs_dying = False
+    """The driver; `Driver` in the package explains each method."""
 
-    def settle(self, instance: Instance, network: Network) -> Network:
+    uses_ipam = True
+    on_lan = True
+    detaches_on_teardown = False
+
+    def validate(self, instance: Instance, network: Network) -> Network:
+        """Check the options and that the parent link exists, which no other network may use; take over its MTU."""
         check_options(network, OPTIONS)
         parent = network.option(PARENT)
         if not parent:
             raise MinirunError(
-                "a macvlan network needs -o parent=LINK, the link of this host that leads to the LAN",
-                "`ip link` shows them; minirun makes no dummy link in its place: for an isolated network use the"
-                " driver bridge with --internal",
+                "a macvlan network needs -o parent=LINK, this host's link to the LAN",
+                "`ip link` lists the links; unlike Docker, minirun creates no dummy link in its place: for an isolated"
+                " network use the driver bridge with --internal",
             )
         _require(network, parent)
         for other in instance.store.networks():
@@ -42,49 +46,48 @@ class Macvlan:
         return replace(network, mtu=int(network.option(MTU, "0")) or link_mtu(parent))
 
     def ensure(self, instance: Instance, netlink: Netlink, network: Network) -> None:
+        """Check that the parent link exists."""
         _require(network, network.option(PARENT))
 
     def remove(self, instance: Instance, netlink: Netlink, network: Network) -> None:
-        """The parent is not ours."""
+        """Remove nothing: the parent link is not minirun's."""
 
-    def plug(
+    def attach(
         self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
     ) -> Endpoint:
-        from minirun.kernel.links import macvlan_add
-
+        """Create the macvlan link in the namespace."""
         fd = os.open(pin_path(container.name), os.O_RDONLY | os.O_CLOEXEC)
-        words = (network.option(PARENT), network.option(MODE, "bridge"), endpoint.mac, network.mtu, container.name, fd)
+        parent, mode = network.option(PARENT), network.option(MODE, "bridge")
         try:
             with suppress(FileExistsError):
-                macvlan_add(netlink, endpoint.interface, *words)
+                macvlan_add(netlink, endpoint.interface, parent, mode, endpoint.mac, network.mtu, container.name, fd)
         finally:
             os.close(fd)
         return endpoint
 
-    def is_plugged(self, network: Network, endpoint: Endpoint, container: Container) -> bool:
+    def is_attached(self, network: Network, endpoint: Endpoint, container: Container) -> bool:
+        """Return whether the link is in the namespace and up."""
         with entered(container.name):
             present, up = link_state(endpoint.interface)
         return bool(present) and up
 
     def check(self, network: Network, endpoint: Endpoint, container: Container) -> str:
-        return ""  # what there is besides is_plugged, minirun sets up itself
+        """Check nothing more: minirun itself restores what `is_attached` does not look at."""
+        return ""
 
-    def unplug(
+    def detach(
         self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
     ) -> None:
-        from minirun.kernel.links import link_del
-
-        with entered(container.name):
-            inside = Netlink()
-            try:
-                link_del(inside, endpoint.interface)
-            finally:
-                inside.close()
+        """Delete the link."""
+        with entered(container.name), closing(Netlink()) as inside:
+            link_del(inside, endpoint.interface)
 
 
 def _require(network: Network, parent: str) -> None:
     if link_state(parent)[0]:
         return
     base, dot, tag = parent.partition(".")
-    hint = f"ip link add link {base} name {parent} type vlan id {tag}" if dot else "`ip link` shows those there are"
-    raise MinirunError(f"the parent link {parent} of network {network.name} is not there", hint, FAILED)
+    hint = (
+        f"ip link add link {base} name {parent} type vlan id {tag}" if dot else "`ip link` lists the links of this host"
+    )
+    raise MinirunError(f"the parent link {parent} of network {network.name} does not exist", hint, FAILED)

@@ -1,7 +1,7 @@
-"""Subnets that other runtimes of this host have written down, whether their bridges are up now or not.
+"""Subnets in the configuration files of other container runtimes and of libvirt, whether their bridges exist or not.
 
-What is up is seen in the kernel (kernel/routes.py). These files are others' and may be anything: what cannot be read
-is passed over, and nothing here takes long.
+Existing bridges are in the kernel's routes (kernel/routes.py). These files belong to other programs and may hold
+anything: unreadable ones are skipped, and size, number and nesting are bounded.
 """
 
 import json
@@ -11,24 +11,28 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
-_LARGEST_FILE = 1 << 18
-_MOST_FILES = 256
-_JSON_PLACES = (
+_MAX_BYTES = 1 << 18
+_MAX_FILES = 256
+_JSON_DIRECTORIES = (
     ("etc/containers/networks", (".json",), "podman"),
     ("etc/cni/net.d", (".conf", ".conflist", ".json"), "CNI"),
 )
 _LIBVIRT = "etc/libvirt/qemu/networks"
-# podman with netavark has its first network in no file.
+# podman with netavark keeps its default network in no file.
 _PODMAN, _PODMAN_SUBNET = "etc/containers", IPv4Network("10.88.0.0/16")
 
 
 def foreign_subnets(root: Path = Path("/")) -> Iterator[tuple[IPv4Network | IPv6Network, str]]:
-    """With who has it, such as "podman (web.json)"."""
+    """Yield each configured subnet with its owner, such as "podman (web.json)".
+
+    root: the directory that /etc is looked up in
+    """
     if (root / _PODMAN).is_dir():
         yield _PODMAN_SUBNET, "podman's default network"
-    for place, endings, owner in _JSON_PLACES:
-        for name, text in _files(root / place, endings):
+    for directory, suffixes, owner in _JSON_DIRECTORIES:
+        for name, text in _files(root / directory, suffixes):
             for subnet in subnets_in_json(text):
                 yield subnet, f"{owner} ({name})"
     for name, text in _files(root / _LIBVIRT, (".xml",)):
@@ -37,38 +41,43 @@ def foreign_subnets(root: Path = Path("/")) -> Iterator[tuple[IPv4Network | IPv6
 
 
 def subnets_in_json(text: bytes) -> list[IPv4Network | IPv6Network]:
-    """podman's `subnets`, CNI's `ipam` in its several shapes: all of them say "subnet", at whatever depth."""
+    """Return the value of every key "subnet", at any depth.
+
+    That covers podman's `subnets` (netavark(1)) and the forms of CNI's `ipam` (host-local's `subnet` and `ranges`).
+    """
     try:
-        waiting = [json.loads(text)]
+        pending = [json.loads(text)]
     except (ValueError, RecursionError):
         return []
-    found = []
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, dict):
-            found += _subnet(one.get("subnet"))
-            waiting += one.values()
-        elif isinstance(one, list):
-            waiting += one
-    return found
+    subnets = []
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            subnets += _parse_subnet(value.get("subnet"))
+            pending += value.values()
+        elif isinstance(value, list):
+            pending += value
+    return subnets
 
 
 def subnets_in_xml(text: bytes) -> list[IPv4Network | IPv6Network]:
-    """libvirt's <ip> and <route>: an address with `netmask` or `prefix`."""
-    from xml.etree import ElementTree  # most hosts have no such files
+    """Return the subnets of libvirt's <ip> and <route> elements: `address` with `netmask` or `prefix`.
 
+    Format: https://libvirt.org/formatnetwork.html
+    """
     try:
         root = ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError, LookupError):  # LookupError: an encoding of no such name
+    except (ElementTree.ParseError, ValueError, LookupError):  # LookupError: an unknown encoding
         return []
-    found = []
-    for one in root.iter():
-        if one.tag in ("ip", "route") and (address := one.get("address")):
-            found += _subnet(f"{address}/{one.get('prefix') or one.get('netmask') or ''}".rstrip("/"))
-    return found
+    subnets = []
+    for element in root.iter():
+        if element.tag in ("ip", "route") and (address := element.get("address")):
+            prefix = element.get("prefix") or element.get("netmask") or ""
+            subnets += _parse_subnet(f"{address}/{prefix}".rstrip("/"))
+    return subnets
 
 
-def _subnet(text: Any) -> list[IPv4Network | IPv6Network]:
+def _parse_subnet(text: Any) -> list[IPv4Network | IPv6Network]:
     if not isinstance(text, str):
         return []
     try:
@@ -77,24 +86,24 @@ def _subnet(text: Any) -> list[IPv4Network | IPv6Network]:
         return []
 
 
-def _files(directory: Path, endings: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+def _files(directory: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
     try:
-        names = sorted(name for name in os.listdir(directory) if name.endswith(endings))
+        names = sorted(name for name in os.listdir(directory) if name.endswith(suffixes))
     except OSError:
         return
-    for name in names[:_MOST_FILES]:
+    for name in names[:_MAX_FILES]:
         text = _read(directory / name)
         if text is not None:
             yield name, text
 
 
 def _read(path: Path) -> bytes | None:
-    """A regular file of a bearable size: opening a FIFO would wait for a writer."""
+    """Read a regular file of bounded size. O_NONBLOCK, because opening a FIFO would wait for a writer."""
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_FILE:
+            if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
                 return None
-            return file.read(_LARGEST_FILE)
+            return file.read(_MAX_BYTES)
     except OSError:
         return None

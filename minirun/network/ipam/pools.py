@@ -1,66 +1,97 @@
-"""The choice of a network's subnets and gateways: what was asked for, or the next ones free on this host."""
+"""The choice of a network's subnets and gateways: the requested ones, or the next free ones on this host."""
 
 import os
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeVar
 
-from minirun.config import Config, load
+from minirun.config import AddressPool, Config, load
 from minirun.errors import ConflictError, MinirunError
 from minirun.kernel.routes import networks_in_use
 from minirun.model import Network, Pool, Pool4, Pool6, Subnet
 from minirun.network.ipam.foreign_subnets import foreign_subnets
-from minirun.network.ipam.subnets import FAMILIAR, POOLS4, AddressPool, Claim, free_subnet, private_pool6
-
-if TYPE_CHECKING:
-    from minirun.network.networks import Wish4, Wish6
+from minirun.network.ipam.subnets import DOCKER_DEFAULT, POOLS4, Claim, free_subnet, private_pool6
 
 _MACHINE_ID = Path("/etc/machine-id")
-_SHORTEST_MACHINE_ID = 32  # an empty one, or "uninitialized", is that of many machines
+_MACHINE_ID_LENGTH = 32  # machine-id(5); an empty or "uninitialized" one is shared by many machines
+_LONGEST_PREFIX4 = 30  # the network and broadcast address, a gateway and one container
+
+OwnedSubnet = tuple[IPv4Network | IPv6Network, str]  # a subnet, and who uses it
+SubnetT = TypeVar("SubnetT", bound=IPv4Network | IPv6Network, covariant=True)
+AddressT = TypeVar("AddressT", bound=IPv4Address | IPv6Address, covariant=True)
 
 
-Held = tuple[IPv4Network | IPv6Network, str]  # and by whom
+class PoolRequest(Protocol[SubnetT, AddressT]):
+    """What the user said about a network's addresses of one family; None leaves the choice to minirun."""
+
+    @property
+    def subnet(self) -> SubnetT | None: ...
+
+    @property
+    def gateway(self) -> AddressT | None: ...
+
+    @property
+    def ip_range(self) -> SubnetT | None: ...
+
+    @property
+    def aux(self) -> tuple[tuple[str, AddressT], ...]: ...
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Who has which addresses, but for minirun. Read before the records are locked: it may take a moment."""
+    """The addresses on this host that are not minirun's.
+
+    in_use: subnets of links and routes; a requested subnet that overlaps one is refused
+    written: subnets in other runtimes' files; only minirun's own choice avoids them, since a user who requests one
+        knows why
+    """
 
     config: Config
-    in_use: tuple[Held, ...]  # a wish that overlaps these is refused
-    written: tuple[Held, ...]  # only passed over when minirun chooses: whoever wants one of these knows why
+    in_use: tuple[OwnedSubnet, ...]
+    written: tuple[OwnedSubnet, ...]
 
     @classmethod
     def look(cls) -> "Surroundings":
+        """Read them from the kernel and the files. Do so before locking the store: it may take a moment."""
         in_use = (*networks_in_use(socket.AF_INET), *networks_in_use(socket.AF_INET6))
         return cls(load(), in_use, tuple(foreign_subnets()))
 
 
-def choose4(wish: "Wish4", networks: Iterable[Network], around: Surroundings, familiar: bool) -> Pool4:
-    """`familiar`: for the default network, which has Docker's subnet where that is free and nothing else is said."""
+def choose4(
+    wish: PoolRequest[IPv4Network, IPv4Address], networks: Iterable[Network], around: Surroundings, familiar: bool
+) -> Pool4:
+    """Choose a network's IPv4 subnet and gateway.
+
+    wish: the request
+    networks: minirun's other networks
+    around: the host's other addresses
+    familiar: try Docker's 172.17.0.0/16 first (for the default network), unless the configuration names pools
+
+    Raises MinirunError for an invalid request or exhausted pools, ConflictError for a subnet that overlaps another.
+    """
     own = [(other.pool.subnet, other) for other in networks if other.pool]
     subnet = wish.subnet
     if subnet is None:
-        usual = (AddressPool(FAMILIAR, FAMILIAR.prefixlen), *POOLS4) if familiar else POOLS4
-        subnet = free_subnet(
-            around.config.pools4 or usual, _claims(own, (*around.in_use, *around.written), IPv4Network)
-        )
-    elif subnet.prefixlen > 30:
+        default = (AddressPool(DOCKER_DEFAULT, DOCKER_DEFAULT.prefixlen), *POOLS4) if familiar else POOLS4
+        claims = _claims(own, (*around.in_use, *around.written), IPv4Network)
+        subnet = free_subnet(around.config.pools4 or default, claims)
+    elif subnet.prefixlen > _LONGEST_PREFIX4:
         raise MinirunError(f"invalid subnet {subnet}: it has no room for a gateway and a container")
     else:
         _refuse_overlap(subnet, _claims(own, around.in_use, IPv4Network))
     aux = {address for _, address in wish.aux}
-    low = subnet.network_address + 1
-    gateway = wish.gateway or next(low + number for number in range(subnet.num_addresses) if low + number not in aux)
+    first = subnet.network_address + 1
+    gateway = wish.gateway or next(first + step for step in range(subnet.num_addresses) if first + step not in aux)
     if gateway not in subnet or gateway in (subnet.network_address, subnet.broadcast_address):
         raise MinirunError(f"invalid gateway {gateway}: it is not a host address of {subnet}")
     return Pool(subnet, gateway, wish.ip_range, wish.aux)
 
 
-def choose6(wish: "Wish6", networks: Iterable[Network], around: Surroundings) -> Pool6:
+def choose6(wish: PoolRequest[IPv6Network, IPv6Address], networks: Iterable[Network], around: Surroundings) -> Pool6:
+    """Choose a network's IPv6 subnet and gateway, as choose4 does; by default from this machine's private /48."""
     own = [(other.pool6.subnet, other) for other in networks if other.pool6]
     subnet = wish.subnet
     if subnet is None:
@@ -74,29 +105,31 @@ def choose6(wish: "Wish6", networks: Iterable[Network], around: Surroundings) ->
     return Pool(subnet, gateway, wish.ip_range, wish.aux)
 
 
-def _claims(own: list[tuple[Subnet, Network]], others: Iterable[Held], kind: type[Subnet]) -> list[Claim[Subnet]]:
-    """Each once: what the kernel says of minirun's own bridges is on record already."""
-    found = [Claim(subnet, f"network {network.name}", "minirun's networks have") for subnet, network in own]
+def _claims(
+    own: list[tuple[Subnet, Network]], others: Iterable[OwnedSubnet], family: type[Subnet]
+) -> list[Claim[Subnet]]:
+    """Each subnet once: the kernel also lists minirun's own bridges, which the store has already named."""
+    claims = [Claim(subnet, f"network {network.name}", "minirun's networks use") for subnet, network in own]
     bridges = {network.bridge: subnet for subnet, network in own}
     for subnet, owner in others:
-        if isinstance(subnet, kind) and not (owner in bridges and subnet.subnet_of(bridges[owner])):
-            found.append(Claim(subnet, owner, f"{owner} has"))
-    return found
+        if isinstance(subnet, family) and not (owner in bridges and subnet.subnet_of(bridges[owner])):
+            claims.append(Claim(subnet, owner, f"{owner} uses"))
+    return claims
 
 
-def _refuse_overlap(wanted: Subnet, claims: Iterable[Claim[Subnet]]) -> None:
+def _refuse_overlap(requested: Subnet, claims: Iterable[Claim[Subnet]]) -> None:
     for claim in claims:
-        if wanted.overlaps(claim.subnet):
+        if requested.overlaps(claim.subnet):
             raise ConflictError(
-                f"invalid pool request: Pool overlaps with other one on this address space: {wanted} and"
-                f" {claim.subnet}, which is held by {claim.owner}"
+                f"invalid pool request: Pool overlaps with other one on this address space: {requested} and"
+                f" {claim.subnet}, which is used by {claim.owner}"
             )
 
 
 def _machine_id() -> bytes:
-    """Of a machine without one each network has a prefix of its own, which is as private."""
+    """A random one for a machine without: each network then has its own prefix, which is just as private."""
     try:
-        found = _MACHINE_ID.read_bytes().strip()
+        machine_id = _MACHINE_ID.read_bytes().strip()
     except OSError:
-        found = b""
-    return found if len(found) >= _SHORTEST_MACHINE_ID else os.urandom(16)
+        machine_id = b""
+    return machine_id if len(machine_id) >= _MACHINE_ID_LENGTH else os.urandom(16)

@@ -1,229 +1,212 @@
-"""Published ports: which ones a start gets, holding them on the host, and saying who has one that is wanted."""
+"""Publishing and unpublishing ports of an existing container: at once if it runs, else for its next start."""
 
-import errno
-import os
-import socket
-import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from minirun.engine.protocol import MANY
-from minirun.errors import FAILED, ConflictError, MinirunError
+from minirun.errors import ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
-from minirun.kernel.sockets import above_select, port_close, port_hold, port_owner
-from minirun.model import AnyAddress, Endpoint, PortMapping, Publication
-from minirun.network.ports import host_ports
-from minirun.store import Store
-
-# A range of more ports than this is not held. A socket for each would be 16384 descriptors for the media ports of one
-# telephone exchange and a third of a second at each of its starts, against a process that happens to bind one of them
-# later: its packets would be translated, and it would wait for them in vain. That nobody has one is looked up once.
-HELD_MOST = 64
+from minirun.model import Container, Endpoint, Mode, PortMapping
+from minirun.network.drivers.bridge import allow_hairpin
+from minirun.network.firewall import tables
+from minirun.network.ports import reservations
+from minirun.network.ports.mappings import PreviousPorts, default_addresses, port_numbers, publishing_endpoint
+from minirun.network.ports.udp_conntrack import forget_misled
+from minirun.network.update import ContainerUpdate
 
 
-class Held:
-    """The sockets of the ports that a start was given: closed by whoever gives up, or handed to the monitor."""
+def publish(update: ContainerUpdate, mapping: PortMapping) -> list[PortMapping]:
+    """Publish one more port or range. Return the placed mappings; of a stopped container, the request.
 
-    def __init__(self) -> None:
-        self.mappings: list[PortMapping] = []  # each with one address and its port
-        self.sockets: list[socket.socket] = []
-
-    def close(self) -> None:
-        for holder in self.sockets:
-            holder.close()
-
-    def shut(self, store: Store) -> None:
-        """Packets are translated from now on: nobody else is to listen here."""
-        for holder in self.sockets:
-            try:
-                port_close(holder)
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE:
-                    raise
-                raise _taken(store, self._mapping_of(holder)) from error
-
-    def _mapping_of(self, holder: socket.socket) -> PortMapping:
-        address, port = holder.getsockname()[:2]
-        return next(
-            one
-            for one in self.mappings
-            if str(one.host_address) == address and one.protocol == "tcp" and port in one.host_ports
-        )
-
-
-def hold(
-    store: Store, mappings: Iterable[PortMapping], wishes: host_ports.Wishes | None, everywhere: Sequence[AnyAddress]
-) -> Held:
-    """Take every port on the host, before anything else is changed; all or none.
-
-    `wishes` are the random ports of an earlier start: each is taken again if it is free. `everywhere` is what a mapping
-    without an address means: one of each family, under the same number.
-
-    The sockets live as long as the container's monitor keeps them, so no other process can take a published port
-    meanwhile.
+    ConflictError when the port is taken, MinirunError when the container has no address of its own.
     """
-    held, mappings = Held(), list(mappings)
-    count = len(everywhere) * sum(one.count for one in mappings if one.count <= HELD_MOST)
-    if count > MANY:
-        make_room(os.getpid(), count)
-    try:
-        for mapping in mappings:
-            placed, sockets = _hold_one(store, mapping, wishes.take(mapping) if wishes else 0, everywhere)
-            held.mappings += placed
-            held.sockets += [_moved(one) for one in sockets] if count > MANY else sockets
-    except BaseException:
-        held.close()
-        raise
-    return held
+    instance = update.instance
+    _refuse_without_address(instance, update.container)
+    if update.is_active:
+        return _publish_now(update, mapping)
+    with instance.store.write():
+        container = update.current()
+        for other in container.spec.ports:
+            if _overlaps(mapping, other):
+                raise ConflictError(f"port {other.place}/{other.protocol} is published by {container.name} already")
+        _set_ports(instance, container, (*container.spec.ports, mapping))
+    return [mapping]
 
 
-def _moved(holder: socket.socket) -> socket.socket:
-    return socket.socket(fileno=above_select(holder.detach()))
+def unpublish(update: ContainerUpdate, place: PortMapping) -> None:
+    """Unpublish what is published at `place`; a place without an address means every address.
 
-
-def make_room(pid: int, sockets: int) -> tuple[str, int, int]:
-    """Let a process hold so many ports: its limit of open files as it was before, as --ulimit has it."""
-    from minirun.kernel.rlimits import files_ensure
-
-    soft, hard = files_ensure(pid, sockets + 2048)  # their numbers begin above 1024
-    if hard < sockets + MANY:
-        raise MinirunError(
-            f"cannot hold {sockets} ports: this process may have {hard} files open",
-            "publish neighbours as one range, or raise the limit: ulimit -Hn",
-            FAILED,
-        )
-    return "nofile", soft, hard
-
-
-def record(store: Store, publication: Publication) -> None:
-    """Write a port down; the schema refuses what overlaps."""
-    try:
-        store.add_port(publication)
-    except sqlite3.IntegrityError as error:
-        raise _taken(store, publication.mapping) from error
-
-
-def _hold_one(
-    store: Store, mapping: PortMapping, wish: int, everywhere: Sequence[AnyAddress]
-) -> tuple[list[PortMapping], list[socket.socket]]:
-    """The first of its choices that is free: (a mapping for each address, the sockets)."""
-    addresses = [mapping.host_address] if mapping.host_address else everywhere
-    problem: ConflictError | None = None
-    for port in host_ports.choices(mapping, str(addresses[0]), wish):
-        placed = [replace(mapping, host_port=port, host_last=0, host_address=address) for address in addresses]
-        try:
-            if not mapping.is_fixed:  # a range without sockets is in the record alone; of fixed ones the schema says so
-                _refuse_recorded(store, placed)
-            return placed, _hold_all(store, placed)
-        except ConflictError as error:
-            problem = error
-    if mapping.is_fixed and problem is not None:
-        raise problem
-    where = f"{mapping.host}:{mapping.host_port}-{mapping.host_last}" if mapping.host_port else "any port"
-    raise ConflictError(
-        f"Bind for {where} failed: all ports are allocated ({mapping.protocol})",
-        problem.message if problem else "",
-        FAILED,
-    )
-
-
-def _refuse_recorded(store: Store, placed: Iterable[PortMapping]) -> None:
-    for mapping in placed:
-        if store.port_holder(mapping) is not None:
-            raise _taken(store, mapping)
-
-
-def _hold_all(store: Store, placed: Iterable[PortMapping]) -> list[socket.socket]:
-    sockets: list[socket.socket] = []
-    try:
-        for mapping in placed:
-            if mapping.count > HELD_MOST:
-                _refuse_listened(store, mapping)
-            else:
-                sockets += _hold_each(store, mapping)
-    except BaseException:
-        for holder in sockets:
-            holder.close()
-        raise
-    return sockets
-
-
-def _hold_each(store: Store, mapping: PortMapping) -> Iterator[socket.socket]:
-    assert mapping.host_address is not None, "it has been placed"
-    for port in mapping.host_ports:
-        try:
-            yield _bind(mapping.protocol, mapping.host_address, port)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            raise _taken(store, replace(mapping, host_port=port, count=1)) from error
-
-
-def _bind(protocol: str, address: AnyAddress, port: int) -> socket.socket:
-    try:
-        return port_hold(protocol, str(address), port)
-    except OSError as error:
-        if error.errno == errno.EADDRNOTAVAIL:
-            raise MinirunError(
-                f"cannot publish on {address}: this host has no such address",
-                "`ip address` shows those it has",
-                FAILED,
-            ) from error
-        raise
-
-
-def _refuse_listened(store: Store, mapping: PortMapping) -> None:
-    from minirun.kernel.sock_diag import SocketTable
-
-    assert mapping.host_address is not None, "it has been placed"
-    table = SocketTable()
-    try:
-        for one in table.listeners((mapping.protocol,)):
-            if one.port in mapping.host_ports and one.stands_in_the_way(mapping.host_address):
-                raise _taken(store, replace(mapping, host_port=one.port, count=1))
-    finally:
-        table.close()
-
-
-def _taken(store: Store, mapping: PortMapping) -> ConflictError:
-    holder = store.port_holder(mapping)
-    if holder is not None:
-        container = store.container(holder.container)
-        owner = f"container {container.name}" if container else f"container {holder.container[:12]}"
-    else:
-        owner = port_owner(mapping.protocol, mapping.host_port) or "another process"
-    return ConflictError(
-        f"Bind for {mapping.place} failed: port is already allocated ({mapping.protocol}, by {owner})",
-        "choose another host port, or stop its owner",
-        FAILED,
-    )
-
-
-def enforce(instance: Instance, container_id: str) -> None:
-    """Have the ports on record for a container in force, of one whose networks are."""
-    from minirun.network.firewall import tables
-
-    tables.ensure(instance.store, instance.table, [], container_id)
-    settle_flows(instance.store.ports(container=container_id))
-
-
-def withdraw(instance: Instance, publications: Collection[Publication], endpoints: Collection[Endpoint] = ()) -> None:
-    """Take ports, and endpoints that go with them, out of force. The caller holds the write lock and has deleted their
-    records."""
-    if not publications and not endpoints:
+    NotFoundError when nothing is published there, MinirunError for a part of a range.
+    """
+    instance, store = update.instance, update.instance.store
+    if not update.is_active:
+        with store.write():
+            container = update.current()
+            previous = PreviousPorts(store.held(container.id), container.spec.ports)
+            known = [(mapping, _as_started(mapping, previous)) for mapping in container.spec.ports]
+            removed = _published_at(container, [started for _, started in known], place)
+            _set_ports(instance, container, [mapping for mapping, started in known if started not in removed])
         return
-    from minirun.network.firewall import tables
+    with update.announced(), store.write():
+        container = update.current()
+        published = store.ports(container=container.id)
+        mappings = [publication.mapping for publication in published]
+        removed = _published_at(container, mappings, place)
+        for mapping in removed:
+            store.delete_port(mapping)
+        _set_ports(instance, container, _without(container.spec.ports, mappings, removed))
+        _keep_numbers(instance, container)
+        reservations.withdraw(instance, [port for port in published if port.mapping in removed])
 
-    tables.withdraw(instance.store, instance.table, publications, endpoints)
-    if any(one.mapping.protocol == "udp" for one in publications):
-        from minirun.network.ports.udp_conntrack import forget_led
 
-        forget_led(publications)
+def _publish_now(update: ContainerUpdate, mapping: PortMapping) -> list[PortMapping]:
+    instance, store = update.instance, update.instance.store
+    reserved = reservations.reserve(store, [mapping], None, default_addresses(instance, update.container.spec))
+    try:
+        with update.announced() as send:
+            _raise_shim_limit(instance, update.container, len(reserved.sockets))
+            send(reserved.sockets)
+            with store.write():
+                container = update.current()
+                endpoint = publishing_endpoint(instance, container, store.endpoints(sandbox=container.id))
+                reservations.record_mappings(instance, container, reserved.mappings, [endpoint])
+                _set_ports(instance, container, (*container.spec.ports, mapping))
+                _keep_numbers(instance, container)
+            _apply(instance, container, endpoint, reserved, mapping)
+    finally:
+        reserved.close()
+    return reserved.mappings
 
 
-def settle_flows(publications: Collection[Publication]) -> None:
-    """Once ports are in force: clients that are in the middle of talking follow."""
-    if any(one.mapping.protocol == "udp" for one in publications):
-        from minirun.network.ports.udp_conntrack import forget_misled
+def _raise_shim_limit(instance: Instance, container: Container, added: int) -> None:
+    """Let the shim open so many more sockets."""
+    mappings = [publication.mapping for publication in instance.store.ports(container=container.id)]
+    sockets = added + sum(mapping.count for mapping in mappings if reservations.is_reserved(mapping))
+    if sockets > reservations.MAX_LOW_SOCKETS and container.monitor is not None:
+        reservations.raise_file_limit(container.monitor.pid, sockets)
 
-        forget_misled(publications)
+
+def _apply(
+    instance: Instance,
+    container: Container,
+    endpoint: Endpoint,
+    reserved: reservations.PortReservations,
+    mapping: PortMapping,
+) -> None:
+    """Apply the recorded ports. On failure take this one off the record again; the shim then applies that."""
+    store = instance.store
+    try:
+        allow_hairpin(endpoint)
+        tables.ensure(store, instance.table, [], container.id)
+        forget_misled(store.ports(container=container.id))
+        reserved.shut(store)
+    except BaseException:
+        with store.write():
+            for placed in reserved.mappings:
+                store.delete_port(placed)
+            current = store.container(container.id)
+            if current is not None:
+                _set_ports(instance, current, [other for other in current.spec.ports if other != mapping])
+        raise
+
+
+def _refuse_without_address(instance: Instance, container: Container) -> None:
+    network = container.spec.network
+    if network.mode is Mode.BRIDGE:
+        return
+    owner = instance.store.container(container.sandbox) if network.mode is Mode.CONTAINER else None
+    owner_name = owner.name if owner else network.container
+    reason, hint = {
+        Mode.HOST: ("it is in the host's network: the ports it listens on are the host's already", ""),
+        Mode.NONE: ("it has no network, and so no address", "run it with --net=bridge"),
+        Mode.CONTAINER: (f"its addresses belong to {owner_name}", f"minirun port add {owner_name} ..."),
+    }[network.mode]
+    raise MinirunError(f"cannot publish a port of {container.name}: {reason}", hint)
+
+
+def _set_ports(instance: Instance, container: Container, mappings: Iterable[PortMapping]) -> None:
+    instance.store.set_spec(container.id, replace(container.spec, ports=tuple(mappings)))
+
+
+def _keep_numbers(instance: Instance, container: Container) -> None:
+    """Record the published port numbers, which the next start tries first."""
+    kept = {key: text for key, text in instance.store.held(container.id).items() if "/" not in key}
+    mappings = [publication.mapping for publication in instance.store.ports(container=container.id)]
+    instance.store.set_values(container.id, held=json.dumps(kept | port_numbers(mappings)))
+
+
+def _as_started(mapping: PortMapping, previous: PreviousPorts) -> PortMapping:
+    """Return a requested mapping as its last start placed it; of a container that never ran, the request."""
+    number = previous.take(mapping)
+    return replace(mapping, host_port=number, host_last=0) if number else mapping
+
+
+def _published_at(container: Container, mappings: Iterable[PortMapping], place: PortMapping) -> list[PortMapping]:
+    """Return the mappings that are published exactly at `place`."""
+    overlapping = [
+        mapping
+        for mapping in mappings
+        if mapping.protocol == place.protocol
+        and place.host_address in (None, mapping.host_address)
+        and _share_ports(mapping, place)
+    ]
+    for mapping in overlapping:
+        if mapping.host_ports != place.host_ports:
+            raise MinirunError(
+                f"{place.place}/{place.protocol} is not what was published: {mapping.place}/{mapping.protocol} is",
+                f"minirun port rm {container.name} {mapping.place.rpartition(':')[2]}/{mapping.protocol}",
+            )
+    if not overlapping:
+        raise NotFoundError(
+            f"No public port '{place.place if place.host_address else place.place.rpartition(':')[2]}/{place.protocol}'"
+            f" published for {container.name}",
+            f"minirun port {container.name} lists them",
+        )
+    return overlapping
+
+
+def _without(
+    requested: Iterable[PortMapping], published: Iterable[PortMapping], removed: list[PortMapping]
+) -> Iterator[PortMapping]:
+    """Yield the requests that remain. One on every address, of which some are removed, becomes one for each left."""
+    requested, left = list(requested), list(published)
+    placed_of: dict[int, list[PortMapping]] = {}
+    for number, request in sorted(enumerate(requested), key=lambda item: _openness(item[1])):
+        fitting = [placed for placed in left if _is_placed(placed, request)]
+        placed_of[number] = [placed for placed in fitting if placed.host_port == fitting[0].host_port]
+        left = [placed for placed in left if placed not in placed_of[number]]
+    for number, request in enumerate(requested):
+        if not any(placed in removed for placed in placed_of[number]):
+            yield request
+            continue
+        remaining = (placed for placed in placed_of[number] if placed not in removed)
+        yield from (replace(request, host_address=placed.host_address) for placed in remaining)
+
+
+def _openness(request: PortMapping) -> int:
+    """Rank requests: a published port belongs to the request that names its place most exactly."""
+    return 0 if request.is_fixed else 1 if request.host_last else 2
+
+
+def _is_placed(placed: PortMapping, request: PortMapping) -> bool:
+    """Return whether a published mapping may be the one that `request` led to."""
+    first, last = (request.host_port, request.host_last or request.host_port) if request.host_port else (1, 65535)
+    return (
+        (placed.protocol, placed.container_port, placed.count)
+        == (request.protocol, request.container_port, request.count)
+        and request.host_address in (None, placed.host_address)
+        and first <= placed.host_port <= last
+    )
+
+
+def _overlaps(mapping: PortMapping, other: PortMapping) -> bool:
+    """Return whether two requests collide, as far as that is known before they are placed."""
+    if mapping.protocol != other.protocol or not (mapping.is_fixed and other.is_fixed):
+        return False
+    addresses = (mapping.host_address, other.host_address)
+    everywhere = any(address is None or address.is_unspecified for address in addresses)
+    return _share_ports(mapping, other) and (everywhere or addresses[0] == addresses[1])
+
+
+def _share_ports(mapping: PortMapping, other: PortMapping) -> bool:
+    return mapping.host_port <= other.last_port and other.host_port <= mapping.last_port

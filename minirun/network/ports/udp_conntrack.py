@@ -1,15 +1,15 @@
-"""What the connection tracker remembers of published UDP ports.
+"""Conntrack entries of published UDP ports.
 
-A flow keeps the translation of its first packet for as long as packets come. A client that talks from one socket for
-ever, to a port that is published later, or by another container than before, would go on to where it was led first: to
-the socket that holds the port, or to an address that is nobody's now, or somebody else's. So these entries go, each by
-its exact key, once the rules are in force; whatever else the tracker knows stays.
+A flow keeps the translation of its first packet for as long as packets come. A client that keeps sending from one
+socket, to a port that is published later or by another container than before, would still reach its first destination:
+the socket that reserves the port, or an address that is nobody's now, or another container's. So these entries are
+deleted, each by its exact key, once the rules are in force. All other entries stay.
 
-TCP needs none of this, and a start with -p none of its time (8 ms for a walk through the tracker's table of 262144
-rows). A connection ends with the container, and whoever tries again begins a new one, for which the tracker makes a new
-entry: in Linux a SYN takes the place of an entry that has ended. Only a SYN that is dropped in silence would bind its
-repetitions to where it went; between the moment a port is held and the moment it is in force it is refused instead (see
-kernel/sockets.py, port_close), and one that was led to a container that is gone is told so by ARP after 3 seconds.
+TCP needs none of this, and a start with TCP ports none of its time (8 ms to dump a table of 262144 buckets). A
+connection ends with the container, and a new one gets a new entry: in Linux a SYN replaces an entry that has ended.
+Only a SYN that is dropped silently would bind its repetitions to the first destination; between the moment a port is
+reserved and the moment it is published it is refused instead (kernel/sockets.py, port_close), and one that was led to a
+container that is gone gets an ICMP error after 3 seconds, when ARP fails.
 """
 
 import socket
@@ -20,49 +20,49 @@ from minirun.model import Publication
 
 
 def forget_misled(publications: Iterable[Publication]) -> None:
-    """In force from now on: flows to these ports that lead elsewhere."""
-    for place, flows in _by_family(publications):
+    """Delete flows to these published ports that lead elsewhere. Call it once the rules are in force."""
+    for ports, flows in _by_family(publications):
         for flow in flows:
-            found = place.publication_at(flow)
-            if found and not _leads_to(flow, found) and _is_meant(flow, found):
-                place.table.delete(flow)
+            publication = ports.publication_of(flow)
+            if publication and not _leads_to(flow, publication) and _is_for_host(flow, publication):
+                ports.table.delete(flow)
 
 
 def forget_led(publications: Iterable[Publication]) -> None:
-    """Withdrawn: flows that were led to these targets."""
-    for place, flows in _by_family(publications):
+    """Delete flows that these ports, which have been withdrawn, led to their targets."""
+    for ports, flows in _by_family(publications):
         for flow in flows:
-            found = place.publication_at(flow)
-            if found and _leads_to(flow, found):
-                place.table.delete(flow)
+            publication = ports.publication_of(flow)
+            if publication and _leads_to(flow, publication):
+                ports.table.delete(flow)
 
 
-class _Places:
-    """Which of some publications, all of one family, a flow is for."""
+class _PortsOfFamily:
+    """Publications of one address family, by what a flow is addressed to."""
 
     def __init__(self, table: FlowTable, publications: list[Publication]) -> None:
         self.table = table
-        self._single = {(one.mapping.host_address, one.mapping.host_port): one for one in publications}
-        self._ranges = [one for one in publications if one.mapping.count > 1]
-        self._everywhere = {one.mapping.host_address for one in publications if _is_everywhere(one)}
+        self._by_place = {(port.mapping.host_address, port.mapping.host_port): port for port in publications}
+        self._ranges = [port for port in publications if port.mapping.count > 1]
+        self._everywhere = {port.mapping.host_address for port in publications if _is_everywhere(port)}
 
-    def publication_at(self, flow: Flow) -> Publication | None:
+    def publication_of(self, flow: Flow) -> Publication | None:
         for address in (flow.destination, *self._everywhere):
-            if found := self._single.get((address, flow.port)):
-                return found
-        return next((one for one in self._ranges if _covers(one, flow)), None)
+            if publication := self._by_place.get((address, flow.port)):
+                return publication
+        return next((port for port in self._ranges if _covers(port, flow)), None)
 
 
-def _by_family(publications: Iterable[Publication]) -> Iterator[tuple[_Places, list[Flow]]]:
-    udp = [one for one in publications if one.mapping.protocol == "udp"]
+def _by_family(publications: Iterable[Publication]) -> Iterator[tuple[_PortsOfFamily, list[Flow]]]:
+    udp = [publication for publication in publications if publication.mapping.protocol == "udp"]
     if not udp:
         return
     table = FlowTable()
     try:
         for version, family in ((4, socket.AF_INET), (6, socket.AF_INET6)):
-            if mine := [one for one in udp if one.target.version == version]:
-                single = mine[0].mapping.host_port if len(mine) == 1 and mine[0].mapping.count == 1 else 0
-                yield _Places(table, mine), table.flows("udp", family, single)
+            if ports := [publication for publication in udp if publication.target.version == version]:
+                single = ports[0].mapping.host_port if len(ports) == 1 and ports[0].mapping.count == 1 else 0
+                yield _PortsOfFamily(table, ports), table.flows("udp", family, single)
     finally:
         table.close()
 
@@ -72,9 +72,9 @@ def _leads_to(flow: Flow, publication: Publication) -> bool:
     return (flow.answerer, flow.answerer_port) == (publication.target, publication.mapping.container_port + step)
 
 
-def _is_meant(flow: Flow, publication: Publication) -> bool:
-    """What is published on all addresses is on those of this host: a container's own question to a server elsewhere may
-    go to the same number."""
+def _is_for_host(flow: Flow, publication: Publication) -> bool:
+    """Return whether the flow is addressed to this host: a container's own query to a remote server may go to the same
+    port number."""
     return not _is_everywhere(publication) or is_local(flow.destination)
 
 

@@ -1,110 +1,143 @@
-"""Making anew what healing.py has found damaged: from the records, from the rules inwards."""
+"""Restoring damaged networks from the records: rules, bridges, then endpoints in the containers' namespaces.
+
+No container is restarted, and connections survive where only a bridge or rules were lost.
+"""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from minirun.errors import MinirunError, describe
-from minirun.instance import Instance, alone
+from minirun.instance import Instance, alone, locked
 from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import netns_exists
 from minirun.kernel.sockets import link_state
 from minirun.model import Container, Endpoint, Network
-from minirun.network import ip_forward
+from minirun.network import endpoints
 from minirun.network.dns import veth
 from minirun.network.drivers import driver_named
+from minirun.network.drivers.bridge import enable_forwarding
+from minirun.network.endpoints import EndpointIn
 from minirun.network.firewall import foreign, tables
-from minirun.network.modes.bridge import Leg, plug, settle_inside
-from minirun.network.repair.detect import Damage, Mended, occupant
+from minirun.network.repair.damage import Damage, find_damage, occupant
 
 
-class Mending:
-    """One round. Each step says what it has changed; one that fails keeps none of the others from being done."""
+@dataclass(frozen=True, eq=False)
+class Repairs:
+    """What a repair has done, and what it could not do: a line each."""
 
-    def __init__(self, instance: Instance, found: Damage, whole: bool) -> None:
+    done: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+def repair(instance: Instance, everything: bool = False, rules: bool = False, waits: bool = True) -> Repairs:
+    """Repair what is damaged; with `rules` the firewall's tables in any case.
+
+    With `everything`, restore also what `find_damage` does not look at. One process repairs at a time, and the next
+    finds nothing to do; with `waits` False it does not wait for the other (BlockingIOError). A step that fails does not
+    stop the others.
+    """
+    with locked(instance.root / "containers", waits):
+        damage = find_damage(instance)
+        if rules:
+            damage = replace(damage, tables=True)
+        return _Repair(instance, damage, everything).run() if damage or everything else Repairs()
+
+
+def repair_damage(instance: Instance) -> list[str]:
+    """Repair what is damaged, as every command does. Return a line for each thing that could not be repaired."""
+    return repair(instance).failed if find_damage(instance) else []
+
+
+class _Repair:
+    """One repair, with its results so far."""
+
+    def __init__(self, instance: Instance, damage: Damage, everything: bool) -> None:
         self._instance = instance
-        self._found = found
-        self._whole = whole
-        self._mended = Mended()
+        self._damage = damage
+        self._everything = everything
+        self._repairs = Repairs()
         self._netlink = Netlink()
 
-    def all(self) -> Mended:
+    def run(self) -> Repairs:
         store = self._instance.store
-        legs = store.settled_legs()
-        used = {network for _, _, network in legs}
-        networks = [one for one in store.networks() if one.id in used or (self._whole and not one.is_default)]
+        settled = store.settled_legs()
+        used = {network for _, _, network in settled}
+        networks = [
+            network
+            for network in store.networks()
+            if network.id in used or (self._everything and not network.is_default)
+        ]
         try:
-            self._do("the rules", self._rules)  # first: the guard must stand before a bridge with route_localnet does
+            self._try("the rules", self._rules)  # first: the guard must stand before a bridge with route_localnet does
             for network in networks:
-                if self._whole or network.id in self._found.networks:
-                    self._do(f"network {network.name}", partial(self._network, network, network.id in used))
-            for sandbox in sorted({sandbox for sandbox, _, _ in legs}):
-                if self._whole or sandbox in self._found.sandboxes:
-                    self._do(f"the network of container {self._called(sandbox)}", partial(self._sandbox, sandbox))
+                if self._everything or network.id in self._damage.networks:
+                    self._try(f"network {network.name}", partial(self._network, network, network.id in used))
+            for sandbox in sorted({sandbox for sandbox, _, _ in settled}):
+                if self._everything or sandbox in self._damage.sandboxes:
+                    self._try(f"the network of container {self._name_of(sandbox)}", partial(self._sandbox, sandbox))
         finally:
             self._netlink.close()
         if used:
-            self._do("forwarding", lambda: ip_forward.ensure(one for one in networks if one.id in used))
-            self._do("what others' rules drop", lambda: foreign.ensure(self._instance))
-        return self._mended
+            self._try("IP forwarding", lambda: enable_forwarding(network for network in networks if network.id in used))
+            self._try("accept rules in foreign firewalls", lambda: foreign.ensure(self._instance))
+        return self._repairs
 
-    def _do(self, what: str, step: Callable[[], list[str]]) -> None:
+    def _try(self, what: str, step: Callable[[], list[str]]) -> None:
         try:
-            self._mended.done.extend(step())
+            self._repairs.done.extend(step())
         except (OSError, MinirunError) as error:
             text = error.message if isinstance(error, MinirunError) else describe(error)
-            self._mended.failed.append(f"{what} could not be mended: {text}")
+            self._repairs.failed.append(f"cannot repair {what}: {text}")
 
     def _rules(self) -> list[str]:
-        if not self._found.tables and not self._whole:
+        if not self._damage.tables and not self._everything:
             return []
         with self._instance.store.write():
             tables.refresh(self._instance.store, self._instance.table)
-        return [f"the rules of table {self._instance.table}"] if self._found.tables else []
+        return [f"the rules of table {self._instance.table}"] if self._damage.tables else []
 
     def _network(self, network: Network, is_used: bool) -> list[str]:
         before = link_state(network.bridge)
         driver_named(network.driver).ensure(self._instance, self._netlink, network)
         if is_used and veth.has_names(network) and netns_exists(self._instance.resolver_netns):
             veth.restore_leg(self._instance, self._netlink, network)
-        changed = network.id in self._found.networks or before != link_state(network.bridge)
+        changed = network.id in self._damage.networks or before != link_state(network.bridge)
         return [f"network {network.name}: {network.bridge or network.driver}"] if changed else []
 
     def _sandbox(self, sandbox: str) -> list[str]:
-        """While its end is held up: the namespace stays, and its pin becomes nobody else's."""
+        """Restore a sandbox while no member can end, so that its pin stays this namespace's."""
         seen = occupant(self._instance, sandbox)
         if seen is None:
             return []
         with alone(self._instance, seen.id):
-            current = occupant(self._instance, sandbox)
-            if current is None or current.id != seen.id:
+            member = occupant(self._instance, sandbox)
+            if member is None or member.id != seen.id:
                 return []
-            # The owner may be stopped, or even removed, while others live on in its sandbox.
-            owner = self._instance.store.container(sandbox) or current
-            return [
-                f"container {current.name}: {end.interface}"
-                for end in self._legs(replace(owner, name=current.name), sandbox)
-            ]
+            # The owner may be stopped or even removed while other members keep its sandbox.
+            owner = self._instance.store.container(sandbox) or member
+            restored = self._endpoints(replace(owner, name=member.name), sandbox)
+            return [f"container {member.name}: {endpoint.interface}" for endpoint in restored]
 
-    def _legs(self, container: Container, sandbox: str) -> list[Endpoint]:
-        legs = veth.legs_of(self._instance, sandbox)
-        done = plug(self._instance, self._netlink, container, legs, missing_only=True)
-        if self._whole:
-            everything = {end.position for end, _ in legs}
-            more = settle_inside(self._instance, self._netlink, container, legs, everything)
-            done += [end for end in more if end.position not in {one.position for one in done}]
-            made = {one.position for one in done}
-            self._check(container, [leg for leg in legs if leg[0].position not in made])
-        return done
+    def _endpoints(self, container: Container, sandbox: str) -> list[Endpoint]:
+        own = veth.legs_of(self._instance, sandbox)
+        attached = endpoints.attach(self._instance, container, own, missing_only=True)
+        restored = {endpoint.position: endpoint for endpoint in attached}
+        if self._everything:
+            positions = {endpoint.position for endpoint, _ in own}
+            for endpoint in endpoints.configure(self._instance, container, own, positions):
+                restored.setdefault(endpoint.position, endpoint)
+            self._check(container, [pair for pair in own if pair[0].position not in restored])
+        return list(restored.values())
 
-    def _check(self, container: Container, legs: list[Leg]) -> None:
-        for end, network in legs:
-            if problem := driver_named(network.driver).check(network, end, container):
-                self._mended.failed.append(
-                    f"{end.interface} of container {container.name} in network {network.name} is not as it was made:"
+    def _check(self, container: Container, own: list[EndpointIn]) -> None:
+        for endpoint, network in own:
+            if problem := driver_named(network.driver).check(network, endpoint, container):
+                self._repairs.failed.append(
+                    f"{endpoint.interface} of container {container.name} in network {network.name} is damaged:"
                     f" {problem}. Disconnect it and connect it again, or restart the container"
                 )
 
-    def _called(self, sandbox: str) -> str:
-        found = occupant(self._instance, sandbox)
-        return found.name if found else sandbox[:12]
+    def _name_of(self, sandbox: str) -> str:
+        member = occupant(self._instance, sandbox)
+        return member.name if member else sandbox[:12]

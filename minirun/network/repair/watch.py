@@ -1,9 +1,8 @@
-"""In the resolver's process: damage is mended at once, because the kernel tells of every change.
+"""In the DNS server's process: the kernel reports every change, so damage is repaired at once.
 
-What it tells is mostly minirun's own doing, and so a look (healing.damage) follows a moment after the first of some
-changes, and never so often that looking takes more than a tenth of the time. Two things no look would find, and are
-known from the message: that somebody else has deleted something within minirun's tables, and that somebody else's
-chains have come or changed (neighbours.py).
+Most changes are minirun's own doing. So a look for damage follows a moment after the first of some changes, and looking
+takes at most a tenth of the time. Two things no look would find are known from the event itself: another process
+has deleted something in minirun's tables, and another program's chains were added or changed (firewall/foreign.py).
 """
 
 import sqlite3
@@ -15,78 +14,86 @@ from minirun.instance import Instance
 from minirun.kernel.changes import LinkChanges, RuleChanges
 from minirun.kernel.event_loop import READ, Interest
 from minirun.network.firewall import foreign
-from minirun.network.repair.detect import Mended, damage, mend
+from minirun.network.repair.damage import find_damage
+from minirun.network.repair.restore import Repairs, repair
 
-_SOON = 0.03  # seconds: a change seldom comes alone
-_AT_FIRST = 0.5  # after the process was started: a start that is under way makes the leg of its network itself
+# Seconds:
+_LOOK_DELAY = 0.03  # after a change, since changes seldom come alone
+_FIRST_LOOK = 0.5  # after the process was started: a start under way attaches the DNS server to its network itself
+_BUSY_DELAY = 0.1  # until the next try, while a command is repairing
+_MIN_RETRY, _MAX_RETRY = 0.5, 30.0  # after a repair that failed
 _REST = 9  # times what a look took, before the next
-_BUSY = 0.1  # seconds after which to try again, when a command is mending
-_FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0  # after what could not be mended
 
 
 class Watcher:
-    """One part of the process (resolver/process.py)."""
+    """The part of the DNS server's process (dns/process.py) that watches the networks.
+
+    `note` writes a line to the process's log.
+    """
 
     def __init__(self, instance: Instance, note: Callable[[str], None]) -> None:
         self._instance = instance
         self._note = note
         self._links = LinkChanges()
         self._rules = RuleChanges()
-        self._mine = {"minirun", Path("/proc/self/comm").read_text().strip()}
-        self._are_rules_hurt = self._are_others_changed = False
-        self._at: float | None = time.monotonic() + _AT_FIRST
+        self._own_processes = {"minirun", Path("/proc/self/comm").read_text().strip()}
+        self._own_rules_changed = self._foreign_rules_changed = False
+        self._next_look: float | None = time.monotonic() + _FIRST_LOOK
         self._earliest = self._delay = 0.0
 
     def interests(self) -> Iterator[Interest]:
-        yield self._links.socket.fileno(), READ, self._hear_of_links
-        yield self._rules.socket.fileno(), READ, self._hear_of_rules
+        """The sockets to read from, for the event loop."""
+        yield self._links.socket.fileno(), READ, self._on_link_event
+        yield self._rules.socket.fileno(), READ, self._on_rule_event
 
     def due(self) -> float | None:
-        return None if self._at is None else max(0.0, self._at - time.monotonic())
+        """Seconds until `tick` is to be called; None: not before the next event."""
+        return None if self._next_look is None else max(0.0, self._next_look - time.monotonic())
 
     def tick(self) -> None:
-        if self._at is None or time.monotonic() < self._at:
+        """Look for damage when it is time, and repair it."""
+        if self._next_look is None or time.monotonic() < self._next_look:
             return
-        began, self._at = time.monotonic(), None
+        began, self._next_look = time.monotonic(), None
         try:
-            mended = self._look()
+            repairs = self._look()
         except BlockingIOError:
-            self._at = began + _BUSY
+            self._next_look = began + _BUSY_DELAY
             return
         except (OSError, sqlite3.Error) as error:
-            mended = Mended(failed=[f"networks could not be looked at: {error}"])
-        for line in mended.failed:
+            repairs = Repairs(failed=[f"cannot look for damaged networks: {error}"])
+        for line in repairs.failed:
             self._note(line)
         now = time.monotonic()
         self._earliest = now + _REST * (now - began)
-        self._delay = min(max(2 * self._delay, _FIRST_DELAY), _LONGEST_DELAY) if mended.failed else 0.0
-        if mended.failed:
-            self._at = now + self._delay
+        self._delay = min(max(2 * self._delay, _MIN_RETRY), _MAX_RETRY) if repairs.failed else 0.0
+        if repairs.failed:
+            self._next_look = now + self._delay
 
-    def _look(self) -> Mended:
-        mended = Mended()
-        if self._are_rules_hurt or damage(self._instance):
-            mended = mend(self._instance, rules=self._are_rules_hurt, waits=False)
-        elif self._are_others_changed:
-            mended.done.extend(foreign.ensure(self._instance))
-        if not mended.failed:
-            self._are_rules_hurt = self._are_others_changed = False
-        return mended
+    def _look(self) -> Repairs:
+        repairs = Repairs()
+        if self._own_rules_changed or find_damage(self._instance):
+            repairs = repair(self._instance, rules=self._own_rules_changed, waits=False)
+        elif self._foreign_rules_changed:
+            repairs.done.extend(foreign.ensure(self._instance))
+        if not repairs.failed:
+            self._own_rules_changed = self._foreign_rules_changed = False
+        return repairs
 
-    def _hear_of_links(self) -> None:
+    def _on_link_event(self) -> None:
         self._links.drop_all()
         self._look_soon()
 
-    def _hear_of_rules(self) -> None:
+    def _on_rule_event(self) -> None:
         for transaction in self._rules.read():
-            if transaction.process in self._mine:
+            if transaction.process in self._own_processes:
                 continue
             own = {("inet", self._instance.table), ("bridge", self._instance.table)}
-            self._are_rules_hurt |= not own.isdisjoint(transaction.lessened)
-            self._are_others_changed |= not transaction.chains <= own
+            self._own_rules_changed |= not own.isdisjoint(transaction.lessened)
+            self._foreign_rules_changed |= not transaction.chains <= own
         self._look_soon()
 
     def _look_soon(self) -> None:
-        """Not sooner than it is to be: what cannot be mended is not tried more often because much else changes."""
-        if self._at is None:
-            self._at = max(time.monotonic() + _SOON, self._earliest)
+        """Schedule a look, unless one is: a failed repair is not retried sooner because much else changes."""
+        if self._next_look is None:
+            self._next_look = max(time.monotonic() + _LOOK_DELAY, self._earliest)

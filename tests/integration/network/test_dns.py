@@ -17,7 +17,7 @@ from tests.harness.host import MINIRUN
 
 SLEEP = ("busybox", "sleep", "1000")
 NOERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
-PROCESS = "ps axo pid=,args= | awk '/[m]inirun.resolver/{print $1}'"
+PROCESS = "ps axo pid=,args= | awk '/[m]inirun.network.dns/{print $1}'"
 
 
 class Town:

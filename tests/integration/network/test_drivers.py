@@ -43,10 +43,10 @@ def test_a_container_on_a_macvlan_is_a_neighbour_on_the_lan(primed: Host) -> Non
     ("words", "says"),
     [
         ([], "needs -o parent=LINK"),
-        (["-o", "parent=nothing"], "the parent link nothing of network wrong is not there"),
+        (["-o", "parent=nothing"], "the parent link nothing of network wrong does not exist"),
         (["-o", "parent=lan0.50"], "ip link add link lan0 name lan0.50 type vlan id 50"),
         (["-o", "parent=lan0", "-o", "macvlan_mode=loud"], "it takes bridge, private, vepa, passthru"),
-        (["-o", "parent=lan0", "-o", "com.docker.network.bridge.name=x"], "the driver macvlan has none of that name"),
+        (["-o", "parent=lan0", "-o", "com.docker.network.bridge.name=x"], "the driver macvlan has no such option"),
     ],
 )
 def test_macvlan_refuses(crowded: Host, words: list[str], says: str) -> None:
@@ -140,7 +140,7 @@ def test_what_a_cni_plugin_says_is_passed_on(cni: Host) -> None:
     cases = {
         "no.json": ("{", "is not JSON"),
         "list.json": ("[]", "it is not an object"),
-        "old.json": ('{"cniVersion": "0.2.0", "name": "a", "type": "bridge"}', "cniVersion '0.2.0' is not spoken"),
+        "old.json": ('{"cniVersion": "0.2.0", "name": "a", "type": "bridge"}', "cniVersion '0.2.0' is not supported"),
         "nameless.json": ('{"cniVersion": "1.0.0", "type": "bridge"}', "it has no name"),
         "path.json": ('{"cniVersion": "1.0.0", "name": "a", "type": "../sh"}', "is the name of a program"),
         "missing.json": ('{"cniVersion": "1.0.0", "name": "a", "type": "nothing"}', "there is no CNI plugin nothing"),
@@ -154,7 +154,7 @@ def test_what_a_cni_plugin_says_is_passed_on(cni: Host) -> None:
     for words, says in (
         ([], "CNI plugin bridge failed at ADD"),
         (["-p", "80:80"], "does not translate"),
-        (["--ip", "10.77.0.9"], "cannot be honoured"),
+        (["--ip", "10.77.0.9"], "not supported"),
     ):
         done = cni.minirun("run", "--rm", "--net", "bad", *words, "busybox", "true", check=False)
         assert (done.returncode, says in done.stderr, "Traceback" in done.stderr) == (125, True, False), done.stderr
@@ -193,7 +193,7 @@ def test_a_package_adds_a_driver_by_an_entry_point(primed: Host) -> None:
         assert "mtu 1234" in shown
         assert "narrow" in primed.minirun("network", "ls", "--filter", "driver=narrow").stdout
         done = primed.minirun("network", "create", "-d", "broken", "wrong", check=False)
-        assert "the network driver broken cannot be loaded" in done.stderr
+        assert "cannot load the network driver broken" in done.stderr
         assert "Traceback" not in done.stderr
         done = primed.minirun("network", "create", "-d", "none-such", "wrong", check=False)
         assert "there is bridge, broken, cni, macvlan, narrow" in done.stderr
@@ -204,5 +204,5 @@ def test_a_package_adds_a_driver_by_an_entry_point(primed: Host) -> None:
     done = primed.minirun("run", "--rm", "--net", "alley", "busybox", "true", check=False)
     assert (done.returncode, "could not find plugin narrow" in done.stderr) == (125, True)
     done = primed.minirun("network", "rm", "alley")
-    assert "what it may have made is left as it is" in done.stderr
+    assert "what it created on this host is left as it is" in done.stderr
     assert "alley" not in primed.minirun("network", "ls").stdout

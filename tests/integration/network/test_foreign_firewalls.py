@@ -268,7 +268,7 @@ def test_beside_firewalld(host: Host) -> None:
     assert_paths(host, lan)  # at once: the resolver's process watches
     host.minirun("rm", "-f", "else")
     host.minirun("network", "rm", "other")  # the last with names: nobody watches, as soon as the resolver has ended
-    eventually(lambda: host.sh("pgrep -f [m]inirun.resolver", check=False) == "")
+    eventually(lambda: host.sh("pgrep -f [m]inirun.network.dns", check=False) == "")
     host.sh("firewall-cmd --reload")
     assert is_cut_off(host, "web", f"{lan.address}:7000")
     host.minirun("run", "--rm", "busybox", "true")

@@ -78,7 +78,7 @@ def test_create_with_every_flag_shows_in_inspect_and_goes_away(box: Host) -> Non
         (["--subnet", "10.9.0.0/24", "--aux-address", "10.9.0.7"], "NAME=ADDRESS"),
         (["--subnet", "10.9.0.1/24"], "has host bits set"),
         (["--subnet", "10.9.0.0/31"], "no room"),
-        (["-o", "no.such=1"], "the driver bridge has none of that name"),
+        (["-o", "no.such=1"], "the driver bridge has no such option"),
         (["-o", "com.docker.network.driver.mtu=tiny"], "it takes 68 to 65535"),
         (["-o", "com.docker.network.bridge.name=lo"], 'a link named "lo" exists already'),
         (["--driver", "nothing"], "could not find plugin nothing"),
@@ -231,7 +231,7 @@ def test_a_bridge_with_all_its_ports_taken_is_told_of(host: Host) -> None:
     done = host.minirun("run", "--net", "full", "busybox", "true", check=False)
     assert done.returncode == 125
     assert "network full is full: its bridge" in done.stderr
-    assert "1023 ports, which is all that Linux allows" in done.stderr
+    assert "1023 ports, the kernel's limit" in done.stderr
     done = host.minirun("network", "connect", "full", "first", check=False)
     assert "already exists in network full" in done.stderr
     assert_same(host, before)

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minirun import config
+from minirun.config import AddressPool
 from minirun.errors import MinirunError
-from minirun.model import Endpoint, Network, Pool
+from minirun.model import Endpoint, Network, Pool, PoolRequest
 from minirun.network.ipam import allocator, foreign_subnets, subnets
 from minirun.network.ipam.pools import Surroundings, choose4, choose6
-from minirun.network.ipam.subnets import AddressPool, Claim, free_subnet
-from minirun.network.networks import PoolWish
+from minirun.network.ipam.subnets import Claim, free_subnet
 from minirun.store import Store
 from tests.harness import Host
 from tests.harness.host import MINIRUN
@@ -28,7 +28,7 @@ SMALL = (AddressPool(IPv4Network("10.0.0.0/25"), 28), AddressPool(IPv4Network("1
 
 
 def claim(text: str, owner: str = "eth0") -> Claim[IPv4Network]:
-    return Claim(IPv4Network(text), owner, f"{owner} has")
+    return Claim(IPv4Network(text), owner, f"{owner} uses")
 
 
 def network(subnet: str = "10.0.0.0/29", **others: object) -> Network:
@@ -48,9 +48,9 @@ inside = st.builds(
 def test_a_free_subnet_is_the_first_that_overlaps_nothing(taken: list[IPv4Network]) -> None:
     candidates = [subnet for pool in SMALL for subnet in pool.base.subnets(new_prefix=pool.size)]
     expected = next((one for one in candidates if not any(one.overlaps(other) for other in taken)), None)
-    held = [Claim(one, "eth0", "eth0 has") for one in taken]
+    held = [Claim(one, "eth0", "eth0 uses") for one in taken]
     if expected is None:
-        with pytest.raises(MinirunError, match=r"non-overlapping IPv4 address pool.*eth0 has"):
+        with pytest.raises(MinirunError, match=r"non-overlapping IPv4 address pool.*eth0 uses"):
             free_subnet(SMALL, held)
     else:
         assert free_subnet(SMALL, held) == expected
@@ -69,12 +69,12 @@ def test_five_hundred_networks_have_room_and_are_found_quickly() -> None:
 
 
 def test_exhaustion_says_who_holds_what() -> None:
-    own = [Claim(one, f"network {one}", "minirun's networks have") for one in IPv4Network("10.0.0.0/26").subnets(2)]
+    own = [Claim(one, f"network {one}", "minirun's networks use") for one in IPv4Network("10.0.0.0/26").subnets(2)]
     held = [*own, claim("10.0.0.64/26", "docker0"), claim("10.1.0.0/16", "tun0")]
     with pytest.raises(MinirunError) as raised:
         free_subnet(SMALL, held)
-    assert "minirun's networks have 4 subnets, such as 10.0.0.0/28" in str(raised.value)
-    assert "docker0 has 10.0.0.64/26; tun0 has 10.1.0.0/16" in str(raised.value)
+    assert "minirun's networks use 4 subnets, such as 10.0.0.0/28" in str(raised.value)
+    assert "docker0 uses 10.0.0.64/26; tun0 uses 10.1.0.0/16" in str(raised.value)
     assert "--subnet" in raised.value.hint
 
 
@@ -85,19 +85,19 @@ def around(**others: object) -> Surroundings:
 
 def test_a_wish_may_be_what_others_only_wrote_down_but_not_what_is_in_use() -> None:
     office = (IPv4Network("10.9.0.0/16"), "podman (office.json)")
-    wish: PoolWish[IPv4Network, IPv4Address] = PoolWish(IPv4Network("10.9.1.0/24"))
+    wish: PoolRequest[IPv4Network, IPv4Address] = PoolRequest(IPv4Network("10.9.1.0/24"))
     assert choose4(wish, [], around(written=(office,)), False).gateway == IPv4Address("10.9.1.1")
-    with pytest.raises(MinirunError, match=r"which is held by podman \(office.json\)"):
+    with pytest.raises(MinirunError, match=r"which is used by podman \(office.json\)"):
         choose4(wish, [], around(in_use=(office,)), False)
-    with pytest.raises(MinirunError, match="held by network net"):
+    with pytest.raises(MinirunError, match="used by network net"):
         choose4(wish, [network("10.9.0.0/20")], around(), False)
 
 
 def test_the_default_network_has_dockers_subnet_where_it_is_free() -> None:
-    assert str(choose4(PoolWish(), [], around(), True).subnet) == "172.17.0.0/16"
-    assert str(choose4(PoolWish(), [], around(), False).subnet) == "172.18.0.0/22"
+    assert str(choose4(PoolRequest(), [], around(), True).subnet) == "172.17.0.0/16"
+    assert str(choose4(PoolRequest(), [], around(), False).subnet) == "172.18.0.0/22"
     docker = (IPv4Network("172.17.0.0/16"), "docker0")
-    assert str(choose4(PoolWish(), [], around(in_use=(docker,)), True).subnet) == "172.18.0.0/22"
+    assert str(choose4(PoolRequest(), [], around(in_use=(docker,)), True).subnet) == "172.18.0.0/22"
 
 
 def test_ipv6_comes_from_a_private_prefix_that_follows_from_the_machine() -> None:
@@ -105,9 +105,11 @@ def test_ipv6_comes_from_a_private_prefix_that_follows_from_the_machine() -> Non
     assert one == subnets.private_pool6(b"a" * 32) != other
     assert one.base.subnet_of(IPv6Network("fd00::/8"))
     assert (one.base.prefixlen, one.size) == (48, 64)
-    first = choose6(PoolWish(), [], around())
+    first = choose6(PoolRequest(), [], around())
     held = Network("n", "net", 0, pool6=first)
-    second = choose6(PoolWish(), [held], around(in_use=((IPv6Network((int(first.subnet[0]) + (1 << 64), 64)), "lan"),)))
+    second = choose6(
+        PoolRequest(), [held], around(in_use=((IPv6Network((int(first.subnet[0]) + (1 << 64), 64)), "lan"),))
+    )
     own = Path("/etc/machine-id")
     if own.exists() and len(own.read_bytes().strip()) == 32:
         assert int(second.subnet[0]) == int(first.subnet[0]) + (2 << 64)
@@ -165,7 +167,7 @@ def test_the_thousandth_address_costs_what_the_first_did(store: Store) -> None:
         costs.append(len(statements) - before)
     assert set(costs) == {costs[1]} | {costs[0]}
     assert max(costs) <= costs[1] + 1  # the gateway is passed over once
-    with pytest.raises(MinirunError, match="all of them are held"):
+    with pytest.raises(MinirunError, match="all of them are in use"):
         take(store, net, 2000)
 
 
@@ -257,11 +259,14 @@ def test_no_xml_of_others_can_stop_minirun(address: str, mask: str, tag: str, ju
     [
         ("", "it is not JSON"),
         ("[]", "it is not a JSON object"),
-        ('{"pools": []}', "unknown key 'pools'; known is 'default-address-pools'"),
+        ('{"pools": []}', "unknown key 'pools'; the only key is 'default-address-pools'"),
         ('{"default-address-pools": {}}', "is not a list"),
         ('{"default-address-pools": ["10.0.0.0/8"]}', "is not of the form"),
         ('{"default-address-pools": [{"base": "10.0.0.0/8"}]}', "is not of the form"),
-        ('{"default-address-pools": [{"base": "10.0.0.0/8", "size": true}]}', "a string and size a number"),
+        (
+            '{"default-address-pools": [{"base": "10.0.0.0/8", "size": true}]}',
+            "base must be a string and size a number",
+        ),
         ('{"default-address-pools": [{"base": "10.0.0.1/8", "size": 24}]}', "has host bits set"),
         ('{"default-address-pools": [{"base": "10.0.0.0/24", "size": 16}]}', "is not between 24 and 30"),
         ('{"default-address-pools": [{"base": "10.0.0.0/24", "size": 31}]}', "is not between 24 and 30"),
@@ -327,5 +332,5 @@ def test_the_pools_are_configurable(host: Host) -> None:
     assert subnets_of(host, "b") == ["10.10.0.4/30"]
     code, said = create("c")
     assert code == 1
-    assert "of 10.10.0.0/29 minirun's networks have 2 subnets, such as 10.10.0.0/30" in said
+    assert "of 10.10.0.0/29 minirun's networks use 2 subnets, such as 10.10.0.0/30" in said
     assert "c" not in host.minirun("network", "ls", "--format", "{{.Name}}").stdout.split()

@@ -1,0 +1,130 @@
+"""A container's membership in networks: connect and disconnect."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+
+from minirun.errors import ConflictError, MinirunError
+from minirun.instance import Instance, alone
+from minirun.kernel.netlink import Netlink
+from minirun.model import Attachment, Container, Endpoint, Mode, Network
+from minirun.network.dns.server_control import reach
+from minirun.network.dns.veth import has_names, legs_of
+from minirun.network.drivers import driver_named
+from minirun.network.endpoints import free_position
+from minirun.network.firewall import tables
+from minirun.network.ipam import allocations
+from minirun.network.networks import add_event
+from minirun.network.update import ContainerUpdate, apply_update
+
+
+def connect(update: ContainerUpdate, network: Network, attachment: Attachment) -> list[str]:
+    """Connect a container to one more network. Return notes for the user, as a start does.
+
+    ConflictError when it is a member, MinirunError when its network mode or the requested address does not allow it.
+    """
+    instance = update.instance
+    _refuse_shared(update.container)
+    allocations.check(network, attachment)
+    if not update.is_active:
+        with instance.store.write():
+            _add_to_spec(instance, update.current(), network, attachment)
+        return []
+    with update.announced() as send, _dns_server_kept(instance, network), alone(instance, update.container.id):
+        with instance.store.write():
+            container = _add_to_spec(instance, update.current(), network, attachment)
+            position = free_position(instance.store.endpoints(sandbox=container.id))
+            endpoint = allocations.lease(instance, container, position, network, attachment)
+            add_event(instance.store, "connect", network, container)
+        try:
+            return apply_update(instance, container, send)
+        except BaseException:
+            _detach(update, endpoint, network)
+            raise
+
+
+def disconnect(update: ContainerUpdate, network: Network) -> None:
+    """Disconnect a container from a network. MinirunError when it is no member."""
+    instance = update.instance
+    _refuse_shared(update.container)
+    if not update.is_active:
+        with instance.store.write():
+            _remove_from_spec(instance, update.current(), network)
+        return
+    with update.announced() as send, alone(instance, update.container.id):
+        container = update.current()
+        own = legs_of(instance, container.id)
+        endpoint = next((endpoint for endpoint, other in own if other.id == network.id), None)
+        if endpoint is None:
+            raise _not_connected(container, network)
+        _detach(update, endpoint, network)
+        apply_update(instance, update.current(), send)
+
+
+def _detach(update: ContainerUpdate, endpoint: Endpoint, network: Network) -> None:
+    """Detach the interface, then delete the record: killed in between, the next command attaches it again."""
+    instance, store = update.instance, update.instance.store
+    with closing(Netlink()) as netlink:
+        driver_named(network.driver).detach(instance, netlink, network, endpoint, update.current())
+    with store.write():
+        store.delete_endpoint(endpoint)
+        container = _remove_from_spec(instance, update.current(), network)
+        tables.withdraw(store, instance.table, (), [endpoint])
+        add_event(store, "disconnect", network, container)
+
+
+@contextmanager
+def _dns_server_kept(instance: Instance, network: Network) -> Iterator[None]:
+    """Within the context, the DNS server's namespace exists. At the end the shim makes a connection of its own."""
+    if not has_names(network):
+        yield
+        return
+    with reach(instance):
+        yield
+
+
+def _refuse_shared(container: Container) -> None:
+    """Only containers of mode bridge can change networks. The errors are Docker's."""
+    mode = container.spec.network.mode
+    if mode is Mode.NONE:
+        raise MinirunError(
+            "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+            "run it with --net=NETWORK in place of --net=none",
+        )
+    if mode is not Mode.BRIDGE:
+        raise MinirunError(
+            "container sharing network namespace with another container or host cannot be connected to any other"
+            " network",
+            f"connect {container.spec.network.container}, whose namespace it is" if mode is Mode.CONTAINER else "",
+        )
+
+
+def _add_to_spec(instance: Instance, container: Container, network: Network, attachment: Attachment) -> Container:
+    request = container.spec.network
+    if _position_of(request.names, network) is not None:
+        raise ConflictError(f"endpoint with name {container.name} already exists in network {network.name}")
+    attachments = (*request.attachments, replace(attachment, network=network.name))
+    return _with_attachments(instance, container, attachments)
+
+
+def _remove_from_spec(instance: Instance, container: Container, network: Network) -> Container:
+    request = container.spec.network
+    position = _position_of(request.names, network)
+    if position is None:
+        raise _not_connected(container, network)
+    attachments = (*request.attachments[:position], *request.attachments[position + 1 :])
+    return _with_attachments(instance, container, attachments)
+
+
+def _with_attachments(instance: Instance, container: Container, attachments: tuple[Attachment, ...]) -> Container:
+    spec = replace(container.spec, network=replace(container.spec.network, attachments=attachments))
+    instance.store.set_spec(container.id, spec)
+    return replace(container, spec=spec)
+
+
+def _position_of(names: Sequence[str], network: Network) -> int | None:
+    return next((number for number, name in enumerate(names) if name in (network.name, network.id)), None)
+
+
+def _not_connected(container: Container, network: Network) -> MinirunError:
+    return MinirunError(f"container {container.id} is not connected to network {network.name}")
