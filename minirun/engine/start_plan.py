@@ -58,8 +58,8 @@ def plan_of(
 ) -> Plan:
     """Make the plan of one start.
 
-    `lower` are the image's layers, `netns` is the name of the pinned network namespace, `size` the terminal's as rows
-    and columns; `fresh` means that a failed start deletes the container. MinirunError for what this host does not support,
+    `lower` are the image's layers, `netns` is the pinned network namespace's name, `size` the terminal's as rows and
+    columns; `fresh` means that a failed start deletes the container. MinirunError for what this host does not support,
     and when a container whose namespace it shares is not running.
     """
     spec, security = container.spec, container.spec.security

@@ -129,7 +129,7 @@ def tell(form: str, last: bool, verb: str) -> None:
         told = as_text(records, _width(), color)
     else:
         told = as_json(records) if form == "json" else as_script(records)
-    if last and form == "text" and verb in _OTHERS_HAVE_A_PART and not any(one.role == "monitor" for one in records):
+    if last and form == "text" and verb in _OTHERS_HAVE_A_PART and not any(one.role == "shim" for one in records):
         told += "\n\n" + "\n".join(textwrap.wrap(_UNSEEN, _width()))
     sys.stderr.flush()
     with open(RECORDER.out, "w", closefd=False) as file:

@@ -81,7 +81,7 @@ def test_all_processes_of_a_command_are_heard(primed: Host) -> None:
     assert done.stdout == "hello\n"
     start, end = _documents(done.stderr)
     roles = {one["role"] for step in start for one in step["operations"]}
-    assert roles == {"command", "monitor", "helper", "builder", "first process"}
+    assert roles == {"command", "shim", "helper", "builder", "first process"}
     assert {step["step"] for step in start} >= {"ports", "userns", "cgroup", "process", "rules", "cable", "program"}
     assert [step["step"] for step in end if step["step"] == "end"]
     every = [one for step in start for one in step["operations"]]
@@ -105,7 +105,7 @@ def _documents(text: str) -> Iterator[list[dict[str, object]]]:
 
 
 def test_who_is_not_heard_is_said(primed: Host) -> None:
-    """The monitor of a container that was started before; in a copy of the host it is started anew, and is heard."""
+    """The shim of a container that was started before; in a copy of the host it is started anew, and is heard."""
     primed.minirun("run", "-d", "--name", "web", *SLEEP)
     assert "which runs since its start" not in primed.minirun("explain", "kill", "web").stdout
     done = primed.minirun("--explain", "kill", "web")
