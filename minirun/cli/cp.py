@@ -4,11 +4,11 @@ import os
 import sys
 
 from minirun.archive import copy_paths
-from minirun.archive.chroot import tree_of
 from minirun.cli.app import warn
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, switch
 from minirun.engine import copy
+from minirun.engine.copy import tree_of
 from minirun.errors import MinirunError, printable
 from minirun.store.lookup import find_container
 

@@ -1,8 +1,8 @@
 """minirun diff."""
 
-from minirun.archive.chroot import tree_of
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb
+from minirun.engine.copy import tree_of
 from minirun.engine.diff import changes
 from minirun.errors import printable
 from minirun.store.lookup import find_container

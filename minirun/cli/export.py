@@ -4,10 +4,11 @@ import os
 import stat
 import sys
 
-from minirun.archive.chroot import Tree, tree_of
+from minirun.archive.chroot import Tree
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, value
 from minirun.engine import copy
+from minirun.engine.copy import tree_of
 from minirun.errors import MinirunError
 from minirun.store.lookup import find_container
 

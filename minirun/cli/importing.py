@@ -42,7 +42,7 @@ class Import(Verb):
 
 
 def _import(stream: BinaryIO, details: Details, reference: str) -> str:
-    from minirun.archive.layer_fill import unpack_archive
+    from minirun.archive.layer_content import unpack_archive
     from minirun.image.create import add_image
 
     note = {"comment": details["comment"]}

@@ -51,8 +51,8 @@ class Inspect(Verb):
     def _sized(self, instance: Instance, described: dict[str, Any]) -> dict[str, Any]:
         if not self.size or "State" not in described:
             return described
-        from minirun.engine.disk_usage import image_size
-        from minirun.engine.sizes import tree_size
+        from minirun.archive.tree_walk import tree_size
+        from minirun.image.records import image_size
 
         container = find_container(instance.store, described["Id"])
         own = tree_size(instance.container_dir(container.id) / "upper")

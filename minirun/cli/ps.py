@@ -82,8 +82,8 @@ def _row(instance: Instance, container: Container, whole: bool, sizes: bool) -> 
 
 
 def _size(instance: Instance, container: Container) -> str:
-    from minirun.engine.disk_usage import image_size
-    from minirun.engine.sizes import tree_size
+    from minirun.archive.tree_walk import tree_size
+    from minirun.image.records import image_size
 
     own = tree_size(instance.container_dir(container.id) / "upper")
     return f"{size(own)} (virtual {size(own + image_size(instance, container))})"

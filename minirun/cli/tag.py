@@ -4,8 +4,9 @@ from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb
 from minirun.errors import FAILED, MinirunError, NotFoundError
 from minirun.image import records
+from minirun.image.busybox import BUSYBOX
 from minirun.image.reference import parse
-from minirun.image.resolve import BUSYBOX, find_image, image_to_run
+from minirun.image.resolve import find_image, image_to_run
 from minirun.instance import Instance
 
 

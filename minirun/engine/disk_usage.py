@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from minirun.engine.sizes import tree_size
+from minirun.archive.tree_walk import tree_size
 from minirun.image import records
 from minirun.instance import Instance
 from minirun.model import ACTIVE, Container
@@ -84,9 +84,3 @@ def volume_uses(instance: Instance) -> list[VolumeUse]:
         VolumeUse(volume.name, len(used_by.get(volume.name, [])), tree_size(data_path(instance, Volume(volume.name))))
         for volume in volumes(instance.store)
     ]
-
-
-def image_size(instance: Instance, container: Container) -> int:
-    """Bytes of the container's image; 0 when the image was removed."""
-    image = records.by_id(instance.store, container.spec.image_id)
-    return image.size if image else 0

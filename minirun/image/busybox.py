@@ -8,6 +8,7 @@ import os
 import struct
 from pathlib import Path
 
+BUSYBOX = "busybox:latest"
 RECIPE = Path(__file__).parent / "rootfs"
 PACKAGE = "busybox-static"
 

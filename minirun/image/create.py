@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from minirun.engine.sizes import tree_size
+from minirun.archive.layer_content import directory_digest
+from minirun.archive.tree_walk import tree_size
 from minirun.errors import FAILED, MinirunError, NotFoundError
-from minirun.image import records
+from minirun.image import busybox, records
 from minirun.image.layers import MOST, new_layer, set_removed, sweep
 from minirun.image.platform import architecture
 from minirun.image.records import Details, Image
-from minirun.image.resolve import BUSYBOX
 from minirun.instance import Instance
 
 _BUSYBOX: Details = {"config": {"Cmd": ["sh"]}}
@@ -48,17 +48,15 @@ def add_image(
 
 def build_busybox(instance: Instance) -> Image:
     """The same busybox gives the same image: one that is removed, or still there without its name, comes back."""
-    from minirun.archive.layer_fill import digest_of
-    from minirun.image.busybox import build
 
     def fill(directory: Path) -> str:
-        build(directory)
-        return digest_of(directory)
+        busybox.build(directory)
+        return directory_digest(directory)
 
     try:
         program = Path("/bin/busybox").stat().st_mtime
         note = {"created_by": "minirun, from the host's static busybox"}
-        return add_image(instance, fill, _BUSYBOX, note, BUSYBOX, created=int(program))
+        return add_image(instance, fill, _BUSYBOX, note, busybox.BUSYBOX, created=int(program))
     except (ValueError, FileNotFoundError) as error:
         raise MinirunError(f"the busybox image cannot be built: {error}", code=FAILED) from error
 

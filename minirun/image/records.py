@@ -8,6 +8,8 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
+from minirun.instance import Instance
+from minirun.model import Container
 from minirun.store import Store
 
 
@@ -122,6 +124,12 @@ def delete(store: Store, image_id: str) -> None:
 def layers_in_use(store: Store) -> set[str]:
     """Names of directories."""
     return {name for one in all_images(store, removed=True) for name, _ in one.layers}
+
+
+def image_size(instance: Instance, container: Container) -> int:
+    """Return the size in bytes of the image that a container was made from; 0 if it is gone."""
+    image = by_id(instance.store, container.spec.image_id)
+    return image.size if image else 0
 
 
 def _image(row: sqlite3.Row) -> Image:

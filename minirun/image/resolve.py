@@ -2,11 +2,13 @@
 
 from minirun.errors import FAILED, MinirunError, NotFoundError
 from minirun.image import records
+from minirun.image.busybox import BUSYBOX
+from minirun.image.create import build_busybox
 from minirun.image.records import Image
+from minirun.image.reference import parse
 from minirun.instance import Instance
 from minirun.model import Spec
 
-BUSYBOX = "busybox:latest"
 _HEXADECIMAL = frozenset("0123456789abcdef")
 
 
@@ -27,8 +29,6 @@ def image_to_run(instance: Instance, reference: str) -> Image:
     exact = reference if ":" in reference else reference + ":latest"
     found = records.tagged(instance.store, exact) or look_up(instance, reference)
     if found is None and _whole(reference) == BUSYBOX:
-        from minirun.image.create import build_busybox
-
         return build_busybox(instance)
     if found is None:
         raise NotFoundError(
@@ -78,8 +78,6 @@ def is_id_of(image: Image, reference: str) -> bool:
 
 
 def _whole(reference: str) -> str:
-    from minirun.image.reference import parse
-
     if _HEXADECIMAL.issuperset(digits := reference.removeprefix("sha256:")) and digits != reference:
         return reference
     return reference if len(digits) == 64 and _HEXADECIMAL.issuperset(digits) else parse(reference)

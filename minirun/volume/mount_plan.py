@@ -6,12 +6,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 
+from minirun.archive.chroot import Tree
 from minirun.errors import FAILED, MinirunError
 from minirun.init.plan import PlannedMount
 from minirun.instance import Instance
 from minirun.kernel.trees import propagation_of
 from minirun.model import Container, Mount, Spec
 from minirun.store.lookup import find_container
+from minirun.volume.copy_up import CopyUp
 from minirun.volume.records import Volume, find_volume
 from minirun.volume.volumes import data_path, home, make_directory, new_name
 
@@ -81,12 +83,11 @@ def _prepare_volume(instance: Instance, container: Container, lower: str, mount:
         reason = os.strerror(errno.ENOENT).lower()
         raise MinirunError(f"failed to mount local volume {volume.name}: {volume.device}: {reason}", code=FAILED)
     if not (mount.no_copy or mount.subpath or container.started_at or volume.read_only):
-        from minirun.volume.copy_up import Filling
-
         data = data_path(instance, volume)
-        filling = Filling(data if volume.device else home(instance, volume.name), data)
-        if filling.may_be_needed():
-            filling.fill(instance, container, lower, mount.target)
+        copy_up = CopyUp(data if volume.device else home(instance, volume.name), data)
+        if copy_up.may_be_needed():
+            tree = Tree(base=instance.root, directory=f"containers/{container.id}", lower=lower)
+            copy_up.fill(tree, mount.target)
 
 
 def planned_mounts(instance: Instance, spec: Spec, ids: tuple[int, ...]) -> tuple[PlannedMount, ...]:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from minirun.archive.tree_walk import tree_size
 from minirun.errors import ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
 from minirun.kernel.files import remove_tree
@@ -82,8 +83,6 @@ def detach_anonymous(instance: Instance, container: Container) -> None:
 
 def prune_volumes(instance: Instance, chosen: Iterable[Volume]) -> tuple[list[str], int]:
     """(names removed, bytes). One that somebody uses meanwhile is left to them."""
-    from minirun.engine.sizes import tree_size  # a start has no use for it
-
     removed, freed = [], 0
     for volume in chosen:
         size = 0 if volume.device else tree_size(data_path(instance, volume))

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from minirun.archive.unpack import Manner, Unpacker
+from minirun.archive.unpack import Unpacker, UnpackOptions
 from minirun.errors import MinirunError
 from tests.harness import Host, Snapshot, assert_same, eventually
 from tests.harness.host import MINIRUN, REPO
@@ -529,7 +529,7 @@ def test_unpacking_on_the_host_never_goes_through_a_link(tmp_path: Path, entry: 
     top = os.open(tmp_path / "to", os.O_PATH | os.O_DIRECTORY)
     with tarfile.open(fileobj=io.BytesIO(_archive(entry)), mode="r|") as tar:
         with pytest.raises(MinirunError, match="cannot overwrite non-directory"):
-            Unpacker(top, "to", Manner(inside=False)).run(tar)
+            Unpacker(top, "to", UnpackOptions(chrooted=False)).unpack(tar)
     os.close(top)
     assert os.listdir(tmp_path / "else") == ["f"]
 
