@@ -10,7 +10,7 @@ from minirun.cli.format import shower
 from minirun.cli.moments import moment
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb, many, value
-from minirun.options.values import timestamp
+from minirun.options.durations import timestamp
 from minirun.store import Event, Store
 
 _PAUSE = 0.05  # seconds between two looks: one `select` of a few microseconds each

@@ -10,7 +10,7 @@ from minirun.cli.verb import Verb, switch, value
 from minirun.image.records import Image
 from minirun.image.resolve import find_image
 from minirun.instance import Instance
-from minirun.options.values import timestamp
+from minirun.options.durations import timestamp
 
 _COLUMNS = Columns(
     {"ID": "IMAGE", "CreatedSince": "CREATED", "CreatedBy": "CREATED BY", "Size": "SIZE", "Comment": "COMMENT"}, "ID"

@@ -16,7 +16,7 @@ from minirun.image.layers import sweep
 from minirun.image.records import Image
 from minirun.image.resolve import find_image
 from minirun.instance import Instance
-from minirun.options.values import timestamp
+from minirun.options.durations import timestamp
 
 NONE = "<none>"
 _NOT_COUNTED = dict.fromkeys(("Containers", "SharedSize", "UniqueSize"), "N/A")

@@ -14,7 +14,7 @@ from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.model import DEFAULT_NETWORK, RESERVED_NETWORKS, Network
 from minirun.network.networks import default_network
-from minirun.options.values import timestamp
+from minirun.options.durations import timestamp
 from minirun.store.lookup import find_network
 
 COLUMNS = Columns({"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE"}, "ID")

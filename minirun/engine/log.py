@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from minirun.options.values import timestamp
+from minirun.options.durations import timestamp
 
 _PATIENCE = 1000  # looks at a log that is being rotated at full speed
 

@@ -1,7 +1,7 @@
 """Removing one container, and pruning: stopped containers, and networks that no container uses."""
 
-from minirun.engine.lifecycle import delete
 from minirun.archive.tree_walk import tree_size
+from minirun.engine.lifecycle import delete
 from minirun.engine.stop import settle, stop
 from minirun.errors import MinirunError
 from minirun.instance import Instance

@@ -5,7 +5,7 @@ from typing import Any
 from minirun.image import records
 from minirun.image.records import Image
 from minirun.instance import Instance
-from minirun.options.values import timestamp
+from minirun.options.durations import timestamp
 
 _EMPTY: dict[str, Any] = {
     "User": "",
