@@ -8,7 +8,7 @@ from minirun.cli.tag import check_reference
 from minirun.cli.verb import Verb, many, switch, value
 from minirun.engine.commit import commit
 from minirun.engine.lifecycle import tell
-from minirun.engine.pause import freeze, thaw
+from minirun.engine.stop import freeze, thaw
 from minirun.instance import Instance
 from minirun.model import Container, Status
 from minirun.store.lookup import find_container

@@ -3,7 +3,7 @@
 from minirun.cli.each import for_each_container
 from minirun.cli.opening import open_instance
 from minirun.cli.verb import Verb
-from minirun.engine.pause import freeze
+from minirun.engine.stop import freeze
 
 
 class Pause(Verb):

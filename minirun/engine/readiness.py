@@ -159,10 +159,8 @@ def _groups_of(instance: Instance, container: Container) -> list[Collection[Port
 
     Ports of a wide range are not waited for: programs open these when they need them, for a call or a transfer.
     """
-    mappings = [
-        *container.spec.ports,
-        *(publication.mapping for publication in instance.store.ports(container=container.id)),
-    ]
+    publications = instance.store.ports(container=container.id)
+    mappings = [*container.spec.ports, *(publication.mapping for publication in publications)]
     groups = [
         frozenset((mapping.container_port + step, mapping.protocol) for step in range(mapping.count))
         for mapping in mappings

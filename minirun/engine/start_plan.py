@@ -62,11 +62,10 @@ def plan_of(
     columns; `fresh` means that a failed start deletes the container. MinirunError for what this host does not support,
     and when a container whose namespace it shares is not running.
     """
-    spec, security = container.spec, container.spec.security
+    spec = container.spec
     cgroup = cgroups.container_cgroup(instance.cgroup, container.id)
     if spec.pid_mode and cgroup is None:
         raise MinirunError(f"--pid={spec.pid_mode} needs cgroup v2, which this host does not have")
-    confined = confinement_for(instance, security)
     return Plan(
         root=str(instance.root),
         container=container.id,
@@ -78,7 +77,7 @@ def plan_of(
         env=environment(instance, container),
         workdir=spec.workdir,
         user=spec.user,
-        hostname="" if spec.uts_mode else operations.hostname_of(instance, container),
+        groups=spec.groups,
         tty=spec.tty,
         interactive=spec.interactive,
         init=spec.init,
@@ -86,22 +85,11 @@ def plan_of(
         fresh=fresh,
         mounts=mounts_of(instance, spec, container.ids),
         asks_policy=not spec.auto_remove,  # even without a policy: `update` may set one
-        capabilities=granted(security.cap_add, security.cap_drop, security.privileged),
-        domainname=spec.domainname,
-        groups=spec.groups,
         read_only=spec.read_only,
-        privileged=security.privileged,
-        no_new_privileges=security.no_new_privileges,
-        unmasked=security.unmasked,
-        seccomp=confined.system_calls,
-        apparmor=confined.profile,
+        **_namespaces(instance, container),
+        **_rights(instance, spec),
         **_device_rules(spec, cgroup),
-        devices=tuple((one.source, one.target) for one in spec.devices),
-        pid_of=_whose(instance, "PID", spec.pid_mode),
-        ipc=spec.ipc_mode,
-        ipc_of=_whose(instance, "IPC", spec.ipc_mode),
-        uts_host=spec.uts_mode == "host",
-        cgroup_host=spec.cgroupns == "host",
+        devices=tuple((device.source, device.target) for device in spec.devices),
         shm_size=spec.shm_size,
         ulimits=spec.ulimits,
         sysctls=spec.sysctls,
@@ -110,10 +98,38 @@ def plan_of(
         limit_groups=_limit_groups(instance, container),
         health=spec.health is not None,
         log=(spec.logging.driver, spec.logging.size, spec.logging.files),
-        ids=container.ids,
         rows=size[0],
         columns=size[1],
     )
+
+
+def _namespaces(instance: Instance, container: Container) -> dict[str, Any]:
+    """The fields of the plan about namespaces, except for the network."""
+    spec = container.spec
+    return {
+        "pid_of": _whose(instance, "PID", spec.pid_mode),
+        "ipc": spec.ipc_mode,
+        "ipc_of": _whose(instance, "IPC", spec.ipc_mode),
+        "uts_host": spec.uts_mode == "host",
+        "hostname": "" if spec.uts_mode else operations.hostname_of(instance, container),
+        "domainname": spec.domainname,
+        "cgroup_host": spec.cgroupns == "host",
+        "ids": container.ids,
+    }
+
+
+def _rights(instance: Instance, spec: Spec) -> dict[str, Any]:
+    """The fields of the plan about privileges."""
+    security = spec.security
+    confined = confinement_for(instance, security)
+    return {
+        "capabilities": granted(security.cap_add, security.cap_drop, security.privileged),
+        "privileged": security.privileged,
+        "no_new_privileges": security.no_new_privileges,
+        "unmasked": security.unmasked,
+        "seccomp": confined.system_calls,
+        "apparmor": confined.profile,
+    }
 
 
 def _device_rules(spec: Spec, cgroup: Path | None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
-"""Signals to a container, and ending one from outside: the stop signal, a timeout, SIGKILL, then the shim's cleanup."""
+"""Signals, pausing, and ending a container from outside: stop signal, timeout, SIGKILL, then the shim's cleanup."""
 
+import errno
 import signal
 import time
 from dataclasses import replace
@@ -15,10 +16,10 @@ from minirun.engine.liveness import (
     signal_process,
     wait_for_end,
 )
-from minirun.engine.pause import thaw, thaw_if_paused
 from minirun.engine.protocol import ATTACH_SOCKET, Kind, frame
 from minirun.errors import MinirunError
 from minirun.instance import Instance
+from minirun.kernel import freezer
 from minirun.kernel.sockets import control_connect
 from minirun.model import ACTIVE, Container, Status
 from minirun.options.signals import parse_signal
@@ -80,7 +81,7 @@ def stop(instance: Instance, container: Container, number: int | None, timeout: 
             thaw(instance, container)
         if not wait_for_end(container.init, timeout):
             signal_process(container.init, signal.SIGKILL)
-            thaw_if_paused(instance, container)
+            _thaw_if_paused(instance, container)
     settle(instance, container)
     with instance.store.write():
         tell(instance.store, container.id, "stop")
@@ -165,3 +166,37 @@ def take_back(instance: Instance, container: Container) -> None:
     gone = container.monitor is None or wait_for_end(container.monitor, _CLEANUP_TIMEOUT)
     if gone and container.status in ACTIVE:
         finish(instance, container.id, container.monitor, KILLED, MONITOR_LOST)
+
+
+def freeze(instance: Instance, container: Container) -> None:
+    """Pause a running container. MinirunError when it is not running, or paused already."""
+    if container.status is not Status.RUNNING:
+        raise MinirunError(f"Container {container.id} is not running")
+    if container.paused:
+        raise MinirunError(f"Container {container.id} is already paused")
+    # Recorded before the effect: frozen but not on record, nobody could unpause it.
+    instance.store.set_values(container.id, paused=1)
+    try:
+        freezer.freeze(freezer.freezer_group(instance.cgroup, container.id))
+    except BaseException as error:
+        instance.store.set_values(container.id, paused=0)
+        if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENODEV):  # it has just ended
+            raise MinirunError(f"Container {container.id} is not running") from error
+        raise
+    with instance.store.write():
+        tell(instance.store, container.id, "pause")
+
+
+def thaw(instance: Instance, container: Container) -> None:
+    """Unpause a container."""
+    freezer.thaw(freezer.freezer_group(instance.cgroup, container.id))
+    with instance.store.write():
+        instance.store.set_values(container.id, paused=0)
+        tell(instance.store, container.id, "unpause")
+
+
+def _thaw_if_paused(instance: Instance, container: Container) -> None:
+    """Unpause a container that another command has paused meanwhile."""
+    current = instance.store.container(container.id)
+    if current is not None and current.paused:
+        thaw(instance, current)

@@ -5,6 +5,7 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from minirun.engine.protocol import CHUNK, Kind
 from minirun.errors import FAILED, MinirunError, describe
@@ -41,6 +42,18 @@ class ContainerProcess:
         self._on_started = on_started
         self._builder = -1  # pidfd of the process that builds the tree in place of the first one (init/mapped.py)
         self._reaped = False
+
+    def idle_fields(self) -> dict[str, Any]:
+        """What IdleState keeps of it, for `resume`."""
+        streams = self.streams
+        return {
+            "pid": self.pid,
+            "pidfd": self.pidfd,
+            "stdin": streams.stdin,
+            "terminal": streams.terminal,
+            "outputs": {fd: int(kind) for fd, kind in streams.outputs.items()},
+            "stdin_ending": streams.stdin_ending,
+        }
 
     def resume(self, state: IdleState) -> None:
         """Take over a process that runs already, after the shim was idle."""

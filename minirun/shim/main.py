@@ -18,7 +18,6 @@ from minirun.kernel import freezer, processes
 from minirun.kernel.event_loop import Interest, Part, turn_parts
 from minirun.kernel.sockets import control_listen
 from minirun.model import Process
-from minirun.network import operations
 from minirun.shim.clients import Client, Clients
 from minirun.shim.container_process import ContainerProcess, prepare_cgroup
 from minirun.shim.dns_keepalive import DnsKeepalive
@@ -38,7 +37,7 @@ class Shim:
         self.plan = plan
         self.directory = f"{plan.root}/containers/{plan.container}"
         self.state = State(plan.root, plan.container, lambda text: self.clients.tell(Kind.LOST, text.encode()))
-        self.dns = None if dns is None else self._keepalive(socket.socket(fileno=dns))
+        self.dns = DnsKeepalive(lambda: self.state.instance, dns)
         self.ports = Holder(reserved)
         self.ever_started = self.cancelled = False
         self.back_off = BackOff()
@@ -75,9 +74,6 @@ class Shim:
 
     def _outbox(self) -> Outbox:
         return Spool(self.directory)
-
-    def _keepalive(self, channel: socket.socket | None) -> DnsKeepalive:
-        return DnsKeepalive(lambda: self.state.instance, channel)
 
     # --- a run from start to end
 
@@ -128,7 +124,7 @@ class Shim:
         yield from self.clients.interests(self.process.streams.takes_input)
 
     def _parts(self) -> list[Part]:
-        return [part for part in (self.health, self.dns) if part]
+        return [self.dns, *([self.health] if self.health else [])]
 
     # --- idle
 
@@ -147,21 +143,15 @@ class Shim:
     def _idle_state(self) -> IdleState | None:
         """What the shim needs to go on later; None while it has something to do before the next event."""
         is_busy = self.health is not None or self.clients or (self.log is not None and self.log.is_lossy)
-        if is_busy or (self.dns is not None and self.dns.channel < 0) or not self.process.is_quiet:
+        if is_busy or self.dns.is_lost or not self.process.is_quiet:
             return None
-        streams = self.process.streams
         return IdleState(
             container=self.plan.container,
             plan=packed(self.plan),
-            pid=self.process.pid,
-            pidfd=self.process.pidfd,
-            stdin=streams.stdin,
-            terminal=streams.terminal,
-            outputs={fd: int(kind) for fd, kind in streams.outputs.items()},
-            stdin_ending=streams.stdin_ending,
+            **self.process.idle_fields(),
             listener=self.clients.listener.fileno(),
             ports=self.ports.files,
-            resolver=self.dns.channel if self.dns else None,
+            resolver=self.dns.fd,
             delay=self.back_off.delay,
             began=self.began,
             cancelled=self.cancelled,
@@ -199,18 +189,9 @@ class Shim:
         self._end_input(client)
         if client.changes_ports:
             self.state.retried(lambda: self.ports.settle(self.state.instance, self.plan.container, client))
-            self._renew_dns()
+            self.dns.renew(self.plan.container)
         if client is self.clients.first and not self.process.go:
             self.process.abort("the command that started it was ended")
-
-    def _renew_dns(self) -> None:
-        """Open or close the connection to the DNS server, as the container's networks may have changed."""
-        has_names = operations.has_names(self.state.instance, self.plan.container)
-        if has_names and self.dns is None:
-            self.dns = self._keepalive(None)
-        elif not has_names and self.dns is not None:
-            self.dns.close()
-            self.dns = None
 
     # --- the program
 
@@ -279,8 +260,7 @@ class Shim:
         me = Process(os.getpid(), processes.start_time(os.getpid()) or 0)
         self.ports.close()  # before the record releases them: the next start may follow at once
         self.state.retried(lambda: finish(self.state.instance, self.plan.container, me, code, failure, remove))
-        if self.dns is not None:
-            self.dns.close()  # the server may end now; this process may have to wait for slow clients
+        self.dns.close()  # the server may end now; this process may have to wait for slow clients
         self.clients.accept_all()  # a client that came meanwhile learns the end here: with --rm, there is no record
         self._report_end(code)
         self.clients.close()
