@@ -61,7 +61,7 @@ def join(container: Container, request: Request, groups: list[Path], confined: C
         for fd in ours:
             on_failure.callback(_close, fd)
         for fd in stdio if container.ids else ():
-            program.give(fd, container.ids[0], container.ids[0])
+            program.chown_stream(fd, container.ids[0], container.ids[0])
         files = ChildFiles(line_end, stdio, error_end, processes.sealed_stub())
         pid = _spawn(ExecPlan(container, request, confined, files), target, groups, line)
         on_failure.callback(_reap, pid)

@@ -137,7 +137,7 @@ def _device_rules(spec: Spec, cgroup: Path | None) -> dict[str, Any]:
     if spec.security.privileged or cgroup is None:
         rules: tuple[Rule, ...] = ()
     else:
-        rules = rules_for(spec.devices, spec.device_rules)
+        rules = device_rules(spec.devices, spec.device_rules)
     narrowed = any(not {"r", "w"} <= set(device.access) for device in spec.devices)
     needed = bool(narrowed or spec.device_rules) and not spec.security.privileged
     if needed and cgroup is None:
@@ -145,7 +145,7 @@ def _device_rules(spec: Spec, cgroup: Path | None) -> dict[str, Any]:
     return {"device_rules": rules, "needs_device_rules": needed, "open_devices": bool(spec.device_rules)}
 
 
-def rules_for(devices: Iterable[Device], texts: Iterable[str]) -> tuple[Rule, ...]:
+def device_rules(devices: Iterable[Device], texts: Iterable[str]) -> tuple[Rule, ...]:
     """The rules of a container's group (kernel/devices.py).
 
     They are those of every container, of each node of --device, and the `texts` of --device-cgroup-rule ("c 1:3 rwm").

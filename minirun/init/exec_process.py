@@ -64,7 +64,7 @@ def _help(plan: ExecPlan, target: int, groups: list[Path], pid_pipe: int) -> int
     credentials.hide_from_ptrace()
     processes.close_from(3, (target, pid_pipe, *plan.files.descriptors))
     parent = os.getppid()
-    program.set_bounds(container.spec.oom_score_adj, container.spec.ulimits)
+    program.set_limits(container.spec.oom_score_adj, container.spec.ulimits)
     controllers.enter(groups)
     processes.import_no_more()
     processes.join_namespaces(container.init.pid, target)
@@ -96,11 +96,11 @@ def _become_program(plan: ExecPlan, parent: int) -> int:
     program.enter_workdir(request.workdir, make=False)
     capabilities = granted(security.cap_add, security.cap_drop, security.privileged or request.privileged)
     user, filters = request.user or spec.user, plan.confined.system_calls
-    program.take_user(user, spec.groups, capabilities, env, (0, 1, 2), filters, security.no_new_privileges)
+    program.drop_privileges(user, spec.groups, capabilities, env, (0, 1, 2), filters, security.no_new_privileges)
     if not request.detach:
         credentials.die_with_parent(0 if spec.pid_mode != "host" else parent)
     path = program.find_program(request.argv[0], env)
-    program.last_words()
+    program.prepare_exec()
     processes.exec_payload(files.stub, path, list(request.argv), env, files.error, False, plan.confined.profile)
 
 

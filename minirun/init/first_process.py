@@ -43,7 +43,7 @@ def first_process(
 
 def prepare(plan: Plan, ipc_of: int) -> None:
     """Enter the namespaces and build the tree. `ipc_of` is a pidfd whose IPC namespace to join, or -1."""
-    set_bounds(plan)
+    set_limits(plan)
     if plan.cgroup and not plan.cgroup_host:
         processes.unshare_cgroup()
     if plan.netns:
@@ -55,10 +55,10 @@ def prepare(plan: Plan, ipc_of: int) -> None:
     rootfs.build(plan, ipc_of)
 
 
-def set_bounds(plan: Plan) -> None:
+def set_limits(plan: Plan) -> None:
     """Join the v1 groups of its limits, and set per-process limits, while /proc is still the host's."""
     controllers.enter([Path(path) for path in plan.limit_groups if path != plan.cgroup])
-    program.set_bounds(plan.oom_score_adj, plan.ulimits)
+    program.set_limits(plan.oom_score_adj, plan.ulimits)
 
 
 def set_names(plan: Plan) -> None:
@@ -88,10 +88,12 @@ def _become_program(plan: Plan, files: ChildFiles, parent: int) -> None:
         os._exit(FAILED)
     env = program.environment(plan.tty, plan.env)
     program.enter_workdir(plan.workdir, make=True)
-    program.take_user(plan.user, plan.groups, plan.capabilities, env, (0, 1, 2), plan.seccomp, plan.no_new_privileges)
+    program.drop_privileges(
+        plan.user, plan.groups, plan.capabilities, env, (0, 1, 2), plan.seccomp, plan.no_new_privileges
+    )
     credentials.die_with_parent(parent)
     path = program.find_program(plan.argv[0], env)
-    program.last_words()
+    program.prepare_exec()
     processes.exec_payload(files.stub, path, list(plan.argv), env, files.error, plan.init, plan.apparmor)
 
 

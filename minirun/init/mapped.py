@@ -50,7 +50,7 @@ def spawn(plan: Plan, ends: Ends) -> tuple[int, int, int]:
     Returns the first process's pid and pidfd, and the builder's pidfd. MinirunError when the helper failed.
     """
     for fd in ends.files.stdio:
-        program.give(fd, plan.ids[0], plan.ids[0])
+        program.chown_stream(fd, plan.ids[0], plan.ids[0])
     tree_receiver, tree_sender = socket.socketpair()
     with tree_receiver, tree_sender:
         pid = _spawn_first(plan, ends, tree_receiver)
@@ -88,7 +88,7 @@ def _help(plan: Plan, ends: Ends, tree_receiver: socket.socket, pid_pipe: int) -
     kept = (tree_receiver.fileno(), *ends.files.descriptors)
     processes.close_from(3, (pid_pipe, ends.pid_of, ends.ipc_of, *kept))
     credentials.hide_from_ptrace()
-    first_process.set_bounds(plan)
+    first_process.set_limits(plan)
     userns.userns_join(userns.userns_of(plan.netns))
     processes.join_netns(plan.netns)
     if plan.cgroup and not plan.cgroup_host:

@@ -67,7 +67,7 @@ def enter_workdir(path: str, make: bool) -> None:
         raise StartError(CANNOT_INVOKE, f"the working directory {path!r} is outside the container's root")
 
 
-def set_bounds(oom_score_adj: int, ulimits: tuple[tuple[str, int, int], ...]) -> None:
+def set_limits(oom_score_adj: int, ulimits: tuple[tuple[str, int, int], ...]) -> None:
     """Set the OOM score and resource limits (name, soft, hard). Needs the host's /proc: call before pivot_root."""
     if oom_score_adj:
         processes.oom_score_set(oom_score_adj)
@@ -75,7 +75,7 @@ def set_bounds(oom_score_adj: int, ulimits: tuple[tuple[str, int, int], ...]) ->
         rlimits.rlimit_set(name, soft, hard)
 
 
-def take_user(
+def drop_privileges(
     wanted: str,
     more_groups: tuple[str, ...],
     capabilities: tuple[str, ...],
@@ -98,7 +98,7 @@ def take_user(
     env.setdefault("HOME", user.home)
     with _unmapped_ids_explained(user.uid, groups):
         for fd in stdio if user.uid else ():
-            give(fd, user.uid)
+            chown_stream(fd, user.uid)
     if system_calls:
         seccomp.seccomp_load(system_calls)
     credentials.drop_capabilities(capabilities)
@@ -119,7 +119,7 @@ def _unmapped_ids_explained(uid: int, groups: list[int]) -> Iterator[None]:
         raise StartError(FAILED, text) from None
 
 
-def give(fd: int, uid: int, gid: int = -1) -> None:
+def chown_stream(fd: int, uid: int, gid: int = -1) -> None:
     """Make the user the owner of a pipe or terminal, so that /dev/stdout opens for it. Not of /dev/null, the host's."""
     status = os.fstat(fd)
     is_terminal = stat.S_ISCHR(status.st_mode) and os.major(status.st_rdev) == _PTS_MAJOR
@@ -172,7 +172,7 @@ def execve_failed(number: int, name: str) -> StartError:
     return StartError(CANNOT_INVOKE, f'exec: "{name}": {os.strerror(number).lower()}')
 
 
-def last_words() -> None:
+def prepare_exec() -> None:
     """Right before execve: reset umask and signals, and let no descriptor above 2 through."""
     os.umask(0o022)
     processes.clear_signals()

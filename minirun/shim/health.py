@@ -38,7 +38,7 @@ class HealthCheck:
         self._status = STARTING
         self._streak = 0
         self._log: list[dict[str, object]] = []
-        self._joined: Joined | None = None
+        self._check: Joined | None = None
         self._output = bytearray()
         self._start = self._deadline = 0.0
         self._next = self._began + self._interval()
@@ -54,33 +54,33 @@ class HealthCheck:
 
     def due(self) -> float:
         """Seconds until `tick` is due."""
-        return max(0.0, (self._deadline if self._joined else self._next) - time.monotonic())
+        return max(0.0, (self._deadline if self._check else self._next) - time.monotonic())
 
     def interests(self) -> Iterator[Interest]:
         """What the event loop is to wait for now."""
-        if self._joined is not None:
-            yield self._joined.pidfd, READ, self._finish
-            for fd in self._joined.outputs:
+        if self._check is not None:
+            yield self._check.pidfd, READ, self._finish
+            for fd in self._check.outputs:
                 yield fd, READ, lambda fd=fd: self._read(fd)  # type: ignore[misc]
 
     def tick(self) -> None:
         """If it is time, begin the next check, or kill one that takes too long."""
         if self.due() > 0:
             return
-        if self._joined is None:
+        if self._check is None:
             self._run_check()
         else:
-            processes.signal_send(self._joined.pidfd, 9, self._joined.pid)
-            processes.wait_gone(self._joined.pidfd, None)
+            processes.signal_send(self._check.pidfd, 9, self._check.pid)
+            processes.wait_gone(self._check.pidfd, None)
             seconds = f"{self._health.timeout:g}s"
             self._finish(timed_out=f"Health check exceeded timeout ({seconds})")
 
     def close(self) -> None:
         """The container has ended: kill a check that runs, without a result."""
-        if self._joined is not None:
-            processes.signal_send(self._joined.pidfd, 9, self._joined.pid)
-            self._reap(self._joined)
-            self._joined = None
+        if self._check is not None:
+            processes.signal_send(self._check.pidfd, 9, self._check.pid)
+            self._reap(self._check)
+            self._check = None
 
     def _run_check(self) -> None:
         container = self._instance.store.container(self._id)
@@ -94,37 +94,37 @@ class HealthCheck:
         try:
             target = with_environment(self._instance, container)
             groups = controllers.existing(self._instance.cgroup, self._id)
-            self._joined = join(target, request, groups, confinement_for(self._instance, target.spec.security))
+            self._check = join(target, request, groups, confinement_for(self._instance, target.spec.security))
         except StartError as error:
             self._judge(error.code, error.text)
         except (MinirunError, OSError) as error:  # the program has just ended
             self._judge(-1, str(error))
 
     def _read(self, fd: int) -> None:
-        if self._joined is None or fd not in self._joined.outputs:
+        if self._check is None or fd not in self._check.outputs:
             return  # its end was handled in the same turn of the loop
         data = os.read(fd, _MAX_OUTPUT)
         if not data:
-            del self._joined.outputs[fd]
+            del self._check.outputs[fd]
             os.close(fd)
         elif len(self._output) < _MAX_OUTPUT:
             self._output += data[: _MAX_OUTPUT - len(self._output)]
 
     def _finish(self, timed_out: str = "") -> None:
-        joined = self._joined
-        if joined is None or not processes.wait_gone(joined.pidfd, 0):
+        check = self._check
+        if check is None or not processes.wait_gone(check.pidfd, 0):
             return
-        for fd in list(joined.outputs):
-            while fd in joined.outputs and is_ready(fd):
+        for fd in list(check.outputs):
+            while fd in check.outputs and is_ready(fd):
                 self._read(fd)
-        code = self._reap(joined)
-        self._joined = None
+        code = self._reap(check)
+        self._check = None
         self._judge(-1 if timed_out else code, timed_out or self._output.decode("utf-8", "replace"))
 
-    def _reap(self, joined: Joined) -> int:
-        for fd in (joined.pidfd, *joined.outputs):
+    def _reap(self, check: Joined) -> int:
+        for fd in (check.pidfd, *check.outputs):
             os.close(fd)
-        status = os.waitstatus_to_exitcode(os.waitpid(joined.pid, 0)[1])
+        status = os.waitstatus_to_exitcode(os.waitpid(check.pid, 0)[1])
         return 128 - status if status < 0 else status
 
     def _judge(self, code: int, output: str) -> None:

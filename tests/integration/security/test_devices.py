@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from minirun.kernel._sys import ffi, lib
 
-from minirun.engine.start_plan import rules_for
+from minirun.engine.start_plan import device_rules
 from minirun.kernel.devices import ALWAYS, Rule, program
 from minirun.model import Device
 from tests.harness import Host, eventually
@@ -80,7 +80,7 @@ def test_the_rules_of_each_container() -> None:
 
 
 def test_devices_and_words_become_rules() -> None:
-    found = rules_for([Device("/dev/null", "/x", "r")], ["a 7:* rm", "c *:3 w"])
+    found = device_rules([Device("/dev/null", "/x", "r")], ["a 7:* rm", "c *:3 w"])
     assert found == (*ALWAYS, ("c", 1, 3, "r"), ("b", 7, -1, "rm"), ("c", 7, -1, "rm"), ("c", -1, 3, "w"))
 
 
