@@ -25,7 +25,7 @@ def test_expected_failure():
 """
 
 
-@pytest.mark.parametrize(("ci", "outcome"), [("true", "1 failed, 1 skipped, 1 xfailed"), ("", "2 skipped, 1 xfailed")])
+@pytest.mark.parametrize(("ci", "outcome"), [("true", "1 skipped, 1 xfailed, 1 error"), ("", "2 skipped, 1 xfailed")])
 def test_skips(tmp_path: Path, ci: str, outcome: str) -> None:
     (tmp_path / "test_skips.py").write_text(_TESTS)
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "tests.harness.skip_policy", "-p", "no:cacheprovider", tmp_path]
