@@ -54,7 +54,7 @@ def _is_flag(word: str, flag: Flag) -> bool:
 
 
 def _cases() -> list[Case]:
-    return [case for path in sorted(TESTS.rglob("test_*.py")) for case in _cases_of(path)]
+    return [case for path in sorted(TESTS.rglob("test_*.py")) if "booted" not in path.parts for case in _cases_of(path)]
 
 
 def _cases_of(path: Path) -> Iterator[Case]:

@@ -1,6 +1,5 @@
 """explain: what is shown is what was done; done again by hand it gives the same; and a rehearsal leaves nothing."""
 
-import ast
 import json
 import re
 from collections.abc import Iterator
@@ -9,12 +8,13 @@ import pytest
 
 from minirun.diagnostics.explain.recorder import Record
 from minirun.diagnostics.explain.render import as_text
-from minirun.diagnostics.explain.steps import STEP_OF, STEPS, step_of
+from minirun.diagnostics.explain.steps import step_of
 from tests.harness import Host, Snapshot, assert_same, eventually
-from tests.harness.host import MINIRUN, REPO
+from tests.harness.host import MINIRUN
 
-ROOT = REPO / "minirun"
 SLEEP = ("busybox", "sleep", "1000")
+
+
 MODES = {
     "bridge": ["--name", "web", "-p", "8080:80", "-p", "8053:53/udp", *SLEEP],
     "custom": ["--name", "web", "--net=own", "-p", "8080:80", *SLEEP],
@@ -29,20 +29,6 @@ MODES = {
 def told(host: Host, *words: str) -> str:
     """What --explain says of a command, which has to work."""
     return str(host.minirun(*words).stderr)
-
-
-def test_every_primitive_has_a_step_and_no_step_is_of_nobody() -> None:
-    found = set()
-    for file in ROOT.rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.FunctionDef) and any(_is_shell(one) for one in node.decorator_list):
-                found.add(node.name)
-    assert found == set(STEP_OF)
-    assert set(STEP_OF.values()) == set(STEPS)
-
-
-def _is_shell(node: ast.expr) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "shell"
 
 
 # --- the same as what was done
@@ -165,6 +151,8 @@ def _is_given(link: dict[str, object], key: str) -> bool:
 
 
 MOUNTS = re.compile(r"^\d+ \d+ \S+ (?P<root>\S+) (?P<place>\S+) (?P<options>\S+).* - (?P<kind>\S+)", re.M)
+
+
 _SEEN = ("ro", "nosuid", "nodev", "noexec")
 
 

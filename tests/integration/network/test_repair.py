@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness import Host, Neighbour, Snapshot, assert_same, eventually
-from tests.harness.dns import ask
+from tests.harness.dns_client import ask
 from tests.harness.host import MINIRUN
 
 # Answers each connection with the address that it came from.

@@ -8,15 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minirun.engine.log import parse as parse_log
-from minirun.engine.protocol import Kind, Parser, frame
 from minirun.errors import MinirunError
-from minirun.model import ANY_ADDRESS, ANY_ADDRESS6, Attachment, Mode, Mount, NetworkRequest, PortMapping, Spec
-from minirun.network.etc_files import resolvers
+from minirun.model import ANY_ADDRESS, ANY_ADDRESS6, Attachment, Mode, Mount, NetworkRequest, PortMapping
 from minirun.options import mount_csv, mounts, network_options, parse
 from minirun.options.signals import parse_signal
 
 LOCAL = IPv4Address("127.0.0.1")
+
+
 PORTS = {
     "80": PortMapping(80),
     "8080:80": PortMapping(80, 8080),
@@ -37,6 +36,8 @@ PORTS = {
     "[::]::80/udp": PortMapping(80, 0, "udp", ANY_ADDRESS6),
     "2001:db8::1:8080:80": PortMapping(80, 8080, "tcp", IPv6Address("2001:db8::1")),
 }
+
+
 WRONG_PORTS = {
     "8000-8001:80-82": "Invalid ranges specified for container and host Ports: 80-82 and 8000-8001",
     "8010-8000:80": "Invalid hostPort: 8010-8000",
@@ -158,34 +159,3 @@ def test_a_name_that_passes_is_safe_in_paths_and_rules(name: str) -> None:
         return
     assert not set(name) & set("/ \n\t\"'\\$;{}")
     assert name not in (".", "..")
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(list(Kind)), st.binary(max_size=300))), st.integers(1, 50))
-def test_frames_arrive_whole_however_they_are_cut(frames: list[tuple[Kind, bytes]], size: int) -> None:
-    stream = b"".join(frame(kind, body) for kind, body in frames)
-    parser = Parser()
-    pieces = [stream[i : i + size] for i in range(0, len(stream), size)]
-    assert [one for piece in pieces for one in parser.feed(piece)] == frames
-
-
-def test_a_log_line_keeps_its_bytes() -> None:
-    entry = parse_log(b"2026-01-01T00:00:00.000000000Z stderr F \xff a b ")
-    assert (entry.stream, entry.data) == ("stderr", b"\xff a b \n")
-
-
-def test_a_spec_survives_the_record() -> None:
-    spec = Spec(
-        image="busybox",
-        argv=("a", "b"),
-        env=(("A", "1"),),
-        network=NetworkRequest(Mode.BRIDGE, (Attachment("db", IPv4Address("10.0.0.9"), aliases=("a",)),)),
-        ports=(PortMapping(80, 8080, "udp", LOCAL),),
-        mounts=(Mount("bind", "/a", "/b", True),),
-    )
-    assert Spec.from_dict(spec.to_dict()) == spec
-
-
-def test_loopback_resolvers_are_left_out() -> None:
-    assert resolvers("search a\nnameserver 127.0.0.53\nnameserver 192.0.2.53\n") == "search a\nnameserver 192.0.2.53\n"
-    assert "nameserver 8.8.8.8" in resolvers("nameserver 127.0.0.1\n")

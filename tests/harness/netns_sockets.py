@@ -1,4 +1,4 @@
-"""Sockets in any network stack of a throwaway host, opened by the test itself: no process for a client or a server."""
+"""Sockets in any network namespace of a throwaway host, opened by the test itself: no client or server process."""
 
 import itertools
 import socket
@@ -20,26 +20,26 @@ _tokens = itertools.count(1)
 
 
 @dataclass(frozen=True)
-class Stack:
-    """The stack of the host, of a container on it, or of another machine."""
+class Netns:
+    """The network namespace of the host, of a container on it, or of an outside host."""
 
     path: str
 
     @classmethod
-    def of(cls, host: "Host", container: str = "") -> "Stack":
+    def of(cls, host: "Host", container: str = "") -> "Netns":
         return cls(f"/proc/{host.pid}/root/run/netns/{container}" if container else f"/proc/{host.pid}/ns/net")
 
     @classmethod
-    def beside(cls, lan: "Neighbour") -> "Stack":
+    def beside(cls, lan: "Neighbour") -> "Netns":
         return cls(f"/proc/{lan.host.pid}/root/proc/{lan.pid}/ns/net")
 
     def socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
         with entered(self.path):
             return socket.socket(family, kind, protocol)
 
-    def wire(self, link: str) -> "Wire":
+    def packet_socket(self, link: str) -> "PacketSocket":
         with entered(self.path):
-            return Wire(link)
+            return PacketSocket(link)
 
     def serve(self, port: int, address: str = "", protocols: tuple[str, ...] = ("tcp", "udp")) -> "Server":
         """On all addresses of both families, or on one."""
@@ -62,7 +62,7 @@ class Stack:
 class Server:
     sockets: dict[tuple[str, int], socket.socket]
 
-    def asked(self, client: Stack, protocol: str, address: str, port: int, patience: float = PATIENCE) -> str:
+    def asked(self, client: Netns, protocol: str, address: str, port: int, patience: float = PATIENCE) -> str:
         """As whom the server sees a client that speaks to it by this address and port, and has its answer; "" when they
         do not come together."""
         family = _family(address)
@@ -95,15 +95,15 @@ class Server:
             one.close()
 
 
-class Knock:
-    """Somebody speaks to an address and port, and does not wait for an answer."""
+class Probe:
+    """One connection attempt or datagram to an address and port, whose answer nobody waits for."""
 
-    def __init__(self, client: Stack, protocol: str, address: str, port: int) -> None:
+    def __init__(self, client: Netns, protocol: str, address: str, port: int) -> None:
         self._socket = client.socket(_family(address), _KINDS[protocol])
         self._socket.setblocking(False)
         with suppress(OSError):  # EINPROGRESS, or that there is no way
             self._socket.connect((address, port))
-            self._socket.send(b"knock")
+            self._socket.send(b"probe")
 
     def close(self) -> None:
         self._socket.close()
@@ -128,8 +128,8 @@ def _answer(server: socket.socket, asking: socket.socket, token: bytes, patience
             return str(peer[0])
 
 
-class Wire:
-    """Whole frames, sent and received on one link. Made within its stack."""
+class PacketSocket:
+    """Whole frames, sent and received on one link. Create it inside the link's network namespace."""
 
     def __init__(self, link: str) -> None:
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))

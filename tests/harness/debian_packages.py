@@ -40,7 +40,7 @@ FIREWALLD = ("firewalld", "dbus-daemon")
 CNI = ("containernetworking-plugins", "iptables")
 
 
-def lay(host: Host, packages: Sequence[str] = ()) -> None:
+def overlay_packages(host: Host, packages: Sequence[str] = ()) -> None:
     """Have the programs of these packages, and of all that they need, on `host`, and an /etc of its own. Where that
     cannot be, the test is skipped, with the reason."""
     tree = fetch(packages)
