@@ -142,9 +142,9 @@ def test_removing_while_containers_are_made(host: Host) -> None:
 
 _TOO_LATE = """
 from minirun import engine
-from minirun.image.inherit import inherit
-from minirun.image.removing import remove_image
-from minirun.image.store import image_to_run
+from minirun.image.defaults import inherit
+from minirun.image.remove import remove_image
+from minirun.image.resolve import image_to_run
 from minirun.instance import Instance
 from minirun.model import Spec
 instance = Instance()
