@@ -3,7 +3,7 @@
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -117,16 +117,23 @@ def test_other_names_are_forwarded_to_the_hosts_resolvers(dns_host: DnsHost) -> 
         f"nameserver 127.0.0.53\nnameserver {dns_host.lan.address}\nsearch lan.example\noptions timeout:3\n",
     )
     assert dns_host.resolve("client", "example.com") == ["198.51.100.7"]
-    began = time.monotonic()
+    idle = _seconds(lambda: ask(dns_host.host, "client", "web"))  # what the test's own client takes on this machine
+    failing = _seconds(lambda: ask(dns_host.host, "client", "broken.example"))
+    assert failing - idle < 1.5  # a failure is passed on without waiting for the timeout
     assert ask(dns_host.host, "client", "broken.example").code == SERVFAIL
-    assert time.monotonic() - began < 1.5  # an answered query does not wait for the timeout
-    assert dns_host.other.asked() == ["broken.example 1 udp"]
+    assert dns_host.other.asked() == ["broken.example 1 udp"] * 2
     use_resolv_conf(
         dns_host.host,
         f"nameserver 127.0.0.99\nnameserver {dns_host.lan.address}\nsearch lan.example\noptions timeout:3\n",
     )
     assert dns_host.resolve("client", "example.com") == ["198.51.100.8"]  # refused by the first
     use_resolv_conf(dns_host.host, "nameserver 127.0.0.53\nsearch lan.example\noptions timeout:3\n")
+
+
+def _seconds(action: Callable[[], object]) -> float:
+    began = time.monotonic()
+    action()
+    return time.monotonic() - began
 
 
 def test_the_dns_option_chooses_the_upstream_servers(dns_host: DnsHost) -> None:
