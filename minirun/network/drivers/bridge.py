@@ -10,7 +10,7 @@ from ipaddress import ip_interface
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
-from minirun.kernel.glance import Interfaces, bridge_port
+from minirun.kernel.link_queries import Interfaces, bridge_port
 from minirun.kernel.links import address_add, bridge_add, bridge_port_add, hairpin_on, link_del, link_up, veth_add
 from minirun.kernel.netns import entered, pin_path
 from minirun.kernel.sockets import egress_mtu, interface_index, link_state
