@@ -132,7 +132,7 @@ def test_rules_in_a_foreign_chain(web: Host) -> None:
     web.sh("nft 'add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }'")
     web.minirun("network", "reload")
     shown = web.minirun("inspect", "--rules", "web").stdout
-    assert "ip filter chain DOCKER-USER  (all networks, among somebody else's rules)" in shown
+    assert "ip filter chain DOCKER-USER  (all networks, in another firewall's table)" in shown
     assert 'oifname "minirun0"' in shown
 
 
