@@ -16,6 +16,7 @@ _LOADED = Path("/sys/kernel/security/apparmor/profiles")
 
 
 def is_enabled() -> bool:
+    """Return whether the kernel confines by AppArmor, and its profiles can be listed."""
     try:
         return _ENABLED.read_text().strip() == "Y" and _LOADED.exists()
     except OSError:
@@ -23,10 +24,12 @@ def is_enabled() -> bool:
 
 
 def is_loaded(profile: str) -> bool:
+    """Return whether the kernel holds a profile of this name."""
     return any(line.rpartition(" ")[0] == profile for line in _LOADED.read_text().splitlines())
 
 
 def can_load() -> bool:
+    """Return whether the host has apparmor_parser(8)."""
     from minirun.kernel.programs import program_path  # most hosts have no AppArmor, or its profile is loaded
 
     return program_path(_PARSER) is not None
@@ -34,6 +37,7 @@ def can_load() -> bool:
 
 @shell("apparmor_parser --replace --skip-cache {file}")
 def profile_load(file: Path) -> None:
+    """Load the profile in `file`, or replace it. Raises MinirunError when the parser refuses it."""
     from minirun.kernel.programs import program_path, program_run
 
     parser = program_path(_PARSER)

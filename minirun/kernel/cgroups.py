@@ -25,6 +25,7 @@ def unified() -> Path | None:
 
 
 def container_cgroup(instance: str, container_id: str) -> Path | None:
+    """A container's group in the v2 hierarchy; None without one. It need not exist."""
     base = unified()
     return base and group_in(base, instance, container_id)
 
@@ -38,10 +39,12 @@ def group_in(top: Path, instance: str, container_id: str) -> Path:
 
 
 def is_in_scope(group: Path) -> bool:
+    """Return whether a group is in a scope that systemd made for a container."""
     return group.parent.suffix == ".scope"
 
 
 def scope_of(container_id: str) -> Path:
+    """The scope of a container, where systemd keeps the v2 hierarchy."""
     return _SYSTEMDS / "system.slice" / f"minirun-{container_id}.scope"
 
 
@@ -52,6 +55,7 @@ def is_systemds() -> bool:
 
 @shell("mkdir -p {path}")
 def cgroup_add(path: Path) -> None:
+    """Make a group, and those above it; one that exists is fine."""
     path.mkdir(parents=True, exist_ok=True)
 
 
@@ -83,6 +87,7 @@ def cgroup_kill(path: Path) -> None:
 
 
 def cgroup_pids(path: Path) -> list[int]:
+    """The processes in a group, without those in groups below; none when it does not exist."""
     try:
         return [int(line) for line in (path / "cgroup.procs").read_text().split()]
     except FileNotFoundError:

@@ -35,6 +35,7 @@ class Home:
 
 @cache
 def homes() -> dict[str, Home]:
+    """The hierarchy of each controller that this host has."""
     return find_homes(Path("/proc/self/mountinfo").read_text(), cgroups.unified())
 
 
@@ -142,11 +143,13 @@ def _fill_cpuset(group: Path) -> None:
 
 @shell("echo '{names}' > {group}/cgroup.subtree_control")
 def controllers_on(group: Path, names: str) -> None:
+    """Let controllers (`+memory +pids`) act on the children of a v2 group."""
     (group / "cgroup.subtree_control").write_text(names)
 
 
 @shell("echo {value} > {group}/{name}")
 def setting_write(group: Path, name: str, value: str) -> None:
+    """Write a file of a group, such as memory.max."""
     # With the newline: of nothing at all, the kernel would not even be told.
     (group / name).write_text(f"{value}\n")
 
@@ -180,6 +183,7 @@ def split(groups: Sequence[Path]) -> tuple[Path | None, list[Path]]:
 
 @shell("echo 0 > {file}")
 def self_add(file: Path) -> None:
+    """Move this process into the group of that cgroup.procs or tasks file."""
     file.write_text("0")
 
 

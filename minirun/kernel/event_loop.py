@@ -64,4 +64,5 @@ def is_ready(fd: int) -> bool:
 
 
 def wait_writable(fd: int) -> None:
+    """Wait until a write would not block."""
     select.select([], [fd], [])

@@ -15,6 +15,7 @@ _WAIT = ["-w", "5"]  # seconds for its lock
 
 
 def legacy_filter_in_use(family: str) -> bool:
+    """Return whether the kernel has a legacy `filter` table of a family (ip, ip6)."""
     try:
         return "filter" in _LISTS[family].read_text().split()
     except OSError:

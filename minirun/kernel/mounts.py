@@ -278,6 +278,7 @@ def mask_directory(root: Root, path: str, target: int) -> None:
 
 @shell("mount --bind /dev/null {root}/{path}")
 def mask_file(root: Root, path: str, target: int, null_fd: int) -> None:
+    """Hide a file behind the null device."""
     cover = check(lib.sys_open_tree(null_fd, b"", lib.OPEN_TREE_CLONE | lib.AT_EMPTY_PATH), "/dev/null")
     _move_onto(cover, target, path)
 
@@ -330,11 +331,13 @@ def root_enter(fd: int, pid: int) -> None:
 
 @shell("cd {path}")
 def directory_go(path: str) -> None:
+    """Change the working directory."""
     os.chdir(path)
 
 
 @shell("chroot {path}")
 def directory_enter(path: str) -> None:
+    """Make `path` the root and the working directory (chroot(2))."""
     os.chroot(path)
     os.chdir("/")
 

@@ -20,6 +20,7 @@ SELF = "/proc/thread-self/ns/net"
 
 
 def pin_path(name: str) -> Path:
+    """Where the namespace of that name is pinned."""
     return PINS / name
 
 
@@ -66,6 +67,7 @@ def netns_del(name: str) -> None:
 
 
 def netns_exists(name: str) -> bool:
+    """Return whether a namespace is pinned under that name."""
     return pin_path(name).exists()
 
 

@@ -47,6 +47,7 @@ class HeldRules:
         _held_add(self._context, Raw(commands))
 
     def close(self) -> None:
+        """Delete the rules."""
         lib.nft_close(self._context)
 
 

@@ -71,6 +71,7 @@ def unshare_cgroup() -> None:
 
 @shell("nsenter --net=/run/netns/{name}")
 def join_netns(name: str) -> None:
+    """Join the network namespace pinned under that name (setns(2))."""
     netlink_sockets.close_all()
     fd = os.open(f"/run/netns/{name}", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -81,6 +82,7 @@ def join_netns(name: str) -> None:
 
 @shell("# setns(2): into the IPC namespace of another container")
 def join_ipc_namespace(pidfd: int) -> None:
+    """Join the IPC namespace of the process of a pidfd."""
     check(lib.sys_setns(pidfd, lib.CLONE_NEWIPC))
 
 
@@ -107,12 +109,14 @@ def leave_pid_namespace() -> None:
 
 @shell("nsenter --target {pid} --mount --uts --ipc --net --cgroup")
 def join_namespaces(pid: int, pidfd: int) -> None:
+    """Join all namespaces of a process but those of pids and users."""
     netlink_sockets.close_all()
     check(lib.sys_setns(pidfd, _ALL_BUT_MOUNTS | lib.CLONE_NEWNS))
 
 
 @shell("nsenter --target {pid} --uts --ipc --net --cgroup")
 def join_all_but_mounts(pid: int, pidfd: int) -> None:
+    """The same without its mount namespace."""
     netlink_sockets.close_all()
     check(lib.sys_setns(pidfd, _ALL_BUT_MOUNTS))
 
@@ -235,6 +239,7 @@ def wait_gone(pidfd: int, seconds: float | None) -> bool:
 
 
 def boot_id() -> str:
+    """An id that changes with each boot (random(4))."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
@@ -306,10 +311,12 @@ def close_from(first: int, keep: tuple[int, ...] = ()) -> None:
 
 
 def cloexec_from(first: int) -> None:
+    """Set close-on-exec on every descriptor from `first` up (close_range(2))."""
     check(lib.sys_close_range(first, 0xFFFFFFFF, lib.CLOSE_RANGE_CLOEXEC))
 
 
 def clear_signals() -> None:
+    """Unblock all signals and restore their default actions."""
     check(lib.sys_clear_signals())
 
 

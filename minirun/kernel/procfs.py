@@ -47,6 +47,7 @@ class HostClock:
 
 
 def host_clock() -> HostClock:
+    """Read the clocks and the size of memory."""
     lines = dict(line.split(" ", 1) for line in Path("/proc/stat").read_text().splitlines())
     uptime = float(Path("/proc/uptime").read_text().split()[0])
     return HostClock(uptime, float(lines["btime"]), _PAGE * os.sysconf("SC_PHYS_PAGES"))

@@ -21,6 +21,7 @@ class Finished:
 
 
 def program_path(name: str, directories: tuple[str, ...] = DIRECTORIES) -> str | None:
+    """The path of a program, or None when none of the directories has it."""
     return next((found for place in directories if os.access(found := f"{place}/{name}", os.X_OK)), None)
 
 

@@ -34,6 +34,7 @@ class Operation:
 
     @property
     def command(self) -> str:
+        """The shell command that does the same."""
         values = self._values | {name: make(self._values) for name, make in self._made.items()}
         return self._prefix + self._template.format_map(_Quoted(values))
 
@@ -41,9 +42,11 @@ class Operation:
 class Watcher:
     """Told of each operation. Raising from `before` makes the operation fail: this is how tests inject faults."""
 
-    def before(self, operation: Operation) -> None: ...
+    def before(self, operation: Operation) -> None:
+        """Called before the operation. Raise to make it fail."""
 
-    def after(self, operation: Operation, seconds: float, error: BaseException | None) -> None: ...
+    def after(self, operation: Operation, seconds: float, error: BaseException | None) -> None:
+        """Called after the operation, with the exception that it raised."""
 
 
 class _Quoted(dict[str, object]):
@@ -76,6 +79,7 @@ _open: list[int] = []
 
 
 def watch(watcher: Watcher) -> None:
+    """Tell a watcher of each operation from now on."""
     _watchers.append(watcher)
 
 
@@ -95,6 +99,7 @@ def keep_open(fd: int) -> None:
 
 
 def kept_open() -> tuple[int, ...]:
+    """The descriptors that `keep_open` was told of."""
     return tuple(_open)
 
 

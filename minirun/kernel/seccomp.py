@@ -47,6 +47,7 @@ class Filter:
             raise OSError(errno.EINVAL, "libseccomp refuses the default action, or an architecture")
 
     def close(self) -> None:
+        """Free the filter."""
         lib.scmp_close(self._filter)
 
     def add(self, action: int, name: str, comparisons: Sequence[Comparison] = ()) -> None:
@@ -57,6 +58,7 @@ class Filter:
             raise OSError(-result, f"libseccomp refuses the rule for {name}: {os.strerror(-result)}")
 
     def export(self) -> bytes:
+        """The filter as a BPF program."""
         fd = os.memfd_create("filter", os.MFD_CLOEXEC)
         try:
             result = lib.scmp_export(self._filter, fd)

@@ -17,6 +17,7 @@ def sysctl_read(key: str) -> str | None:
 
 @shell("sysctl -w {key}={value}")
 def sysctl_write(key: str, value: str) -> None:
+    """Write a setting. Raises FileNotFoundError when this kernel has no such key."""
     _path(key).write_text(value)
 
 

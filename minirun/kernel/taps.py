@@ -54,9 +54,11 @@ class Tap:
         return tap
 
     def fileno(self) -> int:
+        """For poll(2)."""
         return self.socket.fileno()
 
     def close(self) -> None:
+        """Close the socket."""
         self.socket.close()
 
     def read(self) -> Sight | None:

@@ -37,6 +37,7 @@ def window_size(fd: int) -> tuple[int, int]:
 
 
 def set_window_size(fd: int, rows: int, columns: int) -> None:
+    """Set the size of a terminal (ioctl_tty(2), TIOCSWINSZ); the kernel sends SIGWINCH."""
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 

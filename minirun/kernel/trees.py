@@ -34,6 +34,7 @@ def tree_copy_below(source: str, below: str) -> int:
 
 @shell("# mount_setattr(2): {words} for the copy of {shown}", words=lambda of: ",".join(words(of["attributes"])))
 def tree_attributes(tree: int, attributes: int, recursive: bool, shown: str) -> None:
+    """Set mount attributes (MOUNT_ATTR_*) of a detached tree, of its top or of all below."""
     if attributes:
         check(lib.sys_mount_setattr(tree, b"", _flags(recursive), attributes, 0), shown)
 
