@@ -167,7 +167,7 @@ def _last_words(pid: int, word: int, finished: bool) -> str:
 
 def _live(settle: Callable[[], None], work: Work, data: int, word: int, writes: bool, keep: tuple[int, ...]) -> int:
     """The child's life."""
-    seam.be("inside")
+    seam.be("chroot")
     processes.close_from(3, (data, word, *keep))
     credentials.hide_from_ptrace()
     settle()

@@ -20,7 +20,7 @@ from minirun.kernel.link_queries import is_local
 from minirun.model import Publication
 
 
-def forget_misled(publications: Iterable[Publication]) -> None:
+def delete_stale_flows(publications: Iterable[Publication]) -> None:
     """Delete flows to these published ports that lead elsewhere. Call it once the rules are in force."""
     for ports, entries in _by_family(publications):
         for flow in entries:
@@ -29,7 +29,7 @@ def forget_misled(publications: Iterable[Publication]) -> None:
                 delete_flow(flow)
 
 
-def forget_led(publications: Iterable[Publication]) -> None:
+def delete_withdrawn_flows(publications: Iterable[Publication]) -> None:
     """Delete flows that these ports, which have been withdrawn, led to their targets."""
     for ports, entries in _by_family(publications):
         for flow in entries:
