@@ -26,7 +26,7 @@ from minirun.init import volumes
 from minirun.init.plan import PlannedMount
 from minirun.instance import Instance
 from minirun.kernel import credentials, processes, seam, userns
-from minirun.kernel.capabilities import DEFAULT
+from minirun.kernel.credentials import DEFAULT
 from minirun.kernel.mounts import (
     NODEV,
     Root,

@@ -25,7 +25,7 @@ from minirun.errors import CANNOT_INVOKE, FAILED, MinirunError
 from minirun.init import program
 from minirun.init.program import StartError
 from minirun.kernel import controllers, credentials, processes, seam, terminal
-from minirun.kernel.capabilities import granted
+from minirun.kernel.credentials import granted
 from minirun.kernel.sockets import receive_with_fds, send_with_fds
 from minirun.model import Container, Status
 from minirun.security.confinement import Confinement

@@ -9,7 +9,7 @@ from minirun.errors import FAILED, MinirunError
 from minirun.init.plan import Plan, PlannedMount
 from minirun.instance import Instance
 from minirun.kernel import cgroups
-from minirun.kernel.capabilities import granted
+from minirun.kernel.credentials import granted
 from minirun.kernel.devices import ALWAYS, Rule
 from minirun.model import Attachment, Container, Mode, NetworkRequest, Spec, Status
 from minirun.network import operations

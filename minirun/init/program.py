@@ -42,7 +42,7 @@ def set_bounds(oom_score_adj: int, ulimits: tuple[tuple[str, int, int], ...]) ->
     if oom_score_adj:
         processes.oom_score_set(oom_score_adj)
     if ulimits:
-        from minirun.kernel.rlimits import rlimit_set
+        from minirun.kernel.credentials import rlimit_set
 
         for name, soft, hard in ulimits:
             rlimit_set(name, soft, hard)

@@ -1,17 +1,55 @@
-"""Who a process is and what it may do: capabilities, ids, dumpability, by python-prctl (capabilities(7), prctl(2)).
+"""Who a process is and what it may do: ids, capabilities, dumpability, resource limits.
+
+capabilities(7), prctl(2) by python-prctl, getrlimit(2).
 
 Import this before entering a container's root: from then on nothing may be imported.
 """
 
 import os
+import resource
 from collections.abc import Sequence
 
 import prctl
 
-from minirun.kernel.capabilities import NAMES
 from minirun.kernel.seam import Raw, shell
 
+# The capabilities by name, in the order of their numbers.
+NAMES = (
+    *("chown", "dac_override", "dac_read_search", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap"),
+    *("linux_immutable", "net_bind_service", "net_broadcast", "net_admin", "net_raw", "ipc_lock", "ipc_owner"),
+    *("sys_module", "sys_rawio", "sys_chroot", "sys_ptrace", "sys_pacct", "sys_admin", "sys_boot", "sys_nice"),
+    *("sys_resource", "sys_time", "sys_tty_config", "mknod", "lease", "audit_write", "audit_control", "setfcap"),
+    *("mac_override", "mac_admin", "syslog", "wake_alarm", "block_suspend", "audit_read", "perfmon", "bpf"),
+    "checkpoint_restore",
+)
+# What Docker leaves to a container's root, a80425fb. CAP_MKNOD is harmless here: every mount is nodev.
+DEFAULT = (
+    *("chown", "dac_override", "fsetid", "fowner", "mknod", "net_raw", "setgid", "setuid", "setfcap", "setpcap"),
+    *("net_bind_service", "sys_chroot", "kill", "audit_write"),
+)
+RESOURCES = {
+    name.removeprefix("RLIMIT_").lower(): number
+    for name, number in vars(resource).items()
+    if name.startswith("RLIMIT_") and name != "RLIMIT_OFILE"
+}
+RESOURCES.setdefault("locks", 10)  # RLIMIT_LOCKS: Python leaves it out, and the kernel has not kept it since 2.4.25
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
+
+
+def is_root() -> bool:
+    """Return whether the caller may do what minirun does."""
+    return os.geteuid() == 0
+
+
+def granted(add: tuple[str, ...], drop: tuple[str, ...], privileged: bool) -> tuple[str, ...]:
+    """As Docker combines --cap-add and --cap-drop, where "all" may stand in either."""
+    if privileged:
+        return NAMES
+    if "all" in add:
+        return tuple(name for name in NAMES if name not in drop)
+    if "all" in drop:
+        return tuple(name for name in NAMES if name in add)
+    return tuple(name for name in NAMES if (name in DEFAULT and name not in drop) or name in add)
 
 
 @shell(
@@ -53,6 +91,20 @@ def no_new_privileges() -> None:
 def hide_from_ptrace() -> None:
     """Not dumpable: /proc/PID/exe and fd of this process are closed to the container (CVE-2016-9962)."""
     prctl.set_dumpable(0)
+
+
+@shell("prlimit --pid $$ --{name}={soft}:{hard}")
+def rlimit_set(name: str, soft: int, hard: int) -> None:
+    """-1 is no limit. To raise the hard one takes CAP_SYS_RESOURCE, so it comes before capabilities are dropped."""
+    resource.setrlimit(RESOURCES[name], (soft, hard))
+
+
+def files_ensure(pid: int, most: int) -> tuple[int, int]:
+    """Have a process be able to open `most` files, as far as its hard limit goes; (soft, hard) as they were before."""
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    if before[0] < most:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (max(before[0], min(most, before[1])), before[1]))
+    return before
 
 
 def _keep_only_bounding() -> None:

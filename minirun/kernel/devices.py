@@ -10,9 +10,8 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from minirun.kernel._sys import ffi, lib
-from minirun.kernel.errno import check
 from minirun.kernel.seam import shell
+from minirun.kernel.syscalls import check, ffi, lib
 
 Rule = tuple[str, int, int, str]  # c or b; major; minor, each -1 for any; letters of r, w, m (make a node)
 

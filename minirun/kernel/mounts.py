@@ -12,9 +12,8 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from minirun.kernel._sys import ffi, lib
-from minirun.kernel.errno import NULL, check
 from minirun.kernel.seam import Raw, shell
+from minirun.kernel.syscalls import NULL, check, ffi, lib
 
 NOSUID, NODEV, NOEXEC, RDONLY = (
     lib.MOUNT_ATTR_NOSUID,

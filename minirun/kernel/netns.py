@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from minirun.kernel import netlink_sockets
-from minirun.kernel._sys import ffi, lib
-from minirun.kernel.errno import NULL, check
 from minirun.kernel.seam import prefixed, shell
+from minirun.kernel.syscalls import NULL, check, ffi, lib
 
 PINS = Path("/run/netns")
 SELF = "/proc/thread-self/ns/net"

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from minirun.kernel import netlink_sockets
-from minirun.kernel._sys import ffi, lib
-from minirun.kernel.errno import check
 from minirun.kernel.seam import kept_open, shell
+from minirun.kernel.syscalls import check, ffi, lib
 
 STUB = Path(__file__).with_name("payload-stub")
 SLEEPER = Path(__file__).with_name("sleeper")

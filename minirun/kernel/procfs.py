@@ -2,7 +2,7 @@
 words: bytes that are no text arrive as \\xNN, and control characters as they are."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,6 +132,18 @@ def traffic(pid: int) -> tuple[int, int]:
     return sum(int(count[0]) for count in counts), sum(int(count[8]) for count in counts)
 
 
+def lock_holders(files: Iterable[Path]) -> list[tuple[int, str]]:
+    """(pid, command line) of each other process that has one of the files locked for writing, as far as it is seen."""
+    wanted = set()
+    for file in files:
+        try:
+            wanted.add(file.stat().st_ino)
+        except OSError:
+            continue
+    pids = {pid for pid, inode in _write_locks() if inode in wanted and pid not in (-1, 0, os.getpid())}
+    return [(pid, _command_line(pid)) for pid in sorted(pids)]
+
+
 def _namespace(pid: int) -> tuple[int, int]:
     found = os.stat(f"/proc/{pid}/ns/pid")
     return found.st_dev, found.st_ino
@@ -145,3 +157,18 @@ def _status_lines(text: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _text(raw: bytes) -> str:
     return raw.decode(errors="backslashreplace")
+
+
+def _write_locks() -> Iterable[tuple[int, int]]:
+    """(pid, inode). The device is not compared: a file system may show another one there than stat(2) does."""
+    for line in Path("/proc/locks").read_text().splitlines():
+        fields = line.split()
+        if len(fields) == 8 and fields[3] == "WRITE":
+            yield int(fields[4]), int(fields[5].rpartition(":")[2])
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()[:60]
+    except OSError:
+        return "?"

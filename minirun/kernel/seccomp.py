@@ -10,9 +10,8 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from minirun.kernel._sys import ffi, lib
-from minirun.kernel.errno import check
 from minirun.kernel.seam import shell
+from minirun.kernel.syscalls import check, ffi, lib
 
 Instruction = struct.Struct("=HBBI")  # struct sock_filter: code, jt, jf, k
 ALLOW, LOG, TRAP, KILL_THREAD, KILL_PROCESS = 0x7FFF0000, 0x7FFC0000, 0x00030000, 0, 0x80000000

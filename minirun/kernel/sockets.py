@@ -9,9 +9,8 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from minirun.kernel._sys import lib
-from minirun.kernel.errno import check
 from minirun.kernel.seam import shell
+from minirun.kernel.syscalls import check, lib
 
 _IP_MTU = 14
 _FAR_AWAY = ("198.41.0.4", 53)  # a root name server: an address that nobody has at home

@@ -4,10 +4,9 @@
 import os
 from pathlib import Path
 
-from minirun.kernel._sys import lib
-from minirun.kernel.errno import check
 from minirun.kernel.mounts import Root, words
 from minirun.kernel.seam import shell
+from minirun.kernel.syscalls import check, lib
 
 _PROPAGATION = {"private": lib.MS_PRIVATE, "slave": lib.MS_SLAVE, "shared": lib.MS_SHARED}
 

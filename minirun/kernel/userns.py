@@ -16,11 +16,10 @@ from pathlib import Path
 import prctl
 
 from minirun.kernel import processes
-from minirun.kernel._sys import lib
-from minirun.kernel.errno import check
 from minirun.kernel.mounts import namespace_root_enter
 from minirun.kernel.netns import netns_pin, pin_path
 from minirun.kernel.seam import shell
+from minirun.kernel.syscalls import check, lib
 
 _NS_GET_USERNS = 0xB701
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from minirun.instance import Instance
-from minirun.kernel.capabilities import NAMES, granted
+from minirun.kernel.credentials import NAMES, granted
 from minirun.model import UNCONFINED, Security
 
 _DEFAULT = Path(__file__).with_name("default.json")

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from minirun.errors import MinirunError
-from minirun.kernel.locks import lock_holders
+from minirun.kernel.procfs import lock_holders
 from minirun.store import BUSY_SECONDS, DATABASE, UNTOUCHED
 
 
