@@ -42,7 +42,7 @@ def is_root() -> bool:
 
 
 def granted(add: tuple[str, ...], drop: tuple[str, ...], privileged: bool) -> tuple[str, ...]:
-    """As Docker combines --cap-add and --cap-drop, where "all" may stand in either."""
+    """The capabilities that --cap-add and --cap-drop give, as in Docker; either may contain "all"."""
     if privileged:
         return NAMES
     if "all" in add:
@@ -57,7 +57,7 @@ def granted(add: tuple[str, ...], drop: tuple[str, ...], privileged: bool) -> tu
     added=lambda of: Raw("".join(f",+{name}" for name in of["names"])),
 )
 def drop_capabilities(names: Sequence[str]) -> None:
-    """Take out of the bounding set all but `names`, in as far as the caller has them itself."""
+    """Drop all capabilities but `names` from the bounding set."""
     keep = frozenset(NAMES.index(name) for name in names)
     for number in range(_last_capability() + 1):
         if number not in keep and prctl.capbset_read(number):
@@ -66,7 +66,7 @@ def drop_capabilities(names: Sequence[str]) -> None:
 
 @shell("setpriv --reuid={uid} --regid={gid} --groups={all}", all=lambda of: ",".join(map(str, of["groups"])))
 def become(uid: int, gid: int, groups: list[int]) -> None:
-    """Change to a user, and hold exactly the bounding set if it is root, nothing otherwise."""
+    """Change to a user, and keep exactly the bounding set if it is root, no capability otherwise."""
     os.setgroups(groups)
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)  # from 0 to another: the kernel clears permitted and effective
@@ -76,7 +76,7 @@ def become(uid: int, gid: int, groups: list[int]) -> None:
 
 @shell("setpriv --pdeathsig=SIGKILL")
 def die_with_parent(parent: int) -> None:
-    """SIGKILL when the parent thread dies. Cleared by a change of ids, so it comes after that (prctl(2))."""
+    """Get SIGKILL when the parent thread dies. A change of ids clears this, so call it afterwards (prctl(2))."""
     prctl.set_pdeathsig(9)
     if os.getppid() != parent:  # it died before we asked; a parent outside the pid namespace shows as 0
         os._exit(137)
@@ -84,23 +84,23 @@ def die_with_parent(parent: int) -> None:
 
 @shell("setpriv --no-new-privs")
 def no_new_privileges() -> None:
-    """No execve grants what the caller has not: setuid programs are plain ones (PR_SET_NO_NEW_PRIVS)."""
+    """Let no execve(2) grant new privileges: setuid programs run as ordinary ones (PR_SET_NO_NEW_PRIVS)."""
     prctl.set_no_new_privs(1)
 
 
 def hide_from_ptrace() -> None:
-    """Not dumpable: /proc/PID/exe and fd of this process are closed to the container (CVE-2016-9962)."""
+    """Make this process not dumpable: the container cannot open its /proc/PID/exe and fd (CVE-2016-9962)."""
     prctl.set_dumpable(0)
 
 
 @shell("prlimit --pid $$ --{name}={soft}:{hard}")
 def rlimit_set(name: str, soft: int, hard: int) -> None:
-    """-1 is no limit. To raise the hard one takes CAP_SYS_RESOURCE, so it comes before capabilities are dropped."""
+    """Set a resource limit; -1 is unlimited. Raising the hard limit takes CAP_SYS_RESOURCE."""
     resource.setrlimit(RESOURCES[name], (soft, hard))
 
 
 def files_ensure(pid: int, most: int) -> tuple[int, int]:
-    """Have a process be able to open `most` files, as far as its hard limit goes; (soft, hard) as they were before."""
+    """Let a process open `most` files, up to its hard limit. Returns the (soft, hard) limits from before."""
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     if before[0] < most:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (max(before[0], min(most, before[1])), before[1]))
@@ -121,7 +121,7 @@ _LAST: list[int] = []
 
 
 def _last_capability() -> int:
-    """Read once, outside: inside the root this file is the container's."""
+    """Read once, on import: in the container's root this file is the container's."""
     if not _LAST:
         with open("/proc/sys/kernel/cap_last_cap") as file:
             _LAST.append(int(file.read()))

@@ -1,4 +1,4 @@
-"""Making, naming, signalling and replacing processes (clone(2), pidfd_open(2), execveat(2), fcntl_locking(2))."""
+"""Processes: fork, namespaces, signals, execution (clone(2), setns(2), pidfd_open(2), execveat(2))."""
 
 import fcntl
 import os
@@ -23,10 +23,9 @@ _F_ADD_SEALS, _ALL_SEALS = 1033, 0x1 | 0x2 | 0x4 | 0x8
 
 @shell("unshare --mount --pid --uts --ipc --fork  # in cgroup {cgroup}")
 def clone_container(cgroup: Path | None, namespaces: int = NEW_PID | NEW_UTS | NEW_IPC) -> tuple[int, int]:
-    """Fork into a new mount namespace and those of `namespaces`, born in `cgroup`: (pid, pidfd), and (0, -1) in the
-    child.
+    """Fork into a new mount namespace and those of `namespaces` (CLONE_NEW*), in `cgroup` from the start.
 
-    The caller must be single-threaded (see csrc/sys.c).
+    Returns (pid, pidfd), and (0, -1) in the child. The caller must be single-threaded (see csrc/sys.c).
     """
     netlink_sockets.close_all()
     pidfd = ffi.new("int *")
@@ -41,15 +40,17 @@ def clone_container(cgroup: Path | None, namespaces: int = NEW_PID | NEW_UTS | N
 
 @shell("nsenter --target {pid} --pid --fork")
 def clone_into(pid: int, pidfd: int) -> int:
-    """Fork a sibling into the pid namespace of `pid`: see `clone_sibling`. The caller stays in its own."""
+    """Fork a sibling (see `clone_sibling`) into the pid namespace of `pid`. The caller stays in its own."""
     check(lib.sys_setns(pidfd, lib.CLONE_NEWPID))
     return _sibling(0)
 
 
 @shell("unshare --mount --pid --uts --ipc --fork  # as a child of the caller's parent")
 def clone_sibling(namespaces: int) -> int:
-    """Fork a process that has the caller's parent (CLONE_PARENT): its pid as the caller sees it, 0 in the sibling. The
-    caller must be single-threaded (see csrc/sys.c)."""
+    """Fork a process that has the caller's parent (CLONE_PARENT).
+
+    Returns its pid as the caller sees it, and 0 in the sibling. The caller must be single-threaded (see csrc/sys.c).
+    """
     return _sibling(namespaces)
 
 
@@ -64,7 +65,7 @@ def _sibling(namespaces: int) -> int:
 
 @shell("unshare --cgroup")
 def unshare_cgroup() -> None:
-    """From here on the own cgroup is the root of what /proc/self/cgroup shows (cgroup_namespaces(7))."""
+    """Make this process's cgroup the root of what /proc/self/cgroup shows (cgroup_namespaces(7))."""
     check(lib.sys_unshare(lib.CLONE_NEWCGROUP))
 
 
@@ -87,18 +88,21 @@ def join_ipc_namespace(pidfd: int) -> None:
 
 @shell("choom -n {score} -p $$")
 def oom_score_set(score: int) -> None:
-    """Inherited by children (proc_pid_oom_score_adj(5)). To lower it takes CAP_SYS_RESOURCE."""
+    """Set this process's oom_score_adj, which children inherit (proc_pid_oom_score_adj(5)).
+
+    Lowering it takes CAP_SYS_RESOURCE.
+    """
     Path("/proc/self/oom_score_adj").write_text(str(score))
 
 
 @shell("nsenter --target {pid} --pid")
 def join_pid_namespace(pid: int, pidfd: int) -> None:
-    """Children made from now on are in the pid namespace of `pid`; the caller itself stays."""
+    """Put children made from now on into the pid namespace of `pid`; the caller itself stays."""
     check(lib.sys_setns(pidfd, lib.CLONE_NEWPID))
 
 
 def leave_pid_namespace() -> None:
-    """Back to one's own, for children made later: else they would land in the container's."""
+    """Put children made from now on into the caller's own pid namespace again."""
     fd = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     try:
         check(lib.sys_setns(fd, lib.CLONE_NEWPID))
@@ -121,17 +125,19 @@ def join_all_but_mounts(pid: int, pidfd: int) -> None:
 
 
 def fork(child: Callable[[], int], rescue: Callable[[BaseException], None], group: Path | None = None) -> int:
-    """Fork, into a v2 group or into the caller's; the child runs `child` and leaves with its result, never returning
-    into the caller's stack."""
+    """Fork, into a v2 group or into the caller's. The child runs `child` and exits with its result; it never returns
+    into the caller's stack. `rescue` reports an exception of `child`."""
     netlink_sockets.close_all()
     return (fork_into(group) if group else os.fork()) or live(child, rescue)
 
 
 @shell("sh -c 'echo $$ > {group}/cgroup.procs; exec ...' &")
 def fork_into(group: Path) -> int:
-    """Fork a process that is born in a v2 group: its pid, and 0 in the child, which goes on with `live`. One that moves
-    itself waits until all threads of the host are out of fork and exit, 6 ms and more (clone(2), CLONE_INTO_CGROUP).
-    The caller must be single-threaded (see csrc/sys.c)."""
+    """Fork a process into a v2 group (clone(2), CLONE_INTO_CGROUP).
+
+    A process that moves itself waits until no thread of the host is in fork or exit, 6 ms and more. Returns the pid,
+    and 0 in the child, which goes on with `live`. The caller must be single-threaded (see csrc/sys.c).
+    """
     netlink_sockets.close_all()
     pidfd = ffi.new("int *")
     fd = os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -145,7 +151,7 @@ def fork_into(group: Path) -> int:
 
 
 def live(child: Callable[[], int], rescue: Callable[[BaseException], None]) -> NoReturn:
-    """The life of a process that was just made."""
+    """Run `child` in a process that was just forked, and exit with its result."""
     code = 125
     try:
         code = child()
@@ -156,9 +162,9 @@ def live(child: Callable[[], int], rescue: Callable[[BaseException], None]) -> N
 
 
 def fork_away() -> bool:
-    """Fork a process that is nobody's child: True in the caller, False in the new one.
+    """Fork twice, so that the new process is not the caller's child: pid 1 or a subreaper reaps it.
 
-    By way of a child that ends at once. Whoever reaps orphans (pid 1, or a subreaper) will reap it.
+    Returns True in the caller, False in the new process.
     """
     netlink_sockets.close_all()
     pid = os.fork()
@@ -173,7 +179,7 @@ def fork_away() -> bool:
 
 @shell("setsid {argv} 2>>{log} &")
 def spawn_away(argv: list[str], fds: list[int], log: str) -> None:
-    """Start a program as nobody's child, in an empty environment: it has `fds` as 3, 4 and so on, and no others."""
+    """Start a program by `fork_away`, with an empty environment and `fds` as its descriptors from 3 up."""
     if fork_away():
         return
     try:
@@ -191,7 +197,7 @@ def spawn_away(argv: list[str], fds: list[int], log: str) -> None:
 
 @shell("kill -{number} {pid}")
 def signal_send(pidfd: int, number: int, pid: int) -> None:
-    """By descriptor: the number cannot have been given to another process meanwhile. Gone already is fine."""
+    """Send a signal by pidfd: the pid may belong to another process by now. A process that is gone is fine."""
     try:
         signal.pidfd_send_signal(pidfd, number)
     except ProcessLookupError:
@@ -199,7 +205,7 @@ def signal_send(pidfd: int, number: int, pid: int) -> None:
 
 
 def exists(pid: int) -> bool:
-    """Whether any process has this number. Twenty times quicker than to ask which (`start_time`)."""
+    """Return whether any process has this pid; 20 times quicker than `start_time`, which tells which one."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -210,7 +216,7 @@ def exists(pid: int) -> bool:
 
 
 def start_time(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot: with the pid it names the process (proc_pid_stat(5))."""
+    """When a process started, in clock ticks since boot, or None; with the pid it identifies it (proc_pid_stat(5))."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -254,13 +260,13 @@ def sealed_stub() -> int:
 
 
 def import_no_more() -> None:
-    """Said by who goes into a container's root: paths lead into the image then, and nothing there is to be run."""
+    """Disable imports, before entering a container's root: paths would lead into the image, whose code must not run."""
     for finders in (sys.meta_path, sys.path_hooks, sys.path):
         finders.clear()
 
 
 def memory_file(name: str, data: bytes) -> int:
-    """A file without a place (memfd_create(2)), to be read from its start."""
+    """A file in memory (memfd_create(2)), positioned at its start."""
     memory = os.memfd_create(name)
     os.write(memory, data)
     os.lseek(memory, 0, os.SEEK_SET)
@@ -268,8 +274,10 @@ def memory_file(name: str, data: bytes) -> int:
 
 
 def exec_sleeper(title: list[str], watched: Sequence[int], kept: Sequence[int], script: str) -> NoReturn:
-    """Become csrc/sleeper.c: with these files open it waits until there is something to read in one that is watched,
-    and then becomes a Python that runs `script`. `title` is what ps(1) shows. OSError when there is no such program."""
+    """Become csrc/sleeper.c, which waits until a watched file is readable, and then runs `script` in a new Python.
+
+    `kept` are the descriptors that stay open, `title` is what ps(1) shows. Raises OSError when the program is missing.
+    """
     for fd in kept:
         os.set_inheritable(fd, True)
     told = {"FILES": ",".join(map(str, watched)), "PYTHON": sys.executable, "SCRIPT": script}
@@ -277,7 +285,7 @@ def exec_sleeper(title: list[str], watched: Sequence[int], kept: Sequence[int], 
 
 
 def left_sleeper() -> None:
-    """In that Python: the environment as it was before."""
+    """Restore the environment, in the Python that the sleeper became."""
     for name in [name for name in os.environ if name.startswith(_SLEEPER)]:
         del os.environ[name]
 
@@ -286,8 +294,10 @@ def left_sleeper() -> None:
 def exec_payload(
     stub: int, program: str, argv: list[str], env: dict[str, str], error_fd: int, init: bool, profile: str
 ) -> NoReturn:
-    """Become the payload by way of the stub, confined by that profile of AppArmor ("": by none). Bytes on `error_fd`
-    are the errno of a failed execve."""
+    """Become the payload by way of the stub, confined by an AppArmor profile ("": none).
+
+    The stub writes the errno of a failed execve(2) to `error_fd`.
+    """
     os.set_inheritable(error_fd, True)
     words = ["minirun-init", str(error_fd), "1" if init else "0", profile, program, *argv]
     # The buffers must outlive the call; execveat keeps nothing of ours afterwards.
@@ -300,7 +310,7 @@ def exec_payload(
 
 
 def close_from(first: int, keep: tuple[int, ...] = ()) -> None:
-    """Close every descriptor from `first` up, but for those in `keep` (close_range(2))."""
+    """Close every descriptor from `first` up except those in `keep` (close_range(2))."""
     low = first
     for fd in sorted({fd for fd in (*keep, *kept_open()) if fd >= first}):
         if fd > low:
@@ -320,5 +330,8 @@ def clear_signals() -> None:
 
 
 def join_session_keyring() -> None:
-    """A keyring of its own; a kernel without keys (ENOSYS) or a sandbox that forbids them (EPERM) has none to share."""
+    """Give this process a session keyring of its own.
+
+    Failure is fine: a kernel without keys (ENOSYS), or a sandbox that forbids them (EPERM), has none to share.
+    """
     lib.sys_join_session_keyring()
