@@ -25,19 +25,11 @@ from minirun.image.resolve import lower_of
 from minirun.init import volumes
 from minirun.init.plan import PlannedMount
 from minirun.instance import Instance
-from minirun.kernel import credentials, processes, seam, userns
+from minirun.kernel import credentials, execution, processes, seam, userns
 from minirun.kernel.credentials import DEFAULT
-from minirun.kernel.mounts import (
-    NODEV,
-    Root,
-    directory_enter,
-    filesystem_mount,
-    mounts_unshare,
-    overlay_mount,
-    overlay_view,
-    pivot_root,
-    root_enter,
-)
+from minirun.kernel.mount_namespace import directory_enter, mounts_unshare, pivot_root, root_enter
+from minirun.kernel.mounts import NODEV, filesystem_mount, overlay_mount, overlay_view
+from minirun.kernel.tree_root import Root
 from minirun.model import ACTIVE, Container, Process, Status
 
 Work = Callable[[BinaryIO], object]
@@ -171,7 +163,7 @@ def _live(settle: Callable[[], None], work: Work, data: int, word: int, writes: 
     processes.close_from(3, (data, word, *keep))
     credentials.hide_from_ptrace()
     settle()
-    processes.import_no_more()
+    execution.import_no_more()
     sys.unraisablehook = lambda _: None  # it would print a traceback, and open the source files that this names
     with open(data, "rb" if writes else "wb") as stream:
         work(stream)

@@ -22,7 +22,7 @@ from minirun.archive.pack import CHUNK, Packer
 from minirun.archive.tree_walk import DIRECTORY
 from minirun.archive.unpack import Manner, Unpacker
 from minirun.errors import MinirunError
-from minirun.kernel.mounts import filesystem_magic
+from minirun.kernel.tree_root import filesystem_magic
 
 _PROC, _SYSFS = 0x9FA0, 0x62656572
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from minirun.errors import CANNOT_INVOKE, FAILED, MinirunError
 from minirun.init import program
 from minirun.init.program import StartError
-from minirun.kernel import controllers, credentials, processes, seam, terminal
+from minirun.kernel import controllers, credentials, execution, namespaces, processes, seam, terminal
 from minirun.kernel.credentials import granted
 from minirun.kernel.sockets import receive_with_fds, send_with_fds
 from minirun.model import Container, Status
@@ -74,7 +74,7 @@ def join(container: Container, request: Request, groups: list[Path], confined: C
         line, theirs = socket.socketpair()
         error, error_fd = os.pipe()
         done.callback(os.close, error)
-        stub = processes.sealed_stub()
+        stub = execution.sealed_stub()
         ours, stdio = ((), ()) if request.tty else _pipes(request)
         for fd in stdio if container.ids else ():
             program.give(fd, container.ids[0], container.ids[0])
@@ -169,8 +169,8 @@ def _help(
     parent = os.getppid()
     program.set_bounds(container.spec.oom_score_adj, container.spec.ulimits)
     controllers.enter(groups)
-    processes.import_no_more()
-    processes.join_namespaces(container.init.pid, target)
+    execution.import_no_more()
+    namespaces.join_namespaces(container.init.pid, target)
     made = processes.clone_into(container.init.pid, target)
     if made:
         os.write(tell, made.to_bytes(4, "little"))
@@ -233,7 +233,7 @@ def _become(
         credentials.die_with_parent(0 if container.spec.pid_mode != "host" else parent)
     path = program.find_program(request.argv[0], env)
     program.last_words()
-    processes.exec_payload(stub, path, list(request.argv), env, error_fd, False, confined.profile)
+    execution.exec_payload(stub, path, list(request.argv), env, error_fd, False, confined.profile)
 
 
 def _open_terminal(request: Request, line: socket.socket) -> None:

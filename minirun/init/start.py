@@ -12,7 +12,7 @@ from pathlib import Path
 from minirun.errors import FAILED
 from minirun.init import program, rootfs
 from minirun.init.plan import Plan
-from minirun.kernel import controllers, credentials, processes, seam, terminal
+from minirun.kernel import controllers, credentials, execution, namespaces, processes, seam, terminal
 from minirun.kernel.sockets import send_with_fds
 from minirun.kernel.sysctl import sysctl_write
 
@@ -39,7 +39,7 @@ def first_process(
         processes.close_from(3, (line.fileno(), error_fd, stub, *kept, *stdio))
         credentials.hide_from_ptrace()
         prepare()
-        processes.import_no_more()
+        execution.import_no_more()
         _become_program(plan, line, stdio, error_fd, stub, parent)
     except BaseException as error:  # noqa: BLE001 - a traceback would open files by path, inside the image
         line.sendall(FAILURE + program.report(error, FAILED))
@@ -51,11 +51,11 @@ def prepare(plan: Plan, ipc_of: int) -> None:
     """`ipc_of` is the pidfd of whose IPC namespace to join, or -1."""
     bounds(plan)
     if plan.cgroup and not plan.cgroup_host:
-        processes.unshare_cgroup()
+        namespaces.unshare_cgroup()
     if plan.netns:
-        processes.join_netns(plan.netns)
+        namespaces.join_netns(plan.netns)
     if ipc_of >= 0:
-        processes.join_ipc_namespace(ipc_of)
+        namespaces.join_ipc_namespace(ipc_of)
     names(plan)
     sysctls(plan)
     rootfs.build(plan, ipc_of)
@@ -98,7 +98,7 @@ def _become_program(
     credentials.die_with_parent(parent)
     path = program.find_program(plan.argv[0], env)
     program.last_words()
-    processes.exec_payload(stub, path, list(plan.argv), env, error_fd, plan.init, plan.apparmor)
+    execution.exec_payload(stub, path, list(plan.argv), env, error_fd, plan.init, plan.apparmor)
 
 
 def _write_sysctl(name: str, value: str) -> None:

@@ -4,8 +4,7 @@ import fcntl
 import os
 import select
 import signal
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,12 +12,7 @@ from minirun.kernel import netlink_sockets
 from minirun.kernel.seam import kept_open, shell
 from minirun.kernel.syscalls import check, ffi, lib
 
-STUB = Path(__file__).with_name("payload-stub")
-SLEEPER = Path(__file__).with_name("sleeper")
-_SLEEPER = "MINIRUN_SLEEPER_"
 NEW_PID, NEW_UTS, NEW_IPC, NEW_MOUNTS = lib.CLONE_NEWPID, lib.CLONE_NEWUTS, lib.CLONE_NEWIPC, lib.CLONE_NEWNS
-_ALL_BUT_MOUNTS = lib.CLONE_NEWUTS | lib.CLONE_NEWIPC | lib.CLONE_NEWNET | lib.CLONE_NEWCGROUP
-_F_ADD_SEALS, _ALL_SEALS = 1033, 0x1 | 0x2 | 0x4 | 0x8
 
 
 @shell("unshare --mount --pid --uts --ipc --fork  # in cgroup {cgroup}")
@@ -63,29 +57,6 @@ def _sibling(namespaces: int) -> int:
     return made
 
 
-@shell("unshare --cgroup")
-def unshare_cgroup() -> None:
-    """Make this process's cgroup the root of what /proc/self/cgroup shows (cgroup_namespaces(7))."""
-    check(lib.sys_unshare(lib.CLONE_NEWCGROUP))
-
-
-@shell("nsenter --net=/run/netns/{name}")
-def join_netns(name: str) -> None:
-    """Join the network namespace pinned under that name (setns(2))."""
-    netlink_sockets.close_all()
-    fd = os.open(f"/run/netns/{name}", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        check(lib.sys_setns(fd, lib.CLONE_NEWNET), name)
-    finally:
-        os.close(fd)
-
-
-@shell("# setns(2): into the IPC namespace of another container")
-def join_ipc_namespace(pidfd: int) -> None:
-    """Join the IPC namespace of the process of a pidfd."""
-    check(lib.sys_setns(pidfd, lib.CLONE_NEWIPC))
-
-
 @shell("choom -n {score} -p $$")
 def oom_score_set(score: int) -> None:
     """Set this process's oom_score_adj, which children inherit (proc_pid_oom_score_adj(5)).
@@ -93,35 +64,6 @@ def oom_score_set(score: int) -> None:
     Lowering it takes CAP_SYS_RESOURCE.
     """
     Path("/proc/self/oom_score_adj").write_text(str(score))
-
-
-@shell("nsenter --target {pid} --pid")
-def join_pid_namespace(pid: int, pidfd: int) -> None:
-    """Put children made from now on into the pid namespace of `pid`; the caller itself stays."""
-    check(lib.sys_setns(pidfd, lib.CLONE_NEWPID))
-
-
-def leave_pid_namespace() -> None:
-    """Put children made from now on into the caller's own pid namespace again."""
-    fd = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        check(lib.sys_setns(fd, lib.CLONE_NEWPID))
-    finally:
-        os.close(fd)
-
-
-@shell("nsenter --target {pid} --mount --uts --ipc --net --cgroup")
-def join_namespaces(pid: int, pidfd: int) -> None:
-    """Join all namespaces of a process but those of pids and users."""
-    netlink_sockets.close_all()
-    check(lib.sys_setns(pidfd, _ALL_BUT_MOUNTS | lib.CLONE_NEWNS))
-
-
-@shell("nsenter --target {pid} --uts --ipc --net --cgroup")
-def join_all_but_mounts(pid: int, pidfd: int) -> None:
-    """The same without its mount namespace."""
-    netlink_sockets.close_all()
-    check(lib.sys_setns(pidfd, _ALL_BUT_MOUNTS))
 
 
 def fork(child: Callable[[], int], rescue: Callable[[BaseException], None], group: Path | None = None) -> int:
@@ -246,67 +188,6 @@ def wait_gone(pidfd: int, seconds: float | None) -> bool:
 def boot_id() -> str:
     """An id that changes with each boot (random(4))."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def sealed_stub() -> int:
-    """The payload stub in a memfd that can no longer be written (memfd_create(2), F_SEAL_WRITE)."""
-    memfd = os.memfd_create("minirun-stub", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    with open(STUB, "rb") as source:
-        size = os.fstat(source.fileno()).st_size
-        while size > 0:
-            size -= os.sendfile(memfd, source.fileno(), None, size)
-    fcntl.fcntl(memfd, _F_ADD_SEALS, _ALL_SEALS)
-    return memfd
-
-
-def import_no_more() -> None:
-    """Disable imports, before entering a container's root: paths would lead into the image, whose code must not run."""
-    for finders in (sys.meta_path, sys.path_hooks, sys.path):
-        finders.clear()
-
-
-def memory_file(name: str, data: bytes) -> int:
-    """A file in memory (memfd_create(2)), positioned at its start."""
-    memory = os.memfd_create(name)
-    os.write(memory, data)
-    os.lseek(memory, 0, os.SEEK_SET)
-    return memory
-
-
-def exec_sleeper(title: list[str], watched: Sequence[int], kept: Sequence[int], script: str) -> NoReturn:
-    """Become csrc/sleeper.c, which waits until a watched file is readable, and then runs `script` in a new Python.
-
-    `kept` are the descriptors that stay open, `title` is what ps(1) shows. Raises OSError when the program is missing.
-    """
-    for fd in kept:
-        os.set_inheritable(fd, True)
-    told = {"FILES": ",".join(map(str, watched)), "PYTHON": sys.executable, "SCRIPT": script}
-    os.execve(SLEEPER, title, {**os.environ, **{_SLEEPER + name: text for name, text in told.items()}})
-
-
-def left_sleeper() -> None:
-    """Restore the environment, in the Python that the sleeper became."""
-    for name in [name for name in os.environ if name.startswith(_SLEEPER)]:
-        del os.environ[name]
-
-
-@shell("exec {argv}")
-def exec_payload(
-    stub: int, program: str, argv: list[str], env: dict[str, str], error_fd: int, init: bool, profile: str
-) -> NoReturn:
-    """Become the payload by way of the stub, confined by an AppArmor profile ("": none).
-
-    The stub writes the errno of a failed execve(2) to `error_fd`.
-    """
-    os.set_inheritable(error_fd, True)
-    words = ["minirun-init", str(error_fd), "1" if init else "0", profile, program, *argv]
-    # The buffers must outlive the call; execveat keeps nothing of ours afterwards.
-    argv_buffers = [ffi.new("char[]", os.fsencode(word)) for word in words]
-    env_buffers = [ffi.new("char[]", os.fsencode(f"{key}={value}")) for key, value in env.items()]
-    argv_array = ffi.new("char *[]", [*argv_buffers, ffi.NULL])
-    env_array = ffi.new("char *[]", [*env_buffers, ffi.NULL])
-    check(lib.sys_execveat(stub, b"", argv_array, env_array, lib.AT_EMPTY_PATH))
-    raise AssertionError("execveat returned")
 
 
 def close_from(first: int, keep: tuple[int, ...] = ()) -> None:

@@ -4,9 +4,10 @@ mount_setattr(2))."""
 import os
 from pathlib import Path
 
-from minirun.kernel.mounts import Root, words
+from minirun.kernel.mounts import words
 from minirun.kernel.seam import shell
 from minirun.kernel.syscalls import check, lib
+from minirun.kernel.tree_root import Root
 
 _PROPAGATION = {"private": lib.MS_PRIVATE, "slave": lib.MS_SLAVE, "shared": lib.MS_SHARED}
 

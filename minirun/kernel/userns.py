@@ -16,7 +16,7 @@ from pathlib import Path
 import prctl
 
 from minirun.kernel import processes
-from minirun.kernel.mounts import namespace_root_enter
+from minirun.kernel.mount_namespace import namespace_root_enter
 from minirun.kernel.netns import netns_pin, pin_path
 from minirun.kernel.seam import shell
 from minirun.kernel.syscalls import check, lib

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from minirun.errors import MinirunError
 from minirun.init.plan import packed, unpacked
-from minirun.kernel import processes, seam
+from minirun.kernel import execution, seam
 
 _VARIABLE = "MINIRUN_AWAKE"
 _USUAL = "1"
@@ -64,10 +64,10 @@ class Kept:
 
 def fall_asleep(kept: Kept) -> None:
     """Returns only when it cannot be done. SIGTERM is blocked, and stays so."""
-    memory = processes.memory_file("minirun-asleep", packed(kept))
+    memory = execution.memory_file("minirun-asleep", packed(kept))
     script = f"import sys; sys.path[:] = {sys.path!r}; from minirun.shim.idle import wake; wake({memory})"
     try:
-        processes.exec_sleeper(["minirun-monitor", kept.container[:12]], kept.watched, [*kept.files, memory], script)
+        execution.exec_sleeper(["minirun-monitor", kept.container[:12]], kept.watched, [*kept.files, memory], script)
     except OSError as error:
         print(f"cannot sleep, so it stays awake: {error}", file=sys.stderr)
         os.close(memory)
@@ -86,7 +86,7 @@ def wake(memory: int) -> None:
     try:
         gc.disable()
         seam.be("shim")
-        processes.left_sleeper()
+        execution.left_sleeper()
         with open(memory, "rb") as file:
             kept = unpacked(Kept, file.read())
         _take(kept.files)

@@ -18,7 +18,7 @@ from minirun.engine.protocol import ATTACH_SOCKET, Kind, Outbox, Spool
 from minirun.errors import FAILED, MinirunError, describe
 from minirun.init.plan import Plan, packed, unpacked
 from minirun.instance import Instance
-from minirun.kernel import cgroups, freezer, limits, processes
+from minirun.kernel import cgroups, execution, freezer, limits, processes
 from minirun.kernel.devices import devices_allow
 from minirun.kernel.event_loop import Interest, Part, turn_parts
 from minirun.kernel.sockets import control_listen
@@ -339,7 +339,7 @@ class Monitor:
             self.plan = replace(self.plan, netns=record.name)
         freezer.thaw(freezer.freezer_group(self.instance.cgroup, self.plan.container))
         self._close_instance()
-        self.start(processes.sealed_stub())
+        self.start(execution.sealed_stub())
         self.program.go = True
 
     # --- the end

@@ -11,7 +11,7 @@ import traceback
 from minirun.engine.protocol import CHUNK, MOST_FDS, Kind, Parser, Spool, frame
 from minirun.errors import FAILED, describe
 from minirun.init.plan import Plan, unpacked
-from minirun.kernel import processes, seam
+from minirun.kernel import execution, processes, seam
 from minirun.kernel.sockets import receive_with_fds
 from minirun.shim.clients import Client
 from minirun.shim.main import Monitor
@@ -39,7 +39,7 @@ def serve(fd: int) -> None:
     channel = socket.socket(fileno=fd)
     parser = Parser()
     held: list[int] = []
-    stub = processes.sealed_stub()  # made while the command is still reading its own words
+    stub = execution.sealed_stub()  # made while the command is still reading its own words
     while True:
         data, fds = receive_with_fds(channel, CHUNK, MOST_FDS)
         held += fds

@@ -11,7 +11,7 @@ from minirun.errors import FAILED, MinirunError
 from minirun.init.plan import Plan
 from minirun.init.program import execve_failed
 from minirun.init.start import first_process, prepare
-from minirun.kernel import cgroups, processes, terminal
+from minirun.kernel import cgroups, namespaces, processes, terminal
 from minirun.kernel.event_loop import READ, WRITE, Interest, is_ready
 from minirun.kernel.sockets import receive_with_fds
 from minirun.model import Process
@@ -83,10 +83,10 @@ class Program:
         new |= 0 if plan.ipc_of else processes.NEW_IPC
         new |= 0 if plan.uts_host else processes.NEW_UTS
         if pid_of >= 0:
-            processes.join_pid_namespace(plan.pid_of[0], pid_of)
+            namespaces.join_pid_namespace(plan.pid_of[0], pid_of)
         pid, pidfd = processes.clone_container(Path(plan.cgroup) if plan.cgroup else None, new)
         if pid and pid_of >= 0:
-            processes.leave_pid_namespace()
+            namespaces.leave_pid_namespace()
         return pid, pidfd
 
     def _pipes(self) -> tuple[list[int], tuple[int, ...]]:
