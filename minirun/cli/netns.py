@@ -15,7 +15,7 @@ from minirun.kernel.namespaces import join_netns
 from minirun.kernel.netns import netns_exists
 from minirun.network import namespaces
 from minirun.network.namespaces import End
-from minirun.options.parse import check_name
+from minirun.options.values import check_name
 
 _Names = Annotated[list[str], Argument(metavar="NAME [NAME...]")]
 _End = Annotated[str, Argument(metavar="NAME[=ADDRESS/PREFIX]")]

@@ -11,7 +11,7 @@ import typer
 
 from minirun.cli.pflag import PflagCommand
 from minirun.diagnostics.explain import render
-from minirun.engine.lifecycle import reconcile
+from minirun.engine.reconcile import reconcile
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel.credentials import is_root

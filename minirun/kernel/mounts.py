@@ -58,7 +58,7 @@ def filesystem_mount(root: Root, target: str, target_fd: int, kind: str, options
     all=lambda of: ",".join(["rw", *words(of["attributes"])]),
 )
 def bind_mount(root: Root, source: str, target: str, target_fd: int, attributes: int) -> None:
-    """Bind the tree at `source`, a host path, to `target_fd`, which is closed. `attributes` hold for its mounts, too."""
+    """Bind the tree at `source`, a host path, to `target_fd`, which is closed; `attributes` hold for its mounts too."""
     tree = check(lib.sys_open_tree(lib.AT_FDCWD, os.fsencode(source), lib.OPEN_TREE_CLONE | lib.AT_RECURSIVE), source)
     try:
         _set_attributes(tree, attributes, source)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-from minirun.cli.refused import REFUSED
 from minirun.cli.verb import Flag, Verb
 from minirun.cli.verbs import ALIASES, VERBS
+
+from minirun.cli.refused import REFUSED
 from tests.harness.host import REPO
 
 TESTS = REPO / "tests"

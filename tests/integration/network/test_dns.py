@@ -317,7 +317,7 @@ def test_killed_together_with_its_last_container_it_leaves_nothing(primed: Host)
 def test_the_name_of_its_namespace_is_nobody_elses(primed: Host) -> None:
     done = primed.minirun("create", "--name", "minirun-dns", "busybox", "true", check=False)
     assert done.returncode == 1
-    assert "that of the resolver" in done.stderr
+    assert "reserved for the DNS server" in done.stderr
 
 
 def test_the_process_loads_no_room_above_the_network() -> None:
