@@ -14,7 +14,7 @@ from minirun.diagnostics.explain import render
 from minirun.engine.reconcile import reconcile
 from minirun.errors import MinirunError
 from minirun.instance import Instance
-from minirun.kernel.root import is_root
+from minirun.kernel.credentials import is_root
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -25,7 +25,7 @@ from minirun.errors import FAILED, MinirunError
 from minirun.init import program
 from minirun.init.exec_process import ExecPlan, Request, spawn_helper
 from minirun.init.program import ChildFiles, StartError
-from minirun.kernel import processes
+from minirun.kernel import execution, processes
 from minirun.kernel.sockets import receive_with_fds
 from minirun.model import Container, Status
 from minirun.security.confinement import Confinement
@@ -62,7 +62,7 @@ def join(container: Container, request: Request, groups: list[Path], confined: C
             on_failure.callback(_close, fd)
         for fd in stdio if container.ids else ():
             program.chown_stream(fd, container.ids[0], container.ids[0])
-        files = ChildFiles(line_end, stdio, error_end, processes.sealed_stub())
+        files = ChildFiles(line_end, stdio, error_end, execution.sealed_stub())
         pid = _spawn(ExecPlan(container, request, confined, files), target, groups, line)
         on_failure.callback(_reap, pid)
         line.sendall(_GO_ON)

@@ -14,7 +14,7 @@ from minirun.init.devices import nodes
 from minirun.init.plan import Plan, PlannedMount
 from minirun.instance import Instance
 from minirun.kernel import cgroups, limits
-from minirun.kernel.capabilities import granted
+from minirun.kernel.credentials import granted
 from minirun.kernel.devices import ALWAYS, Rule
 from minirun.model import Attachment, Container, Device, Mode, Spec, Status
 from minirun.network import operations

@@ -3,7 +3,8 @@
 import os
 import stat
 
-from minirun.kernel.mounts import NOEXEC, NOSUID, Root, bind_mount
+from minirun.kernel.mounts import NOEXEC, NOSUID, bind_mount
+from minirun.kernel.tree_root import Root
 
 _ALWAYS = {
     "null": (1, 3),

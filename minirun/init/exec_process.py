@@ -10,8 +10,8 @@ from pathlib import Path
 from minirun.errors import CANNOT_INVOKE, FAILED
 from minirun.init import program
 from minirun.init.program import ChildFiles
-from minirun.kernel import controllers, credentials, processes, seam, terminal, userns
-from minirun.kernel.capabilities import granted
+from minirun.kernel import controllers, credentials, execution, namespaces, processes, seam, terminal, userns
+from minirun.kernel.credentials import granted
 from minirun.kernel.sockets import send_with_fds
 from minirun.model import Container
 from minirun.security.confinement import Confinement
@@ -66,8 +66,8 @@ def _help(plan: ExecPlan, target: int, groups: list[Path], pid_pipe: int) -> int
     parent = os.getppid()
     program.set_limits(container.spec.oom_score_adj, container.spec.ulimits)
     controllers.enter(groups)
-    processes.import_no_more()
-    processes.join_namespaces(container.init.pid, target)
+    execution.import_no_more()
+    namespaces.join_namespaces(container.init.pid, target)
     pid = processes.clone_into(container.init.pid, target)
     if pid:
         os.write(pid_pipe, pid.to_bytes(4, "little"))
@@ -101,7 +101,7 @@ def _become_program(plan: ExecPlan, parent: int) -> int:
         credentials.die_with_parent(0 if spec.pid_mode != "host" else parent)
     path = program.find_program(request.argv[0], env)
     program.prepare_exec()
-    processes.exec_payload(files.stub, path, list(request.argv), env, files.error, False, plan.confined.profile)
+    execution.exec_payload(files.stub, path, list(request.argv), env, files.error, False, plan.confined.profile)
 
 
 def _open_terminal(request: Request, files: ChildFiles) -> None:

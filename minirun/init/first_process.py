@@ -13,7 +13,7 @@ from minirun.errors import FAILED
 from minirun.init import program, rootfs
 from minirun.init.plan import Plan
 from minirun.init.program import ChildFiles
-from minirun.kernel import controllers, credentials, processes, seam, terminal
+from minirun.kernel import controllers, credentials, execution, namespaces, processes, seam, terminal
 from minirun.kernel.sockets import send_with_fds
 from minirun.kernel.sysctl import sysctl_write
 
@@ -33,7 +33,7 @@ def first_process(
         processes.close_from(3, (*files.descriptors, *kept))
         credentials.hide_from_ptrace()
         prepare()
-        processes.import_no_more()
+        execution.import_no_more()
         _become_program(plan, files, parent)
     except BaseException as error:  # noqa: BLE001 - a traceback would open files by path, inside the image
         files.line.sendall(program.failure_message(error, FAILED))
@@ -45,11 +45,11 @@ def prepare(plan: Plan, ipc_of: int) -> None:
     """Enter the namespaces and build the tree. `ipc_of` is a pidfd whose IPC namespace to join, or -1."""
     set_limits(plan)
     if plan.cgroup and not plan.cgroup_host:
-        processes.unshare_cgroup()
+        namespaces.unshare_cgroup()
     if plan.netns:
-        processes.join_netns(plan.netns)
+        namespaces.join_netns(plan.netns)
     if ipc_of >= 0:
-        processes.join_ipc_namespace(ipc_of)
+        namespaces.join_ipc_namespace(ipc_of)
     set_names(plan)
     set_sysctls(plan)
     rootfs.build(plan, ipc_of)
@@ -94,7 +94,7 @@ def _become_program(plan: Plan, files: ChildFiles, parent: int) -> None:
     credentials.die_with_parent(parent)
     path = program.find_program(plan.argv[0], env)
     program.prepare_exec()
-    processes.exec_payload(files.stub, path, list(plan.argv), env, files.error, plan.init, plan.apparmor)
+    execution.exec_payload(files.stub, path, list(plan.argv), env, files.error, plan.init, plan.apparmor)
 
 
 def _attach_stdio(plan: Plan, files: ChildFiles) -> None:

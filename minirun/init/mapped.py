@@ -26,8 +26,8 @@ from minirun.errors import FAILED, MinirunError
 from minirun.init import first_process, program, rootfs
 from minirun.init.plan import Plan
 from minirun.init.program import ChildFiles
-from minirun.kernel import credentials, processes, seam, userns
-from minirun.kernel.mounts import root_take, tree_of_root
+from minirun.kernel import credentials, namespaces, processes, seam, userns
+from minirun.kernel.mount_namespace import root_take, tree_of_root
 from minirun.kernel.sockets import receive_with_fds, send_with_fds
 
 _TREE = b"T"  # from the builder, with the tree as a descriptor
@@ -90,13 +90,13 @@ def _help(plan: Plan, ends: Ends, tree_receiver: socket.socket, pid_pipe: int) -
     credentials.hide_from_ptrace()
     first_process.set_limits(plan)
     userns.userns_join(userns.userns_of(plan.netns))
-    processes.join_netns(plan.netns)
+    namespaces.join_netns(plan.netns)
     if plan.cgroup and not plan.cgroup_host:
-        processes.unshare_cgroup()
+        namespaces.unshare_cgroup()
     if ends.ipc_of >= 0:
-        processes.join_ipc_namespace(ends.ipc_of)
+        namespaces.join_ipc_namespace(ends.ipc_of)
     if ends.pid_of >= 0:
-        processes.join_pid_namespace(plan.pid_of[0], ends.pid_of)
+        namespaces.join_pid_namespace(plan.pid_of[0], ends.pid_of)
     userns.root_become()
     pid = processes.clone_sibling(
         processes.NEW_MOUNTS
@@ -121,11 +121,11 @@ def _take_tree(plan: Plan, tree_receiver: socket.socket) -> None:
 
 
 def _spawn_builder(plan: Plan, ends: Ends, tree_sender: socket.socket, pid: int, pidfd: int) -> int:
-    processes.join_pid_namespace(pid, pidfd)
+    namespaces.join_pid_namespace(pid, pidfd)
     try:
         builder, builder_pidfd = processes.clone_container(None, 0)
     finally:
-        processes.leave_pid_namespace()
+        namespaces.leave_pid_namespace()
     if builder == 0:
         processes.live(
             lambda: _build(plan, ends, tree_sender, pid, pidfd),
@@ -140,7 +140,7 @@ def _build(plan: Plan, ends: Ends, tree_sender: socket.socket, pid: int, pidfd: 
     credentials.hide_from_ptrace()
     credentials.die_with_parent(0)
     owner = userns.userns_of(plan.netns)
-    processes.join_all_but_mounts(pid, pidfd)
+    namespaces.join_all_but_mounts(pid, pidfd)
     first_process.set_names(plan)
     userns.fsids_set(plan.ids[0], plan.ids[0])
     rootfs.build(plan, ends.ipc_of, owner)

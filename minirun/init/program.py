@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from minirun.errors import CANNOT_INVOKE, FAILED, NOT_FOUND, describe
 from minirun.init.user import UserError, resolve
-from minirun.kernel import credentials, processes, rlimits, seccomp
+from minirun.kernel import credentials, processes, seccomp
 
 _PTS_MAJOR = 136  # Documentation/admin-guide/devices.txt: Unix98 PTY slaves
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -36,7 +36,7 @@ class ChildFiles:
     line: socket.socket  # READY and FAILURE messages go out, permission to go on comes in
     stdio: tuple[int, ...]  # standard input, output and error; () when it is to open a terminal
     error: int  # closed by a successful execve; else it carries the errno as four bytes
-    stub: int  # the sealed file to execute (kernel.processes.sealed_stub)
+    stub: int  # the sealed file to execute (kernel.execution.sealed_stub)
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -72,7 +72,7 @@ def set_limits(oom_score_adj: int, ulimits: tuple[tuple[str, int, int], ...]) ->
     if oom_score_adj:
         processes.oom_score_set(oom_score_adj)
     for name, soft, hard in ulimits:
-        rlimits.rlimit_set(name, soft, hard)
+        credentials.rlimit_set(name, soft, hard)
 
 
 def drop_privileges(

@@ -6,26 +6,21 @@ import stat
 from minirun.init import devices, volumes
 from minirun.init.plan import Plan
 from minirun.kernel import trees, userns
+from minirun.kernel.mount_namespace import directory_go, mounts_private, pivot_root, tree_of_process
 from minirun.kernel.mounts import (
     NODEV,
     NOEXEC,
     NOSUID,
-    PROC_SUPER_MAGIC,
     RDONLY,
-    Root,
     bind_mount,
-    directory_go,
-    filesystem_magic,
     filesystem_mount,
     make_read_only,
     mask,
     mount_read_only,
-    mounts_private,
     overlay_mount,
-    pivot_root,
     tree_attach,
-    tree_of_process,
 )
+from minirun.kernel.tree_root import PROC_SUPER_MAGIC, Root, filesystem_magic
 
 _TTY_GROUP = 5
 _SHM_SIZE = 64 << 20  # bytes

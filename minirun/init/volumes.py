@@ -8,17 +8,8 @@ from minirun.errors import FAILED
 from minirun.init.plan import PlannedMount
 from minirun.init.program import StartError
 from minirun.kernel import trees
-from minirun.kernel.mounts import (
-    NODEV,
-    NOEXEC,
-    NOSUID,
-    PROC_SUPER_MAGIC,
-    RDONLY,
-    Root,
-    filesystem_magic,
-    filesystem_mount,
-    tree_attach,
-)
+from minirun.kernel.mounts import NODEV, NOEXEC, NOSUID, RDONLY, filesystem_mount, tree_attach
+from minirun.kernel.tree_root import PROC_SUPER_MAGIC, Root, filesystem_magic
 from minirun.kernel.userns import tree_idmap
 
 _MISMATCH = "not a directory: Are you trying to mount a directory onto a file (or vice-versa)?"

@@ -13,7 +13,7 @@ from minirun.init import mapped, program
 from minirun.init.first_process import first_process, prepare
 from minirun.init.plan import Plan
 from minirun.init.program import ChildFiles
-from minirun.kernel import cgroups, limits, processes
+from minirun.kernel import cgroups, limits, namespaces, processes
 from minirun.kernel.devices import devices_allow
 from minirun.kernel.event_loop import READ, Interest
 from minirun.kernel.sockets import receive_with_fds
@@ -92,14 +92,14 @@ class ContainerProcess:
 
     def _clone(self, pid_of: int) -> tuple[int, int]:
         plan = self.plan
-        namespaces = 0 if plan.pid_of else processes.NEW_PID
-        namespaces |= 0 if plan.ipc_of else processes.NEW_IPC
-        namespaces |= 0 if plan.uts_host else processes.NEW_UTS
+        flags = 0 if plan.pid_of else processes.NEW_PID
+        flags |= 0 if plan.ipc_of else processes.NEW_IPC
+        flags |= 0 if plan.uts_host else processes.NEW_UTS
         if pid_of >= 0:
-            processes.join_pid_namespace(plan.pid_of[0], pid_of)
-        pid, pidfd = processes.clone_container(Path(plan.cgroup) if plan.cgroup else None, namespaces)
+            namespaces.join_pid_namespace(plan.pid_of[0], pid_of)
+        pid, pidfd = processes.clone_container(Path(plan.cgroup) if plan.cgroup else None, flags)
         if pid and pid_of >= 0:
-            processes.leave_pid_namespace()
+            namespaces.leave_pid_namespace()
         return pid, pidfd
 
     def interests(self) -> Iterator[Interest]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from minirun.errors import MinirunError
 from minirun.init.plan import packed, unpacked
-from minirun.kernel import processes, seam
+from minirun.kernel import execution, seam
 
 _VARIABLE = "MINIRUN_AWAKE"
 _DEFAULT = "1"
@@ -69,10 +69,10 @@ def become_sleeper(state: IdleState) -> None:
 
     SIGTERM must be blocked, and stays so.
     """
-    memory = processes.memory_file("minirun-idle", packed(state))
+    memory = execution.memory_file("minirun-idle", packed(state))
     script = f"import sys; sys.path[:] = {sys.path!r}; from minirun.shim.prefork import wake; wake({memory})"
     try:
-        processes.exec_sleeper(["minirun-shim", state.container[:12]], state.watched, [*state.files, memory], script)
+        execution.exec_sleeper(["minirun-shim", state.container[:12]], state.watched, [*state.files, memory], script)
     except OSError as error:
         print(f"cannot execute the sleeper, so the shim stays awake: {error}", file=sys.stderr)
         os.close(memory)

@@ -14,7 +14,7 @@ from minirun.engine.log import LogWriter
 from minirun.engine.protocol import ATTACH_SOCKET, Kind, Outbox, Spool
 from minirun.errors import FAILED, MinirunError, describe
 from minirun.init.plan import Plan, packed, unpacked
-from minirun.kernel import freezer, processes
+from minirun.kernel import execution, freezer, processes
 from minirun.kernel.event_loop import Interest, Part, turn_parts
 from minirun.kernel.sockets import control_listen
 from minirun.model import Process
@@ -246,7 +246,7 @@ class Shim:
             self.plan = replace(self.plan, netns=record.name)
         freezer.thaw(freezer.freezer_group(self.state.instance.cgroup, self.plan.container))
         self.state.close()
-        self.start(processes.sealed_stub())
+        self.start(execution.sealed_stub())
         self.process.go = True
 
     # --- the end

@@ -9,7 +9,7 @@ import traceback
 from minirun.engine.protocol import CHUNK, MOST_FDS, Kind, Parser, Spool, frame
 from minirun.errors import FAILED, describe
 from minirun.init.plan import Plan, unpacked
-from minirun.kernel import processes, seam
+from minirun.kernel import execution, processes, seam
 from minirun.kernel.sockets import receive_with_fds
 from minirun.shim.clients import Client
 from minirun.shim.idle import restore
@@ -46,7 +46,7 @@ def serve(fd: int) -> None:
     channel = socket.socket(fileno=fd)
     parser = Parser()
     received: list[int] = []
-    stub = processes.sealed_stub()  # made while the command still parses its arguments
+    stub = execution.sealed_stub()  # made while the command still parses its arguments
     while True:
         data, fds = receive_with_fds(channel, CHUNK, MOST_FDS)
         received += fds
@@ -96,7 +96,7 @@ def wake(memory: int) -> None:
     try:
         gc.disable()
         seam.be("shim")
-        processes.left_sleeper()
+        execution.left_sleeper()
         shim = Shim.awake(restore(memory))
         gc.enable()
         gc.freeze()
