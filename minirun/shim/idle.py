@@ -85,7 +85,7 @@ def wake(memory: int) -> None:
     code = 1
     try:
         gc.disable()
-        seam.be("monitor")
+        seam.be("shim")
         processes.left_sleeper()
         with open(memory, "rb") as file:
             kept = unpacked(Kept, file.read())

@@ -1,8 +1,12 @@
-"""A monitor in waiting: what it does before it has a plan."""
+"""A shim in waiting: forked from the command, it waits for its plan.
+
+The command forks it before it opens the state database: SQLite connections must not be carried across a fork.
+"""
 
 import gc
 import os
 import socket
+import traceback
 
 from minirun.engine.protocol import CHUNK, MOST_FDS, Kind, Parser, Spool, frame
 from minirun.errors import FAILED, describe
@@ -13,9 +17,25 @@ from minirun.shim.clients import Client
 from minirun.shim.main import Monitor
 
 
+def spawn() -> tuple[int, int]:
+    """Fork a shim in waiting. Returns (pid, descriptor of the channel to it); closing that unused ends the shim."""
+    ours, theirs = socket.socketpair()
+    pid = processes.fork(lambda: _live(theirs.detach()), lambda _: traceback.print_exc())
+    theirs.close()
+    return pid, ours.detach()
+
+
+def _live(fd: int) -> int:
+    """The child's whole life. The command may be gone when it fails: the traceback goes to monitor.log, if open."""
+    os.setsid()
+    processes.close_from(3, (fd,))
+    serve(fd)
+    return 0
+
+
 def serve(fd: int) -> None:
     """The life of a monitor: wait for a plan, carry it out. End of file first: the command needed none."""
-    seam.be("monitor")
+    seam.be("shim")
     channel = socket.socket(fileno=fd)
     parser = Parser()
     held: list[int] = []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from minirun.kernel.setelements import SetElement
+from minirun.kernel.nft_elements import SetElement
 from minirun.network.firewall import antispoof
 from minirun.network.firewall.elements import (
     INET_SETS,
@@ -72,7 +72,7 @@ def _changed(kernel: Host, how: str, elements: list[SetElement], as_text: bool) 
         return
     script = f"""
 import ast, sys
-from minirun.kernel.setelements import SetElement, {how}
+from minirun.kernel.nft_elements import SetElement, {how}
 {how}([SetElement(*one) for one in ast.literal_eval(sys.stdin.read())])
 """
     python = str(Path(MINIRUN).with_name("python"))

@@ -1,4 +1,4 @@
-"""Packets as lines of text, whatever their bytes."""
+"""Parse packets, whatever their bytes."""
 
 import pytest
 
@@ -43,7 +43,7 @@ def test_packets_as_lines(frame: str, expected: str) -> None:
     assert str(read_frame(bytes.fromhex(frame))) == expected
 
 
-def test_no_bytes_make_the_reader_raise() -> None:
+def test_no_bytes_make_the_parser_raise() -> None:
     from hypothesis import given
     from hypothesis import strategies as st
 
@@ -51,8 +51,8 @@ def test_no_bytes_make_the_reader_raise() -> None:
 
     @given(kinds, st.binary(max_size=120))
     def check(kind: bytes, rest: bytes) -> None:
-        found = read_frame(bytes(12) + kind + rest)
-        assert isinstance(found, Packet)
-        assert str(found)
+        packet = read_frame(bytes(12) + kind + rest)
+        assert isinstance(packet, Packet)
+        assert str(packet)
 
     check()

@@ -1,18 +1,18 @@
 """The chapters of the tour, as files."""
 
-from minirun.diagnostics.tour.chapters_reader import Commands, Prose, chapters, parts
+from minirun.diagnostics.tour.chapters import Commands, Prose, chapters, parts
 
 
-def test_every_chapter_breaks_something_or_says_why() -> None:
-    for one in chapters():
-        text = [part.text for part in one.parts if isinstance(part, Prose)]
+def test_every_chapter_has_an_exercise() -> None:
+    for chapter in chapters():
+        text = [part.text for part in chapter.parts if isinstance(part, Prose)]
         assert text[0].startswith("# ")
-        assert any(isinstance(part, Commands) for part in one.parts)
-        mended = "## Break it, see what happens, mend it" in text
-        assert mended or one.number in (4, 7), f"{one.name}: without an exercise"
+        assert any(isinstance(part, Commands) for part in chapter.parts)
+        has_exercise = "## Break it, watch, repair it" in text
+        assert has_exercise or chapter.number in (4, 7), f"{chapter.name}: no exercise"
 
 
-def test_reading_a_chapter() -> None:
+def test_parsing_a_chapter() -> None:
     text = "# Title\n\nOne\nline.\n```\n$ ls\n$ cat x\n```\n\n## More\n- a\n"
     assert list(parts(text)) == [
         Prose("# Title"),
