@@ -1,40 +1,25 @@
-"""`minirun`: fork the shim before anything heavy is imported, then hand over to the command line."""
+"""`minirun`: the standard streams, then the command line."""
 
-import gc
 import os
 import sys
 
-from minirun.cli.verbs import canonical, split
-
-_STARTS = ("run", "start", "restart", "system start")
+from minirun.cli.main import run
 
 
 def main() -> None:
-    gc.disable()  # a command is short: what it imports is not worth collecting
+    """Run the command line of sys.argv and exit with its code."""
     _open_standard_streams()
-    launch = None
-    before, called, _ = split(sys.argv[1:])
-    if any(word.startswith("--explain") for word in before):
-        from minirun.diagnostics.explain.recorder import RECORDER
-
-        RECORDER.start()
-    if canonical(called) in _STARTS and os.geteuid() == 0:
-        from minirun.shim.prefork import spawn
-
-        launch = spawn()
-    from minirun.cli.app import call
-
-    code = call(sys.argv[1:], launch)
+    code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
     except BrokenPipeError:
+        os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
         code = code or 141
-    # Not sys.exit: taking the interpreter apart costs 5 ms and frees what the kernel frees at once.
-    os._exit(code)
+    sys.exit(code)
 
 
 def _open_standard_streams() -> None:
-    """A caller may have closed one (`<&-`): the next file opened would then be taken for it."""
+    """A caller may have closed one (`<&-`): the next file that is opened would be taken for it."""
     for fd in range(3):
         try:
             os.fstat(fd)

@@ -149,7 +149,7 @@ def _wait(pid: int, error_fd: int, finished: bool) -> str:
 def _child_main(
     settle: Callable[[], None], work: Work, data_fd: int, error_fd: int, writes: bool, keep: tuple[int, ...]
 ) -> int:
-    seam.be("inside")
+    seam.be("chroot")
     processes.close_from(3, (data_fd, error_fd, *keep))
     credentials.hide_from_ptrace()
     settle()

@@ -1,205 +1,152 @@
-"""The command line: from what was typed to a verb, and one place that turns errors into a line and an exit code.
-
-Only the module of the verb that was typed is imported.
-"""
+"""minirun's typer application: Docker's groups, whose commands are imported when they are typed."""
 
 import importlib
-import os
-import sys
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, Any
 
-from minirun.cli.verb import UsageError, Verb
-from minirun.cli.verbs import FAMILIES, VERBS, canonical, split
-from minirun.errors import FAILED, MinirunError, describe
+import click
+import typer
+from click.shell_completion import CompletionItem
+from typer.main import get_group
 
-_DEBUG = "MINIRUN_DEBUG"
-
-
-@dataclass
-class Session:
-    """What a verb gets: the state root that was asked for, and for `run` the monitor in waiting."""
-
-    root: Path | None = None
-    launch: tuple[int, int] | None = None
-    failure: int = 1
-    explain: str = ""  # text, json or script
-    verb: str = ""
-
-    def fail_with(self, code: int) -> None:
-        self.failure = code
+from minirun import __version__
+from minirun.cli.commands import ABSENT, COMMANDS, COMMON, GROUPS, canonical, members, spellings
+from minirun.cli.completion.values import DIRECTORY
+from minirun.cli.help import usage_line
+from minirun.cli.pflag import OptionalValue, PflagCommand, PflagGroup, UsageError
+from minirun.cli.refused import REFUSED
+from minirun.cli.session import Session
+from minirun.diagnostics.explain.recorder import RECORDER
+from minirun.diagnostics.explain.render import FORMS
+from minirun.errors import FAILED, MinirunError
 
 
-_SESSION = Session()
+def load_command(name: str) -> PflagCommand:
+    """Import the module that has a command of COMMANDS, and build the command."""
+    module = importlib.import_module(f"minirun.cli.{COMMANDS[name]}")
+    command = get_group(module.app).commands[name.split()[-1]]
+    assert isinstance(command, PflagCommand), f"{name} is made with minirun.cli.session.commands()"
+    command.refused = REFUSED.get(name, {})
+    command.spellings = spellings(name)
+    command.rich_help_panel = "Common Commands" if name in COMMON else "Commands"
+    return command
 
 
-def session() -> Session:
-    return _SESSION
+class LazyGroup(PflagGroup):
+    """A group that knows its commands by name and loads the one that is typed."""
 
+    @property
+    def _prefix(self) -> str:
+        return f"{self.name} " if self.name else ""
 
-def call(words: list[str], launch: tuple[int, int] | None = None) -> int:
-    """Run one command line; the result is the exit code."""
-    _SESSION.launch = launch
-    try:
-        return _answer(words)
-    finally:
-        tell_operations(last=True)
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names that help and completion list."""
+        return members(self.name or "")
 
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command or group of that name, or None."""
+        group = super().get_command(ctx, cmd_name)
+        name = canonical(self._prefix + cmd_name)
+        return group or (load_command(name) if name in COMMANDS and " " not in cmd_name else None)
 
-def tell_operations(last: bool = False) -> None:
-    """With --explain: what was done since the last time."""
-    if _SESSION.explain:
-        from minirun.diagnostics.explain.render import tell
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """(name, command, the words behind it). MinirunError for a command that minirun does not have."""
+        command = self.get_command(ctx, args[0])
+        if command is None and not ctx.resilient_parsing:
+            raise self._unknown(ctx, args[0])
+        return (args[0] if command else None), command, args[1:]
 
-        sys.stdout.flush()
-        tell(_SESSION.explain, last, _SESSION.verb)
-
-
-def _answer(words: list[str]) -> int:
-    try:
-        code = _call(words)
-        sys.stdout.flush()
-    except MinirunError as error:
-        return _complain(error.message, error.hint, _code_of(error))
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open("/dev/null", os.O_WRONLY), 1)  # so that the flush at exit does not complain again
-        return 141
-    except OSError as error:
-        return _complain(describe(error), "", _failure())
-    except Exception as error:  # whatever it is, the user gets a line; the traceback is for us
-        if os.environ.get(_DEBUG):
-            raise
-        if hasattr(error, "sqlite_errorname") or _is_of_records(error):
-            return _complain_of_database(error)
-        return _complain(f"{type(error).__name__}: {describe(error)}", f"{_DEBUG}=1 shows where", _failure())
-    return code or 0
-
-
-def _call(words: list[str]) -> int | None:
-    before, called, rest = split(words)
-    if _read_global(before):
-        return None
-    if not called:
-        _help()
-        return None
-    name = canonical(called)
-    if called in FAMILIES or (called.split()[0] in FAMILIES and name not in VERBS):
-        return _family(called)
-    if name not in VERBS:
-        raise MinirunError(f"unknown command: minirun {called}", "\nRun 'minirun --help' for more information")
-    verb = load_verb(name)(called)
-    _SESSION.verb = name
-    try:
-        wanted = verb.read(rest)
-    except UsageError as error:
-        from minirun.cli.usage import usage_line
-
-        hint = f"\n{usage_line(type(verb), called)}\n\nRun 'minirun {called} --help' for more information"
-        raise UsageError(error.message, hint, error.code) from None
-    if not wanted:
-        from minirun.cli.usage import of_verb
-
-        print(of_verb(type(verb), name, called))
-        return None
-    return verb.run()
-
-
-def load_verb(name: str) -> type[Verb]:
-    module, _, attribute = VERBS[name][0].partition(":")
-    found: type[Verb] = getattr(importlib.import_module(f"minirun.cli.{module}"), attribute)
-    return found
-
-
-def _read_global(words: list[str]) -> bool:
-    """minirun's own flags, before the verb. True when one of them was all that was wanted."""
-    at = 0
-    while at < len(words):
-        name, equals, text = words[at].partition("=")
-        at += 1
-        if name == "--root":
-            if not equals:
-                text, at = (words[at] if at < len(words) else ""), at + 1
-            if not text:
-                raise UsageError("flag needs an argument: --root", code=FAILED)
-            _SESSION.root = Path(text)
-        elif name == "--explain":
-            from minirun.diagnostics.explain.render import FORMS
-
-            if (text or "text") not in FORMS:
-                raise UsageError(f"invalid argument {text!r} for --explain: one of {', '.join(FORMS)}", code=FAILED)
-            _SESSION.explain = text or "text"
-        elif name in ("-v", "--version"):
-            from minirun import __version__
-
-            print(f"minirun version {__version__}")
-            return True
-        elif name in ("-h", "--help"):
-            return _help()
-        else:
-            raise UsageError(f"unknown flag: {name}", "See 'minirun --help'.", FAILED)
-    return False
-
-
-def _help() -> bool:
-    from minirun.cli.usage import of_all
-
-    print(of_all())
-    return True
-
-
-def _family(called: str) -> int | None:
-    from minirun.cli.usage import of_family
-
-    family, _, word = called.partition(" ")
-    if word and word not in ("-h", "--help"):
-        raise MinirunError(
-            f"unknown command: minirun {called}",
-            f"\nUsage:  minirun {family} COMMAND\n\nRun 'minirun {family} --help' for more information",
+    def _unknown(self, ctx: click.Context, name: str) -> MinirunError:
+        if self._prefix + name in ABSENT:
+            reason, instead = ABSENT[self._prefix + name]
+            return MinirunError(f"{name} is not supported: {reason}", instead)
+        usage = f"\n{usage_line(self, ctx)}\n" if ctx.parent else ""
+        return MinirunError(
+            f"unknown command: {ctx.command_path} {name}",
+            f"{usage}\nRun '{ctx.command_path} --help' for more information",
         )
-    print(of_family(family))
-    return None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The group's commands, or its options. Nothing after a word that is no command."""
+        if ctx.args or ctx._protected_args:
+            return []
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx) if name.startswith(incomplete))
+        return [
+            CompletionItem(name, help=command.get_short_help_str(limit=500))
+            for name, command in found
+            if command is not None
+        ]
 
 
-def warn(text: str) -> None:
-    print(text, file=sys.stderr)
+app = typer.Typer(
+    cls=LazyGroup,
+    add_completion=False,  # `minirun completion` prints the scripts
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND",
+)
 
 
-def warn_of(error: MinirunError) -> None:
-    """One of several failures, of which each is told."""
-    warn(f"minirun: {error.message}" + (f"\n{error.hint}" if error.hint else ""))
+def _check_form(ctx: click.Context, param: click.Parameter, form: str) -> str:
+    if form and form not in FORMS and not ctx.resilient_parsing:
+        raise UsageError(f"invalid argument {form!r} for --explain: one of {', '.join(FORMS)}", code=FAILED)
+    return form
 
 
-def _code_of(error: MinirunError) -> int:
-    """What cannot be read is 125 for every verb; other failures of ours are 125 only for run, as Docker has it."""
-    if error.code in (1, FAILED) and not isinstance(error, UsageError):
-        return _failure()
-    return error.code
+def _print_version(ctx: click.Context, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        print(f"minirun version {__version__}")
+        ctx.exit()
 
 
-def _failure() -> int:
-    return _SESSION.failure
+@app.callback()
+def minirun(
+    ctx: click.Context,
+    explain: Annotated[
+        str,
+        typer.Option(
+            "--explain",
+            metavar="[=text|json|script]",
+            help="Show each kernel operation of the command, on standard error",
+            click_type=OptionalValue("text"),
+            callback=_check_form,
+        ),
+    ] = "",
+    root: Annotated[
+        str,
+        typer.Option("--root", help="State root (default $MINIRUN_ROOT or /var/lib/minirun)", click_type=DIRECTORY),
+    ] = "",
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", "-v", help="Print version information and quit", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    """A small Docker-compatible container runtime whose heart is networking."""
+    session = ctx.ensure_object(Session)
+    session.root = Path(root) if root else None
+    session.explain = explain
+    if explain:
+        RECORDER.start()  # before any other process is forked: all write to one file
+    _help_without_command(ctx)
 
 
-def _is_of_records(error: Exception) -> bool:
-    """What minirun itself wrote there is read back: whatever is wrong then, is wrong with the file."""
-    from traceback import walk_tb
-
-    return any("/minirun/store/" in frame.f_code.co_filename for frame, _ in walk_tb(error.__traceback__))
+def _help_without_command(ctx: click.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
-def _complain_of_database(error: Exception) -> int:
-    from minirun.instance import state_root
-    from minirun.store.database_errors import of_database
+def _group(name: str, text: str) -> None:
+    group = typer.Typer(cls=LazyGroup, invoke_without_command=True, subcommand_metavar="COMMAND", help=text)
+    callback: Callable[[Any], None] = _help_without_command
+    group.callback()(callback)
+    app.add_typer(group, name=name, rich_help_panel="Management Commands")
 
-    told = of_database(error, state_root(_SESSION.root))
-    return _complain(told.message, told.hint, _failure())
 
-
-def _complain(message: str, hint: str, code: int) -> int:
-    sys.stdout.flush()
-    print(f"minirun: {message}", file=sys.stderr)
-    if hint:
-        print(hint, file=sys.stderr)
-    return code
+for _name, _text in GROUPS.items():
+    _group(_name, _text)

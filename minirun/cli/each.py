@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from minirun.cli.app import warn_of
+from minirun.cli.session import warn_of
 from minirun.errors import MinirunError, NotFoundError
 from minirun.instance import Instance
 from minirun.model import Container

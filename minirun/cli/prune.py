@@ -1,76 +1,58 @@
-"""minirun container prune, image prune, network prune."""
+"""What the prune commands have in common: which things are left alone, the question, and the report."""
 
-from minirun.cli.confirming import confirmed, print_reclaimed, print_removed
-from minirun.cli.filters import Filters, parse_filters
-from minirun.cli.opening import open_instance
-from minirun.cli.prune_filters import KEYS, Choice, choice_of
-from minirun.cli.verb import Verb, many, switch
-from minirun.engine.remove import prune_containers, prune_networks, stopped_containers
-from minirun.instance import Instance
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 
+from minirun.cli.output.filters import Filters, has_all_labels
+from minirun.cli.output.table import size
+from minirun.errors import MinirunError
+from minirun.options.values import find_duration
 
-class PruneContainers(Verb):
-    most = 0
-    filterable = KEYS
-    force = switch("force", "f", "Do not prompt for confirmation")
-    filters = many("filter", "", 'Provide filter values (e.g. "until=<duration>")', "filter")
-
-    def run(self) -> None:
-        choice = choice_of(parse_filters(self.filters, self.filterable))
-        if not confirmed("This will remove all stopped containers.", self.force):
-            return
-        removed, freed = containers_away(open_instance(), choice)
-        print_removed("Deleted Containers", removed)
-        print_reclaimed(freed)
+KEYS = ("until", "label", "label!")
 
 
-class PruneImages(Verb):
-    most = 0
-    filterable = ("dangling", *KEYS)
-    everything = switch("all", "a", "Remove all unused images, not just dangling ones")
-    force = switch("force", "f", "Do not prompt for confirmation")
-    filters = many("filter", "", 'Provide filter values (e.g. "until=<timestamp>")', "filter")
+@dataclass(frozen=True)
+class Choice:
+    """Read once, before anything is asked or removed."""
 
-    def run(self) -> None:
-        filters = parse_filters(self.filters, self.filterable)
-        everything = self.everything or filters.pop("dangling", ["true"])[0] in ("0", "false")
-        what = "images without at least one container associated to them" if everything else "dangling images"
-        if not confirmed(f"This will remove all {what}.", self.force):
-            return
-        removed, freed = images_away(open_instance(), filters, everything)
-        print_removed("Deleted Images", removed)
-        print_reclaimed(freed)
+    latest: float  # seconds since the epoch: what was created later stays
+    filters: Filters
+
+    def has(self, created: float, labels: Mapping[str, str]) -> bool:
+        """Whether something of that time and with those labels is to be removed."""
+        return created <= self.latest and has_all_labels(labels, self.filters)
 
 
-class PruneNetworks(Verb):
-    most = 0
-    filterable = KEYS
-    force = switch("force", "f", "Do not prompt for confirmation")
-    filters = many("filter", "", 'Provide filter values (e.g. "until=<duration>")', "filter")
-
-    def run(self) -> None:
-        choice = choice_of(parse_filters(self.filters, self.filterable))
-        if confirmed("This will remove all custom networks not used by at least one container.", self.force):
-            print_removed("Deleted Networks", networks_away(open_instance(), choice)[0])
+def choice_of(filters: Filters) -> Choice:
+    """`until` is a duration before now, or seconds since the epoch."""
+    return Choice(min([time.time(), *(_moment(text) for text in filters.get("until", []))]), filters)
 
 
-def containers_away(instance: Instance, choice: Choice) -> tuple[list[str], int]:
-    """(ids removed, bytes)."""
-    stopped = stopped_containers(instance)
-    return prune_containers(instance, [one for one in stopped if choice.has(one.created, dict(one.spec.labels))])
+def _moment(text: str) -> float:
+    ago = find_duration(text)
+    if ago is not None:
+        return time.time() - ago
+    if text.isascii() and text.isdigit():
+        return float(text)
+    raise MinirunError(f"invalid filter 'until={text}'", "a duration such as 24h, or seconds since the epoch")
 
 
-def networks_away(instance: Instance, choice: Choice) -> tuple[list[str], int]:
-    """(names removed, bytes: none)."""
-    chosen = [one for one in instance.store.networks() if choice.has(one.created, dict(one.labels))]
-    return prune_networks(instance, chosen), 0
+def confirmed(warning: str, force: bool) -> bool:
+    """Ask Docker's question. End of file is no."""
+    if force:
+        return True
+    print(f"WARNING! {warning}\nAre you sure you want to continue? [y/N] ", end="", flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def images_away(instance: Instance, filters: Filters, everything: bool) -> tuple[list[str], int]:
-    """(what was done, bytes)."""
-    from minirun.cli.images import chosen
-    from minirun.image.remove import prune_images
+def print_removed(title: str, names: list[str]) -> None:
+    """The names under their title, if there are any."""
+    if names:
+        print(f"{title}:", *names, "", sep="\n")
 
-    wanted = filters if everything else {**filters, "dangling": ["true"]}
-    removed = prune_images(instance, [image for image, _ in chosen(instance, wanted, everything)])
-    return [f"{what.lower()}: {name}" for what, name in removed.lines], sum(removed.sizes)
+
+def print_reclaimed(number: int) -> None:
+    """The line about bytes freed."""
+    print(f"Total reclaimed space: {size(number, 4)}")

@@ -2,102 +2,114 @@
 
 import re
 from collections.abc import Callable
+from typing import Annotated
 
-from minirun.cli.confirming import confirmed, print_reclaimed, print_removed
+from typer import Argument, Option
+
+from minirun.cli.completion.values import volumes as volume_names
+from minirun.cli.completion.values import words
 from minirun.cli.each import for_each
-from minirun.cli.filters import Filters, has_all_labels, matches, parse_filters
-from minirun.cli.format import Columns, Row, print_rows
-from minirun.cli.opening import open_instance
-from minirun.cli.verb import Verb, many, switch, value
+from minirun.cli.output.filters import Filters, has_all_labels, matches, parse_filters
+from minirun.cli.output.format import Columns, Row, print_rows
+from minirun.cli.parameters import NONE, ForcePrune, TableFormat, filter_option
+from minirun.cli.prune import confirmed, print_reclaimed, print_removed
+from minirun.cli.session import commands, open_instance
 from minirun.errors import MinirunError, NotFoundError
 from minirun.instance import Instance
-from minirun.options.environment_files import parse_labels
-from minirun.options.mount_words import check_driver, check_volume_name
-from minirun.options.volume_options import parse_options
+from minirun.options.environment import parse_labels
+from minirun.options.volumes import check_driver, check_volume_name, parse_volume_options
 from minirun.volume.inspect import describe_volume, labels_of
 from minirun.volume.records import Volume, users, volumes
 from minirun.volume.volumes import create_volume, new_name, prune_volumes, remove_volume
 
 _COLUMNS = Columns({"Driver": "DRIVER", "Name": "VOLUME NAME"}, "Name")
 _TRUTH = {"1": True, "true": True, "0": False, "false": False}
+_KEYS = ("dangling", "driver", "label", "label!", "name")
+_PRUNE_KEYS = ("all", "label", "label!")
+app = commands()
 
 
-class Create(Verb):
-    usage = "[VOLUME]"
-    most = 1
-    driver = value("driver", "d", "Specify volume driver name", "local")
-    label = many("label", "", "Set metadata for a volume")
-    options = many("opt", "o", "Set driver specific options", "map")
-    name = value("name", "", "Specify volume name")
-
-    def run(self) -> None:
-        if self.name and self.words:
-            raise MinirunError(
-                "conflicting options: cannot specify a volume-name through both --name and as a positional arg"
-            )
-        check_driver(self.driver)
-        given = self.name or (self.words[0] if self.words else "")
-        if given:
-            check_volume_name(given)
-        labels, options = dict(parse_labels(self.label, ())), parse_options(self.options)
-        volume = Volume(given or new_name(), labels=labels, options=options, anonymous=not given)
-        create_volume(open_instance(), volume)
-        print(volume.name)
-
-
-class List(Verb):
-    most = 0
-    filterable = ("dangling", "driver", "label", "label!", "name")
-    quiet = switch("quiet", "q", "Only display volume names")
-    filters = many("filter", "f", 'Provide filter values (e.g. "dangling=true")', "filter")
-    form = value("format", "", "Format output using a custom template: table, table TEMPLATE, json or TEMPLATE")
-
-    def run(self) -> None:
-        filters = parse_filters(self.filters, self.filterable)
-        instance = open_instance()
-        rows = [_row(instance, one) for one in _filtered(instance, filters)]
-        print_rows(rows, _COLUMNS, self.form, self.quiet, {"Mountpoint": "MOUNTPOINT", "Labels": "LABELS"})
+@app.command("create")
+def create(
+    volume: Annotated[str, Argument(metavar="[VOLUME]")] = "",
+    driver: Annotated[
+        str, Option("--driver", "-d", help="Specify volume driver name", autocompletion=words("local"))
+    ] = "local",
+    label: Annotated[list[str], Option("--label", help="Set metadata for a volume")] = NONE,
+    name: Annotated[str, Option("--name", help="Specify volume name")] = "",
+    opt: Annotated[list[str], Option("--opt", "-o", help="Set driver specific options", metavar="map")] = NONE,
+) -> None:
+    """Create a volume."""
+    if name and volume:
+        raise MinirunError(
+            "conflicting options: cannot specify a volume-name through both --name and as a positional arg"
+        )
+    check_driver(driver)
+    given = name or volume
+    if given:
+        check_volume_name(given)
+    labels, options = dict(parse_labels(label, ())), parse_volume_options(opt)
+    record = Volume(given or new_name(), labels=labels, options=options, anonymous=not given)
+    create_volume(open_instance(), record)
+    print(record.name)
 
 
-class Remove(Verb):
-    usage = "VOLUME [VOLUME...]"
-    least = 1
-    completes = "volumes"
-    force = switch("force", "f", "Force the removal of one or more volumes")
-
-    def run(self) -> int:
-        instance = open_instance()
-
-        def remove(name: str) -> None:
-            try:
-                remove_volume(instance, name)
-            except NotFoundError:
-                if not self.force:
-                    raise
-
-        return for_each(self.words, remove)
+@app.command("ls")
+def ls(
+    filters: Annotated[
+        list[str], filter_option(_KEYS, "-f", help='Provide filter values (e.g. "dangling=true")')
+    ] = NONE,
+    form: TableFormat = "",
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Only display volume names")] = False,
+) -> None:
+    """List volumes."""
+    wanted = parse_filters(filters, _KEYS)
+    instance = open_instance()
+    rows = [_row(instance, volume) for volume in _filtered(instance, wanted)]
+    print_rows(rows, _COLUMNS, form, quiet, {"Mountpoint": "MOUNTPOINT", "Labels": "LABELS"})
 
 
-class Prune(Verb):
-    most = 0
-    filterable = ("all", "label", "label!")
-    everything = switch("all", "a", "Remove all unused volumes, not just anonymous ones")
-    force = switch("force", "f", "Do not prompt for confirmation")
-    filters = many("filter", "", 'Provide filter values (e.g. "label=<label>")', "filter")
+@app.command("rm")
+def rm(
+    names: Annotated[list[str], Argument(metavar="VOLUME [VOLUME...]", autocompletion=volume_names)],
+    force: Annotated[bool, Option("--force", "-f", help="Force the removal of one or more volumes")] = False,
+) -> int:
+    """Remove one or more volumes."""
+    instance = open_instance()
 
-    def run(self) -> None:
-        filters = parse_filters(self.filters, self.filterable)
-        everything = self.everything or any(_truth("all", text) for text in filters.pop("all", []))
-        kind = "all" if everything else "anonymous"
-        if not confirmed(f"This will remove {kind} local volumes not used by at least one container.", self.force):
-            return
-        removed, freed = volumes_away(open_instance(), filters, everything)
-        print_removed("Deleted Volumes", removed)
-        print_reclaimed(freed)
+    def remove(name: str) -> None:
+        try:
+            remove_volume(instance, name)
+        except NotFoundError:
+            if not force:
+                raise
+
+    return for_each(names, remove)
 
 
-def volumes_away(instance: Instance, filters: Filters, everything: bool) -> tuple[list[str], int]:
-    """(names removed, bytes)."""
+@app.command("prune")
+def prune(
+    everything: Annotated[
+        bool, Option("--all", "-a", help="Remove all unused volumes, not just anonymous ones")
+    ] = False,
+    force: ForcePrune = False,
+    filters: Annotated[
+        list[str], filter_option(_PRUNE_KEYS, help='Provide filter values (e.g. "label=<label>")')
+    ] = NONE,
+) -> None:
+    """Remove unused local volumes."""
+    wanted = parse_filters(filters, _PRUNE_KEYS)
+    everything = everything or any(_truth("all", text) for text in wanted.pop("all", []))
+    kind = "all" if everything else "anonymous"
+    if not confirmed(f"This will remove {kind} local volumes not used by at least one container.", force):
+        return
+    removed, freed = prune_unused(open_instance(), wanted, everything)
+    print_removed("Deleted Volumes", removed)
+    print_reclaimed(freed)
+
+
+def prune_unused(instance: Instance, filters: Filters, everything: bool) -> tuple[list[str], int]:
+    """Remove the volumes that no container uses; unless `everything`, anonymous ones. Returns (names, bytes)."""
     chosen = _filtered(instance, {**filters, "dangling": ["true"]})
     return prune_volumes(instance, [one for one in chosen if everything or one.anonymous])
 

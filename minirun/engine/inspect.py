@@ -12,7 +12,7 @@ from minirun.engine.inspect_config import bindings, config, host_config
 from minirun.instance import Instance
 from minirun.kernel.netns import pin_path
 from minirun.model import ACTIVE, Attachment, Container, Endpoint, Mode, Network, Pool4, Pool6, Status
-from minirun.options.durations import timestamp
+from minirun.options.values import timestamp
 from minirun.volume import inspect
 
 _NEVER = "0001-01-01T00:00:00Z"

@@ -19,7 +19,7 @@ from minirun.kernel.usage import oom_killed
 from minirun.model import Container, Process, Status
 from minirun.network import operations
 from minirun.store import Store
-from minirun.store.reserve import spending
+from minirun.store.faults import with_reserve
 from minirun.volume.volumes import detach_anonymous, sweep, tell_mounts
 
 KILLED = 137  # exit code: 128 + SIGKILL
@@ -37,7 +37,7 @@ def finish(
     with alone(instance, container_id):
         container = instance.store.container(container_id)
         if container is not None and is_same(container.monitor, shim):
-            spending(instance.root, lambda: _finish(instance, container_id, code, error, remove))
+            with_reserve(instance.root, lambda: _finish(instance, container_id, code, error, remove))
 
 
 def _finish(instance: Instance, container_id: str, code: int, error: str, remove: bool) -> None:
@@ -69,7 +69,7 @@ def delete(instance: Instance, container: Container, volumes: bool) -> bool:
     """
     removable = (Status.CREATED, Status.EXITED, Status.REMOVING)
     store, container_id = instance.store, container.id
-    if not spending(instance.root, lambda: store.move_status(container_id, removable, Status.REMOVING)):
+    if not with_reserve(instance.root, lambda: store.move_status(container_id, removable, Status.REMOVING)):
         return False
     if volumes and not container.spec.auto_remove:  # so that whoever finishes an interrupted removal knows
         store.set_spec(container.id, replace(container.spec, auto_remove=True))

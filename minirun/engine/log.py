@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from minirun.options.durations import timestamp
+from minirun.options.values import timestamp
 
 _MAX_LOOKS = 1000  # at a log that is being rotated at full speed
 

@@ -22,8 +22,8 @@ from minirun.instance import Instance
 from minirun.kernel import freezer
 from minirun.kernel.sockets import control_connect
 from minirun.model import ACTIVE, Container, Status
-from minirun.options.signals import parse_signal
-from minirun.store.reserve import spending
+from minirun.options.values import parse_signal
+from minirun.store.faults import with_reserve
 
 DEFAULT_TIMEOUT = 10  # seconds, Docker's
 _CLEANUP_TIMEOUT = 30.0  # seconds that a shim may take to clean up
@@ -122,7 +122,7 @@ def _request_stop(instance: Instance, container: Container) -> Container:
     """
     while True:
         container = past_its_start(instance, container)
-        spending(instance.root, partial(instance.store.set_values, container.id, stop_requested=1))
+        with_reserve(instance.root, partial(instance.store.set_values, container.id, stop_requested=1))
         current = instance.store.container(container.id)
         if current is None or not is_starting(current):
             return current or container

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from minirun.kernel import netlink_sockets
 from minirun.kernel._sys import ffi, lib
 from minirun.kernel.errno import NULL, check
 from minirun.kernel.seam import prefixed, shell
@@ -36,6 +37,7 @@ def netns_add(name: str) -> None:
 @shell("unshare --net")
 def network_unshare() -> None:
     """A new network namespace for this process alone, with a loopback that is down."""
+    netlink_sockets.close_all()
     check(lib.sys_unshare(lib.CLONE_NEWNET))
 
 
@@ -91,6 +93,7 @@ def entered(name: str) -> Iterator[None]:
                 with prefixed(f"ip netns exec {name}"):
                     yield
             finally:
+                netlink_sockets.close_here()  # an open socket would keep the namespace alive
                 check(lib.sys_setns(home, lib.CLONE_NEWNET))
     finally:
         os.close(fd)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from minirun.kernel import netlink_sockets
 from minirun.kernel._sys import ffi, lib
 from minirun.kernel.errno import check
 from minirun.kernel.seam import kept_open, shell
@@ -28,6 +29,7 @@ def clone_container(cgroup: Path | None, namespaces: int = NEW_PID | NEW_UTS | N
 
     The caller must be single-threaded (see csrc/sys.c).
     """
+    netlink_sockets.close_all()
     pidfd = ffi.new("int *")
     cgroup_fd = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if cgroup else -1
     try:
@@ -53,6 +55,7 @@ def clone_sibling(namespaces: int) -> int:
 
 
 def _sibling(namespaces: int) -> int:
+    netlink_sockets.close_all()
     pidfd = ffi.new("int *")
     made = check(lib.sys_clone3(lib.CLONE_PARENT | namespaces, pidfd, -1))
     if made:
@@ -68,6 +71,7 @@ def unshare_cgroup() -> None:
 
 @shell("nsenter --net=/run/netns/{name}")
 def join_netns(name: str) -> None:
+    netlink_sockets.close_all()
     fd = os.open(f"/run/netns/{name}", os.O_RDONLY | os.O_CLOEXEC)
     try:
         check(lib.sys_setns(fd, lib.CLONE_NEWNET), name)
@@ -103,17 +107,20 @@ def leave_pid_namespace() -> None:
 
 @shell("nsenter --target {pid} --mount --uts --ipc --net --cgroup")
 def join_namespaces(pid: int, pidfd: int) -> None:
+    netlink_sockets.close_all()
     check(lib.sys_setns(pidfd, _ALL_BUT_MOUNTS | lib.CLONE_NEWNS))
 
 
 @shell("nsenter --target {pid} --uts --ipc --net --cgroup")
 def join_all_but_mounts(pid: int, pidfd: int) -> None:
+    netlink_sockets.close_all()
     check(lib.sys_setns(pidfd, _ALL_BUT_MOUNTS))
 
 
 def fork(child: Callable[[], int], rescue: Callable[[BaseException], None], group: Path | None = None) -> int:
     """Fork, into a v2 group or into the caller's; the child runs `child` and leaves with its result, never returning
     into the caller's stack."""
+    netlink_sockets.close_all()
     return (fork_into(group) if group else os.fork()) or live(child, rescue)
 
 
@@ -122,6 +129,7 @@ def fork_into(group: Path) -> int:
     """Fork a process that is born in a v2 group: its pid, and 0 in the child, which goes on with `live`. One that moves
     itself waits until all threads of the host are out of fork and exit, 6 ms and more (clone(2), CLONE_INTO_CGROUP).
     The caller must be single-threaded (see csrc/sys.c)."""
+    netlink_sockets.close_all()
     pidfd = ffi.new("int *")
     fd = os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -149,6 +157,7 @@ def fork_away() -> bool:
 
     By way of a child that ends at once. Whoever reaps orphans (pid 1, or a subreaper) will reap it.
     """
+    netlink_sockets.close_all()
     pid = os.fork()
     if pid:
         os.waitpid(pid, 0)

@@ -7,23 +7,22 @@ once, with the same result.
 import errno
 import time
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from ipaddress import ip_interface
 
 from minirun.instance import Instance
 from minirun.kernel.links import address_add, default_route_add, default_route_replace, link_route_add, link_up
-from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import entered
 from minirun.kernel.sockets import link_state
 from minirun.kernel.sysctl import sysctl_ensure
 from minirun.model import Container, Endpoint, Network, NetworkRequest, Pool4, Pool6
 from minirun.network.dns import veth
+from minirun.network.dns.veth import EndpointInNetwork
 from minirun.network.drivers import driver_named
 from minirun.network.drivers.bridge import enable_forwarding
 from minirun.network.firewall import foreign, tables
-from minirun.network.ports.udp_conntrack import forget_misled
+from minirun.network.ports.udp_conntrack import delete_stale_flows
 
-EndpointIn = tuple[Endpoint, Network]
 _MAC_SECONDS = 5.0  # how long to wait for a hardware address that a dying namespace still uses
 # IPv6 is off in a new namespace (network/sandbox.py) until an endpoint has an IPv6 address, which minirun assigns.
 _IPV6_ON = (("accept_ra", "0"), ("accept_dad", "0"), ("disable_ipv6", "0"))
@@ -40,32 +39,33 @@ def apply(instance: Instance, container: Container, missing_only: bool) -> list[
     networks = [network for _, network in own]
     # Rules first: the guard chain must stand before a bridge with route_localnet does.
     tables.ensure(store, instance.table, networks, container.id)
-    forget_misled(store.ports(container=container.id))
+    delete_stale_flows(store.ports(container=container.id))
     attach(instance, container, own, missing_only)
     return [*enable_forwarding(networks), *foreign.ensure(instance)]
 
 
-def attach(instance: Instance, container: Container, own: list[EndpointIn], missing_only: bool) -> list[Endpoint]:
+def attach(
+    instance: Instance, container: Container, own: list[EndpointInNetwork], missing_only: bool
+) -> list[Endpoint]:
     """Attach endpoints of the namespace pinned under the container's name. Return those that were not attached."""
     drivers = {name: driver_named(name) for name in {network.driver for _, network in own}}
     attached = []
-    with closing(Netlink()) as netlink:
-        for endpoint, network in own:
-            driver = drivers[network.driver]
-            driver.ensure(instance, netlink, network)
-            if missing_only and driver.is_attached(network, endpoint, container):
-                continue
-            result = driver.attach(instance, netlink, network, endpoint, container)
-            if not driver.uses_ipam:
-                instance.store.set_endpoint(result)
-            attached.append(result)
+    for endpoint, network in own:
+        driver = drivers[network.driver]
+        driver.ensure(instance, network)
+        if missing_only and driver.is_attached(network, endpoint, container):
+            continue
+        result = driver.attach(instance, network, endpoint, container)
+        if not driver.uses_ipam:
+            instance.store.set_endpoint(result)
+        attached.append(result)
     if attached:
         configure(instance, container, own, {endpoint.position for endpoint in attached})
     return attached
 
 
 def configure(
-    instance: Instance, container: Container, own: list[EndpointIn], positions: Collection[int]
+    instance: Instance, container: Container, own: list[EndpointInNetwork], positions: Collection[int]
 ) -> list[Endpoint]:
     """Within the namespace: set addresses and routes of the endpoints at `positions`, and the DNS server's route.
 
@@ -78,18 +78,17 @@ def configure(
     gateway6 = gateway_endpoint(container, [pair for pair in own if pair[1].pool6])
     named = veth.first_named(own)
     if named is not None:
-        with closing(Netlink()) as netlink:
-            veth.ensure_leg(instance, netlink, named[1])
+        veth.ensure_leg(instance, named[1])
     incomplete = []
-    with entered(container.name), closing(Netlink()) as netlink:
+    with entered(container.name):
         for endpoint, network in chosen:
-            changed = _configure_interface(netlink, endpoint, network)
+            changed = _configure_interface(endpoint, network)
             for pool, by in ((network.pool, gateway), (network.pool6, gateway6)):
                 if pool and by and by.position == endpoint.position:
-                    changed |= _add_default_route(netlink, endpoint, pool)
+                    changed |= _add_default_route(endpoint, pool)
             if changed:
                 incomplete.append(endpoint)
-        if named is not None and veth.ensure_route(netlink, named[0].interface):
+        if named is not None and veth.ensure_route(named[0].interface):
             incomplete.append(named[0])
     return list({endpoint.position: endpoint for endpoint in incomplete}.values())
 
@@ -100,16 +99,16 @@ def configure_all(instance: Instance, container: Container) -> None:
     configure(instance, container, own, {endpoint.position for endpoint, _ in own})
     with6 = [pair for pair in own if pair[1].pool6]
     networks = {endpoint.position: network for endpoint, network in own}
-    with entered(container.name), closing(Netlink()) as netlink:
+    with entered(container.name):
         for endpoint, version in ((gateway_endpoint(container, own), 4), (gateway_endpoint(container, with6), 6)):
             if endpoint is None:
                 continue
             network = networks[endpoint.position]
             if pool := network.pool if version == 4 else network.pool6:
-                default_route_replace(netlink, endpoint.interface, pool.gateway)
+                default_route_replace(endpoint.interface, pool.gateway)
 
 
-def gateway_endpoint(container: Container, own: Iterable[EndpointIn]) -> Endpoint | None:
+def gateway_endpoint(container: Container, own: Iterable[EndpointInNetwork]) -> Endpoint | None:
     """Return the endpoint whose network provides the default route."""
     own = list(own)
     gateway = gateway_network(container.spec.network, [network for _, network in own])
@@ -134,7 +133,7 @@ def _priority(priorities: dict[str, int], network: Network) -> int:
     return priorities.get(network.name, priorities.get(network.id, 0))
 
 
-def _configure_interface(netlink: Netlink, endpoint: Endpoint, network: Network) -> bool:
+def _configure_interface(endpoint: Endpoint, network: Network) -> bool:
     """Add addresses and set the link up. Return whether anything changed."""
     changed = added = False
     if endpoint.address6 is not None:
@@ -144,34 +143,34 @@ def _configure_interface(netlink: Netlink, endpoint: Endpoint, network: Network)
     for address, pool in ((endpoint.address, network.pool), (endpoint.address6, network.pool6)):
         if address is not None and pool is not None:
             with suppress(FileExistsError):
-                address_add(netlink, endpoint.interface, ip_interface(f"{address}/{pool.subnet.prefixlen}"))
+                address_add(endpoint.interface, ip_interface(f"{address}/{pool.subnet.prefixlen}"))
                 added = True
     if not link_state(endpoint.interface)[1]:
-        _set_up(netlink, endpoint.interface)
+        _set_up(endpoint.interface)
         changed = True
     if not added and endpoint.address is not None:  # an address brings its subnet's route, which may have been deleted
         with suppress(FileExistsError):
-            link_route_add(netlink, endpoint.interface, network.subnet)
+            link_route_add(endpoint.interface, network.subnet)
             changed = True
     return changed or added
 
 
-def _set_up(netlink: Netlink, name: str) -> None:
+def _set_up(name: str) -> None:
     """Set a link up. A macvlan's hardware address is in use until the kernel has destroyed the last run's namespace."""
     deadline = time.monotonic() + _MAC_SECONDS
     while True:
         try:
-            return link_up(netlink, name)
+            return link_up(name)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
                 raise
         time.sleep(0.005)
 
 
-def _add_default_route(netlink: Netlink, endpoint: Endpoint, pool: Pool4 | Pool6) -> bool:
+def _add_default_route(endpoint: Endpoint, pool: Pool4 | Pool6) -> bool:
     """Add the default route by `endpoint`. Return False when there is one."""
     try:
-        default_route_add(netlink, endpoint.interface, pool.gateway)
+        default_route_add(endpoint.interface, pool.gateway)
     except FileExistsError:
         return False
     return True

@@ -1,14 +1,13 @@
 """A container's membership in networks: connect and disconnect."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 
 from minirun.errors import ConflictError, MinirunError
 from minirun.instance import Instance, alone
-from minirun.kernel.netlink import Netlink
 from minirun.model import Attachment, Container, Endpoint, Mode, Network
-from minirun.network.dns.server_control import reach
+from minirun.network.dns.server_control import connect_or_start
 from minirun.network.dns.veth import has_names, legs_of
 from minirun.network.drivers import driver_named
 from minirun.network.endpoints import free_position
@@ -34,7 +33,7 @@ def connect(update: ContainerUpdate, network: Network, attachment: Attachment) -
         with instance.store.write():
             container = _add_to_spec(instance, update.current(), network, attachment)
             position = free_position(instance.store.endpoints(sandbox=container.id))
-            endpoint = allocations.lease(instance, container, position, network, attachment)
+            endpoint = allocations.allocate(instance, container, position, network, attachment)
             add_event(instance.store, "connect", network, container)
         try:
             return apply_update(instance, container, send)
@@ -64,8 +63,7 @@ def disconnect(update: ContainerUpdate, network: Network) -> None:
 def _detach(update: ContainerUpdate, endpoint: Endpoint, network: Network) -> None:
     """Detach the interface, then delete the record: killed in between, the next command attaches it again."""
     instance, store = update.instance, update.instance.store
-    with closing(Netlink()) as netlink:
-        driver_named(network.driver).detach(instance, netlink, network, endpoint, update.current())
+    driver_named(network.driver).detach(instance, network, endpoint, update.current())
     with store.write():
         store.delete_endpoint(endpoint)
         container = _remove_from_spec(instance, update.current(), network)
@@ -79,7 +77,7 @@ def _dns_server_kept(instance: Instance, network: Network) -> Iterator[None]:
     if not has_names(network):
         yield
         return
-    with reach(instance):
+    with connect_or_start(instance):
         yield
 
 

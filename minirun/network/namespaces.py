@@ -6,7 +6,6 @@ for ip-netns(8), and deleting either end of a veth pair deletes both.
 
 import errno
 import os
-from contextlib import closing
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
@@ -14,7 +13,6 @@ from pathlib import Path
 from minirun.errors import FAILED, ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
 from minirun.kernel.links import address_add, link_del, link_move, link_up, pair_add
-from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import PINS, entered, netns_add, netns_del, netns_exists, netns_is_used, pin_path
 from minirun.kernel.sockets import loopback_up
 
@@ -71,43 +69,42 @@ def connect(first: End, second: End) -> tuple[str, str]:
     if first.netns == second.netns:
         raise MinirunError("a veth pair connects two namespaces: give two different names", code=FAILED)
     ends = [(_free_name(end.netns), end) for end in (first, second)]
-    with closing(Netlink()) as here:
-        pair_add(here, ends[0][0], ends[1][0])
-        try:
-            for name, end in ends:
-                _move(here, name, end)
-        except BaseException:
-            _delete_pair(here, ends)
-            raise
+    pair_add(ends[0][0], ends[1][0])
+    try:
+        for name, end in ends:
+            _move(name, end)
+    except BaseException:
+        _delete_pair(ends)
+        raise
     return ends[0][0], ends[1][0]
 
 
-def _move(here: Netlink, name: str, end: End) -> None:
+def _move(name: str, end: End) -> None:
     fd = os.open(pin_path(end.netns), os.O_RDONLY | os.O_CLOEXEC)
     try:
-        link_move(here, name, end.netns, fd)
+        link_move(name, end.netns, fd)
     finally:
         os.close(fd)
-    with entered(end.netns), closing(Netlink()) as inside:
+    with entered(end.netns):
         if end.address is not None:
-            address_add(inside, name, end.address)
-        link_up(inside, name)
+            address_add(name, end.address)
+        link_up(name)
 
 
-def _delete_pair(here: Netlink, ends: list[tuple[str, End]]) -> None:
+def _delete_pair(ends: list[tuple[str, End]]) -> None:
     for name, end in ends:
-        link_del(here, name)
-        with entered(end.netns), closing(Netlink()) as inside:
-            link_del(inside, name)
+        link_del(name)
+        with entered(end.netns):
+            link_del(name)
 
 
 def _delete_links(name: str) -> None:
     """Delete the namespace's links now: the kernel would, but some milliseconds after the namespace is gone, and the
     next command would still find the other ends. Links that cannot be deleted are left to the kernel."""
-    with entered(name), closing(Netlink()) as inside:
+    with entered(name):
         for link in _links() - {"lo"}:
             try:
-                link_del(inside, link)
+                link_del(link)
             except OSError as error:
                 if error.errno != errno.EOPNOTSUPP:
                     raise

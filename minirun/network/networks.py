@@ -5,13 +5,11 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterable
-from contextlib import closing
 from dataclasses import replace
 from ipaddress import IPv4Network
 
 from minirun.errors import FAILED, ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
-from minirun.kernel.netlink import Netlink
 from minirun.kernel.sockets import link_state
 from minirun.model import (
     DEFAULT_NETWORK,
@@ -24,7 +22,7 @@ from minirun.model import (
 from minirun.network.dns.veth import remove_leg
 from minirun.network.drivers import driver_named
 from minirun.network.firewall import foreign, tables
-from minirun.network.ipam.pools import Surroundings, choose4, choose6
+from minirun.network.ipam.pools import HostSubnets, choose4, choose6
 from minirun.store import Store
 from minirun.store.lookup import find_network
 
@@ -55,8 +53,7 @@ def create_network(instance: Instance, request: NetworkCreateRequest) -> Network
     network = _record(instance, request)
     try:
         tables.ensure(instance.store, instance.table, [network])
-        with closing(Netlink()) as netlink:
-            driver_named(network.driver).ensure(instance, netlink, network)
+        driver_named(network.driver).ensure(instance, network)
     except BaseException:
         remove_network(instance, network)
         raise
@@ -80,9 +77,8 @@ def remove_unused(instance: Instance, networks: Iterable[Network]) -> list[Netwo
     """Remove those of `networks` that no container is connected to, and return them."""
     store = instance.store
     unused = [network for network in networks if not store.endpoints(network=network.id)]
-    with closing(Netlink()) as netlink:
-        for network in unused:
-            _remove_from_host(instance, netlink, network)
+    for network in unused:
+        _remove_from_host(instance, network)
     with store.write():
         removed = [network for network in unused if not store.endpoints(network=network.id)]  # asked again: see above
         for network in removed:
@@ -103,10 +99,10 @@ def add_event(store: Store, action: str, network: Network, container: Container 
     store.add_event("network", action, network.id, {**member, "name": network.name, "type": network.driver})
 
 
-def _remove_from_host(instance: Instance, netlink: Netlink, network: Network) -> None:
+def _remove_from_host(instance: Instance, network: Network) -> None:
     try:
-        remove_leg(netlink, network)
-        driver_named(network.driver).remove(instance, netlink, network)
+        remove_leg(network)
+        driver_named(network.driver).remove(instance, network)
     except NotFoundError as error:  # the driver's package was uninstalled: nobody knows what it created
         print(f"minirun: {error.message}; what it created on this host is left as it is", file=sys.stderr)
 
@@ -117,22 +113,22 @@ def _choose_free_subnet(instance: Instance, network: Network) -> Network:
     While its bridge does not exist (before the first container, or since a reboot) another runtime cannot see that the
     subnet is in use. A network with endpoints keeps its subnet.
     """
-    around = Surroundings.look()
+    host_subnets = HostSubnets.read()
     store = instance.store
-    if any(subnet.overlaps(network.subnet) for subnet, _ in around.in_use if isinstance(subnet, IPv4Network)):
+    if any(subnet.overlaps(network.subnet) for subnet, _ in host_subnets.in_use if isinstance(subnet, IPv4Network)):
         with store.write():
             others = [other for other in store.networks() if other.id != network.id]
             if not store.endpoints(network=network.id):
-                network = replace(network, pool=choose4(PoolRequest(), others, around, familiar=True))
+                network = replace(network, pool=choose4(PoolRequest(), others, host_subnets, is_default=True))
                 store.set_pool(network)
     return network
 
 
 def _record(instance: Instance, request: NetworkCreateRequest) -> Network:
     driver = driver_named(request.driver)
-    around = Surroundings.look() if driver.uses_ipam else None
-    if around and driver.on_lan and request.ipv4.subnet:
-        around = replace(around, in_use=())
+    host_subnets = HostSubnets.read() if driver.uses_ipam else None
+    if host_subnets and driver.on_lan and request.ipv4.subnet:
+        host_subnets = replace(host_subnets, in_use=())
     store = instance.store
     with store.write():
         existing = store.find_network(request.name)
@@ -146,8 +142,8 @@ def _record(instance: Instance, request: NetworkCreateRequest) -> Network:
             name=request.name,
             created=time.time(),
             driver=request.driver,
-            pool=choose4(request.ipv4, others, around, request.name == DEFAULT_NETWORK) if around else None,
-            pool6=choose6(request.ipv6, others, around) if around and request.ipv6 else None,
+            pool=choose4(request.ipv4, others, host_subnets, request.name == DEFAULT_NETWORK) if host_subnets else None,
+            pool6=choose6(request.ipv6, others, host_subnets) if host_subnets and request.ipv6 else None,
             internal=request.internal,
             attachable=request.attachable,
             labels=request.labels,

@@ -111,9 +111,11 @@ class Setup:
         if self._reserved.mappings:
             container = replace(container, spec=replace(container.spec, ports=tuple(self._reserved.mappings)))
         container = replace(container, sandbox=self._mode.allocate(self._instance, container))
+        endpoints = store.endpoints(sandbox=container.id)
+        reservations.record_mappings(self._instance, container, self._reserved.mappings, endpoints)
         store.set_values(container.id, sandbox=container.sandbox)
         if self._reserved.mappings or not container.spec.auto_remove:  # the next start tries the same again
-            addresses = {end.network: str(end.address) for end in store.endpoints(sandbox=container.id)}
+            addresses = {endpoint.network: str(endpoint.address) for endpoint in endpoints}
             store.set_values(container.id, held=json.dumps(addresses | port_numbers(container.spec.ports)))
         return container
 
@@ -164,16 +166,16 @@ def has_names(instance: Instance, sandbox: str) -> bool:
 
 def dns_connection(instance: Instance) -> socket.socket:
     """Connect to the DNS server, started if necessary. It runs for as long as anybody holds such a connection."""
-    return server_control.reach(instance)
+    return server_control.connect_or_start(instance)
 
 
 def reconcile(instance: Instance, repairs: bool) -> None:
     """Remove what killed processes left of the network; with `repairs`, repair damage to networks in use."""
     store = instance.store
     if store.has_rules_elsewhere() and not store.has_endpoints():
-        foreign.mend(instance)
+        foreign.remove_leftovers(instance)
     if (instance.root / RESOLVER_SOCKET).exists():
-        server_control.mend(instance)
+        server_control.remove_leftovers(instance)
     if repairs and store.has_endpoints():
         for line in repair_damage(instance):
             print(f"minirun: {line}", file=sys.stderr)

@@ -4,11 +4,9 @@ Teardown works from the record alone, in whichever process ends the container, h
 """
 
 import sys
-from contextlib import closing
 
 from minirun.errors import FAILED, ConflictError, MinirunError, describe
 from minirun.instance import Instance
-from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import entered, netns_add, netns_del, netns_exists, pin_path
 from minirun.kernel.sockets import loopback_up
 from minirun.kernel.sysctl import sysctl_ensure
@@ -100,8 +98,7 @@ def _detach_from_drivers(instance: Instance, container: Container) -> None:
         try:
             driver = driver_named(network.driver)
             if driver.detaches_on_teardown:
-                with closing(Netlink()) as netlink:
-                    driver.detach(instance, netlink, network, endpoint, container)
+                driver.detach(instance, network, endpoint, container)
         except (MinirunError, OSError) as error:
             print(f"minirun: network {network.name}: {describe(error)}", file=sys.stderr)
 

@@ -19,7 +19,7 @@ from minirun.instance import Instance
 from minirun.kernel import controllers, processes
 from minirun.kernel.event_loop import READ, Interest, is_ready
 from minirun.model import Container, Health, Status
-from minirun.options.durations import timestamp
+from minirun.options.values import timestamp
 from minirun.security.confinement import confinement_for
 
 _KEPT_RESULTS = 5

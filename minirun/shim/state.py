@@ -11,8 +11,7 @@ from minirun.engine.lifecycle import tell
 from minirun.errors import MinirunError, describe
 from minirun.instance import Instance
 from minirun.model import Container, Process
-from minirun.store.database_errors import of_database
-from minirun.store.reserve import spending
+from minirun.store.faults import database_error, with_reserve
 
 T = TypeVar("T")
 _RETRY = 1.0  # seconds between two attempts
@@ -78,7 +77,7 @@ class State:
 
     def explain(self, error: sqlite3.Error) -> str:
         """The sentence for users about an error of the database."""
-        return of_database(error, self.instance.root).message
+        return database_error(error, self.instance.root).message
 
     def set_started(self, process: Process | None) -> None:
         """Record the start, with the space kept for that: the program may have filled the disk already.
@@ -86,7 +85,7 @@ class State:
         `process` is None when it has ended already; then it is never recorded as running. sqlite3.OperationalError when
         the database is locked for long.
         """
-        spending(self.instance.root, lambda: self._set_started(process))
+        with_reserve(self.instance.root, lambda: self._set_started(process))
 
     def _set_started(self, process: Process | None) -> None:
         store = self.instance.store

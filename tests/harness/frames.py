@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from tests.harness.stack import checksum
+from tests.harness.netns_sockets import checksum
 
 ARP, IP4, IP6 = 0x0806, 0x0800, 0x86DD
 ICMP6, UDP, TCP = 58, 17, 6

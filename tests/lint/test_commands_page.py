@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-from minirun.cli.refused import REFUSED
 from minirun.cli.verb import Flag, Verb
 from minirun.cli.verbs import ALIASES, VERBS
+
+from minirun.cli.refused import REFUSED
 from tests.harness.host import REPO
 
 TESTS = REPO / "tests"
@@ -54,7 +54,7 @@ def _is_flag(word: str, flag: Flag) -> bool:
 
 
 def _cases() -> list[Case]:
-    return [case for path in sorted(TESTS.rglob("test_*.py")) for case in _cases_of(path)]
+    return [case for path in sorted(TESTS.rglob("test_*.py")) if "booted" not in path.parts for case in _cases_of(path)]
 
 
 def _cases_of(path: Path) -> Iterator[Case]:

@@ -1,7 +1,7 @@
-"""minirun doctor: what is amiss, with the evidence for it, and what to do.
+"""Diagnose problems: each finding has its evidence and what to do about it.
 
-findings.py    what a finding is
-host.py        the kernel, the host as a router, others' rules
-leftovers.py   what is there and belongs to nobody on record
-containers.py  who listens where, and whether packets arrive
+findings.py          what a check reports
+host_checks.py       the kernel, IP forwarding, MTU, overlapping subnets, rules of minirun and of other firewalls
+container_checks.py  which addresses programs listen on, and whether a packet to each published port arrives
+leftovers.py         interfaces, files and cgroups that no record mentions
 """

@@ -1,154 +1,167 @@
-"""The kernel, the host as a router, and others' rules."""
+"""Check the kernel, the host as a router, minirun's rules and those of other firewalls."""
 
 import os
 from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
 
-from minirun.diagnostics.doctor.findings import GOOD, NOTE, TROUBLE, WARNING, Finding
-from minirun.diagnostics.topology.survey import read
+from minirun.diagnostics.doctor.findings import GOOD, NOTE, PROBLEM, WARNING, Finding
+from minirun.diagnostics.topology.survey import read_topology
 from minirun.instance import Instance
 from minirun.kernel import apparmor, cgroups, controllers
-from minirun.kernel.nft import nft_tables
+from minirun.kernel.link_queries import interfaces
+from minirun.kernel.rulesets import nft_tables
 from minirun.kernel.sockets import egress_mtu
-from minirun.kernel.topology import interfaces
 from minirun.model import Place
-from minirun.network.firewall.foreign_chains import advice, blocking_places, reach_of
-from minirun.network.firewall.foreign_places import TOLD
+from minirun.network.firewall.foreign.detect import TOLD, advice, blocking_places, reach_of
 from minirun.network.ipam.foreign_subnets import foreign_subnets
 from minirun.network.repair.damage import find_damage
 from minirun.network.repair.restore import repair
 
 _NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 _FORWARDING = (("net/ipv4/ip_forward", 4), ("net/ipv6/conf/all/forwarding", 6))
-_AT_LEAST = (5, 10)  # of what is used, openat2 and close_range are the youngest (5.6, 5.9)
+_OLDEST_KERNEL = (5, 10)  # the newest system calls in use are openat2 (5.6) and close_range (5.9)
 
 
 def kernel(instance: Instance) -> Iterator[Finding]:
+    """Check the kernel's version and the features that containers need."""
     release = os.uname().release
-    numbers = tuple(int(part) for part in release.split("-")[0].split(".")[:2] if part.isdecimal())
-    if numbers < _AT_LEAST:
-        yield Finding(WARNING, f"the kernel is older than {_AT_LEAST[0]}.{_AT_LEAST[1]}", release, "use a newer one")
+    version = tuple(int(part) for part in release.split("-")[0].split(".")[:2] if part.isdecimal())
+    if version < _OLDEST_KERNEL:
+        oldest = ".".join(map(str, _OLDEST_KERNEL))
+        yield Finding(WARNING, f"the kernel is older than {oldest}", release, "use a newer kernel")
     missing = [name for name in _NAMESPACES if not Path("/proc/self/ns", name).exists()]
     if missing:
-        yield Finding(
-            TROUBLE, f"this kernel has no {', '.join(missing)} namespaces", "/proc/self/ns", "use another kernel"
-        )
+        what = f"the kernel does not support {', '.join(missing)} namespaces"
+        yield Finding(PROBLEM, what, "/proc/self/ns", "use another kernel")
     if "overlay" not in Path("/proc/filesystems").read_text() and not Path("/sys/module/overlay").exists():
-        yield Finding(TROUBLE, "overlayfs is not there", "/proc/filesystems", "modprobe overlay")
+        yield Finding(PROBLEM, "overlayfs is not available", "/proc/filesystems", "modprobe overlay")
     try:
         nft_tables()
     except OSError as error:
-        yield Finding(TROUBLE, "nftables does not answer", str(error), "modprobe nf_tables")
+        yield Finding(PROBLEM, "nftables is not available", str(error), "modprobe nf_tables")
     yield Finding(GOOD, f"Linux {release}")
-    yield from _groups()
-    yield from _users()
+    yield from _cgroups()
+    yield from _user_namespaces()
 
 
-def _groups() -> Iterator[Finding]:
+def _cgroups() -> Iterator[Finding]:
     if cgroups.unified() is None:
-        yield Finding(WARNING, "there is no cgroup v2 hierarchy", "", "mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified")
-    lacking = [name for name in ("memory", "cpu", "pids") if not controllers.acts(name)]
-    if lacking:
+        fix = "mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified"
+        yield Finding(WARNING, "the cgroup v2 hierarchy is not mounted", "", fix)
+    missing = [name for name in ("memory", "cpu", "pids") if not controllers.acts(name)]
+    if missing:
         evidence = "controllers: " + (" ".join(sorted(controllers.homes())) or "none")
-        yield Finding(
-            NOTE, f"no limits of {', '.join(lacking)} can be set", evidence, "mount the controllers of the host"
-        )
+        what = f"limits on {', '.join(missing)} are not supported"
+        yield Finding(NOTE, what, evidence, "mount the host's cgroup controllers")
 
 
-def _users() -> Iterator[Finding]:
-    """For --userns. Ubuntu's restriction is for unprivileged processes, and minirun is root."""
-    most = Path("/proc/sys/user/max_user_namespaces")
-    if most.exists() and most.read_text().strip() == "0":
-        yield Finding(NOTE, "user namespaces are switched off", str(most), "sysctl -w user.max_user_namespaces=10000")
-    restricted = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
-    if restricted.exists() and restricted.read_text().strip() == "1":
-        yield Finding(NOTE, "AppArmor keeps unprivileged processes from user namespaces", str(restricted), "")
+def _user_namespaces() -> Iterator[Finding]:
+    """Check what --userns needs. Ubuntu's restriction is for unprivileged processes, and minirun runs as root."""
+    limit = Path("/proc/sys/user/max_user_namespaces")
+    if limit.exists() and limit.read_text().strip() == "0":
+        yield Finding(NOTE, "user namespaces are disabled", str(limit), "sysctl -w user.max_user_namespaces=10000")
+    restriction = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+    if restriction.exists() and restriction.read_text().strip() == "1":
+        yield Finding(NOTE, "AppArmor forbids user namespaces to unprivileged processes", str(restriction))
     if apparmor.is_enabled() and not apparmor.can_load():
-        yield Finding(NOTE, "AppArmor is enabled, and no profile can be loaded", "", "apt install apparmor")
+        yield Finding(NOTE, "AppArmor is enabled, but its profiles cannot be loaded", "", "apt install apparmor")
 
 
 def router(instance: Instance) -> Iterator[Finding]:
+    """Check IP forwarding, MTUs, and subnets that overlap with others."""
     networks = [network for network in instance.store.networks() if network.bridge and not network.internal]
     for key, version in _FORWARDING:
-        wanted = any(network.pool6 if version == 6 else network.pool for network in networks)
+        is_used = any(network.pool6 if version == 6 else network.pool for network in networks)
         path = Path("/proc/sys", key)
-        if wanted and instance.store.has_endpoints() and path.exists() and path.read_text().strip() == "0":
+        if is_used and instance.store.has_endpoints() and path.exists() and path.read_text().strip() == "0":
             name = key.replace("/", ".")
             yield Finding(
-                TROUBLE,
-                f"the host does not forward: containers reach nobody outside, and nobody reaches them (IPv{version})",
+                PROBLEM,
+                f"IPv{version} forwarding is off: containers cannot reach other hosts, and published ports don't work",
                 f"{name} is 0",
                 f"sysctl -w {name}=1",
                 lambda path=path: path.write_text("1"),  # type: ignore[misc]
             )
     yield from _mtu(instance)
-    yield from _overlaps(instance)
+    yield from _overlapping_interfaces(instance)
+    yield from _overlapping_owners(instance)
 
 
 def _mtu(instance: Instance) -> Iterator[Finding]:
-    way_out = egress_mtu()
+    host_mtu = egress_mtu()
     links = {link.name: link for link in interfaces()}
     for network in instance.store.networks():
         link = links.get(network.bridge)
-        if way_out and link and network.mtu > way_out and not network.internal:
+        if host_mtu and link and network.mtu > host_mtu and not network.internal:
             yield Finding(
                 WARNING,
-                f"packets of network {network.name} may be larger than what passes the way out",
-                f"MTU {network.mtu} on {network.bridge}, {way_out} on the way out",
-                f"make it anew: minirun network create -o com.docker.network.driver.mtu={way_out} ...",
+                f"the MTU of network {network.name} is larger than that of the host's default route",
+                f"MTU {network.mtu} on {network.bridge}, {host_mtu} on the default route",
+                f"recreate it: minirun network create -o com.docker.network.driver.mtu={host_mtu} ...",
             )
 
 
-def _overlaps(instance: Instance) -> Iterator[Finding]:
-    """Two ways to one address: one of them leads nowhere."""
-    mine = [(network, pool.subnet) for network in instance.store.networks() for pool in (network.pool,) if pool]
-    bridges = {network.bridge for network, _ in mine}
+def _overlapping_interfaces(instance: Instance) -> Iterator[Finding]:
+    """With two routes to one address, one of them leads to the wrong interface."""
+    networks = instance.store.networks()
+    bridges = {network.bridge for network in networks if network.pool}
     for link in interfaces():
-        for one in link.addresses:
-            there = ip_network(f"{one.address}/{one.prefix}", strict=False)
-            for network, subnet in mine:
-                if link.name not in bridges and there.version == 4 and subnet.overlaps(there):
+        for address in link.addresses:
+            other = ip_network(f"{address.address}/{address.prefix}", strict=False)
+            if link.name in bridges or other.version != 4:
+                continue
+            for network in networks:
+                if network.pool and network.pool.subnet.overlaps(other):
                     yield Finding(
-                        TROUBLE,
-                        f"network {network.name} has addresses that {link.name} has, too",
-                        f"{subnet} and {one} on {link.name}",
-                        f"minirun network rm {network.name}, and make it with another --subnet",
+                        PROBLEM,
+                        f"the subnet of network {network.name} overlaps with that of {link.name}",
+                        f"{network.pool.subnet} and {address} on {link.name}",
+                        f"minirun network rm {network.name}, then create it with another --subnet",
                     )
-    for theirs, owner in foreign_subnets():
-        for network, own in mine:
-            if theirs.version == 4 and own.overlaps(theirs):
-                yield Finding(NOTE, f"network {network.name} has addresses of {owner}", f"{own} and {theirs}", "")
+
+
+def _overlapping_owners(instance: Instance) -> Iterator[Finding]:
+    for subnet, owner in foreign_subnets():
+        for network in instance.store.networks():
+            if network.pool and subnet.version == 4 and network.pool.subnet.overlaps(subnet):
+                what = f"the subnet of network {network.name} overlaps with one of {owner}"
+                yield Finding(NOTE, what, f"{network.pool.subnet} and {subnet}")
 
 
 def rules(instance: Instance) -> Iterator[Finding]:
-    """What is minirun's own and differs from the records; and who else drops what is forwarded."""
+    """Compare minirun's rules, bridges and interfaces with the records, and look for firewalls that drop packets."""
     if find_damage(instance).tables:
-        what = "rules are missing in minirun's own tables"
-        seen = f"nft list table inet {instance.table}"
-        yield Finding(TROUBLE, what, seen, "minirun network reload", lambda: repair(instance))
-    for line in read(instance).troubles:
-        yield Finding(TROUBLE, line, "minirun map", "minirun network reload", lambda: repair(instance, everything=True))
-    if not instance.store.has_endpoints():
-        return
+        evidence = f"nft list table inet {instance.table}"
+        what = "rules are missing in minirun's tables"
+        yield Finding(PROBLEM, what, evidence, "minirun network reload", lambda: repair(instance))
+    for problem in read_topology(instance).problems:
+        yield Finding(
+            PROBLEM, problem, "minirun map", "minirun network reload", lambda: repair(instance, everything=True)
+        )
+    if instance.store.has_endpoints():
+        yield from _foreign_firewalls(instance)
+
+
+def _foreign_firewalls(instance: Instance) -> Iterator[Finding]:
     reach = reach_of(instance)
-    known = set(instance.store.places())
+    places_with_rules = set(instance.store.places())
     for place in blocking_places(instance):
-        told = advice(place, reach)
         if place.kind == TOLD:
-            what, _, how = told.partition(". To allow it: ")
-            yield Finding(TROUBLE, what, _name(place), how)
-        elif place not in known:
+            what, _, fix = advice(place, reach).partition(". To allow it: ")
+            yield Finding(PROBLEM, what, _chain(place), fix)
+        elif place not in places_with_rules:
             yield Finding(
-                TROUBLE,
-                f"a firewall drops what is forwarded, and minirun has no rule in its chain {place.chain} yet",
-                _name(place),
+                PROBLEM,
+                f"another firewall drops forwarded packets, and its chain {place.chain} lacks minirun's rule",
+                _chain(place),
                 "minirun network reload",
                 lambda: repair(instance, everything=True, rules=True),
             )
         else:
-            yield Finding(GOOD, f"beside another firewall, by a rule in its chain {place.chain}", _name(place))
+            what = f"another firewall drops forwarded packets; minirun's rule in its chain {place.chain} accepts them"
+            yield Finding(GOOD, what, _chain(place))
 
 
-def _name(place: Place) -> str:
+def _chain(place: Place) -> str:
     return f"{place.family} {place.table} {place.chain}"

@@ -1,11 +1,11 @@
-"""What a command does to the kernel: shown while it does it (`minirun --explain run ...`), or done in a throwaway copy
-of the host (`minirun explain run ...`).
+"""Show what a command does to the kernel: while it runs (`minirun --explain run ...`), or in a throwaway copy of the
+host (`minirun explain run ...`).
 
-All of it comes from the seam (kernel/seam.py), where each operation says the shell command that does the same. So what
-is shown is what was done, by which process, when, and how long it took.
+The source is kernel/seam.py, where each operation is annotated with the equivalent shell command. So the output shows
+what was done, by which process, when, and how long it took.
 
-recorder.py   writes it down, in all processes of a command
-steps.py      which step of a container's life an operation belongs to, why it is taken, and who takes it in Docker
-telling.py    as text, as JSON, as a shell script
-rehearsal.py  a throwaway host to do it in
+recorder.py   records the operations of all processes of a command
+steps.py      the step that an operation belongs to, why it is needed, and which of Docker's programs does it
+render.py     prints them as text, as JSON, or as a shell script
+dry_run.py    runs a command in a throwaway copy of the host
 """

@@ -1,8 +1,8 @@
-"""Writing down operations, in whichever process of a command they are done: the command itself, the monitor that it
-forked, the container's first process and its helpers.
+"""Record kernel operations in every process of a command: the command itself, the shim that it forks, the container's
+first process and its helpers.
 
-All append to one file in memory, which all have inherited. A record is written when its operation has ended, and before
-the process can end: who is killed in the middle leaves whole records.
+All processes append to one file in memory that they inherit. A record is written when its operation ends, so a process
+that is killed leaves only complete records.
 """
 
 import marshal
@@ -13,44 +13,46 @@ from dataclasses import dataclass
 
 from minirun.kernel import seam
 
-_SIZE = struct.Struct("=I")
+_SIZE = struct.Struct("=I")  # length of the record that follows, in bytes
 
 
 @dataclass(frozen=True)
 class Record:
-    """One operation."""
+    """One operation. The field names are the keys of `--explain=json`."""
 
     began: float  # seconds of the monotonic clock
     seconds: float
-    role: str  # of the process: command, monitor, first process ...
-    name: str  # the primitive
-    command: str
-    failure: str = ""
+    role: str  # of the process: command, shim, first process ...
+    name: str  # the primitive's function name
+    command: str  # the equivalent shell command
+    failure: str = ""  # the first line of the error; "" on success
 
 
 class Recorder(seam.Watcher):
-    """What a command's processes have done so far."""
+    """Writes the operations of all processes to one file, and reads them back."""
 
-    fd = -1
-    out = 2  # where it is told
-    _read = _before = 0  # bytes
+    fd = -1  # the file in memory; -1: not recording
+    out = 2  # file descriptor that the operations are printed to
+    _read = _before = 0  # offsets in the file, in bytes
 
     def start(self) -> None:
-        """Before any other process is made. Once is enough."""
+        """Start recording. Call it before any other process is made; calling it again does nothing."""
         if self.fd >= 0:
             return
-        made = os.memfd_create("minirun-explain", os.MFD_CLOEXEC)
-        # Opened once more to append: writers in several processes then never overwrite each other (open(2)).
-        self.fd = os.open(f"/proc/self/fd/{made}", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-        os.close(made)
+        memory_fd = os.memfd_create("minirun-explain", os.MFD_CLOEXEC)
+        # Open it again to append: then writers in several processes never overwrite each other (open(2)).
+        self.fd = os.open(f"/proc/self/fd/{memory_fd}", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        os.close(memory_fd)
         seam.watch(self)
         seam.keep_open(self.fd)
 
     def before(self, operation: seam.Operation) -> None:
-        if operation.name == "exec_payload":  # from which nobody comes back
+        """Record an exec of the program before it happens: it never returns."""
+        if operation.name == "exec_payload":
             self.after(operation, 0.0, None)
 
     def after(self, operation: seam.Operation, seconds: float, error: BaseException | None) -> None:
+        """Append a record of an operation that has ended."""
         if self.fd < 0:
             return
         began = time.monotonic() - seconds
@@ -61,25 +63,25 @@ class Recorder(seam.Watcher):
 
     @property
     def has_any(self) -> bool:
-        """Whether any was told of."""
+        """Whether `records` has returned any record of the command."""
         return self._read > self._before
 
     def forget(self) -> None:
-        """What there is so far was no part of the command."""
+        """Drop the records so far: they are not part of the command."""
         self.records()
         self._before = self._read
 
     def records(self) -> list[Record]:
-        """Those that have come since the last time, in the order in which they began."""
+        """Return the records added since the last call, sorted by start time."""
         data = os.pread(self.fd, os.fstat(self.fd).st_size - self._read, self._read)
         self._read += len(data)
-        found, at = [], 0
-        while at < len(data):
-            (size,) = _SIZE.unpack_from(data, at)
-            at += _SIZE.size
-            found.append(Record(*marshal.loads(data[at : at + size])))
-            at += size
-        return sorted(found, key=lambda one: one.began)
+        records, offset = [], 0
+        while offset < len(data):
+            (size,) = _SIZE.unpack_from(data, offset)
+            offset += _SIZE.size
+            records.append(Record(*marshal.loads(data[offset : offset + size])))
+            offset += size
+        return sorted(records, key=lambda record: record.began)
 
 
 RECORDER = Recorder()

@@ -1,4 +1,4 @@
-"""Operations as a story: in steps, each with its reason; as JSON; as a shell script that does the same by hand."""
+"""Render recorded operations: as steps with reasons, as JSON, or as a shell script that does the same by hand."""
 
 import json
 import os
@@ -6,137 +6,143 @@ import sys
 import textwrap
 from collections.abc import Iterable
 from dataclasses import asdict
+from typing import TypeAlias
 
 from minirun.diagnostics.explain.recorder import RECORDER, Record
 from minirun.diagnostics.explain.steps import Step, step_of
 
-_NOTHING = "Nothing is changed in the kernel."
-_OTHERS_HAVE_A_PART = ("stop", "kill", "rm", "restart")
-_UNSEEN = (
-    "A container's monitor, which runs since its start, takes back what it had at its end, and is not heard here."
-    " minirun explain shows its part, too."
-)
 FORMS = ("text", "json", "script")
-Chapter = tuple[Step, list[Record]]
-# In a script: what a person types in front of the shell that does the rest.
-_ELSEWHERE = ("first process", "helper", "builder", "new process", "inside")
-_AROUND = ("clone_container", "clone_sibling", "unshare_cgroup", "join_netns")
+StepRecords: TypeAlias = tuple[Step, list[Record]]
+
+_NOTHING = "No kernel operation."
+_SHIM = "shim"
+_VERBS_WITH_SHIM = ("stop", "kill", "rm", "restart")  # the container's shim does a part of these
+_SHIM_NOT_SHOWN = (
+    "Not shown: the cleanup that the container's shim does. The shim has been running since the container's start, and"
+    " this command cannot record it. minirun explain shows its part, too."
+)
+# In a script: processes whose operations the script cannot run in its own shell, and operations that a person replaces
+# by starting that shell with unshare(1) or nsenter(1).
+_OTHER_PROCESSES = ("first process", "helper", "builder", "new process", "chroot")
+_WRAPPERS = ("clone_container", "clone_sibling", "unshare_cgroup", "join_netns")
 
 
-def chapters(records: Iterable[Record]) -> list[Chapter]:
-    """What belongs together, in the order in which it began. Two processes work at the same time: a step that the one
-    interrupts for a moment is told as a whole."""
-    found: dict[tuple[str, str], Chapter] = {}
+def group_by_step(records: Iterable[Record]) -> list[StepRecords]:
+    """Group records by step and process, in the order in which the steps begin. Two processes work at the same time, so
+    one step may interrupt another; it is still one group."""
+    groups: dict[tuple[str, str], StepRecords] = {}
     for record in records:
         step = step_of(record)
-        found.setdefault((step.key, record.role), (step, []))[1].append(record)
-    return list(found.values())
+        groups.setdefault((step.key, record.role), (step, []))[1].append(record)
+    return list(groups.values())
 
 
 def as_text(records: Iterable[Record], width: int, color: bool) -> str:
-    """`width`: columns of the terminal."""
+    """Render records as numbered steps. `width` is the terminal's, in columns."""
     bold, dim, red, plain = ("\033[1m", "\033[2m", "\033[31m", "\033[0m") if color else ("", "", "", "")
     lines = []
-    for number, (step, ones) in enumerate(chapters(records), 1):
-        took = _milliseconds(sum(one.seconds for one in ones))
-        who = ones[0].role
+    for number, (step, step_records) in enumerate(group_by_step(records), 1):
+        time = f"{sum(record.seconds for record in step_records) * 1000:.1f} ms"
+        role = step_records[0].role
         title = f"{number}. {step.title}"
-        gap = " " * max(2, width - len(title) - len(who) - len(took) - 2)
-        lines += ["", f"{bold}{title}{plain}{gap}{dim}{who}  {took}{plain}"]
+        gap = " " * max(2, width - len(title) - len(role) - len(time) - 2)
+        lines += ["", f"{bold}{title}{plain}{gap}{dim}{role}  {time}{plain}"]
         lines += [f"   {line}" for line in textwrap.wrap(step.why, max(30, width - 3))]
-        for one in ones:
-            first, *more = one.command.split("\n")
-            lines.append(f"     {first}" if not one.failure else f"     {red}{first}{plain}")
+        for record in step_records:
+            first, *more = record.command.split("\n")
+            lines.append(f"     {first}" if not record.failure else f"     {red}{first}{plain}")
             lines += [f"       {dim}{line}{plain}" for line in more if line != "EOF"]
-            if one.failure:
-                lines.append(f"       {red}failed: {one.failure}{plain}")
+            if record.failure:
+                lines.append(f"       {red}failed: {record.failure}{plain}")
         lines.append(f"   {dim}{step.pages} - in Docker: {step.docker}{plain}")
     return "\n".join(lines[1:])
 
 
 def as_json(records: Iterable[Record]) -> str:
-    told = [
+    """Render records as a JSON array of steps, each with its operations."""
+    steps = [
         {
             "step": step.key,
             "title": step.title,
             "why": step.why,
             "pages": step.pages,
             "docker": step.docker,
-            "operations": [asdict(one) for one in ones],
+            "operations": [asdict(record) for record in step_records],
         }
-        for step, ones in chapters(records)
+        for step, step_records in group_by_step(records)
     ]
-    return json.dumps(told, indent=2)
+    return json.dumps(steps, indent=2)
 
 
 def as_script(records: Iterable[Record]) -> str:
-    """What the command and the monitor did, line by line; then what the first process did, in a shell that is started
-    in its place. What it did after it had left the host's files cannot be typed: there are no tools any more. What
-    other processes did (for --userns, exec, cp) is told at the end, and not done."""
+    """Render records as a shell script.
+
+    The script has the operations of the command and the shim line by line, and those of the first process in a shell
+    that runs in its place. After pivot_root that shell has no tools, so the rest of it is commented out. Operations of
+    other processes (for --userns, exec, cp) are listed at the end as comments.
+    """
     records = list(records)
-    first = [one for one in records if one.role == "first process"]
-    untold = [one for one in records if one.role in _ELSEWHERE]
+    first = [record for record in records if record.role == "first process"]
+    omitted = [record for record in records if record.role in _OTHER_PROCESSES]
     lines, step = ["#!/bin/sh", "set -eu"], None
-    for one in (one for one in records if one.role not in _ELSEWHERE):
-        if one.name == "clone_container" and first:
-            lines += _inside([one, *first])
-            untold = [one for one in untold if one.role != "first process"]
-        elif one.name not in _AROUND:
-            if step_of(one) is not step:
-                step = step_of(one)
+    for record in (record for record in records if record.role not in _OTHER_PROCESSES):
+        if record.name == "clone_container" and first:
+            lines += _first_process([record, *first])
+            omitted = [record for record in omitted if record.role != "first process"]
+        elif record.name not in _WRAPPERS:
+            if step_of(record) is not step:
+                step = step_of(record)
                 lines += ["", f"# {step.title}"]
-            lines += _typed(one)
-    if untold:
-        lines += ["", "# Not done by this script: what only other processes can do, each in its place"]
-    for one in untold:
-        lines += [f"# {one.role}:", *_typed(one, can_be=False)]
+            lines += _script_lines(record)
+    if omitted:
+        lines += ["", "# Not done by this script: operations that need a process of their own"]
+    for record in omitted:
+        lines += [f"# {record.role}:", *_script_lines(record, runs=False)]
     return "\n".join(lines) + "\n"
 
 
-def _typed(record: Record, can_be: bool = True) -> list[str]:
-    """What did not work is told, and not done again."""
+def _script_lines(record: Record, runs: bool = True) -> list[str]:
+    """Return the record's command, commented out if it failed or if the script cannot run it."""
     lines = record.command.split("\n")
-    if can_be and not record.failure:
+    if runs and not record.failure:
         return lines
     return [*(f"# {line}" for line in lines), *([f"#   failed: {record.failure}"] if record.failure else [])]
 
 
-def _inside(records: list[Record]) -> list[str]:
-    around = " ".join(one.command.partition("#")[0].strip() for one in records if one.name in _AROUND)
-    lines, step, left = ["", "# The first process", f"{around} sh -eu <<'INSIDE'"], None, False
-    for one in (one for one in records if one.name not in _AROUND):
-        if step_of(one) is not step:
-            step = step_of(one)
+def _first_process(records: list[Record]) -> list[str]:
+    wrappers = " ".join(record.command.partition("#")[0].strip() for record in records if record.name in _WRAPPERS)
+    lines, step, has_pivoted = ["", "# The first process", f"{wrappers} sh -eu <<'INSIDE'"], None, False
+    for record in (record for record in records if record.name not in _WRAPPERS):
+        if step_of(record) is not step:
+            step = step_of(record)
             lines.append(f"# {step.title}")
-        lines += _typed(one, not left)
-        left = left or step.key == "pivot"
+        lines += _script_lines(record, not has_pivoted)
+        has_pivoted = has_pivoted or step.key == "pivot"
     return [*lines, "INSIDE"]
 
 
-def _milliseconds(seconds: float) -> str:
-    return f"{seconds * 1000:.1f} ms"
+def print_operations(form: str, last: bool, verb: str) -> None:
+    """Print the operations recorded since the last call, to the recorder's output.
 
-
-def tell(form: str, last: bool, verb: str) -> None:
-    """What is on record since the last time. `last`: nothing will follow."""
+    `form` is one of FORMS, `last` says that no operation will follow, `verb` is the command's name.
+    """
     records = RECORDER.records()
     if not records and (not last or RECORDER.has_any):
         return
-    if not records:
-        told = _NOTHING if form == "text" else as_json([]) if form == "json" else as_script([])
-    elif form == "text":
+    if form == "text":
         color = os.isatty(RECORDER.out) and "NO_COLOR" not in os.environ
-        told = as_text(records, _width(), color)
+        output = as_text(records, _width(), color) if records else _NOTHING
+        if last and verb in _VERBS_WITH_SHIM and not any(record.role == _SHIM for record in records):
+            output += "\n\n" + "\n".join(textwrap.wrap(_SHIM_NOT_SHOWN, _width()))
     else:
-        told = as_json(records) if form == "json" else as_script(records)
-    if last and form == "text" and verb in _OTHERS_HAVE_A_PART and not any(one.role == "shim" for one in records):
-        told += "\n\n" + "\n".join(textwrap.wrap(_UNSEEN, _width()))
+        output = as_json(records) if form == "json" else as_script(records)
     sys.stderr.flush()
     with open(RECORDER.out, "w", closefd=False) as file:
-        print(told, file=file)
+        print(output, file=file)
 
 
 def _width() -> int:
+    """Return the terminal's width in columns, at least 60 and at most 120; 100 without a terminal."""
     try:
         return max(60, min(120, os.get_terminal_size(RECORDER.out).columns))
     except OSError:

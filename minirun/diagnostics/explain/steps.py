@@ -1,7 +1,7 @@
-"""The steps of a container's life: which operation belongs to which, why it is taken, where to read on, and which of
-Docker's programs takes it there (docs/how-it-works.md has the same story as a whole).
+"""The steps of a container's life: which operations belong to a step, why it is needed, where to read more, and which
+of Docker's programs does it (docs/how-it-works.md tells the whole story).
 
-Every primitive of the seam has its place here; `tests/integration/diagnostics/test_explain.py` holds that.
+Every primitive of the seam belongs to a step; `tests/integration/diagnostics/test_explain.py` checks that.
 """
 
 from dataclasses import dataclass
@@ -11,11 +11,13 @@ from minirun.diagnostics.explain.recorder import Record
 
 @dataclass(frozen=True)
 class Step:
+    """One step, as `--explain` shows it."""
+
     key: str
     title: str
     why: str
-    pages: str  # of the manual, or the kernel's documentation
-    docker: str  # who does it there
+    pages: str  # manual pages, or files of the kernel's documentation
+    docker: str  # the program that does it in Docker
 
 
 STEPS = {
@@ -23,170 +25,176 @@ STEPS = {
     for step in (
         Step(
             "ports",
-            "Hold the host's ports",
-            "A socket that answers nothing keeps each published port, so that no other program can take it meanwhile.",
+            "Reserve the host's ports",
+            "A socket that drops all packets holds each published port, so that no other program can take it in the"
+            " meantime.",
             "socket(7), bind(2)",
             "dockerd; docker-proxy holds the port",
         ),
         Step(
             "netns",
-            "A network stack of its own",
-            "The container gets interfaces, addresses, routes and rules that are nobody else's. It is pinned to a file"
-            " below /run/netns, where ip(8) finds it, and lives until that pin and all processes in it are gone.",
+            "Create the network namespace",
+            "The container gets its own interfaces, addresses, routes and rules. The namespace is pinned to a"
+            " file in /run/netns, where ip(8) finds it. It exists until the pin is removed and no process is"
+            " left in it.",
             "network_namespaces(7), ip-netns(8)",
             "dockerd (libnetwork), below /run/docker/netns",
         ),
         Step(
             "userns",
-            "Users of its own",
-            "Root inside is an id outside that owns nothing. The namespace belongs to the network namespace's maker,"
-            " and mounts translate the ids of files.",
+            "Create the user namespace",
+            "Root in the container is an unprivileged id on the host. The user namespace owns the network"
+            " namespace, and idmapped mounts translate the owners of files.",
             "user_namespaces(7), mount_setattr(2)",
             "runc; dockerd --userns-remap",
         ),
         Step(
             "cgroup",
-            "A group for its processes",
-            "The kernel counts, limits, freezes and kills the container's processes by the group that they are in.",
+            "Create the cgroup",
+            "The kernel counts, limits, freezes and kills the container's processes by their cgroup.",
             "cgroups(7), cgroup-v2.rst",
-            "runc, as containerd-shim asks it to",
+            "runc, called by containerd-shim",
         ),
         Step(
             "process",
-            "The first process, in new namespaces",
-            "One clone(2) makes a process that sees its own mounts, processes, host name and IPC objects, and is pid 1"
-            " of them.",
+            "Start the first process in new namespaces",
+            "One clone(2) creates a process that has its own mounts, process ids, host name and IPC objects. It"
+            " is pid 1 there.",
             "clone(2), namespaces(7), pid_namespaces(7)",
             "runc create, below containerd-shim",
         ),
         Step(
             "rules",
-            "Rules: masquerade, published ports, isolation",
-            "One nftables table says what comes in by a port, under whose address containers go out, and what is"
-            " dropped.",
+            "Load the rules: masquerade, published ports, isolation",
+            "One nftables table decides which published ports lead where, which source address containers use"
+            " outside, and which packets are dropped.",
             "nft(8), netfilter.org",
-            "dockerd (libnetwork), by iptables",
+            "dockerd (libnetwork), with iptables",
         ),
         Step(
             "forwarding",
-            "Let the host forward",
-            "Without it the kernel drops what is not for the host itself, and no container reaches the outside.",
+            "Enable IP forwarding",
+            "With IP forwarding off, the kernel drops packets that are not for the host itself, so containers"
+            " cannot reach other hosts.",
             "ip-sysctl.rst, sysctl(8)",
             "dockerd",
         ),
         Step(
             "bridge",
-            "The bridge: a switch in the kernel",
-            "All containers of a network are plugged into it, and the host has its own address there: their gateway.",
+            "Create the bridge: a switch in the kernel",
+            "All containers of a network are attached to it. The host has an address on it, which is the"
+            " containers' gateway.",
             "ip-link(8), bridge.rst",
             "dockerd (libnetwork), docker0",
         ),
         Step(
-            "cable",
-            "A cable from the container to the bridge",
-            "A veth pair is two interfaces; what goes into one comes out of the other. One end is eth0 inside, the"
-            " other a port of the bridge.",
+            "veth",
+            "Connect the container to the bridge with a veth pair",
+            "A veth pair is two connected interfaces: a packet sent into one comes out of the other. One end is"
+            " eth0 in the container, the other is a port of the bridge.",
             "veth(4), ip-link(8)",
             "dockerd (libnetwork)",
         ),
         Step(
             "addresses",
-            "Address and default route",
-            "From here on the container has a place on the network, and knows whom to give what is for elsewhere.",
+            "Add the address and the default route",
+            "The container now has an address on the network and a gateway for everything else.",
             "ip-address(8), ip-route(8)",
-            "dockerd (libnetwork), within the sandbox",
+            "dockerd (libnetwork), in the sandbox",
         ),
         Step(
-            "names",
-            "Names",
-            "One process on the host answers for the names of containers in a network, and asks others for the rest.",
+            "dns",
+            "Start the DNS server",
+            "One process on the host answers queries for the names of containers and forwards all other queries.",
             "resolv.conf(5)",
             "dockerd, at 127.0.0.11",
         ),
         Step(
             "join",
-            "Into the namespaces",
-            "The process goes where the container is, or is to be.",
+            "Enter the namespaces",
+            "The process enters the container's namespaces.",
             "setns(2), nsenter(1)",
             "runc init; runc exec",
         ),
         Step(
             "root",
-            "Its own files: layers under a writable one",
-            "An overlay shows the image's layers as one tree and keeps all changes in a directory of the container's.",
+            "Mount the root file system: image layers below a writable one",
+            "An overlay mount shows the image's layers as one tree and writes all changes to a directory of the"
+            " container.",
             "overlayfs.rst, mount(8)",
             "containerd's snapshotter (overlay2)",
         ),
         Step(
             "kernel-files",
-            "/proc, /sys, /dev",
-            "Programs ask the kernel by files. These are the container's own: its processes, its network, its"
-            " terminals.",
+            "Mount /proc, /sys, /dev",
+            "Programs talk to the kernel through these files. The container gets its own, which show its"
+            " processes, its network and its terminals.",
             "proc(5), sysfs(5), devpts.rst, tmpfs(5)",
             "runc init",
         ),
         Step(
             "volumes",
-            "Files from outside: /etc/hosts, volumes, devices",
-            "A bind mount shows a file or directory of the host inside. It is put onto the place by descriptor, so that"
-            " no symlink of the image leads it astray.",
+            "Mount files from the host: /etc/hosts, volumes, devices",
+            "A bind mount shows a file or directory of the host in the container. The target is opened first"
+            " and mounted on by descriptor, so that a symlink in the image cannot redirect it.",
             "mount(8), open_tree(2), move_mount(2)",
             "runc init; dockerd writes hosts and resolv.conf",
         ),
         Step(
             "masks",
-            "Cover what is the host's",
-            "Some files of /proc and /sys tell of the whole machine, or change it. They are hidden, or made read-only.",
+            "Hide the host's settings",
+            "Some files in /proc and /sys describe or change the whole machine. They are hidden or made read- only.",
             "proc(5), mount_setattr(2)",
             "runc init, maskedPaths and readonlyPaths",
         ),
         Step(
             "pivot",
-            "Make it the root",
-            "The old root is let go of: no path leads back to the host's files.",
+            "Change the root",
+            "The old root is unmounted: no path leads back to the host's files.",
             "pivot_root(2)",
             "runc init",
         ),
         Step(
             "rights",
-            "Give up rights",
-            "What the program shall not do is taken away for good: capabilities, system calls, then the user.",
+            "Drop privileges",
+            "Drop, permanently, what the program must not do: capabilities, system calls, then the user id.",
             "capabilities(7), seccomp(2), credentials(7)",
             "runc init",
         ),
         Step(
             "program",
-            "Become the program",
-            "execve(2) replaces the process by the program; its namespaces, group, root and rights stay.",
+            "Execute the program",
+            "execve(2) replaces the process image with the program. Its namespaces, cgroup, root and limits stay.",
             "execve(2), execveat(2)",
             "runc init, after runc start",
         ),
         Step(
             "signal",
-            "Signals, and standing still",
-            "A signal to the container's first process; to pause, the whole group stops at once.",
+            "Signals and pausing",
+            "A signal goes to the container's first process. Pausing freezes the whole cgroup at once.",
             "signal(7), cgroup-v2.rst (freezer)",
             "containerd-shim, runc kill, runc pause",
         ),
         Step(
             "end",
-            "Take everything back",
-            "Each thing that was made is removed from the record alone. Cables, addresses and routes need nobody: the"
-            " kernel takes them with the namespace.",
+            "Clean up",
+            "Everything that was created is removed, using only the record. veths, addresses and routes need no"
+            " cleanup: the kernel removes them with the namespace.",
             "network_namespaces(7), rmdir(2)",
             "containerd-shim and runc delete; dockerd for the network",
         ),
         Step(
-            "others",
-            "A place in others' rules",
-            "Where another firewall drops what it does not know, marked rules of minirun's let containers pass.",
+            "foreign-firewall",
+            "Add rules to other firewalls",
+            "If another firewall drops forwarded packets, minirun adds its own marked rules there, so that the"
+            " containers' packets pass.",
             "nft(8), iptables(8)",
             "dockerd: chain DOCKER-USER; firewalld's zone docker",
         ),
     )
 }
 
-# By the names of the primitives.
+# Name of a primitive -> key of its step.
 STEP_OF = {
     name: key
     for key, names in {
@@ -199,9 +207,9 @@ STEP_OF = {
         "rules": "_apply_line _apply_text elements_add elements_del _held_add flow_del",
         "forwarding": "sysctl_write",
         "bridge": "bridge_add link_up link_address_write macvlan_add",
-        "cable": "veth_add pair_add link_move link_give bridge_port_add hairpin_on _plugin_run",
+        "veth": "veth_add pair_add link_move link_give bridge_port_add hairpin_on _plugin_run",
         "addresses": "address_add default_route_add default_route_replace link_route_add",
-        "names": "spawn_away loopback_address_add",
+        "dns": "spawn_away loopback_address_add",
         "join": "clone_into join_netns join_ipc_namespace join_pid_namespace join_namespaces join_all_but_mounts"
         " root_enter directory_enter",
         "root": "mounts_private overlay_mount overlay_view mounts_unshare directory_go",
@@ -213,30 +221,30 @@ STEP_OF = {
         "program": "exec_payload",
         "signal": "signal_send",
         "end": "netns_del cgroup_del cgroup_kill remove_tree link_del",
-        "others": "_change",
+        "foreign-firewall": "_change",
     }.items()
     for name in names.split()
 }
-_WITHIN = "ip netns exec "
+_IN_NETNS = "ip netns exec "
 
 
 def step_of(record: Record) -> Step:
-    """Some operations serve several ends: then what they are done to tells."""
-    within = record.command.startswith(_WITHIN)
+    """Return the step that an operation belongs to. Some primitives serve several steps: their target decides."""
+    in_netns = record.command.startswith(_IN_NETNS)
     if record.name == "sysctl_write":
-        return STEPS[_step_of_sysctl(record.command, within)]
-    if record.name == "link_up" and within:
+        return STEPS[_step_of_sysctl(record.command, in_netns)]
+    if record.name == "link_up" and in_netns:
         return STEPS["addresses"]
     if record.name == "remove_tree" and "/volumes/" in record.command:
         return STEPS["volumes"]
     return STEPS[STEP_OF[record.name]]
 
 
-def _step_of_sysctl(command: str, within: bool) -> str:
-    """net/ipv4/conf/veth0123/rp_filter is the cable's, net.ipv4.ip_forward the host's."""
+def _step_of_sysctl(command: str, in_netns: bool) -> str:
+    """net/ipv4/conf/veth0123/rp_filter belongs to the veth, net.ipv4.ip_forward to the host."""
     _, conf, interface = command.partition("/conf/")
     if not conf:
-        return "netns" if within else "forwarding"
-    if within:
+        return "netns" if in_netns else "forwarding"
+    if in_netns:
         return "addresses"
-    return "cable" if interface.startswith("veth") else "bridge"
+    return "veth" if interface.startswith("veth") else "bridge"

@@ -1,9 +1,9 @@
-"""minirun map: what is wired to what. Read from the kernel, and held against the records: what one says and the other
-does not is a trouble, and shown.
+"""Show how networks are connected. The topology is read from the kernel and compared with the records: a difference is
+a problem, and is shown.
 
-wires.py    the map as plain data
-reading.py  from the kernel and the records to the map
-tree.py     as text: a tree, or a table
-drawing.py  as a picture (SVG)
-graphs.py   for Graphviz and Mermaid
+data.py    the topology as plain data
+survey.py  reads it from the kernel and the records
+tree.py    as text: a tree or a table
+svg.py     as a picture
+graphs.py  for Graphviz and Mermaid
 """

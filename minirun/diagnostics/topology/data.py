@@ -1,63 +1,67 @@
-"""The map of a host's networks: plain data, no I/O."""
+"""The topology of a host's networks: plain data, no I/O."""
 
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, TypeVar
 
 from minirun.errors import printable
 
 T = TypeVar("T")
+# Keys of `minirun map --json` that differ from the names of fields; they are a public interface.
+_JSON_KEYS = {"bridges": "switches", "members": "plugs", "links": "cables", "containers": "members"}
+_JSON_KEYS |= {"problem": "trouble", "container_port": "inside"}
 
 
 @dataclass(frozen=True)
 class Port:
-    """A published port: where it is on the host, and where it leads."""
+    """A published port."""
 
     host: str  # 0.0.0.0:8080
-    inside: str  # 80/tcp
+    container_port: str  # 80/tcp
 
 
 @dataclass(frozen=True)
-class Plug:
-    """A cable: its end on a bridge, and its end in a namespace."""
+class Link:
+    """A veth pair: one end on the host or in another namespace, the other in a container's namespace."""
 
-    outside: str  # vethXXXXXXXX
-    inside: str  # eth0
-    netns: str  # the name it is pinned by; "" when it leads somewhere unknown
-    owner: str  # the container, or who else it belongs to
+    outside: str  # vethXXXXXXXX; "" for a link without a second end, such as macvlan
+    inside: str  # eth0; "" if its namespace is unknown
+    netns: str  # the name that the namespace is pinned under; "" if unknown
+    owner: str  # the container, or another owner
     addresses: tuple[str, ...] = ()
     mac: str = ""
     gateway: str = ""
     up: bool = True
     ports: tuple[Port, ...] = ()
-    trouble: str = ""  # in what it differs from the records, or does not work
+    problem: str = ""  # how it differs from the records, or why it does not work
 
 
 @dataclass(frozen=True)
-class Switch:
-    """A bridge, or another link that networks are made on."""
+class Bridge:
+    """A bridge, or another link that networks are built on, such as the parent of macvlan links."""
 
     name: str
     kind: str
-    network: str  # minirun's, "" for somebody else's
+    network: str  # minirun's network; "" for a bridge of another program
     addresses: tuple[str, ...] = ()
     subnet: str = ""
     internal: bool = False
     up: bool = True
-    plugs: tuple[Plug, ...] = ()
-    trouble: str = ""
+    members: tuple[Link, ...] = ()
+    problem: str = ""
 
     @property
     def is_ours(self) -> bool:
+        """Whether it belongs to one of minirun's networks."""
         return bool(self.network)
 
 
 @dataclass(frozen=True)
 class Namespace:
-    """A network namespace: whose it is, and all who are in it."""
+    """A network namespace and the containers in it."""
 
     name: str
-    members: tuple[str, ...] = ()  # containers; none for one that was made by hand
-    cables: tuple[Plug, ...] = ()  # that lead into no bridge
+    containers: tuple[str, ...] = ()  # empty for a namespace that was made by hand
+    links: tuple[Link, ...] = ()  # those that are attached to no bridge
 
 
 @dataclass(frozen=True)
@@ -66,37 +70,47 @@ class Rules:
 
     name: str  # family and table
     owner: str
-    drops: tuple[str, ...] = ()  # chains of it that drop what no rule lets pass
+    drops: tuple[str, ...] = ()  # its base chains whose policy is drop
 
 
 @dataclass(frozen=True)
-class Map:
+class Topology:
+    """A host with its bridges, namespaces and rules."""
+
     host: str
     uplinks: tuple[str, ...]  # "eth0 192.0.2.1/24"
-    switches: tuple[Switch, ...]
+    bridges: tuple[Bridge, ...]
     namespaces: tuple[Namespace, ...]
-    on_host: tuple[str, ...] = field(default=())  # containers with --net=host
+    on_host: tuple[str, ...] = ()  # containers with --net=host
     rules: tuple[Rules, ...] = ()
 
     @property
-    def troubles(self) -> list[str]:
-        found = [f"{one.name}: {one.trouble}" for one in self.switches if one.trouble]
-        return found + [f"{plug.outside or plug.owner}: {plug.trouble}" for plug in self.plugs() if plug.trouble]
+    def problems(self) -> list[str]:
+        """All problems of bridges and links, a sentence each."""
+        problems = [f"{bridge.name}: {bridge.problem}" for bridge in self.bridges if bridge.problem]
+        return problems + [f"{link.outside or link.owner}: {link.problem}" for link in self.links() if link.problem]
 
-    def plugs(self) -> list[Plug]:
-        return [plug for one in self.switches for plug in one.plugs]
-
-
-def printed(value: T) -> T:
-    """The same, without control characters: names of others' links and namespaces are anybody's words."""
-    return _printed(value)  # type: ignore[no-any-return]
+    def links(self) -> list[Link]:
+        """Return the links attached to bridges."""
+        return [link for bridge in self.bridges for link in bridge.members]
 
 
-def _printed(value: Any) -> Any:
+def as_dict(topology: Topology) -> dict[str, Any]:
+    """Return the topology as plain data for JSON."""
+    renamed = asdict(topology, dict_factory=lambda items: {_JSON_KEYS.get(key, key): value for key, value in items})
+    return renamed | {"troubles": topology.problems}
+
+
+def without_control_characters(value: T) -> T:
+    """Return a copy whose strings are safe to print: other programs choose the names of their links and namespaces."""
+    return _cleaned(value)  # type: ignore[no-any-return]
+
+
+def _cleaned(value: Any) -> Any:
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, tuple):
-        return tuple(_printed(one) for one in value)
+        return tuple(_cleaned(item) for item in value)
     if is_dataclass(value) and not isinstance(value, type):
-        return type(value)(**{one.name: _printed(getattr(value, one.name)) for one in fields(value)})
+        return type(value)(**{field.name: _cleaned(getattr(value, field.name)) for field in fields(value)})
     return value

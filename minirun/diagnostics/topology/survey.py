@@ -1,59 +1,83 @@
-"""From what the kernel has, and what is on record, to the map."""
+"""Read the topology from the kernel and the records."""
 
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from minirun.diagnostics.topology.data import Map, Namespace, Plug, Port, Rules, Switch
+from minirun.diagnostics.topology.data import Bridge, Link, Namespace, Port, Rules, Topology
 from minirun.instance import Instance
 from minirun.kernel import rulesets
+from minirun.kernel.link_queries import Interface, gateways, interfaces
 from minirun.kernel.netns import PINS, entered
-from minirun.kernel.nft import nft_tables
-from minirun.kernel.topology import Interface, gateways, interfaces
-from minirun.model import Container, Endpoint, Mode, Network, Status
+from minirun.kernel.rulesets import nft_tables
+from minirun.model import Container, Endpoint, Mode, Network, Publication, Status
 from minirun.network.dns.veth import leg_name
-from minirun.network.firewall.foreign_owners import owner_of
+from minirun.network.firewall.foreign.detect import owner_of
 
 _LIVE = (Status.RUNNING, Status.RESTARTING, Status.STARTING)
+DNS_SERVER = "DNS server"  # the owner of a network's link to minirun's DNS server
 
 
 @dataclass(frozen=True)
 class View:
-    """What is in one namespace."""
+    """The interfaces and default gateways of one network namespace."""
 
-    links: tuple[Interface, ...]
-    gateways: tuple[tuple[str, int], ...]
+    interfaces: tuple[Interface, ...]
+    gateways: tuple[tuple[str, int], ...]  # address, index of the interface
 
-    def called(self, name: str) -> Interface | None:
-        return next((one for one in self.links if one.name == name), None)
+    def interface(self, name: str) -> Interface | None:
+        """Find an interface by name."""
+        return next((interface for interface in self.interfaces if interface.name == name), None)
 
-    def gateway_of(self, link: Interface) -> str:
-        return next((address for address, index in self.gateways if index == link.index), "")
+    def gateway_of(self, interface: Interface) -> str:
+        """Return the default gateway behind an interface; "" if there is none."""
+        return next((address for address, index in self.gateways if index == interface.index), "")
 
 
-def read(instance: Instance) -> Map:
-    host, inside = _look(), {name: _look_into(name) for name in _pinned()}
-    containers = [one for one in instance.store.containers() if one.status in _LIVE]
+_NOTHING = View((), ())
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """What was read: the host's view, those of pinned namespaces by name, and the live containers."""
+
+    instance: Instance
+    host: View
+    pinned: dict[str, View]
+    containers: list[Container]
+
+    def members(self, sandbox: str) -> list[str]:
+        return sorted(container.name for container in self.containers if container.sandbox == sandbox)
+
+
+def read_topology(instance: Instance) -> Topology:
+    """Read the topology of this host, as far as its namespaces are pinned below /run/netns."""
+    host = _view()
+    pinned = {name: _view_of(name) for name in (sorted(os.listdir(PINS)) if PINS.is_dir() else [])}
+    containers = [container for container in instance.store.containers() if container.status in _LIVE]
+    survey = _Survey(instance, host, pinned, containers)
     networks = instance.store.networks()
-    switches = [_of_network(instance, network, host, inside, containers) for network in networks]
-    known = {one.name for one in switches} | {leg_name(network) for network in networks}
-    switches += [
-        _foreign(link, host, inside) for link in host.links if link.kind == "bridge" and link.name not in known
+    bridges = [_bridge_of(survey, network) for network in networks]
+    known = {bridge.name for bridge in bridges} | {leg_name(network) for network in networks}
+    bridges += [
+        _foreign_bridge(survey, interface)
+        for interface in host.interfaces
+        if interface.kind == "bridge" and interface.name not in known
     ]
-    cabled = {(plug.netns, plug.inside) for one in switches for plug in one.plugs}
-    namespaces = [_namespace(name, view, inside, containers, cabled) for name, view in inside.items()]
-    return Map(
+    attached = {(link.netns, link.inside) for bridge in bridges for link in bridge.members}
+    namespaces = [_namespace(survey, name, attached) for name in pinned if name != instance.resolver_netns]
+    return Topology(
         host=os.uname().nodename,
-        uplinks=tuple(_uplink(link) for link in host.links if _is_uplink(link, host)),
-        switches=tuple(one for one in switches if one.plugs or one.up or not one.is_ours),
-        namespaces=tuple(one for one in namespaces if one.name != instance.resolver_netns),
-        on_host=tuple(one.name for one in containers if one.spec.network.mode is Mode.HOST),
+        uplinks=tuple(_uplink(interface) for interface in host.interfaces if _is_uplink(interface)),
+        bridges=tuple(bridge for bridge in bridges if bridge.members or bridge.up or not bridge.is_ours),
+        namespaces=tuple(namespaces),
+        on_host=tuple(container.name for container in containers if container.spec.network.mode is Mode.HOST),
         rules=tuple(_rules()),
     )
 
 
 def _rules() -> Iterator[Rules]:
-    """Of every table that sees IP packets; and minirun's own of bridges."""
+    """Describe every table that sees IP packets, and minirun's own for bridges."""
     for family, table in sorted(nft_tables()):
         chains = list(rulesets.chains({(family, table)}))
         drops = tuple(chain.name for chain in chains if chain.hook is not None and chain.drops)
@@ -61,157 +85,154 @@ def _rules() -> Iterator[Rules]:
         yield Rules(f"{family} {table}", owner_of(family, table, names), drops)
 
 
-def _pinned() -> list[str]:
-    return sorted(os.listdir(PINS)) if PINS.is_dir() else []
-
-
-def _look() -> View:
+def _view() -> View:
     return View(tuple(interfaces()), tuple(gateways()))
 
 
-def _look_into(name: str) -> View:
+def _view_of(name: str) -> View:
     try:
         with entered(name):
-            return _look()
-    except OSError:  # a file that is no namespace, or one that has just gone
-        return View((), ())
+            return _view()
+    except OSError:  # a file that is not a namespace, or a namespace that was just removed
+        return _NOTHING
 
 
-def _uplink(link: Interface) -> str:
-    return " ".join([link.name, *map(str, link.addresses)])
+def _uplink(interface: Interface) -> str:
+    return " ".join([interface.name, *map(str, interface.addresses)])
 
 
-def _is_uplink(link: Interface, host: View) -> bool:
-    """What leads out of the host: no loopback, no bridge, no port of one."""
-    return link.name != "lo" and link.kind != "bridge" and not link.master and (link.up or bool(link.addresses))
+def _is_uplink(interface: Interface) -> bool:
+    """Whether it leads out of the host: not loopback, not a bridge, not a port of a bridge."""
+    if interface.name == "lo" or interface.kind == "bridge" or interface.master:
+        return False
+    return interface.up or bool(interface.addresses)
 
 
 # --- minirun's networks
 
 
-def _of_network(
-    instance: Instance, network: Network, host: View, inside: dict[str, View], containers: list[Container]
-) -> Switch:
-    link = host.called(network.bridge) if network.bridge else None
-    endpoints = instance.store.endpoints(network=network.id)
-    plugs = [_plug(instance, network, end, host, inside, containers) for end in endpoints]
-    if resolver := _resolver_leg(instance, network, host):
-        plugs.append(resolver)
-    trouble = ""
-    if network.bridge and endpoints and link is None:
-        trouble = "the bridge is gone"
-    elif link is not None and endpoints and not link.up:
-        trouble = "the bridge is down"
-    return Switch(
+def _bridge_of(survey: _Survey, network: Network) -> Bridge:
+    interface = survey.host.interface(network.bridge) if network.bridge else None
+    endpoints = survey.instance.store.endpoints(network=network.id)
+    members = [_link_of(survey, network, endpoint) for endpoint in endpoints]
+    if dns := survey.host.interface(leg_name(network)):
+        members.append(Link(dns.name, "", survey.instance.resolver_netns, DNS_SERVER, up=dns.up))
+    problem = ""
+    if network.bridge and endpoints and interface is None:
+        problem = "the bridge is missing"
+    elif interface is not None and endpoints and not interface.up:
+        problem = "the bridge is down"
+    return Bridge(
         name=network.bridge or network.name,
         kind=network.driver,
         network=network.name,
-        addresses=tuple(map(str, link.addresses)) if link else (),
+        addresses=tuple(map(str, interface.addresses)) if interface else (),
         subnet=", ".join(str(pool.subnet) for pool in (network.pool, network.pool6) if pool),
         internal=network.internal,
-        up=link is not None and link.up,
-        plugs=tuple(plugs),
-        trouble=trouble,
+        up=interface is not None and interface.up,
+        members=tuple(members),
+        problem=problem,
     )
 
 
-def _plug(
-    instance: Instance,
-    network: Network,
-    end: Endpoint,
-    host: View,
-    inside: dict[str, View],
-    containers: list[Container],
-) -> Plug:
-    owner = instance.store.container(end.sandbox)
-    name = owner.name if owner else end.sandbox[:12]
-    members = [one.name for one in containers if one.sandbox == end.sandbox]
-    pin = next((one for one in (name, *members) if one in inside), "")
-    view = inside.get(pin, View((), ()))
-    outside, eth = host.called(end.veth), view.called(end.interface)
-    ports = [one for one in instance.store.ports(container=end.sandbox) if one.target in (end.address, end.address6)]
-    return Plug(
-        outside=end.veth if network.bridge else "",
-        inside=end.interface,
-        netns=pin,
+def _link_of(survey: _Survey, network: Network, endpoint: Endpoint) -> Link:
+    store = survey.instance.store
+    owner = store.container(endpoint.sandbox)
+    name = owner.name if owner else endpoint.sandbox[:12]
+    names = [name, *survey.members(endpoint.sandbox)]
+    netns = next((each for each in names if each in survey.pinned), "")
+    view = survey.pinned.get(netns, _NOTHING)
+    inner = view.interface(endpoint.interface)
+    addresses = (endpoint.address, endpoint.address6)
+    ports = [each for each in store.ports(container=endpoint.sandbox) if each.target in addresses]
+    return Link(
+        outside=endpoint.veth if network.bridge else "",
+        inside=endpoint.interface,
+        netns=netns,
         owner=name,
-        addresses=tuple(map(str, eth.addresses)) if eth else (),
-        mac=eth.mac if eth else "",
-        gateway=view.gateway_of(eth) if eth else "",
-        up=eth is not None and eth.up,
-        ports=tuple(Port(one.mapping.place, _inside(one.mapping.private_ports)) for one in ports),
-        trouble=_trouble(network, end, host, outside, eth),
+        addresses=tuple(map(str, inner.addresses)) if inner else (),
+        mac=inner.mac if inner else "",
+        gateway=view.gateway_of(inner) if inner else "",
+        up=inner is not None and inner.up,
+        ports=tuple(map(_port, ports)),
+        problem=_problem_inside(endpoint, inner) or _problem_outside(survey.host, network, endpoint, inner),
     )
 
 
-def _inside(ports: list[str]) -> str:
-    """80/tcp, or 8000-8010/tcp."""
-    if len(ports) == 1:
-        return ports[0]
-    return f"{ports[0].partition('/')[0]}-{ports[-1]}"
+def _port(publication: Publication) -> Port:
+    """Describe a published port or range: 80/tcp, or 8000-8010/tcp."""
+    first, last = publication.mapping.private_ports[0], publication.mapping.private_ports[-1]
+    ports = first if first == last else f"{first.partition('/')[0]}-{last}"
+    return Port(publication.mapping.place, ports)
 
 
-def _trouble(network: Network, end: Endpoint, host: View, outside: Interface | None, eth: Interface | None) -> str:
-    if eth is None:
-        return f"{end.interface} is missing in the namespace"
-    wanted = {str(one) for one in (end.address, end.address6) if one}
-    lacking = wanted - {str(one.address) for one in eth.addresses}
-    if lacking:
-        return f"{end.interface} has not its address {', '.join(sorted(lacking))}"
-    if not eth.up:
-        return f"{end.interface} is down"
+def _problem_inside(endpoint: Endpoint, inner: Interface | None) -> str:
+    """Compare the container's end of an endpoint with its record; "" if they agree."""
+    if inner is None:
+        return f"{endpoint.interface} is missing in the namespace"
+    recorded = {str(address) for address in (endpoint.address, endpoint.address6) if address}
+    missing = recorded - {str(address.address) for address in inner.addresses}
+    if missing:
+        return f"{endpoint.interface} lacks its address {', '.join(sorted(missing))}"
+    return "" if inner.up else f"{endpoint.interface} is down"
+
+
+def _problem_outside(host: View, network: Network, endpoint: Endpoint, inner: Interface | None) -> str:
+    """Compare the host's end of an endpoint with its record; "" if they agree."""
     if not network.bridge:
         return ""
-    if outside is None:
-        return f"{end.veth} is missing on the host"
-    bridge = host.called(network.bridge)
-    if bridge is None or outside.master != bridge.index:
-        return f"{end.veth} is not plugged into {network.bridge}"
-    if not outside.up:
-        return f"{end.veth} is down"
-    return "" if outside.peer == eth.index else f"{end.veth} leads somewhere else"
+    outer, bridge = host.interface(endpoint.veth), host.interface(network.bridge)
+    if outer is None:
+        return f"{endpoint.veth} is missing on the host"
+    if bridge is None or outer.master != bridge.index:
+        return f"{endpoint.veth} is not attached to {network.bridge}"
+    if not outer.up:
+        return f"{endpoint.veth} is down"
+    return "" if inner and outer.peer == inner.index else f"{endpoint.veth} is connected to another interface"
 
 
-def _resolver_leg(instance: Instance, network: Network, host: View) -> Plug | None:
-    leg = host.called(leg_name(network))
-    if leg is None:
-        return None
-    return Plug(leg.name, "", instance.resolver_netns, "resolver", up=leg.up)
+# --- bridges and links of others
 
 
-# --- what others have made
+def _foreign_bridge(survey: _Survey, bridge: Interface) -> Bridge:
+    ports = [interface for interface in survey.host.interfaces if interface.master == bridge.index]
+    members = tuple(_foreign_link(survey, port) for port in ports)
+    return Bridge(bridge.name, "bridge", "", tuple(map(str, bridge.addresses)), up=bridge.up, members=members)
 
 
-def _foreign(bridge: Interface, host: View, inside: dict[str, View]) -> Switch:
-    plugs = [_foreign_plug(link, inside) for link in host.links if link.master == bridge.index]
-    return Switch(bridge.name, "bridge", "", tuple(map(str, bridge.addresses)), up=bridge.up, plugs=tuple(plugs))
+def _foreign_link(survey: _Survey, port: Interface) -> Link:
+    """Describe a port of a foreign bridge. Its other end may be in a namespace that is not pinned."""
+    for name, view in survey.pinned.items():
+        for other in view.interfaces:
+            if _are_peers(port, other):
+                addresses = tuple(map(str, other.addresses))
+                return Link(port.name, other.name, name, name, addresses, other.mac, up=port.up)
+    return Link(port.name, "", "", port.alias, up=port.up)
 
 
-def _foreign_plug(link: Interface, inside: dict[str, View]) -> Plug:
-    """Its other end may be in a namespace that nobody has pinned."""
-    for name, view in inside.items():
-        for other in view.links:
-            if link.kind == "veth" and other.kind == "veth" and (other.peer, other.index) == (link.index, link.peer):
-                return Plug(link.name, other.name, name, name, tuple(map(str, other.addresses)), other.mac, up=link.up)
-    return Plug(link.name, "", "", link.alias, up=link.up)
+def _are_peers(one: Interface, other: Interface) -> bool:
+    """Whether two interfaces of different namespaces are the ends of one veth pair."""
+    return one.kind == other.kind == "veth" and (one.peer, one.index) == (other.index, other.peer)
 
 
-def _namespace(
-    name: str, view: View, inside: dict[str, View], containers: list[Container], cabled: set[tuple[str, str]]
-) -> Namespace:
-    sandbox = next((one.sandbox for one in containers if one.name == name), "")
-    members = sorted(one.name for one in containers if sandbox and one.sandbox == sandbox)
-    pins = {name, *members}  # one namespace, under the name of each
-    loose = [
-        link for link in view.links if link.name != "lo" and not pins & {pin for pin, end in cabled if end == link.name}
+def _namespace(survey: _Survey, name: str, attached: set[tuple[str, str]]) -> Namespace:
+    """Describe a pinned namespace, with the links that are attached to no bridge."""
+    sandbox = next((container.sandbox for container in survey.containers if container.name == name), "")
+    containers = survey.members(sandbox) if sandbox else []
+    pins = {name, *containers}  # one namespace is pinned under the name of each container in it
+    links = [
+        _unattached_link(survey, name, interface)
+        for interface in survey.pinned[name].interfaces
+        if interface.name != "lo" and not any((pin, interface.name) in attached for pin in pins)
     ]
-    return Namespace(name, tuple(members), tuple(_cable(link, name, inside) for link in loose))
+    return Namespace(name, tuple(containers), tuple(links))
 
 
-def _cable(link: Interface, name: str, inside: dict[str, View]) -> Plug:
-    """From one namespace into another."""
-    for other, view in inside.items():
-        for peer in view.links:
-            if other != name and link.kind == "veth" and (peer.peer, peer.index) == (link.index, link.peer):
-                return Plug(peer.name, link.name, name, other, tuple(map(str, link.addresses)), link.mac, up=link.up)
-    return Plug("", link.name, name, "", tuple(map(str, link.addresses)), link.mac, up=link.up)
+def _unattached_link(survey: _Survey, name: str, interface: Interface) -> Link:
+    """Describe an interface of a namespace, with its other end if that is in another pinned namespace."""
+    addresses = tuple(map(str, interface.addresses))
+    for other, view in survey.pinned.items():
+        for peer in view.interfaces:
+            if other != name and _are_peers(interface, peer):
+                return Link(peer.name, interface.name, name, other, addresses, interface.mac, up=interface.up)
+    return Link("", interface.name, name, "", addresses, interface.mac, up=interface.up)

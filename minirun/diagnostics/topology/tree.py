@@ -1,97 +1,102 @@
-"""The map as text: each bridge with what is plugged into it, then what is plugged into none."""
+"""Render the topology as text: bridges with their links, then what is attached to no bridge, then tables of rules."""
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
-from minirun.diagnostics.topology.data import Map, Plug, Rules, Switch, printed
+from minirun.diagnostics.topology.data import Bridge, Link, Rules, Topology, without_control_characters
 
-Row = tuple[str, str, str, str, str, str]
-HEADERS = ("NETWORK", "BRIDGE", "CABLE", "OWNER", "ADDRESSES", "PORTS")
+Row: TypeAlias = tuple[str, str, str, str, str, str]
+HEADERS = ("NETWORK", "BRIDGE", "VETH", "OWNER", "ADDRESSES", "PORTS")
 
 
-def as_tree(found: Map, color: bool) -> str:
-    found = printed(found)
-    paint = _Paint(color)
-    lines = [paint.bold(f"host {found.host}") + "".join(f"  {one}" for one in found.uplinks)]
-    for switch in found.switches:
-        lines += ["", *_switch(switch, paint)]
-    others = [*_namespaces(found, paint)]
-    if found.on_host:
-        others.append(f"{paint.bold('host network')}  {', '.join(found.on_host)}")
-    if others:
-        lines += ["", *others]
-    if found.rules:
-        lines += ["", *(_rules(one, paint) for one in found.rules)]
-    if found.troubles:
-        lines += ["", paint.red("Trouble"), *(f"  {one}" for one in found.troubles)]
-        lines.append("  minirun network reload mends what is minirun's")
+def as_tree(topology: Topology, color: bool) -> str:
+    """Render the topology as a tree, with its problems at the end."""
+    topology = without_control_characters(topology)
+    style = _Style(color)
+    lines = [style.bold(f"host {topology.host}") + "".join(f"  {uplink}" for uplink in topology.uplinks)]
+    for bridge in topology.bridges:
+        lines += ["", *_bridge_lines(bridge, style)]
+    unattached = [*_unattached_lines(topology, style)]
+    if topology.on_host:
+        unattached.append(f"{style.bold('host network')}  {', '.join(topology.on_host)}")
+    if unattached:
+        lines += ["", *unattached]
+    if topology.rules:
+        lines += ["", *(_rules_line(rules, style) for rules in topology.rules)]
+    if topology.problems:
+        lines += ["", style.red("Problems"), *(f"  {problem}" for problem in topology.problems)]
+        lines.append("  minirun network reload repairs what minirun created")
     return "\n".join(lines)
 
 
-def _rules(rules: Rules, paint: "_Paint") -> str:
-    drops = f"  {paint.red('drops by policy')}: {', '.join(rules.drops)}" if rules.drops else ""
+def as_rows(topology: Topology) -> list[Row]:
+    """Return a table row, as in HEADERS, for each link of a bridge."""
+    rows = []
+    for bridge in topology.bridges:
+        for link in bridge.members:
+            veth = " - ".join(name for name in (link.outside, link.inside) if name)
+            ports = ", ".join(f"{port.host}->{port.container_port}" for port in link.ports)
+            network = bridge.network or "-"
+            rows.append((network, bridge.name, veth, link.owner, " ".join(link.addresses), ports))
+    return rows
+
+
+def _rules_line(rules: Rules, style: "_Style") -> str:
+    drops = f"  {style.red('drops by policy')}: {', '.join(rules.drops)}" if rules.drops else ""
     return f"rules {rules.name}  {rules.owner}{drops}"
 
 
-def _switch(switch: Switch, paint: "_Paint") -> Iterator[str]:
-    what = f"network {switch.network}" if switch.is_ours else "not minirun's"
-    if switch.is_ours and switch.kind != "bridge":
-        what += f", {switch.kind}"
-    if switch.internal:
-        what += ", internal"
-    state = "" if switch.up or not switch.plugs else "  " + paint.red("down")
-    name = paint.bold(switch.name) if switch.is_ours else switch.name
-    yield "  ".join([name, what, *switch.addresses]) + state
-    for at, plug in enumerate(switch.plugs):
-        last = at == len(switch.plugs) - 1
-        yield f"{'└' if last else '├'}─ {_plug(plug, paint)}"
-        for port in plug.ports:
-            yield f"{' ' if last else '│'}     {port.host} → {port.inside}"
+def _bridge_lines(bridge: Bridge, style: "_Style") -> Iterator[str]:
+    network = f"network {bridge.network}" if bridge.is_ours else "not minirun's"
+    if bridge.is_ours and bridge.kind != "bridge":
+        network += f", {bridge.kind}"
+    if bridge.internal:
+        network += ", internal"
+    state = "" if bridge.up or not bridge.members else "  " + style.red("down")
+    name = style.bold(bridge.name) if bridge.is_ours else bridge.name
+    yield "  ".join([name, network, *bridge.addresses]) + state
+    for number, link in enumerate(bridge.members, 1):
+        is_last = number == len(bridge.members)
+        yield f"{'└' if is_last else '├'}─ {_member_line(link, style)}"
+        for port in link.ports:
+            yield f"{' ' if is_last else '│'}     {port.host} → {port.container_port}"
 
 
-def _plug(plug: Plug, paint: "_Paint") -> str:
-    if not plug.inside:
-        return f"{plug.outside} ── {plug.owner or '?'}"
-    ends = f"{plug.outside} ── {plug.inside}" if plug.outside else plug.inside
-    words = [ends, paint.bold(plug.owner), *plug.addresses, plug.mac]
-    if plug.gateway:
-        words.append(f"via {plug.gateway}")
-    if plug.trouble:
-        words.append(paint.red(plug.trouble))
+def _member_line(link: Link, style: "_Style") -> str:
+    if not link.inside:
+        return f"{link.outside} ── {link.owner or '?'}"
+    ends = f"{link.outside} ── {link.inside}" if link.outside else link.inside
+    words = [ends, style.bold(link.owner), *link.addresses, link.mac]
+    if link.gateway:
+        words.append(f"via {link.gateway}")
+    if link.problem:
+        words.append(style.red(link.problem))
     return "  ".join(word for word in words if word)
 
 
-def _namespaces(found: Map, paint: "_Paint") -> Iterator[str]:
-    """Those of containers are with their bridges already, unless there is more to say of them."""
-    told: set[tuple[str, ...]] = set()
-    plugged = {plug.netns for plug in found.plugs()}
-    for one in found.namespaces:
-        if len(one.members) > 1 and one.members not in told:
-            told.add(one.members)
-            yield f"{paint.bold(' + '.join(one.members))}  share one network stack"
-        for plug in one.cables:
-            yield f"{paint.bold(one.name)}  {_cable(plug)}"
-        if not one.members and not one.cables and one.name not in plugged:
-            yield f"{paint.bold(one.name)}  a namespace without cables"
+def _unattached_lines(topology: Topology, style: "_Style") -> Iterator[str]:
+    """Describe shared namespaces, links between namespaces, and namespaces without links. Other namespaces of
+    containers are shown with their bridges."""
+    shared: set[tuple[str, ...]] = set()
+    attached = {link.netns for link in topology.links()}
+    for namespace in topology.namespaces:
+        if len(namespace.containers) > 1 and namespace.containers not in shared:
+            shared.add(namespace.containers)
+            yield f"{style.bold(' + '.join(namespace.containers))}  share one network stack"
+        for link in namespace.links:
+            yield f"{style.bold(namespace.name)}  {_link_line(link)}"
+        if not namespace.containers and not namespace.links and namespace.name not in attached:
+            yield f"{style.bold(namespace.name)}  a namespace without links"
 
 
-def _cable(plug: Plug) -> str:
-    words = " ".join([plug.inside, *plug.addresses])
-    return f"{words} ── {plug.outside} {plug.owner}" if plug.outside else words
+def _link_line(link: Link) -> str:
+    end = " ".join([link.inside, *link.addresses])
+    return f"{end} ── {link.outside} {link.owner}" if link.outside else end
 
 
-def rows(found: Map) -> list[Row]:
-    """For a table: a line for each cable."""
-    lines = []
-    for switch in found.switches:
-        for plug in switch.plugs:
-            cable = " - ".join(word for word in (plug.outside, plug.inside) if word)
-            ports = ", ".join(f"{port.host}->{port.inside}" for port in plug.ports)
-            network = switch.network or "-"
-            lines.append((network, switch.name, cable, plug.owner, " ".join(plug.addresses), ports))
-    return lines
+class _Style:
+    """Terminal colors, or none."""
 
-
-class _Paint:
     def __init__(self, color: bool) -> None:
         self._color = color
 

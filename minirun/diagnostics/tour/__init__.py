@@ -1,6 +1,6 @@
-"""minirun tour: the mechanism of container networks, done step by step, for real, on a throwaway copy of this host.
+"""minirun tour: how container networks work, step by step, with real commands on a throwaway copy of this host.
 
-chapters/    what is told and done, as Markdown: of a code block, each line that begins with `$ ` is a command
-reading.py   from a chapter's text to its parts
-guide.py     going through one, with somebody at the terminal, alone, or to write it down (docs/learn)
+chapters/    the text and the commands, as Markdown: in a code block, each line that begins with `$ ` is a command
+chapters.py  splits a chapter into its parts
+guide.py     runs a chapter: with a prompt before each step, without prompts, or as Markdown (docs/learn)
 """

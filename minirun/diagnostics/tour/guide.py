@@ -1,105 +1,91 @@
-"""Going through a chapter: say what will happen, do it, show what came of it.
+"""Run a chapter: show its text, and run its commands.
 
-Each chapter has a throwaway host of its own. What it makes is gone when it ends, however it ends.
+Each chapter has a throwaway host of its own. When the chapter ends, for whatever reason, the kernel removes everything
+that it made.
 """
 
 import os
 import sys
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
 
-from minirun.diagnostics.tour.chapters_reader import Chapter, Commands, Prose
+from minirun.diagnostics.tour.chapters import Chapter, Commands, Prose
 from minirun.kernel import throwaway
 from minirun.kernel.mounts import NODEV, Root, filesystem_mount
 from minirun.kernel.programs import program_run
 
-_SECONDS = 60.0  # one command
+_TIMEOUT = 60.0  # seconds, for one command
+_PROMPT = "  [Enter] run  [s] skip  [q] quit "
+# How to run a chapter: with a prompt before each step, without prompts, or printing Markdown.
 STEP, ALONE, MARKDOWN = "step", "alone", "markdown"
 
 
-class EnoughError(Exception):
-    """Whoever is at the terminal has had enough."""
+class QuitError(Exception):
+    """The user wants to end the tour."""
 
 
-def go_through(chapter: Chapter, root: Path, program: str, manner: str) -> int:
-    """0, or 1 when a command has failed that the chapter does not say will fail."""
+def run_chapter(chapter: Chapter, root: Path, program: str, manner: str) -> int:
+    """Run a chapter in a throwaway copy of this host.
+
+    `root` is the state root to use there, `program` the path of minirun, `manner` is STEP, ALONE or MARKDOWN. Returns
+    0, or 1 if a command failed that the chapter does not expect to fail.
+    """
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return throwaway.host_live(f"minirun-tour-{os.getpid()}", lambda: _live(chapter, root, program, manner))
+    return throwaway.host_live(f"minirun-tour-{os.getpid()}", lambda: _run_parts(chapter, root, program, manner))
 
 
-def _live(chapter: Chapter, root: Path, program: str, manner: str) -> int:
+def _run_parts(chapter: Chapter, root: Path, program: str, manner: str) -> int:
     top = Root("/")
     filesystem_mount(top, str(root), top.open(str(root), os.O_PATH | os.O_DIRECTORY), "tmpfs", "mode=700", NODEV)
     os.close(top.fd)
     os.environ["PATH"] = f"{Path(program).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     os.environ["MINIRUN_ROOT"] = str(root)
     try:
-        codes = [_show(part, manner) for part in chapter.parts]
-    except (EnoughError, KeyboardInterrupt, EOFError):
+        return max(_run_part(part, manner) for part in chapter.parts)
+    except (QuitError, KeyboardInterrupt, EOFError):
         return 0
-    return max(codes)
 
 
-def _show(part: Prose | Commands, manner: str) -> int:
-    shows: dict[str, Callable[[Prose | Commands], int]] = {STEP: _step, ALONE: _alone, MARKDOWN: _markdown}
-    return shows[manner](part)
-
-
-def _step(part: Prose | Commands) -> int:
+def _run_part(part: Prose | Commands, manner: str) -> int:
     if isinstance(part, Prose):
-        return _tell(part)
-    for line in part.lines:
-        print(f"  {_bold('$ ' + line)}")
-    answer = input("  Enter does it, s skips it, q ends: ").strip().lower()
-    if answer == "q":
-        raise EnoughError
-    return 0 if answer == "s" else _alone(part, told=True)
-
-
-def _alone(part: Prose | Commands, told: bool = False) -> int:
-    if isinstance(part, Prose):
-        return _tell(part)
-    worst = 0
-    for line in part.lines:
-        if not told or len(part.lines) > 1:
-            print(f"  {_bold('$ ' + line)}", flush=True)
-        code, said = _run(line)
-        print(textwrap.indent(said, "  "), end="", flush=True)
-        worst = max(worst, code)
+        print(part.text + "\n" if manner == MARKDOWN else _wrapped(part) + "\n", flush=True)
+        return 0
+    if manner == MARKDOWN:
+        print("```")
+        code = max([_run(line, "") for line in part.lines], default=0)
+        print("```\n", flush=True)
+        return code
+    if manner == STEP:
+        for line in part.lines:
+            print(f"  {_bold('$ ' + line)}")
+        answer = input(_PROMPT).strip().lower()
+        if answer == "q":
+            raise QuitError
+        if answer == "s":
+            return 0
+    shows_command = manner == ALONE or len(part.lines) > 1  # a single command was just shown, above the prompt
+    code = max([_run(line, "  ", shows_command) for line in part.lines], default=0)
     print()
-    return worst
+    return code
 
 
-def _markdown(part: Prose | Commands) -> int:
-    if isinstance(part, Prose):
-        print(part.text + "\n")
-        return 0
-    worst = 0
-    print("```")
-    for line in part.lines:
-        print(f"$ {line}")
-        code, said = _run(line)
-        print(said, end="")
-        worst = max(worst, code)
-    print("```\n", flush=True)
-    return worst
-
-
-def _tell(part: Prose) -> int:
-    text = part.text.lstrip("# ")
-    is_heading = part.text.startswith("#")
-    words = textwrap.fill(" ".join(text.split()), min(100, _width())) if not text.startswith("- ") else text
-    print((_bold(words) if is_heading else words) + "\n", flush=True)
-    return 0
-
-
-def _run(line: str) -> tuple[int, str]:
-    """(1 when it failed, what it said). A command that is to fail says so: `... || true`."""
+def _run(line: str, indent: str, shows_command: bool = True) -> int:
+    """Run a shell command and print it with its output; return 1 if it failed. A command that is expected to fail ends
+    in `|| true`."""
+    if shows_command:
+        print(f"{indent}{_bold('$ ' + line)}", flush=True)
     env = {name: os.environ[name] for name in ("PATH", "MINIRUN_ROOT")}
-    done = program_run("/bin/sh", ["-c", f"exec 2>&1\n{line}"], env=env, seconds=_SECONDS)
-    said = done.out if done.out.endswith("\n") or not done.out else done.out + "\n"
-    return int(done.code != 0), said
+    done = program_run("/bin/sh", ["-c", f"exec 2>&1\n{line}"], env=env, seconds=_TIMEOUT)
+    output = done.out if done.out.endswith("\n") or not done.out else done.out + "\n"
+    print(textwrap.indent(output, indent), end="", flush=True)
+    return int(done.code != 0)
+
+
+def _wrapped(part: Prose) -> str:
+    text = part.text.lstrip("# ")
+    if not text.startswith("- "):
+        text = textwrap.fill(" ".join(text.split()), min(100, _width()))
+    return _bold(text) if part.text.startswith("#") else text
 
 
 def _bold(text: str) -> str:
@@ -107,6 +93,7 @@ def _bold(text: str) -> str:
 
 
 def _width() -> int:
+    """Return the terminal's width in columns, at least 60; 100 without a terminal."""
     try:
         return max(60, os.get_terminal_size(1).columns)
     except OSError:

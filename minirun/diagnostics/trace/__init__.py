@@ -1,8 +1,11 @@
-"""minirun trace: one real packet is sent, seen at every interface that it passes, and followed through every rule.
+"""Trace one real packet: send it, see it at every interface, follow it through every rule. Also: capture packets.
 
-stranger.py  another machine on this host's wire, for as long as it takes: whoever comes from outside
-places.py    what the words of the command mean: from where, to what
-walking.py   send, look, and write down
-reasons.py   from what was seen to one sentence: it arrived, or where and why it did not, and what would allow it
-telling.py   the story as text and as JSON
+outside_host.py  a temporary host with its own veth pair to this host, as the sender for "outside"
+endpoints.py     parses source and target of the command
+journey.py       where the packet was seen, and the diagnosis, as plain data
+probe.py         sends the packet and observes it
+reasons.py       from the journey to one sentence: it arrived, or where and why it was lost, and what would allow it
+rule_reasons.py  the same for a packet that a rule dropped
+report.py        the journey as text and as JSON
+pcap.py          captured packets as lines and as a pcap file
 """

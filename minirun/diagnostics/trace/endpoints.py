@@ -1,75 +1,81 @@
-"""What the words of `trace` mean: who sends, and to whom."""
+"""Parse source and target of `trace`: who sends, and to whom."""
 
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TypeAlias
 
-from minirun.diagnostics.trace.outside_host import HERE, THERE, Stranger
+from minirun.diagnostics.trace.outside_host import HOST_SIDE, OUTER_SIDE, VETH, OutsideHost
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
+from minirun.kernel.link_queries import interfaces
 from minirun.kernel.netns import entered
 from minirun.kernel.taps import Tap
-from minirun.kernel.topology import interfaces
 from minirun.model import Container, Publication, Status
 from minirun.store.lookup import find_container
 
-AnyAddress = IPv4Address | IPv6Address
+AnyAddress: TypeAlias = IPv4Address | IPv6Address
 HOST, OUTSIDE, ANYBODY = "host", "outside", "anybody"
 
 
 @dataclass(frozen=True)
 class Target:
-    """To whom a packet is sent, and who is to get it in the end, as far as the records tell."""
+    """The destination of a packet, and the container that should receive it according to the records."""
 
-    said: str  # as it was typed
+    text: str  # as it was typed
     address: AnyAddress
     port: int
-    protocol: str
+    protocol: str  # tcp or udp
     container: Container | None = None
-    inside_port: int = 0  # where the container is to be listening
-    is_port_of_host: bool = False
+    container_port: int = 0  # the port that the container's program should listen on
+    is_host_port: bool = False
     publication: Publication | None = None
 
 
 class Source:
-    """Where packets come from: a container, this host, or somebody outside."""
+    """The sender of packets: a container, this host, or a host outside. `close` it after use."""
 
     def __init__(self, instance: Instance, name: str) -> None:
+        """`name` is a container, HOST, OUTSIDE or ANYBODY. Raises MinirunError if there is no such container."""
         self.name = name
-        self.stranger: Stranger | None = None
+        self.outside_host: OutsideHost | None = None
         self.container: Container | None = None
         if name == OUTSIDE:
-            self.stranger = Stranger()
+            self.outside_host = OutsideHost()
         elif name not in (HOST, ANYBODY):
-            self.container = running(instance, name)
+            self.container = running_container(instance, name)
             self.name = self.container.name
 
     @property
-    def shown(self) -> str:
-        return f"outside ({THERE.ip})" if self.stranger else self.name
+    def label(self) -> str:
+        """The sender's name, as the report shows it."""
+        return f"outside ({OUTER_SIDE.ip})" if self.outside_host else self.name
 
     def close(self) -> None:
-        if self.stranger:
-            self.stranger.close()
+        """Remove the outside host, if there is one."""
+        if self.outside_host:
+            self.outside_host.close()
 
     def socket(self, protocol: str, family: int) -> socket.socket:
-        if self.stranger:
-            return self.stranger.opened(protocol)
-        with inside(self.container):
+        """Open a socket in the sender's network namespace. `protocol` is tcp or udp, `family` an AF_ constant."""
+        if self.outside_host:
+            return self.outside_host.open_socket(protocol)
+        with in_netns_of(self.container):
             kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
             return socket.socket(family, kind | socket.SOCK_CLOEXEC)
 
     def tap(self) -> Tap | None:
-        """None: what the host's own tap sees."""
-        if self.stranger:
-            return Tap.of(self.stranger.opened("packet"))
-        return tap_in(self.container)
+        """Open a tap on the sender's interfaces; None if the host's own tap sees them."""
+        if self.outside_host:
+            return Tap.of(self.outside_host.open_socket("packet"))
+        return open_tap(self.container)
 
 
 @contextmanager
-def inside(container: Container | None) -> Iterator[None]:
+def in_netns_of(container: Container | None) -> Iterator[None]:
+    """Enter a container's network namespace; stay in the host's if it has none, or for None."""
     if container is None or not container.sandbox:
         yield
         return
@@ -77,56 +83,64 @@ def inside(container: Container | None) -> Iterator[None]:
         yield
 
 
-def tap_in(container: Container | None) -> Tap | None:
+def open_tap(container: Container | None) -> Tap | None:
+    """Open a tap on a container's interfaces; None if they are the host's."""
     if container is None or not container.sandbox:
         return None
     with entered(container.name):
         return Tap()
 
 
-def running(instance: Instance, name: str) -> Container:
-    found = find_container(instance.store, name, FAILED)
-    if found.status is not Status.RUNNING:
-        raise MinirunError(
-            f"container {found.name} is not running ({found.status})", f"minirun start {found.name}", FAILED
-        )
-    return found
+def running_container(instance: Instance, name: str) -> Container:
+    """Find a container by name or id. Raises MinirunError if there is none or if it is not running."""
+    container = find_container(instance.store, name, FAILED)
+    if container.status is not Status.RUNNING:
+        message = f"container {container.name} is not running ({container.status})"
+        raise MinirunError(message, f"minirun start {container.name}", FAILED)
+    return container
 
 
 def port_of_host(instance: Instance, word: str) -> Target:
-    """8080, 8080/udp or ADDRESS:8080."""
+    """Parse a port of this host: 8080, 8080/udp or ADDRESS:8080. Raises MinirunError if it is not valid."""
     text, _, protocol = word.partition("/")
     host, colon, number = text.rpartition(":")
     port = _port(number, word)
     protocol = _protocol(protocol, word)
-    there = [
-        one for one in instance.store.ports() if one.mapping.protocol == protocol and port in one.mapping.host_ports
+    publications = [
+        publication
+        for publication in instance.store.ports()
+        if publication.mapping.protocol == protocol and port in publication.mapping.host_ports
     ]
-    found = next((one for one in there if not colon or str(one.mapping.host_address) in (host, "0.0.0.0", "::")), None)
-    address = ip_address(host.strip("[]")) if colon else _own_address(instance, found)
-    if found is None:
-        return Target(word, address, port, protocol, is_port_of_host=True)
-    mapping = found.mapping
-    inside_port = mapping.container_port + port - mapping.host_port
-    container = instance.store.container(found.container)
-    return Target(word, address, port, protocol, container, inside_port, True, found)
+    if colon:
+        addresses = (host, "0.0.0.0", "::")
+        publications = [each for each in publications if str(each.mapping.host_address) in addresses]
+    publication = next(iter(publications), None)
+    address = ip_address(host.strip("[]")) if colon else _host_address(instance, publication)
+    if publication is None:
+        return Target(word, address, port, protocol, is_host_port=True)
+    mapping = publication.mapping
+    container_port = mapping.container_port + port - mapping.host_port
+    container = instance.store.container(publication.container)
+    return Target(word, address, port, protocol, container, container_port, True, publication)
 
 
-def _own_address(instance: Instance, found: Publication | None) -> AnyAddress:
-    """The host's, as others know it: of its first interface that leads out."""
-    if found is not None and found.mapping.host_address and not found.mapping.host_address.is_unspecified:
-        return found.mapping.host_address
+def _host_address(instance: Instance, publication: Publication | None) -> AnyAddress:
+    """Return the address that a port is published on; by default the first IPv4 address of an uplink."""
+    published = publication and publication.mapping.host_address
+    if published and not published.is_unspecified:
+        return published
     subnets = [network.pool.subnet for network in instance.store.networks() if network.pool]
     for link in interfaces():
-        if link.name != "lo" and link.kind != "bridge" and not link.master and link.up and link.name != "mr-trace0":
-            for one in link.addresses:
-                if one.address.version == 4 and not any(one.address in subnet for subnet in subnets):
-                    return one.address
-    return HERE.ip
+        if link.name in ("lo", VETH) or link.kind == "bridge" or link.master or not link.up:
+            continue
+        for address in (each.address for each in link.addresses):
+            if address.version == 4 and not any(address in subnet for subnet in subnets):
+                return address
+    return HOST_SIDE.ip
 
 
 def target_of(instance: Instance, source: Source, word: str) -> Target:
-    """CONTAINER:PORT or ADDRESS:PORT, either with /udp."""
+    """Parse CONTAINER:PORT or ADDRESS:PORT, either with /udp. Raises MinirunError if it is not valid."""
     text, _, protocol = word.partition("/")
     name, colon, number = text.rpartition(":")
     if not colon or not name:
@@ -135,25 +149,23 @@ def target_of(instance: Instance, source: Source, word: str) -> Target:
     try:
         address = ip_address(name.strip("[]"))
     except ValueError:
-        container = running(instance, name)
-        return Target(word, _address_for(instance, source, container), port, protocol, container, port)
-    ends = [one for one in instance.store.endpoints() if address in (one.address, one.address6)]
-    owner = instance.store.container(ends[0].sandbox) if ends else None
+        container = running_container(instance, name)
+        return Target(word, _container_address(instance, source, container), port, protocol, container, port)
+    endpoints = [each for each in instance.store.endpoints() if address in (each.address, each.address6)]
+    owner = instance.store.container(endpoints[0].sandbox) if endpoints else None
     return Target(word, address, port, protocol, owner, port)
 
 
-def _address_for(instance: Instance, source: Source, container: Container) -> AnyAddress:
-    """As its name would be answered in a network that both are in; otherwise its first."""
-    ends = instance.store.endpoints(sandbox=container.sandbox)
-    mine = source.container and {one.network for one in instance.store.endpoints(sandbox=source.container.sandbox)}
-    ends.sort(key=lambda one: (one.network not in (mine or ()), one.position))
-    address = next((one.address for one in ends if one.address), None)
+def _container_address(instance: Instance, source: Source, container: Container) -> AnyAddress:
+    """Return the container's address in a network that it shares with the source, or else its first address."""
+    endpoints = instance.store.endpoints(sandbox=container.sandbox)
+    sender = source.container
+    shared = {each.network for each in instance.store.endpoints(sandbox=sender.sandbox)} if sender else set()
+    endpoints.sort(key=lambda endpoint: (endpoint.network not in shared, endpoint.position))
+    address = next((endpoint.address for endpoint in endpoints if endpoint.address), None)
     if address is None:
-        raise MinirunError(
-            f"container {container.name} has no address of its own",
-            f"it is in network mode {container.spec.network}",
-            FAILED,
-        )
+        message = f"container {container.name} has no address of its own"
+        raise MinirunError(message, f"its network mode is {container.spec.network}", FAILED)
     return address
 
 

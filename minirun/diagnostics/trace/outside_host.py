@@ -1,105 +1,101 @@
-"""Somebody from outside: a machine on a wire of its own to this host.
+"""A temporary host outside this one, connected to it by a veth pair.
 
-It is a child process in a network namespace that nobody has pinned: when it ends, or is killed, or this process is, the
-namespace goes, and the cable with it.
+It is a child process in a network namespace that is not pinned. When the child or its parent ends or is killed, the
+kernel removes the namespace, and the veth pair with it.
 """
 
 import os
 import signal
 import socket
 import time
+from contextlib import closing
 from ipaddress import IPv4Interface
 
 from minirun.kernel import credentials, processes
+from minirun.kernel.link_queries import interfaces
 from minirun.kernel.links import address_add, default_route_add, link_del, link_give, link_up, pair_add
-from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import network_unshare
 from minirun.kernel.sockets import loopback_up, receive_with_fds, send_with_fds
 from minirun.kernel.taps import Tap
-from minirun.kernel.topology import interfaces
 
-# Of the range set aside for tests of network devices (RFC 2544): nobody's at home.
-HERE, THERE = IPv4Interface("198.18.254.1/30"), IPv4Interface("198.18.254.2/30")
-_WIRE = "mr-trace0"
-_PATIENCE = 2.0  # seconds
-_SETTLING = 0.005  # seconds; the kernel says that the link runs a little before it lets packets out (linkwatch_do_dev)
+# From the range for tests of network devices (RFC 2544), which no real network uses.
+HOST_SIDE, OUTER_SIDE = IPv4Interface("198.18.254.1/30"), IPv4Interface("198.18.254.2/30")
+VETH = "mr-trace0"
+_PEER = f"{VETH}p"
+_UNSHARED, _GO, _CONFIGURED, _SOCKET = b"U", b"W", b"C", b"S"  # messages between parent and child
+_TIMEOUT = 2.0  # seconds
+_SETTLE = 0.005  # seconds; the kernel reports the link as running before it forwards packets (linkwatch_do_dev)
 
 
-class Stranger:
-    """`opened` makes sockets where the stranger is."""
+class OutsideHost:
+    """A network namespace with one interface and a default route to this host. `close` it after use."""
 
     def __init__(self) -> None:
-        self._line, theirs = socket.socketpair()
+        """Create it. Raises OSError if the kernel refuses."""
+        self._channel, child_end = socket.socketpair()
         parent = os.getpid()
-        self._pid = processes.fork(lambda: _live(theirs, self._line, parent), lambda error: None)
-        theirs.close()
+        self._pid = processes.fork(lambda: _serve(child_end, self._channel, parent), lambda error: None)
+        child_end.close()
         try:
-            if self._line.recv(1) != b"U":
-                raise OSError("no network namespace could be made")
-            _lay(self._pid)
-            self._line.sendall(b"W")
-            if self._line.recv(1) != b"C":
-                raise OSError("the wire to the host could not be laid")
+            if self._channel.recv(1) != _UNSHARED:
+                raise OSError("cannot create the network namespace of the outside host")
+            _connect(self._pid)
+            self._channel.sendall(_GO)
+            if self._channel.recv(1) != _CONFIGURED:
+                raise OSError("cannot configure the veth pair of the outside host")
             _wait_until_running()
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        """The kernel would take the wire along with the namespace, a moment later."""
-        netlink = Netlink()
-        link_del(netlink, _WIRE)
-        netlink.close()
-        self._line.close()
+        """Remove the veth pair and end the child. The kernel alone would remove the pair a moment later."""
+        link_del(VETH)
+        self._channel.close()
         os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
 
-    def opened(self, kind: str) -> socket.socket:
-        """A socket there: tcp, udp, or packet, for all that passes its interface."""
-        self._line.sendall(kind[:1].encode())
-        _, fds = receive_with_fds(self._line, 1, 1)
+    def open_socket(self, kind: str) -> socket.socket:
+        """Open a socket in the namespace: tcp, udp, or packet (for all packets of its interface, see taps.Tap)."""
+        self._channel.sendall(kind[:1].encode())
+        _, fds = receive_with_fds(self._channel, 1, 1)
         return socket.socket(fileno=fds[0])
 
 
-def _lay(pid: int) -> None:
-    netlink = Netlink()
-    try:
-        pair_add(netlink, _WIRE, f"{_WIRE}p")
-        link_give(netlink, f"{_WIRE}p", pid)
-        address_add(netlink, _WIRE, HERE)
-        link_up(netlink, _WIRE)
-    finally:
-        netlink.close()
+def _connect(pid: int) -> None:
+    pair_add(VETH, _PEER)
+    link_give(_PEER, pid)
+    address_add(VETH, HOST_SIDE)
+    link_up(VETH)
 
 
 def _wait_until_running() -> None:
-    """The host's end was up first; that the other is, too, the kernel tells it a moment later."""
-    deadline = time.monotonic() + _PATIENCE
-    while not any(link.name == _WIRE and link.running for link in interfaces()) and time.monotonic() < deadline:
+    """Wait for the carrier: this end was set up first, and the kernel notices the other end a moment later."""
+    deadline = time.monotonic() + _TIMEOUT
+    while not any(link.name == VETH and link.running for link in interfaces()) and time.monotonic() < deadline:
         time.sleep(0.002)
-    time.sleep(_SETTLING)
+    time.sleep(_SETTLE)
 
 
-def _live(line: socket.socket, theirs: socket.socket, parent: int) -> int:
-    theirs.close()
+def _serve(channel: socket.socket, parent_end: socket.socket, parent: int) -> int:
+    """The child: configure the namespace, then open sockets on request until the parent closes its end."""
+    parent_end.close()
     credentials.die_with_parent(parent)
     network_unshare()
-    line.sendall(b"U")
-    line.recv(1)
-    netlink = Netlink()
+    channel.sendall(_UNSHARED)
+    channel.recv(1)
     loopback_up()
-    address_add(netlink, f"{_WIRE}p", THERE)
-    link_up(netlink, f"{_WIRE}p")
-    default_route_add(netlink, f"{_WIRE}p", HERE.ip)
-    line.sendall(b"C")
-    while order := line.recv(1):
-        made = _make(order)
-        send_with_fds(line, b"S", [made.fileno()])
-        made.close()
+    address_add(_PEER, OUTER_SIDE)
+    link_up(_PEER)
+    default_route_add(_PEER, HOST_SIDE.ip)
+    channel.sendall(_CONFIGURED)
+    while kind := channel.recv(1):
+        with closing(_open(kind)) as opened:
+            send_with_fds(channel, _SOCKET, [opened.fileno()])
     return 0
 
 
-def _make(order: bytes) -> socket.socket:
-    if order == b"p":
+def _open(kind: bytes) -> socket.socket:
+    if kind == b"p":
         return Tap().socket
-    return socket.socket(socket.AF_INET, socket.SOCK_STREAM if order == b"t" else socket.SOCK_DGRAM)
+    return socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == b"t" else socket.SOCK_DGRAM)

@@ -1,4 +1,4 @@
-"""Packets as lines, and as a file that Wireshark and tcpdump open (libpcap's format, with nanoseconds:
+"""Capture packets: as lines, and as a file that Wireshark and tcpdump read (pcap with nanoseconds:
 https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcap/)."""
 
 import select
@@ -11,15 +11,15 @@ from typing import Any, BinaryIO
 from minirun.kernel.packets import Packet
 from minirun.kernel.taps import Sight, Tap
 
-_HEAD = struct.Struct("<IHHIIII")
-_RECORD = struct.Struct("<IIII")
+_FILE_HEADER = struct.Struct("<IHHIIII")  # magic, version, zone, accuracy, longest packet, link type
+_PACKET_HEADER = struct.Struct("<IIII")  # seconds, nanoseconds, captured bytes, bytes on the wire
 _MAGIC, _ETHERNET = 0xA1B23C4D, 1
-_TURN = 0.2  # seconds
+_POLL = 0.2  # seconds
 
 
 @dataclass(frozen=True)
-class Bounds:
-    """Where a capture ends by itself."""
+class CaptureLimits:
+    """When a capture ends by itself."""
 
     packets: int
     seconds: float
@@ -27,53 +27,62 @@ class Bounds:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which packets. 0 and "" are any."""
+class PacketFilter:
+    """Which packets to capture. 0 and "" match all."""
 
-    port: int = 0
-    protocol: str = ""
+    port: int = 0  # source or destination
+    protocol: str = ""  # tcp, udp, icmp, icmp6 or arp
 
-    def has(self, packet: Packet) -> bool:
+    def matches(self, packet: Packet) -> bool:
+        """Whether to capture this packet."""
         if self.port and self.port not in (packet.port, packet.source_port):
             return False
         return not self.protocol or packet.protocol == self.protocol
 
 
-class Writer:
+class PcapWriter:
+    """Writes packets to a pcap file. `size` is the number of bytes written so far."""
+
     def __init__(self, file: BinaryIO) -> None:
+        """Write the file's header. The caller closes the file."""
         self._file = file
-        self.size = file.write(_HEAD.pack(_MAGIC, 2, 4, 0, 0, 0xFFFFFFFF, _ETHERNET))
+        self.size = file.write(_FILE_HEADER.pack(_MAGIC, 2, 4, 0, 0, 0xFFFFFFFF, _ETHERNET))
 
     def add(self, sight: Sight) -> None:
+        """Append one packet."""
         seconds = int(sight.time)
-        head = _RECORD.pack(seconds, int((sight.time - seconds) * 1e9), len(sight.data), sight.size)
-        self.size += self._file.write(head + sight.data)
+        header = _PACKET_HEADER.pack(seconds, int((sight.time - seconds) * 1e9), len(sight.data), sight.size)
+        self.size += self._file.write(header + sight.data)
 
 
-def record(tap: Tap, wanted: Wanted, bounds: Bounds, each: Callable[[Sight], int]) -> int:
-    """How many were seen. `each` is given one, and says how large the file is by then."""
-    until, seen = time.monotonic() + bounds.seconds, 0
+def capture_packets(
+    tap: Tap, packet_filter: PacketFilter, limits: CaptureLimits, handle: Callable[[Sight], int]
+) -> int:
+    """Pass matching packets to `handle` until a limit is reached; return their number. `handle` returns the size of the
+    file in bytes, 0 without a file."""
+    deadline, count = time.monotonic() + limits.seconds, 0
     poll = select.poll()
     poll.register(tap, select.POLLIN)
-    while seen < bounds.packets and (rest := until - time.monotonic()) > 0:
-        if not poll.poll(int(min(rest, _TURN) * 1000) + 1):
+    while count < limits.packets and (rest := deadline - time.monotonic()) > 0:
+        if not poll.poll(int(min(rest, _POLL) * 1000) + 1):
             continue
-        while seen < bounds.packets and (sight := tap.read()) is not None:
-            if wanted.has(sight.packet):
-                seen += 1
-                if each(sight) >= bounds.size:
-                    return seen
-    return seen
+        while count < limits.packets and (sight := tap.read()) is not None:
+            if packet_filter.matches(sight.packet):
+                count += 1
+                if handle(sight) >= limits.size:
+                    return count
+    return count
 
 
-def line(sight: Sight) -> str:
-    """12:00:01.234567 eth0 < 172.17.0.1:53 > ..."""
+def as_line(sight: Sight) -> str:
+    """Render a packet with time, interface and direction: `12:00:01.234567 eth0 < 172.17.0.1:53 > ...`."""
     clock = time.strftime("%H:%M:%S", time.localtime(sight.time)) + f".{int(sight.time % 1 * 1e6):06d}"
     return f"{clock} {sight.interface} {'>' if sight.outgoing else '<'} {sight.packet}"
 
 
 def as_dict(sight: Sight) -> dict[str, Any]:
+    """Return a packet as plain data for JSON."""
     packet = sight.packet
-    told = {one.name: getattr(packet, one.name) for one in fields(packet)}
-    told |= {"source": str(packet.source or ""), "destination": str(packet.destination or "")}
-    return {"time": sight.time, "interface": sight.interface, "outgoing": sight.outgoing, **told, "size": sight.size}
+    values = {field.name: getattr(packet, field.name) for field in fields(packet)}
+    values |= {"source": str(packet.source or ""), "destination": str(packet.destination or "")}
+    return {"time": sight.time, "interface": sight.interface, "outgoing": sight.outgoing, **values, "size": sight.size}

@@ -1,265 +1,172 @@
-"""From what was seen to one sentence, and what would change it."""
+"""Diagnose a journey: one sentence on what happened to the packet, and what would change that."""
 
 import errno
 import os
-import re
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
-from minirun.diagnostics.trace.endpoints import inside
-from minirun.diagnostics.trace.probe import Journey
+from minirun.diagnostics.trace.endpoints import HOST, in_netns_of
+from minirun.diagnostics.trace.journey import Diagnosis, Journey
+from minirun.diagnostics.trace.rule_reasons import dropped_by_iptables_legacy, dropped_by_rule
 from minirun.instance import Instance
-from minirun.kernel.nftrace import Step
 from minirun.kernel.sock_diag import Listener, SocketTable
-from minirun.model import Container, Mode, Network
+from minirun.model import Container, Mode
 from minirun.network.dns.veth import legs_of
-from minirun.network.firewall.foreign import is_own
-from minirun.network.firewall.foreign_chains import advice, blocking_places, reach_of
-from minirun.network.firewall.foreign_owners import owner_of
-from minirun.network.firewall.foreign_places import TOLD
 
 _FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 
 
-@dataclass(frozen=True)
-class Finding:
-    arrived: bool
-    sentence: str
-    advice: tuple[str, ...] = ()  # what would allow it
-
-
-def judge(instance: Instance, journey: Journey) -> Finding:
-    """The first that explains what was seen."""
-    for look in (_no_way, _dropped, _arrived, _nobody_there, _not_published, _not_forwarded, _others, _unanswered):
-        if found := look(instance, journey):
-            return found
+def diagnose(instance: Instance, journey: Journey) -> Diagnosis:
+    """Return the first reason that explains what was seen."""
+    reasons = (
+        *(_not_sent, dropped_by_rule, _arrived, _no_listener, _not_published, _not_forwarded),
+        *(dropped_by_iptables_legacy, _not_answered),
+    )
+    for reason in reasons:
+        if diagnosis := reason(instance, journey):
+            return diagnosis
     return _lost(journey)
 
 
-# --- it was never sent
+# --- the packet was not sent
 
 
-def _no_way(instance: Instance, journey: Journey) -> Finding | None:
+def _not_sent(instance: Instance, journey: Journey) -> Diagnosis | None:
     if journey.outcome != "unreachable" or journey.passages:
         return None
     source, target = journey.source.container, journey.target
-    why = os.strerror(journey.errno).lower()
+    error = os.strerror(journey.errno).lower()
     if source is None:
-        return Finding(False, f"nothing was sent: this host has no way to {target.address} ({why})", ("ip route get",))
+        return Diagnosis(False, f"not sent: this host has no route to {target.address} ({error})", ("ip route get",))
+    connect = f"minirun network connect bridge {source.name}"
     if source.spec.network.mode is Mode.NONE:
-        sentence = f"nothing was sent: {source.name} runs with --net=none and has no interface but loopback"
-        return Finding(
-            False, sentence, (f"run it with --net=bridge, or: minirun network connect bridge {source.name}",)
-        )
+        sentence = f"not sent: {source.name} runs with --net=none and has no interface except loopback"
+        return Diagnosis(False, sentence, (f"run it with --net=bridge, or: {connect}",))
     networks = [network for _, network in legs_of(instance, source.sandbox)]
     if networks and all(network.internal for network in networks):
         names = ", ".join(network.name for network in networks)
-        sentence = (
-            f"nothing was sent: {source.name} is only in {names}, made with --internal, so it has no route to"
-            f" {target.address}"
-        )
-        return Finding(False, sentence, (f"minirun network connect bridge {source.name}",))
-    return Finding(False, f"nothing was sent: {source.name} has no way to {target.address} ({why})", _route(source))
+        sentence = f"not sent: {source.name} has no route to {target.address}: it is only in {names} (--internal)"
+        return Diagnosis(False, sentence, (connect,))
+    sentence = f"not sent: {source.name} has no route to {target.address} ({error})"
+    return Diagnosis(False, sentence, (f"minirun exec {source.name} ip route", "minirun network reload"))
 
 
-def _route(source: Container) -> tuple[str, ...]:
-    return (f"minirun exec {source.name} ip route", "minirun network reload")
+# --- the packet reached the container
 
 
-# --- a rule
-
-
-def _dropped(instance: Instance, journey: Journey) -> Finding | None:
-    last = journey.last_step
-    if last is None or last.verdict != "drop" or journey.reached:
-        return None
-    if is_own(last.table):
-        return _dropped_by_minirun(instance, journey, last)
-    owner = owner_of(last.family, last.table, (last.chain,))
-    where = f"chain {last.chain} of {owner} table {last.family} {last.table}"
-    if last.kind == "policy":
-        sentence = f"dropped on this host by the policy of {where}"
-    else:
-        sentence = f"dropped on this host by a rule in {where}: {journey.text_of(last)}"
-    places = {(place.family, place.table): place for place in blocking_places(instance)}
-    place = places.get((last.family, last.table))
-    if place is None:
-        return Finding(False, sentence, _let_in(last, journey))
-    by_hand = advice(place, reach_of(instance)).partition("To allow it: ")[2].split("; ")
-    mends = () if place.kind == TOLD else (f"minirun network reload puts a rule of minirun's into {place.chain}; or:",)
-    return Finding(False, sentence, (*mends, *by_hand))
-
-
-def _let_in(step: Step, journey: Journey) -> tuple[str, ...]:
-    """Of a chain that is not on the way of what is forwarded, or knows no place for others."""
-    target = journey.target
-    match = f"{target.protocol} dport {target.inside_port or target.port}"
-    return ("minirun network reload", f"nft insert rule {step.family} {step.table} {step.chain} {match} accept")
-
-
-def _dropped_by_minirun(instance: Instance, journey: Journey, step: Step) -> Finding:
-    rule = journey.text_of(step)
-    comment = re.search(r'comment "([^"]*)"', rule)
-    why = comment[1] if comment else rule
-    source, target = journey.source, journey.target
-    container = target.container
-    sentence = f"dropped on this host by minirun's own rule ({step.family} {step.table}, chain {step.chain}): {why}"
-    if container is None:
-        return Finding(False, sentence)
-    theirs = [network for _, network in legs_of(instance, container.sandbox)]
-    if source.container is not None:
-        mine = {network.id for _, network in legs_of(instance, source.container.sandbox)}
-        if not mine & {network.id for network in theirs}:
-            names = (_names_of(instance, source.container), _names_of(instance, container))
-            sentence = (
-                f"dropped on this host by minirun's own rule (chain {step.chain}): {source.name} is in {names[0]},"
-                f" {container.name} is in {names[1]}, and networks are kept apart"
-            )
-            return Finding(False, sentence, _meet(source.container, theirs))
-        return Finding(False, sentence)
-    port = target.inside_port or target.port
-    return Finding(
-        False,
-        f"dropped on this host by minirun's own rule (chain {step.chain}): port {port} of {container.name} is not"
-        f" published, and from outside only published ports are reached",
-        (f"minirun port add {container.name} {port}:{port}", f"or run it with -p {port}:{port}"),
-    )
-
-
-def _names_of(instance: Instance, container: Container) -> str:
-    return ", ".join(network.name for _, network in legs_of(instance, container.sandbox)) or "no network"
-
-
-def _meet(source: Container, theirs: list[Network]) -> tuple[str, ...]:
-    return tuple(f"minirun network connect {network.name} {source.name}" for network in theirs[:1])
-
-
-# --- it got there
-
-
-def _arrived(instance: Instance, journey: Journey) -> Finding | None:
+def _arrived(instance: Instance, journey: Journey) -> Diagnosis | None:
     target = journey.target
     if journey.outcome == "connected":
-        who = f"{target.container.name} answered" if target.container else f"{target.address} answered"
-        return Finding(True, f"arrived: {who} on {target.protocol} port {target.inside_port or target.port}")
+        name = target.container.name if target.container else str(target.address)
+        port = target.container_port or target.port
+        return Diagnosis(True, f"arrived: {name} answered on {target.protocol} port {port}")
     if target.protocol == "udp" and journey.reached and journey.outcome != "refused":
         assert target.container is not None
-        return Finding(True, f"arrived at {target.container.name}; whether a program has read it nobody says (udp)")
+        return Diagnosis(
+            True, f"arrived: the packet reached {target.container.name}; UDP does not tell whether a program read it"
+        )
     return None
 
 
-def _nobody_there(instance: Instance, journey: Journey) -> Finding | None:
+def _no_listener(instance: Instance, journey: Journey) -> Diagnosis | None:
     target = journey.target
     if not journey.reached or target.container is None or journey.outcome != "refused":
         return None
-    port, name = target.inside_port or target.port, target.container.name
-    listeners = [one for one in _listeners(target.container) if one.protocol == target.protocol]
-    there = [one for one in listeners if one.port == port]
-    if there and all(one.address.is_loopback for one in there):
-        arrival = journey.arrival
-        where = arrival.destination if arrival else target.address
-        return Finding(
+    port, name = target.container_port or target.port, target.container.name
+    listeners = [each for each in _listeners(target.container) if each.protocol == target.protocol]
+    on_port = [listener for listener in listeners if listener.port == port]
+    if on_port and all(listener.address.is_loopback for listener in on_port):
+        address = journey.arrival.destination if journey.arrival else target.address
+        return Diagnosis(
             False,
-            f"arrived at {name}, and refused there: its program listens on {there[0].address} inside the container"
-            " only, where nobody from elsewhere reaches it",
-            (f"have the program listen on 0.0.0.0 (or {where})",),
+            f"arrived at {name}, which refused it: its program listens only on {on_port[0].address} inside the"
+            " container, which other hosts and containers cannot reach",
+            (f"make the program listen on 0.0.0.0 (or {address})",),
         )
     others = ", ".join(dict.fromkeys(map(str, listeners))) or "nothing"
-    return Finding(
+    return Diagnosis(
         False,
-        f"arrived at {name}, and refused there: no program listens on port {port}; it listens on {others}",
+        f"arrived at {name}, which refused it: no program listens on port {port}; it listens on {others}",
         (f"minirun logs {name}", f"minirun wait --listening {port} {name}"),
     )
 
 
 def _listeners(container: Container) -> list[Listener]:
-    with inside(container), closing(SocketTable()) as table:
+    with in_netns_of(container), closing(SocketTable()) as table:
         return table.listeners()
 
 
-# --- it got to this host, and no further
-
-
-def _not_published(instance: Instance, journey: Journey) -> Finding | None:
-    target = journey.target
-    if not target.is_port_of_host or target.publication is not None or journey.outcome == "connected":
+def _not_answered(instance: Instance, journey: Journey) -> Diagnosis | None:
+    container = journey.target.container
+    if container is None or not journey.reached:
         return None
-    inside_it = _who_has(instance, target.port)
-    advised = [f"minirun port add {name} {target.port}:{port}" for name, port in inside_it]
-    return Finding(
+    name = container.name
+    if journey.is_answered:
+        return Diagnosis(False, f"arrived at {name}, which answered, but the answer did not come back")
+    return Diagnosis(
         False,
-        f"refused by this host: no container publishes port {target.port}/{target.protocol}, and no program of the host"
-        " listens there",
-        tuple(advised) or ("minirun ps shows what is published", "minirun port add CONTAINER HOST_PORT:PORT"),
+        f"arrived at {name}, which did not answer: its program or rules inside the container ignored the packet",
+        (f"minirun logs {name}", f"ip netns exec {name} nft list ruleset"),
     )
 
 
-def _who_has(instance: Instance, port: int) -> list[tuple[str, int]]:
-    """Containers with a program on that port."""
-    found = []
-    for one in instance.store.containers():
-        if one.init is not None and one.sandbox == one.id and any(seen.port == port for seen in _listeners(one)):
-            found.append((one.name, port))
-    return found
+# --- the packet reached this host and no container
 
 
-def _not_forwarded(instance: Instance, journey: Journey) -> Finding | None:
-    """It came in, and the kernel did not even ask the rules of what is forwarded."""
-    version = journey.target.address.version
-    key = _FORWARDING[version]
+def _not_published(instance: Instance, journey: Journey) -> Diagnosis | None:
+    target = journey.target
+    if not target.is_host_port or target.publication is not None or journey.outcome == "connected":
+        return None
+    advice = [f"minirun port add {name} {target.port}:{target.port}" for name in _listening(instance, target.port)]
+    return Diagnosis(
+        False,
+        f"refused by this host: no container publishes port {target.port}/{target.protocol}, and no program on the"
+        " host listens on it",
+        tuple(advice) or ("minirun ps shows published ports", "minirun port add CONTAINER HOST_PORT:PORT"),
+    )
+
+
+def _listening(instance: Instance, port: int) -> list[str]:
+    """Return the names of running containers whose program listens on a port."""
+    return [
+        container.name
+        for container in instance.store.containers()
+        if container.init is not None
+        and container.sandbox == container.id
+        and any(listener.port == port for listener in _listeners(container))
+    ]
+
+
+def _not_forwarded(instance: Instance, journey: Journey) -> Diagnosis | None:
+    """The packet came in, and the kernel did not pass it to the forward hook."""
+    key = _FORWARDING[journey.target.address.version]
     if journey.reached or Path("/proc/sys", key.replace(".", "/")).read_text().strip() != "0":
         return None
-    if not [one for one in journey.at("host") if not one.sight.outgoing]:
+    if all(passage.sight.outgoing for passage in journey.at(HOST)):
         return None
-    return Finding(
+    return Diagnosis(
         False,
-        f"dropped on this host: it does not forward ({key} is 0), so nothing passes from one interface to another",
+        f"dropped on this host: IP forwarding is off ({key} is 0), so packets cannot cross between interfaces",
         (f"sysctl -w {key}=1", "minirun network reload"),
     )
 
 
-def _others(instance: Instance, journey: Journey) -> Finding | None:
-    """Rules that nftables cannot trace: those of iptables-legacy."""
-    if journey.reached or not journey.at("host"):
-        return None
-    legacy = [place for place in blocking_places(instance) if "legacy" in place.table or place.kind == "legacy"]
-    if not legacy:
-        return None
-    told = advice(legacy[0], reach_of(instance))
-    what, _, how = told.removeprefix("containers may be cut off: ").partition(". To allow it: ")
-    return Finding(False, f"dropped on this host, most likely by iptables-legacy: {what}", tuple(how.split("; ")))
-
-
-def _unanswered(instance: Instance, journey: Journey) -> Finding | None:
-    container = journey.target.container
-    if container is None or not journey.reached:
-        return None
-    if journey.answer_seen:
-        return Finding(False, f"arrived at {container.name}, which answered, but the answer did not come back")
-    return Finding(
-        False,
-        f"arrived at {container.name}, and nothing came back: its program, or rules inside the container, took no"
-        " notice",
-        (f"minirun logs {container.name}", f"ip netns exec {container.name} nft list ruleset"),
-    )
-
-
-def _lost(journey: Journey) -> Finding:
+def _lost(journey: Journey) -> Diagnosis:
+    """Describe the last place where the packet was seen, when no known reason applies."""
     target = journey.target
     wanted = target.publication.target if target.publication else target.address
-    if question := journey.questions.get(str(wanted)):
-        whose = f", which is that of {target.container.name}" if target.container else ""
-        advised = ("minirun map shows whether its interface is up", "minirun network reload") if whose else ()
-        return Finding(False, f"nobody has the address {wanted}{whose}: {question}, and no answer", advised)
+    if request := journey.arp_requests.get(str(wanted)):
+        owner = f", the address of {target.container.name}" if target.container else ""
+        advice = ("minirun map shows whether its interface is up", "minirun network reload") if owner else ()
+        return Diagnosis(False, f"no host answers for {wanted}{owner}: {request}, without an answer", advice)
     if journey.outcome == "refused":
-        return Finding(False, f"refused: {target.address} has nobody who listens on port {target.port}")
+        return Diagnosis(False, f"refused: no program at {target.address} listens on port {target.port}")
     last = journey.last_seen
     if last is None:
-        why = os.strerror(journey.errno).lower() if journey.errno else "no interface has seen it"
-        return Finding(False, f"nothing was sent: {why}")
-    way = "left by" if last.sight.outgoing else "came in by"
-    sentence = f"no answer within the time: it {way} {last.sight.interface} of {last.place}, and was seen no more"
+        error = os.strerror(journey.errno).lower() if journey.errno else "no interface saw it"
+        return Diagnosis(False, f"not sent: {error}")
     if journey.errno == errno.EHOSTUNREACH:
-        sentence = f"a router on the way says that {target.address} cannot be reached"
-    return Finding(False, sentence)
+        return Diagnosis(False, f"a router on the way reports that {target.address} is unreachable")
+    direction = "sent by" if last.sight.outgoing else "received by"
+    sentence = f"no answer in time: the packet was last seen {direction} {last.sight.interface} of {last.place}"
+    return Diagnosis(False, sentence)

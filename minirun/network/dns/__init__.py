@@ -1,23 +1,26 @@
-"""The resolver: one process for all of an instance, which answers the names of containers on custom networks.
+"""The DNS server: one process for each instance, which answers the names of containers on custom networks.
 
-It lives in the host's network namespace, and so asks the host's own resolvers as the host does. Its listening sockets
-are of another one, pinned as `minirun-dns`, which holds the address 169.254.53.53 and has a leg on the bridge of each
-network (network/names.py): a container's query passes no chain of the host's, needs no gateway, and its source address
-says who asks.
+It runs in the host's network namespace, and so queries the host's own resolvers as the host does. Its listening sockets
+belong to another namespace, pinned as `minirun-dns`, which holds the address 169.254.53.53 and has a veth to the bridge
+of each network (veth.py): a container's query passes none of the host's chains, needs no gateway, and its source
+address tells who asks.
 
     container            bridge        minirun-dns                   host
     169.254.53.53 by -->        -->    169.254.53.53:53 (socket) --> this process --> 127.0.0.53, 192.0.2.1, ...
     ethN                               ^ no forwarding here
 
-It lives as long as somebody has a connection to its socket `resolver` in the state root: each monitor of a container on
-custom networks has one. When it dies, the monitors see that, and one of them starts it again (life.py).
+It lives as long as somebody holds a connection to its control socket in the state root: the shim of each container on
+custom networks does. When it dies, the shims notice, and one of them starts it again (server_control.py). The same
+process watches the networks for damage (network/repair/watch.py).
 
-The same process looks after the networks (network/watching.py).
+The rest of `network`, `engine` and `shim` call veth and server_control; the other modules run in the server's process.
+They read the store and call `kernel`.
 
-life.py         starting it, reaching it, taking its namespace away
-process.py      the process: its parts, their turn, its end
-service.py      questions by UDP and TCP, and their answers
-directory.py    who asks, and whom that one knows by which name
-upstream.py     asking others
-message.py      what a question and an answer look like
+server_control.py   connects to the server, starts it, removes its namespace
+process.py          the process: its event loop, and when it ends
+server.py           queries by UDP and TCP, and their replies
+records.py          which client asks, and which names it knows
+upstream.py         queries to other DNS servers
+message.py          the wire format
+veth.py             how a network's bridge reaches the server
 """

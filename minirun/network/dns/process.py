@@ -1,4 +1,7 @@
-"""The process: parts that wait for something, each in its turn; and its end, when nobody needs it any more."""
+"""The DNS server's process: its event loop, and its end when nobody needs it any more.
+
+python -m minirun.network.dns.process STATE_ROOT      started by server_control.py, with the sockets in place
+"""
 
 import fcntl
 import gc
@@ -10,62 +13,71 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from traceback import format_exc
 
 from minirun.instance import Instance
 from minirun.kernel.event_loop import READ, Interest, Part, turn_parts
-from minirun.network.dns.records import Directory
-from minirun.network.dns.server import Service
-from minirun.network.dns.server_control import CONTROL, DATAGRAMS, ENDS, KEEPS, LISTENER, take_away
+from minirun.network.dns.records import Records
+from minirun.network.dns.server import DnsServer
+from minirun.network.dns.server_control import CONTROL_FD, END, KEEP_ALIVE, TCP_FD, UDP_FD, remove_server
 from minirun.network.repair.watch import Watcher
 
-_GRACE = 1.0  # seconds without anybody after which it ends: the next start may be near, and finds all in place
-_LARGEST_LOG = 64 * 1024
+_IDLE_TIME = 1.0  # seconds without a user after which it ends: the next start may be near, and finds it running
+_MAX_LOG = 64 * 1024  # bytes
 
 
-class Keepers:
-    """The connections of those who need the resolver. In an epoll of their own: a thousand of them cost a question
-    nothing."""
+class Users:
+    """The connections of those who need the server: one part of the event loop.
+
+    They have an epoll of their own, so that a thousand of them cost a query nothing.
+    """
 
     def __init__(self, listener: socket.socket) -> None:
         listener.setblocking(False)
         self._listener = listener
         self._channels: dict[int, socket.socket] = {}
-        self._keeping: set[int] = set()
+        self._keeping_alive: set[int] = set()
         self._events = select.epoll()
-        self._alone_since = time.monotonic()
-        self.is_told_to_end = False
+        self._idle_since = time.monotonic()
+        self.end_requested = False
 
     def interests(self) -> Iterator[Interest]:
+        """Yield the listener and the epoll of all connections (kernel/event_loop.py)."""
         yield self._listener.fileno(), READ, self.accept_all
-        yield self._events.fileno(), READ, self._hear_all
+        yield self._events.fileno(), READ, self._read_ready
 
     def due(self) -> float | None:
-        return None if self._keeping else max(0.0, self._alone_since + _GRACE - time.monotonic())
+        """Return the seconds until the server is unneeded; None while it has a user."""
+        return None if self._keeping_alive else max(0.0, self._idle_since + _IDLE_TIME - time.monotonic())
 
-    def tick(self) -> None: ...
+    def tick(self) -> None:
+        """Do nothing: `serve` asks is_unneeded itself."""
 
     def is_unneeded(self) -> bool:
-        return not self._keeping and time.monotonic() >= self._alone_since + _GRACE
+        """Return whether nobody has needed the server for a while."""
+        return not self._keeping_alive and time.monotonic() >= self._idle_since + _IDLE_TIME
 
     def wait_longer(self) -> None:
-        self._alone_since = time.monotonic()
+        """Start the idle time again."""
+        self._idle_since = time.monotonic()
 
     def accept_all(self) -> None:
+        """Accept every waiting connection and read what it has sent already."""
         while True:
             try:
                 channel, _ = self._listener.accept()
-            except OSError:  # nobody there, gone again, or no descriptor free
+            except OSError:  # nobody is waiting, it is gone again, or no descriptor is free
                 return
             channel.setblocking(False)
             self._channels[channel.fileno()] = channel
             self._events.register(channel.fileno(), READ)
-            self._hear(channel.fileno())
+            self._read(channel.fileno())
 
-    def _hear_all(self) -> None:
+    def _read_ready(self) -> None:
         for fd, _ in self._events.poll(0):
-            self._hear(fd)
+            self._read(fd)
 
-    def _hear(self, fd: int) -> None:
+    def _read(self, fd: int) -> None:
         try:
             data = self._channels[fd].recv(16)
         except BlockingIOError:
@@ -74,70 +86,76 @@ class Keepers:
             data = b""
         if not data:
             self._forget(fd)
-        elif ENDS in data:
-            self.is_told_to_end = True
-        elif KEEPS in data:
-            self._keeping.add(fd)
+        elif END in data:
+            self.end_requested = True
+        elif KEEP_ALIVE in data:
+            self._keeping_alive.add(fd)
 
     def _forget(self, fd: int) -> None:
         self._events.unregister(fd)
         self._channels.pop(fd).close()
-        if fd in self._keeping:
-            self._keeping.discard(fd)
-            self._alone_since = time.monotonic()
+        if fd in self._keeping_alive:
+            self._keeping_alive.discard(fd)
+            self._idle_since = time.monotonic()
 
 
-class Resolver:
+class DnsProcess:
+    """The process of one instance: its DNS server, its users, and the watcher that repairs networks."""
+
     def __init__(self, root: Path) -> None:
         self.instance = Instance(root)
-        self.keepers = Keepers(socket.socket(fileno=CONTROL))
-        names = Service(Directory(self.instance.store), socket.socket(fileno=DATAGRAMS), socket.socket(fileno=LISTENER))
-        self.parts: list[Part] = [
-            self.keepers,
-            names,
-            Watcher(self.instance, note),
-        ]
+        self.users = Users(socket.socket(fileno=CONTROL_FD))
+        records = Records(self.instance.store)
+        server = DnsServer(records, socket.socket(fileno=UDP_FD), socket.socket(fileno=TCP_FD))
+        self.parts: list[Part] = [self.users, server, Watcher(self.instance, log)]
 
-    def live(self) -> None:
-        while not self.keepers.is_told_to_end:
+    def serve(self) -> None:
+        """Run until nobody needs the server, or it is told to end."""
+        while not self.users.end_requested:
             try:
                 turn_parts(self.parts)
-            except Exception:  # noqa: BLE001 - whatever one question did, the others are to be answered
-                from traceback import format_exc  # a fifth of its memory, for what hardly ever happens
-
-                note(format_exc())
+            except Exception:  # noqa: BLE001 - whatever one query did, the others have to be answered
+                log(format_exc())
                 time.sleep(0.01)
-            if self.keepers.is_unneeded() and self._end():
+            if self.users.is_unneeded() and self._end():
                 return
 
     def _end(self) -> bool:
-        """False when somebody has come meanwhile. Whoever wants to reach the resolver holds the lock: so either its
-        connection is seen here, or it finds no socket, and starts a new one."""
+        """Remove what belongs to the server; False when a user has come meanwhile.
+
+        Whoever connects holds the lock. So either the connection is seen here, or the user finds no socket and starts a
+        new server.
+        """
         fd = os.open(self.instance.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.keepers.accept_all()
-            if self.keepers.is_unneeded():
-                take_away(self.instance)
+            self.users.accept_all()
+            if self.users.is_unneeded():
+                remove_server(self.instance)
                 return True
-        except BlockingIOError:  # not waited for: who holds it may be waiting to be accepted
-            self.keepers.wait_longer()
+        except BlockingIOError:  # do not wait for the lock: its holder may be waiting to be accepted here
+            self.users.wait_longer()
         finally:
             os.close(fd)
         return False
 
 
-def note(text: str) -> None:
-    """On standard error, which is the log; what is in it already is dropped once it is long."""
-    if os.fstat(2).st_size > _LARGEST_LOG:
+def log(text: str) -> None:
+    """Write to standard error, which is the log file; a long file is emptied first."""
+    if os.fstat(2).st_size > _MAX_LOG:
         os.ftruncate(2, 0)
     print(text, file=sys.stderr, flush=True)
 
 
 def main(root: str) -> None:
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    resolver = Resolver(Path(root))
+    """Serve the instance with this state root. The sockets are open as UDP_FD, TCP_FD and CONTROL_FD."""
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
+    process = DnsProcess(Path(root))
     gc.collect()
     gc.freeze()
-    resolver.live()
+    process.serve()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,5 +1,8 @@
-"""Questions by UDP and TCP, and their answers. A hostile container must not keep the others from theirs: what one may
-have under way is bounded, and a connection that says nothing is closed."""
+"""Queries by UDP and TCP, and their replies.
+
+A hostile container must not keep others from their replies: the number of queries and connections that one client may
+have under way is bounded, and idle connections are closed.
+"""
 
 import socket
 import sqlite3
@@ -11,7 +14,8 @@ from minirun.kernel.event_loop import READ, WRITE, Interest
 from minirun.network.dns.message import (
     AAAA,
     ANY,
-    LARGEST,
+    MAX_SIZE,
+    NOERROR,
     NOTIMP,
     NXDOMAIN,
     PTR,
@@ -19,190 +23,194 @@ from minirun.network.dns.message import (
     SERVFAIL,
     A,
     Query,
-    answer,
-    encoded_name,
-    fitted,
-    parse,
-    record,
+    encode_name,
+    parse_query,
+    reply,
+    resource_record,
+    truncate,
 )
-from minirun.network.dns.records import Addresses, Asker, Directory
-from minirun.network.dns.upstream import Exchange
+from minirun.network.dns.records import Addresses, Client, Records
+from minirun.network.dns.upstream import ForwardedQuery, Upstream
 
-_AT_ONCE = 64  # questions read before others have their turn
-_MOST_OF_ONE, _MOST = 64, 512  # questions that others are asked, of one sandbox and together
-_MOST_CLIENTS_OF_ONE, _MOST_CLIENTS = 16, 128  # connections
-_LONGEST = 4096  # bytes of a question by TCP
-_IDLE = 10.0  # seconds after which a connection is closed
+_BATCH = 64  # UDP queries read before other sockets have their turn
+_MAX_FORWARDED_PER_CLIENT, _MAX_FORWARDED = 64, 512
+_MAX_CONNECTIONS_PER_CLIENT, _MAX_CONNECTIONS = 16, 128
+_MAX_TCP_QUERY = 4096  # bytes, with its length
+_IDLE_TIMEOUT = 10.0  # seconds
+
+Respond = Callable[[bytes], None]
 
 
-class Service:
-    """One part of the process (process.py): the sockets on which containers ask."""
+class DnsServer:
+    """The listening sockets and everything under way on them: one part of the event loop (process.py)."""
 
-    def __init__(self, directory: Directory, datagrams: socket.socket, listener: socket.socket) -> None:
-        self._directory = directory
-        self._datagrams = datagrams
-        self._listener = listener
-        for one in (datagrams, listener):
-            one.setblocking(False)
-        self._clients: list[Client] = []
-        self._exchanges: list[Exchange] = []
-        self._asking: Counter[str] = Counter()
-        self._turn = 0  # of those that share a name
+    def __init__(self, records: Records, udp: socket.socket, tcp: socket.socket) -> None:
+        self._records = records
+        self._udp = udp
+        self._tcp = tcp
+        for listener in (udp, tcp):
+            listener.setblocking(False)
+        self._connections: list[TcpConnection] = []
+        self._forwarded: list[ForwardedQuery] = []
+        self._forwarded_of: Counter[str] = Counter()  # by sandbox
+        self._rotation = 0  # which of several addresses of a name comes first
 
     def interests(self) -> Iterator[Interest]:
-        yield self._datagrams.fileno(), READ, self._read_datagrams
-        if len(self._clients) < _MOST_CLIENTS:
-            yield self._listener.fileno(), READ, self._accept
-        for client in self._clients:
-            yield from client.interests()
-        for exchange in self._exchanges:
-            yield from exchange.interests()
+        """Yield the sockets that it waits for (kernel/event_loop.py)."""
+        yield self._udp.fileno(), READ, self._read_udp
+        if len(self._connections) < _MAX_CONNECTIONS:
+            yield self._tcp.fileno(), READ, self._accept
+        for connection in self._connections:
+            yield from connection.interests()
+        for forwarded in self._forwarded:
+            yield from forwarded.interests()
 
     def due(self) -> float | None:
-        """Seconds until `tick` wants to be called."""
-        deadlines = [*(one.deadline for one in self._clients), *(one.deadline for one in self._exchanges)]
+        """Return the seconds until `tick` has to be called; None when nothing can expire."""
+        deadlines = [connection.deadline for connection in self._connections]
+        deadlines += [forwarded.deadline for forwarded in self._forwarded]
         return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
 
     def tick(self) -> None:
+        """Handle expired queries and connections and forget finished ones."""
         now = time.monotonic()
-        for exchange in [one for one in self._exchanges if one.deadline <= now and not one.over]:
-            exchange.begin()
-        for client in [one for one in self._clients if one.deadline <= now]:
-            client.close()
-        self._exchanges = [one for one in self._exchanges if not one.over]
-        self._clients = [one for one in self._clients if not one.gone]
+        for forwarded in [item for item in self._forwarded if item.deadline <= now and not item.is_finished]:
+            forwarded.try_next()
+        for connection in [item for item in self._connections if item.deadline <= now]:
+            connection.close()
+        self._forwarded = [item for item in self._forwarded if not item.is_finished]
+        self._connections = [item for item in self._connections if not item.is_closed]
 
-    def _read_datagrams(self) -> None:
-        for _ in range(_AT_ONCE):
+    def _read_udp(self) -> None:
+        for _ in range(_BATCH):
             try:
-                data, where = self._datagrams.recvfrom(LARGEST)
-            except OSError:  # nothing (more) there, or an error report for an earlier answer
+                data, sender = self._udp.recvfrom(MAX_SIZE)
+            except OSError:  # no more queries, or an error report for an earlier reply
                 return
-            self._take(data, where[0], False, lambda told, where=where: self._send(told, where))  # type: ignore[misc]
+            self._handle(data, sender[0], False, lambda message, sender=sender: self._send_udp(message, sender))  # type: ignore[misc]
 
-    def _send(self, told: bytes, where: tuple[str, int]) -> None:
+    def _send_udp(self, message: bytes, receiver: tuple[str, int]) -> None:
         try:
-            self._datagrams.sendto(told, where)
+            self._udp.sendto(message, receiver)
         except OSError:
-            pass  # gone, or its queue is full: it asks again
+            pass  # it is gone, or its queue is full and it asks again
 
     def _accept(self) -> None:
         try:
-            channel, where = self._listener.accept()
+            channel, sender = self._tcp.accept()
         except OSError:
             return
-        same = sum(client.address == where[0] for client in self._clients)
-        if same >= _MOST_CLIENTS_OF_ONE:
+        same_client = sum(connection.address == sender[0] for connection in self._connections)
+        if same_client >= _MAX_CONNECTIONS_PER_CLIENT:
             channel.close()
             return
-        self._clients.append(Client(channel, where[0], self._take))
+        self._connections.append(TcpConnection(channel, sender[0], self._handle))
 
-    def _take(self, data: bytes, address: str, stream: bool, reply: Callable[[bytes], None]) -> bool:
-        """Answer now, or once somebody else has. False when it was no question."""
-        query = parse(data)
+    def _handle(self, data: bytes, address: str, is_tcp: bool, respond: Respond) -> bool:
+        """Reply now, or once an upstream server has. Return False when the message is not a query."""
+        query = parse_query(data)
         if query is None:
             return False
-        self._take_query(query, data, address, stream, reply)
+        client: Client | None = None
+        upstreams: tuple[Upstream, ...] = ()
+        try:
+            client = self._records.client(address)
+            message = self._own_reply(client, query, MAX_SIZE if is_tcp else None)
+            if client and message is None:
+                upstreams = self._records.upstreams(client)
+        except sqlite3.Error:  # locked or damaged: unknown for now
+            message = reply(query, [], SERVFAIL)
+        if message is not None or client is None:
+            respond(message or reply(query, [], REFUSED))
+        elif len(self._forwarded) >= _MAX_FORWARDED or self._forwarded_of[client.sandbox] >= _MAX_FORWARDED_PER_CLIENT:
+            respond(reply(query, [], REFUSED))
+        else:
+            done = self._finisher(client, query, is_tcp, respond)
+            self._forward(ForwardedQuery(query, data, upstreams, is_tcp, done), client)
         return True
 
-    def _take_query(
-        self, query: Query, data: bytes, address: str, stream: bool, reply: Callable[[bytes], None]
-    ) -> None:
-        limit = LARGEST if stream else None
-        try:
-            asker = self._directory.asker(address)
-            told = self._answer(asker, query, limit)
-            servers = self._directory.servers(asker) if asker and told is None else ()
-        except sqlite3.Error:  # locked, damaged: it cannot be told now
-            asker, told, servers = None, answer(query, [], SERVFAIL), ()
-        if told is not None or asker is None:
-            reply(told or answer(query, [], REFUSED))
-            return
-        if len(self._exchanges) >= _MOST or self._asking[asker.sandbox] >= _MOST_OF_ONE:
-            reply(answer(query, [], REFUSED))
-            return
-        self._forward(Exchange(query, data, servers, stream, self._passing(asker, query, stream, reply)), asker)
-
-    def _answer(self, asker: Asker | None, query: Query, limit: int | None) -> bytes | None:
-        """None: others have to be asked."""
-        if asker is None:
-            return answer(query, [], REFUSED)
+    def _own_reply(self, client: Client | None, query: Query, limit: int | None) -> bytes | None:
+        """The reply from the records; None when upstream servers have to be asked."""
+        if client is None:
+            return reply(query, [], REFUSED)
         if query.opcode:
-            return answer(query, [], NOTIMP)
+            return reply(query, [], NOTIMP)
         if not query.is_internet:
             return None
-        found = self._directory.find(asker, query.name)
-        if found is not None:
-            return answer(query, self._records(found, query.kind), limit=limit)
-        name = self._directory.find_name(asker, query.name)
+        addresses = self._records.find(client, query.name)
+        if addresses is not None:
+            return reply(query, self._address_records(addresses, query.kind), limit=limit)
+        name = self._records.find_name(client, query.name)
         if name is None:
             return None
-        records = [record(PTR, encoded_name(name))] if name and query.kind in (PTR, ANY) else []
-        return answer(query, records, 0 if name else NXDOMAIN, limit)
+        records = [resource_record(PTR, encode_name(name))] if name and query.kind in (PTR, ANY) else []
+        return reply(query, records, NOERROR if name else NXDOMAIN, limit)
 
-    def _records(self, found: Addresses, kind: int) -> list[bytes]:
-        """Those who share a name take turns at being first."""
-        self._turn += 1
+    def _address_records(self, addresses: Addresses, kind: int) -> list[bytes]:
+        """A and AAAA records, rotated so that containers that share a name take turns at being first."""
+        self._rotation += 1
         records: list[bytes] = []
-        for mine, addresses in ((A, found.ipv4), (AAAA, found.ipv6)):
-            if addresses and kind in (mine, ANY):
-                at = self._turn % len(addresses)
-                records += [record(mine, one) for one in addresses[at:] + addresses[:at]]
+        for record_kind, packed in ((A, addresses.ipv4), (AAAA, addresses.ipv6)):
+            if packed and kind in (record_kind, ANY):
+                start = self._rotation % len(packed)
+                records += [resource_record(record_kind, address) for address in packed[start:] + packed[:start]]
         return records
 
-    def _passing(
-        self, asker: Asker, query: Query, stream: bool, reply: Callable[[bytes], None]
-    ) -> Callable[[bytes | None], None]:
-        def done(told: bytes | None) -> None:
-            self._asking[asker.sandbox] -= 1
-            if not self._asking[asker.sandbox]:
-                del self._asking[asker.sandbox]
-            if told is None:
-                reply(answer(query, [], SERVFAIL))
+    def _forward(self, forwarded: ForwardedQuery, client: Client) -> None:
+        self._forwarded_of[client.sandbox] += 1
+        self._forwarded.append(forwarded)
+        forwarded.try_next()
+
+    def _finisher(self, client: Client, query: Query, is_tcp: bool, respond: Respond) -> Callable[[bytes | None], None]:
+        """What to do with the upstream's reply."""
+
+        def done(message: bytes | None) -> None:
+            self._forwarded_of[client.sandbox] -= 1
+            if not self._forwarded_of[client.sandbox]:
+                del self._forwarded_of[client.sandbox]
+            if message is None:
+                respond(reply(query, [], SERVFAIL))
             else:
-                reply(told if stream else fitted(told, query))
+                respond(message if is_tcp else truncate(message, query))
 
         return done
 
-    def _forward(self, exchange: Exchange, asker: Asker) -> None:
-        self._asking[asker.sandbox] += 1
-        self._exchanges.append(exchange)
-        exchange.begin()
 
+class TcpConnection:
+    """A client's connection, with one query at a time: the next is read once the reply is sent.
 
-class Client:
-    """A connection, with one question at a time: the next is read when the answer is away."""
+    handle: takes a message, the client's address, True for TCP and where to send the reply; False refuses the message
+    """
 
     def __init__(
-        self,
-        channel: socket.socket,
-        address: str,
-        take: Callable[[bytes, str, bool, Callable[[bytes], None]], bool],
+        self, channel: socket.socket, address: str, handle: Callable[[bytes, str, bool, Respond], bool]
     ) -> None:
         channel.setblocking(False)
         self._channel = channel
         self.address = address
-        self._take = take
+        self._handle = handle
         self._incoming = self._outgoing = b""
-        self._waiting = False
-        self.gone = False
-        self.deadline = time.monotonic() + _IDLE
+        self._is_pending = False
+        self.is_closed = False
+        self.deadline = time.monotonic() + _IDLE_TIMEOUT
 
     def interests(self) -> Iterator[Interest]:
+        """Yield the socket that it waits for, unless a reply is pending."""
         if self._outgoing:
             yield self._channel.fileno(), WRITE, self._write
-        elif not self._waiting and not self.gone:
+        elif not self._is_pending and not self.is_closed:
             yield self._channel.fileno(), READ, self._read
 
     def close(self) -> None:
-        if not self.gone:
-            self.gone = True
+        """Close the connection; a pending reply is dropped."""
+        if not self.is_closed:
+            self.is_closed = True
             self._outgoing = b""
             self._channel.close()
 
     def _read(self) -> None:
         try:
-            data = self._channel.recv(_LONGEST)
+            data = self._channel.recv(_MAX_TCP_QUERY)
         except BlockingIOError:
             return
         except OSError:
@@ -211,25 +219,26 @@ class Client:
             self.close()
             return
         self._incoming += data
-        self._next()
+        self._handle_next()
 
-    def _next(self) -> None:
+    def _handle_next(self) -> None:
+        """Each message has its length before it (RFC 1035 section 4.2.2)."""
         if len(self._incoming) < 2:
             return
         end = 2 + int.from_bytes(self._incoming[:2], "big")
-        if end > _LONGEST:
+        if end > _MAX_TCP_QUERY:
             self.close()
         elif len(self._incoming) >= end:
             message, self._incoming = self._incoming[2:end], self._incoming[end:]
-            self._waiting = True
-            self.deadline = time.monotonic() + _IDLE
-            if not self._take(message, self.address, True, self._answered):
+            self._is_pending = True
+            self.deadline = time.monotonic() + _IDLE_TIMEOUT
+            if not self._handle(message, self.address, True, self._respond):
                 self.close()
 
-    def _answered(self, told: bytes) -> None:
-        self._waiting = False
-        if not self.gone:
-            self._outgoing = len(told).to_bytes(2, "big") + told
+    def _respond(self, message: bytes) -> None:
+        self._is_pending = False
+        if not self.is_closed:
+            self._outgoing = len(message).to_bytes(2, "big") + message
 
     def _write(self) -> None:
         try:
@@ -240,4 +249,4 @@ class Client:
             self.close()
             return
         if not self._outgoing:
-            self._next()
+            self._handle_next()

@@ -1,11 +1,10 @@
-"""Reaching the resolver, starting it, and taking away what it leaves.
+"""Connecting to the DNS server, starting it, and removing what it leaves.
 
-Whoever needs it holds a connection to it, which is all that keeps it alive. All changes are made under one lock (of the
-state root), by whoever comes: a start finds the resolver and connects, or finds none and starts one; the resolver, when
-nobody is connected any more, takes its socket and its namespace away and goes. So a connection that was made under the
-lock is one to a resolver that stays.
+Whoever needs the server holds a connection to it, and only that keeps it alive. All changes happen under one lock (of
+the state root): a start finds the server and connects, or starts one; the server, when nobody is connected any more,
+removes its socket and namespace and ends. So a connection that was made under the lock is to a server that stays.
 
-Its sockets are opened before it is started: a question that comes first waits in them.
+Its sockets are opened before it is started: the first query waits in them.
 """
 
 import socket
@@ -18,15 +17,17 @@ from minirun.kernel.netns import entered, netns_add, netns_del, netns_exists
 from minirun.kernel.processes import spawn_away
 from minirun.kernel.sockets import control_connect, control_listen, loopback_address_add, loopback_up
 from minirun.kernel.sysctl import sysctl_ensure
+from minirun.network.dns.veth import RESOLVER
 
-ADDRESS = "169.254.53.53"
+ADDRESS = str(RESOLVER.network_address)
 PORT = 53
-LOG = "resolver.log"
-DATAGRAMS, LISTENER, CONTROL = 3, 4, 5  # the descriptors that the process is born with
-KEEPS, ENDS = b"k", b"e"  # what is said on a connection: I need you; end
-_LAST_ONE = 2.0  # seconds that the sockets of one that was killed may be there still
-# Nothing goes through from one leg to another, and a packet is believed to be from whom it says only on the leg where
-# that one is. All of it is said, because a new namespace inherits what the host has (forwarding, for one).
+LOG = "resolver.log"  # in the state root
+UDP_FD, TCP_FD, CONTROL_FD = 3, 4, 5  # the process's descriptors
+KEEP_ALIVE, END = b"k", b"e"  # messages on a connection: the server is needed as long as this is open; end now
+_LAST_SERVER = 2.0  # seconds that a killed server's sockets may still exist
+# Nothing is forwarded from one veth to another, and a packet's source address is valid only on the veth of its network.
+# All of it is set, because a new namespace inherits the host's settings (forwarding, for one). See
+# Documentation/networking/ip-sysctl.rst of the kernel.
 _SYSCTLS = {
     "net.ipv4.ip_forward": "0",
     "net.ipv4.conf.all.rp_filter": "1",
@@ -39,35 +40,38 @@ _SYSCTLS = {
 }
 
 
-def reach(instance: Instance) -> socket.socket:
-    """A connection to the resolver, for as long as it is needed."""
+def connect_or_start(instance: Instance) -> socket.socket:
+    """Return a connection that keeps the server alive while it is open; start the server if none is running.
+
+    Raises OSError when it cannot be started.
+    """
     root = str(instance.root)
     with locked(instance.root):
-        channel = _connect(root)
+        channel = _connect_running(root)
         if channel is not None and not netns_exists(instance.resolver_netns):
-            _end(channel)  # somebody has removed its pin: no network can be given a leg to it any more
+            _request_end(channel)  # its namespace is no longer pinned: no network could get a veth to it
             channel = None
         if channel is None:
             _start(instance)
             channel = control_connect(root, RESOLVER_SOCKET)
-        channel.sendall(KEEPS)
+        channel.sendall(KEEP_ALIVE)
     return channel
 
 
-def mend(instance: Instance) -> None:
-    """Take away what a resolver that was killed has left, unless somebody will start it again."""
+def remove_leftovers(instance: Instance) -> None:
+    """Remove what a killed server has left, unless containers on custom networks will start it again."""
     if not (instance.root / RESOLVER_SOCKET).exists() or instance.store.has_named_endpoints():
         return
     with locked(instance.root):
-        channel = _connect(str(instance.root))
+        channel = _connect_running(str(instance.root))
         if channel is not None:
             channel.close()
         elif not instance.store.has_named_endpoints():
-            take_away(instance)
+            remove_server(instance)
 
 
-def take_away(instance: Instance) -> None:
-    """By whoever holds the lock. The legs go with the namespace."""
+def remove_server(instance: Instance) -> None:
+    """Remove the server's namespace, with its veths, its socket and an empty log. The caller holds the lock."""
     netns_del(instance.resolver_netns)
     (instance.root / RESOLVER_SOCKET).unlink(missing_ok=True)
     log = instance.root / LOG
@@ -76,29 +80,31 @@ def take_away(instance: Instance) -> None:
             log.unlink()
 
 
-def _connect(root: str) -> socket.socket | None:
+def _connect_running(root: str) -> socket.socket | None:
     try:
         return control_connect(root, RESOLVER_SOCKET)
-    except OSError:  # there is none, or it was killed
+    except OSError:  # it is not running, or was killed
         return None
 
 
-def _end(channel: socket.socket) -> None:
+def _request_end(channel: socket.socket) -> None:
+    """Have the server end, and wait until its end closes the connection."""
     with channel, suppress(OSError):
-        channel.settimeout(_LAST_ONE)
-        channel.sendall(ENDS)
+        channel.settimeout(_LAST_SERVER)
+        channel.sendall(END)
         channel.recv(1)
 
 
 def _start(instance: Instance) -> None:
     root = str(instance.root)
-    datagrams, listener = _sockets(instance.resolver_netns)
-    with datagrams, listener, control_listen(root, RESOLVER_SOCKET) as control:
-        argv = [sys.executable, "-I", "-m", "minirun.network.dns", root]
-        spawn_away(argv, [datagrams.fileno(), listener.fileno(), control.fileno()], f"{root}/{LOG}")
+    udp, tcp = _open_sockets(instance.resolver_netns)
+    with udp, tcp, control_listen(root, RESOLVER_SOCKET) as control:
+        argv = [sys.executable, "-I", "-m", "minirun.network.dns.process", root]
+        spawn_away(argv, [udp.fileno(), tcp.fileno(), control.fileno()], f"{root}/{LOG}")
 
 
-def _sockets(netns: str) -> tuple[socket.socket, socket.socket]:
+def _open_sockets(netns: str) -> tuple[socket.socket, socket.socket]:
+    """The UDP and the TCP socket, in the server's namespace, which is made if missing."""
     with suppress(FileExistsError):
         netns_add(netns)
     with entered(netns):
@@ -106,23 +112,23 @@ def _sockets(netns: str) -> tuple[socket.socket, socket.socket]:
             sysctl_ensure(key, value)
         loopback_up()
         loopback_address_add(ADDRESS)
-        return _bound(socket.SOCK_DGRAM), _bound(socket.SOCK_STREAM)
+        return _bind(socket.SOCK_DGRAM), _bind(socket.SOCK_STREAM)
 
 
-def _bound(kind: int) -> socket.socket:
-    made = socket.socket(socket.AF_INET, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-    deadline = time.monotonic() + _LAST_ONE
+def _bind(kind: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    deadline = time.monotonic() + _LAST_SERVER
     if kind == socket.SOCK_STREAM:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     while True:
         try:
-            made.bind((ADDRESS, PORT))
+            listener.bind((ADDRESS, PORT))
             break
-        except OSError:  # in use: by one that is just dying
+        except OSError:  # in use by a server that is ending
             if time.monotonic() > deadline:
-                made.close()
+                listener.close()
                 raise
             time.sleep(0.005)
     if kind == socket.SOCK_STREAM:
-        made.listen(64)
-    return made
+        listener.listen(64)
+    return listener

@@ -1,8 +1,8 @@
-"""The resolver's legs: how a network reaches the one that knows its names (minirun/network/dns).
+"""The DNS server's veths: how a network's bridge reaches the server that knows its names.
 
-A leg is a veth from the network's bridge into the namespace of the resolver. Its name follows from the network. The
-last step gives its host end an address that says into which namespace it leads: with that it is whole, and not the leg
-of a namespace that is just being taken apart.
+Each leads from a network's bridge into the server's namespace, and its name follows from the network's id. The last
+step of making one gives its host end a MAC address that encodes the namespace it leads to. So a veth with that address
+is complete, and not one of an earlier namespace that the kernel is still taking apart.
 """
 
 import os
@@ -12,96 +12,91 @@ from contextlib import suppress
 from ipaddress import IPv4Network
 
 from minirun.instance import Instance
-from minirun.kernel.netlink import Netlink
+from minirun.kernel.links import bridge_port_add, link_address_write, link_del, link_route_add, link_up, veth_add
 from minirun.kernel.netns import entered, pin_path
 from minirun.kernel.sockets import link_state
 from minirun.kernel.sysctl import sysctl_ensure
 from minirun.model import DEFAULT_NETWORK, Endpoint, Network
 from minirun.store.activity import UsedNetwork
 
-HOST_NAME = "host.minirun.internal"  # the gateway, by name
-RESOLVER = IPv4Network("169.254.53.53/32")
-_LAST_ONE = 5.0  # seconds that the leg of the last resolver may be there still
-Leg = tuple[Endpoint, Network]
+HOST_NAME = "host.minirun.internal"  # resolves to the gateway
+RESOLVER = IPv4Network("169.254.53.53/32")  # the server's address
+_LAST_VETH = 5.0  # seconds that a veth into the last server's namespace may still exist
+EndpointInNetwork = tuple[Endpoint, Network]
 
 
-def first_named(legs: Iterable[Leg]) -> Leg | None:
-    """By which of its networks a sandbox reaches the resolver. On the default network there are no names."""
-    return next((leg for leg in legs if has_names(leg[1])), None)
+def first_named(endpoints: Iterable[EndpointInNetwork]) -> EndpointInNetwork | None:
+    """Return the first endpoint on a network with names: through it a sandbox reaches the server."""
+    return next((pair for pair in endpoints if has_names(pair[1])), None)
 
 
 def has_names(network: Network | UsedNetwork) -> bool:
+    """Return whether the server knows the network's members: on every bridge network but the default one."""
     return network.driver == "bridge" and network.name != DEFAULT_NETWORK
 
 
-def legs_of(instance: Instance, sandbox: str) -> list[Leg]:
+def legs_of(instance: Instance, sandbox: str) -> list[EndpointInNetwork]:
+    """Return the sandbox's endpoints with their networks, in the order of their interfaces."""
     store = instance.store
-    return [(end, found) for end in store.endpoints(sandbox=sandbox) if (found := store.network(end.network))]
+    pairs = ((endpoint, store.network(endpoint.network)) for endpoint in store.endpoints(sandbox=sandbox))
+    return [(endpoint, network) for endpoint, network in pairs if network]
 
 
 def leg_name(network: Network | UsedNetwork) -> str:
+    """Return the veth's name, the same at both ends."""
     return f"mrd-{network.id[:10]}"
 
 
-def ensure_leg(instance: Instance, netlink: Netlink, network: Network) -> None:
-    """The caller has a connection to the resolver (resolver/life.py), so its namespace stays."""
-    from minirun.kernel.links import link_address_write
-
-    if has_leg(instance, network):
+def ensure_leg(instance: Instance, network: Network) -> None:
+    """Have the network's veth. The caller holds a connection to the server (server_control.py), so it stays."""
+    if _is_complete(instance, network):
         return
     name = leg_name(network)
-    _plug(instance, netlink, network)
+    _add(instance, network)
     sysctl_ensure(f"net/ipv6/conf/{name}/disable_ipv6", "1")
-    _set_up(instance, network)
-    link_address_write(netlink, name, _mark(instance))
+    _configure_server_end(instance, network)
+    link_address_write(name, _host_end_mac(instance))
 
 
-def has_leg(instance: Instance, network: Network) -> bool:
-    return link_state(leg_name(network))[0] == _mark(instance)
-
-
-def remove_leg(netlink: Netlink, network: Network) -> None:
-    from minirun.kernel.links import link_del
-
+def remove_leg(network: Network) -> None:
+    """Remove the network's veth; none there is fine."""
     if link_state(leg_name(network))[0]:
-        link_del(netlink, leg_name(network))
+        link_del(leg_name(network))
 
 
-def restore_leg(instance: Instance, netlink: Netlink, network: Network) -> None:
-    """Of a network whose bridge may be a new one."""
-    from minirun.kernel.links import bridge_port_add
-
-    ensure_leg(instance, netlink, network)
-    bridge_port_add(netlink, leg_name(network), network.bridge)
+def restore_leg(instance: Instance, network: Network) -> None:
+    """Have the network's veth attached to its bridge, which may be a new one."""
+    ensure_leg(instance, network)
+    bridge_port_add(leg_name(network), network.bridge)
 
 
-def ensure_route(netlink: Netlink, interface: str) -> bool:
-    """In a container: the way to the resolver, by an interface that is up. False when it was there."""
-    from minirun.kernel.links import link_route_add
-
+def ensure_route(interface: str) -> bool:
+    """In a container, add the route to the server by an interface that is up; return whether it was missing."""
     try:
-        link_route_add(netlink, interface, RESOLVER)
+        link_route_add(interface, RESOLVER)
     except FileExistsError:
         return False
     return True
 
 
-def _plug(instance: Instance, netlink: Netlink, network: Network) -> None:
-    from minirun.kernel.links import veth_add
+def _is_complete(instance: Instance, network: Network) -> bool:
+    return link_state(leg_name(network))[0] == _host_end_mac(instance)
 
+
+def _add(instance: Instance, network: Network) -> None:
     name, netns = leg_name(network), instance.resolver_netns
-    alias = f"minirun resolver in network {network.name} {network.id[:12]}"
-    deadline = time.monotonic() + _LAST_ONE
+    alias = f"minirun DNS server in network {network.name} {network.id[:12]}"
+    deadline = time.monotonic() + _LAST_VETH
     fd = os.open(pin_path(netns), os.O_RDONLY | os.O_CLOEXEC)
     try:
         while True:
             try:
-                veth_add(netlink, name, network.bridge, name, _inner_mac(network), network.mtu, netns, fd, alias)
+                veth_add(name, network.bridge, name, _server_end_mac(network), network.mtu, netns, fd, alias)
                 return
             except FileExistsError:
                 with entered(netns):
                     present, _ = link_state(name)
-                if present:  # by another start, which may have been killed in the middle of it
+                if present:  # made by another start, which may have been killed half way
                     return
                 if time.monotonic() > deadline:
                     raise
@@ -110,29 +105,23 @@ def _plug(instance: Instance, netlink: Netlink, network: Network) -> None:
         os.close(fd)
 
 
-def _set_up(instance: Instance, network: Network) -> None:
-    """Inside: up, and the way to the members."""
-    from minirun.kernel.links import link_route_add, link_up
-
+def _configure_server_end(instance: Instance, network: Network) -> None:
+    """In the server's namespace: set the link up and add the route to the network's members."""
     with entered(instance.resolver_netns):
-        inside = Netlink()
-        try:
-            link_up(inside, leg_name(network))
-            with suppress(FileExistsError):
-                link_route_add(inside, leg_name(network), network.subnet)
-        finally:
-            inside.close()
+        link_up(leg_name(network))
+        with suppress(FileExistsError):
+            link_route_add(leg_name(network), network.subnet)
 
 
-def _inner_mac(network: Network) -> str:
-    """Fixed, so that the neighbours' ARP caches are right when it comes back."""
+def _server_end_mac(network: Network) -> str:
+    """Fixed, so that the containers' ARP caches stay right when the veth is made again."""
     return "02:53:" + ":".join(network.id[i : i + 2] for i in range(0, 8, 2))
 
 
-def _mark(instance: Instance) -> str:
-    """Of the namespace that is pinned now; "-" when none is."""
+def _host_end_mac(instance: Instance) -> str:
+    """Derived from the inode of the namespace that is pinned now; "-" when none is."""
     try:
-        number = pin_path(instance.resolver_netns).stat().st_ino
+        inode = pin_path(instance.resolver_netns).stat().st_ino
     except FileNotFoundError:
         return "-"
-    return "02:53:" + (number & 0xFFFFFFFF).to_bytes(4, "big").hex(":")
+    return "02:53:" + (inode & 0xFFFFFFFF).to_bytes(4, "big").hex(":")

@@ -14,7 +14,6 @@ from typing import Protocol
 
 from minirun.errors import MinirunError, NotFoundError
 from minirun.instance import Instance
-from minirun.kernel.netlink import Netlink
 from minirun.model import Container, Endpoint, Network
 from minirun.network.drivers.bridge import Bridge
 from minirun.network.drivers.cni import Cni
@@ -44,15 +43,13 @@ class Driver(Protocol):
     def validate(self, instance: Instance, network: Network) -> Network:
         """Return the network to record, with derived values. MinirunError for options that the driver refuses."""
 
-    def ensure(self, instance: Instance, netlink: Netlink, network: Network) -> None:
+    def ensure(self, instance: Instance, network: Network) -> None:
         """Create what the network needs on the host, as far as it is missing."""
 
-    def remove(self, instance: Instance, netlink: Netlink, network: Network) -> None:
+    def remove(self, instance: Instance, network: Network) -> None:
         """Remove what `ensure` created. Idempotent."""
 
-    def attach(
-        self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
-    ) -> Endpoint:
+    def attach(self, instance: Instance, network: Network, endpoint: Endpoint, container: Container) -> Endpoint:
         """Create `endpoint.interface`, with `endpoint.mac`, in the namespace pinned as `container.name`."""
 
     def is_attached(self, network: Network, endpoint: Endpoint, container: Container) -> bool:
@@ -61,9 +58,7 @@ class Driver(Protocol):
     def check(self, network: Network, endpoint: Endpoint, container: Container) -> str:
         """Return what else is wrong with an attached endpoint, "" for nothing. `network reload` calls it."""
 
-    def detach(
-        self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
-    ) -> None:
+    def detach(self, instance: Instance, network: Network, endpoint: Endpoint, container: Container) -> None:
         """Remove the interface from a namespace that lives on. Idempotent."""
 
 

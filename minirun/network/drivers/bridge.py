@@ -4,15 +4,14 @@ import errno
 import os
 import time
 from collections.abc import Iterable
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import ip_interface
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
-from minirun.kernel.glance import Interfaces, bridge_port
+from minirun.kernel.link_queries import Interfaces, bridge_port
 from minirun.kernel.links import address_add, bridge_add, bridge_port_add, hairpin_on, link_del, link_up, veth_add
-from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import entered, pin_path
 from minirun.kernel.sockets import egress_mtu, interface_index, link_state
 from minirun.kernel.sysctl import sysctl_ensure, sysctl_names, sysctl_read, sysctl_write
@@ -60,15 +59,13 @@ class Bridge:
         mtu = int(network.option(MTU, "0")) or egress_mtu() or network.mtu
         return replace(network, bridge=bridge, mtu=mtu)
 
-    def ensure(self, instance: Instance, netlink: Netlink, network: Network) -> None:
+    def ensure(self, instance: Instance, network: Network) -> None:
         """Create the bridge, set it up and give it the gateways' addresses, as far as that is missing."""
         mac = _bridge_mac(network)
         present, up = link_state(network.bridge)
         if not present:
             try:
-                bridge_add(
-                    netlink, network.bridge, mac, f"minirun network {network.name} {network.id[:12]}", network.mtu
-                )
+                bridge_add(network.bridge, mac, f"minirun network {network.name} {network.id[:12]}", network.mtu)
                 present = mac
             except FileExistsError:  # another process created it first
                 present, up = link_state(network.bridge)
@@ -80,49 +77,22 @@ class Bridge:
             )
         if up and _has_gateways(network):
             return
-        _configure_bridge(netlink, network)
-        link_up(netlink, network.bridge)
+        _configure_bridge(network)
+        link_up(network.bridge)
 
-    def remove(self, instance: Instance, netlink: Netlink, network: Network) -> None:
+    def remove(self, instance: Instance, network: Network) -> None:
         """Delete the bridge, unless somebody else's link has its name."""
         if link_state(network.bridge)[0] in ("", _bridge_mac(network)):
-            link_del(netlink, network.bridge)
+            link_del(network.bridge)
 
-    def attach(
-        self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
-    ) -> Endpoint:
+    def attach(self, instance: Instance, network: Network, endpoint: Endpoint, container: Container) -> Endpoint:
         """Create the veth pair. One that exists and has only lost its bridge is attached again: connections survive."""
-        alias = f"minirun {container.name} {container.id[:12]} {endpoint.interface}"
-        fd = os.open(pin_path(container.name), os.O_RDONLY | os.O_CLOEXEC)
-        deadline = time.monotonic() + _VETH_SECONDS
         try:
-            while True:
-                try:
-                    veth_add(
-                        netlink,
-                        endpoint.veth,
-                        network.bridge,
-                        endpoint.interface,
-                        endpoint.mac,
-                        network.mtu,
-                        container.name,
-                        fd,
-                        alias,
-                    )
-                    break
-                except FileExistsError:
-                    if _is_inside(endpoint, container):
-                        bridge_port_add(netlink, endpoint.veth, network.bridge)
-                        break
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.005)
+            _attach_veth(network, endpoint, container)
         except OSError as error:
             if error.errno == errno.EXFULL:
                 raise _full(network) from error
             raise
-        finally:
-            os.close(fd)
         # Link-local frames (to 01:80:c2:00:00:0e) reach the host on this port itself, past every rule that names the
         # bridge. No address is routed by the port, so with these two settings the host accepts none of them.
         sysctl_ensure(f"net/ipv6/conf/{endpoint.veth}/disable_ipv6", "1")
@@ -140,18 +110,15 @@ class Bridge:
         """Check nothing more: minirun itself restores what `is_attached` does not look at."""
         return ""
 
-    def detach(
-        self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
-    ) -> None:
+    def detach(self, instance: Instance, network: Network, endpoint: Endpoint, container: Container) -> None:
         """Delete the veth pair."""
-        link_del(netlink, endpoint.veth)
+        link_del(endpoint.veth)
 
 
 def allow_hairpin(endpoint: Endpoint) -> None:
     """Let a container reach itself by its published port. With br_netfilter such a frame leaves by its own port."""
     if any(sysctl_read(f"net.bridge.bridge-nf-call-{table}") == "1" for table in _BRIDGE_NETFILTER):
-        with closing(Netlink()) as netlink:
-            hairpin_on(netlink, endpoint.veth)
+        hairpin_on(endpoint.veth)
 
 
 def enable_forwarding(networks: Iterable[Network]) -> list[str]:
@@ -186,6 +153,25 @@ def _keep_router_advertisements() -> list[str]:
     return links
 
 
+def _attach_veth(network: Network, endpoint: Endpoint, container: Container) -> None:
+    alias = f"minirun {container.name} {container.id[:12]} {endpoint.interface}"
+    inside = (endpoint.interface, endpoint.mac, network.mtu, container.name)
+    deadline = time.monotonic() + _VETH_SECONDS
+    fd = os.open(pin_path(container.name), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while True:
+            try:
+                return veth_add(endpoint.veth, network.bridge, *inside, fd, alias)
+            except FileExistsError:
+                if _is_inside(endpoint, container):
+                    return bridge_port_add(endpoint.veth, network.bridge)
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.005)
+    finally:
+        os.close(fd)
+
+
 def _is_inside(endpoint: Endpoint, container: Container) -> bool:
     """Return whether the veth's peer is in the pinned namespace, and not in a dead one that is being destroyed."""
     with entered(container.name):
@@ -200,7 +186,7 @@ def _full(network: Network) -> MinirunError:
     )
 
 
-def _configure_bridge(netlink: Netlink, network: Network) -> None:
+def _configure_bridge(network: Network) -> None:
     gateways = _gateways(network)
     is_six = any(pool.subnet.version == 6 for pool in gateways)
     for family, key, value in (
@@ -212,7 +198,7 @@ def _configure_bridge(netlink: Netlink, network: Network) -> None:
         sysctl_ensure(f"net/{family}/conf/{network.bridge}/{key}", value)
     for pool in gateways:
         with suppress(FileExistsError):
-            address_add(netlink, network.bridge, ip_interface(f"{pool.gateway}/{pool.subnet.prefixlen}"))
+            address_add(network.bridge, ip_interface(f"{pool.gateway}/{pool.subnet.prefixlen}"))
 
 
 def _gateways(network: Network) -> list[Pool4 | Pool6]:

@@ -17,7 +17,6 @@ from typing import Any
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
-from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import entered, netns_exists, pin_path
 from minirun.kernel.programs import program_path
 from minirun.kernel.sockets import link_state
@@ -56,15 +55,13 @@ class Cni:
                 )
         return network
 
-    def ensure(self, instance: Instance, netlink: Netlink, network: Network) -> None:
+    def ensure(self, instance: Instance, network: Network) -> None:
         """Create nothing: the plugins do, with the first container."""
 
-    def remove(self, instance: Instance, netlink: Netlink, network: Network) -> None:
+    def remove(self, instance: Instance, network: Network) -> None:
         """Remove nothing: CNI has no such command, and what plugins leave on the host (a bridge) is theirs."""
 
-    def attach(
-        self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
-    ) -> Endpoint:
+    def attach(self, instance: Instance, network: Network, endpoint: Endpoint, container: Container) -> Endpoint:
         """Call ADD. Return the endpoint with the address and state of the result."""
         call = _call(network, endpoint, container.name)
         if endpoint.state:  # it was damaged: DEL first, after which ADD may give another address
@@ -82,9 +79,7 @@ class Cni:
         """Call CHECK. Return what the plugins report, "" for no problem."""
         return _call(network, endpoint, container.name).check(json.loads(endpoint.state or "{}"))
 
-    def detach(
-        self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
-    ) -> None:
+    def detach(self, instance: Instance, network: Network, endpoint: Endpoint, container: Container) -> None:
         """Call DEL, also when the namespace is gone, since it releases addresses."""
         result = json.loads(endpoint.state) if endpoint.state else None
         _call(network, endpoint, container.name).delete(result)

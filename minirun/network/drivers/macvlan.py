@@ -6,13 +6,12 @@ not reach the container by that link.
 """
 
 import os
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import replace
 
 from minirun.errors import FAILED, ConflictError, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.links import link_del, macvlan_add
-from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import entered, pin_path
 from minirun.kernel.sockets import link_mtu, link_state
 from minirun.model import Container, Endpoint, Network
@@ -45,22 +44,20 @@ class Macvlan:
                 raise ConflictError(f"network {other.name} is already using parent interface {parent}")
         return replace(network, mtu=int(network.option(MTU, "0")) or link_mtu(parent))
 
-    def ensure(self, instance: Instance, netlink: Netlink, network: Network) -> None:
+    def ensure(self, instance: Instance, network: Network) -> None:
         """Check that the parent link exists."""
         _require(network, network.option(PARENT))
 
-    def remove(self, instance: Instance, netlink: Netlink, network: Network) -> None:
+    def remove(self, instance: Instance, network: Network) -> None:
         """Remove nothing: the parent link is not minirun's."""
 
-    def attach(
-        self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
-    ) -> Endpoint:
+    def attach(self, instance: Instance, network: Network, endpoint: Endpoint, container: Container) -> Endpoint:
         """Create the macvlan link in the namespace."""
         fd = os.open(pin_path(container.name), os.O_RDONLY | os.O_CLOEXEC)
         parent, mode = network.option(PARENT), network.option(MODE, "bridge")
         try:
             with suppress(FileExistsError):
-                macvlan_add(netlink, endpoint.interface, parent, mode, endpoint.mac, network.mtu, container.name, fd)
+                macvlan_add(endpoint.interface, parent, mode, endpoint.mac, network.mtu, container.name, fd)
         finally:
             os.close(fd)
         return endpoint
@@ -75,12 +72,10 @@ class Macvlan:
         """Check nothing more: minirun itself restores what `is_attached` does not look at."""
         return ""
 
-    def detach(
-        self, instance: Instance, netlink: Netlink, network: Network, endpoint: Endpoint, container: Container
-    ) -> None:
+    def detach(self, instance: Instance, network: Network, endpoint: Endpoint, container: Container) -> None:
         """Delete the link."""
-        with entered(container.name), closing(Netlink()) as inside:
-            link_del(inside, endpoint.interface)
+        with entered(container.name):
+            link_del(endpoint.interface)
 
 
 def _require(network: Network, parent: str) -> None:

@@ -1,38 +1,36 @@
-"""The nft table of family bridge: what a container may say on the wire, where its frame enters the bridge, and to whom,
-where it leaves.
+"""The nftables table of family bridge: which frames a container may send, and to which ports of its bridge.
 
-It speaks as itself: its own hardware address with its own IP addresses, in the frame, in ARP and in neighbour
-advertisements. It is no router (RFC 4861) and no DHCP server. Frames are dropped before the bridge learns from them,
-and before br_netfilter, where that is on, translates anything. What is neither ARP nor IP has no business here: a tag
-of VLAN 0 is taken off by whoever receives it, and would smuggle the packet inside past the rules.
+A container may use only its own MAC address with its own IP addresses: in the frame, in ARP and in neighbour
+advertisements. It may not act as a router (RFC 4861) or DHCP server. Frames are dropped before the bridge learns from
+them, and before br_netfilter translates anything. Other protocols than ARP and IP are dropped: receivers remove a tag
+of VLAN 0, which would smuggle the packet inside past these rules.
 
-Frames to the groups that never leave a link (IEEE 802.1D, 01:80:c2:00:00:0x) pass no hook of the bridge. It learns from
-them all the same, and hands them to the host on the port itself: drivers/bridge.py and kernel/links.py see to that.
+Frames to the link-local groups (IEEE 802.1D, 01:80:c2:00:00:0x) pass no hook of the bridge, but it learns from them and
+delivers them to the host on the port itself. drivers/bridge.py and kernel/links.py close that path.
 
-Where containers may not communicate (enable_icc=false), no frame passes from one of their ports to another. All do to
-the bridge itself, and to the resolver's port. With br_netfilter there is one exception: a frame that was sent to the
-bridge, to a published port, goes straight on to the container. It has been taken in as the host's own, and that still
-shows; an isolated port (bridge(8)) would not look, and drop it.
+Where containers may not communicate (enable_icc=false), no frame passes from one of their ports to another; all reach
+the bridge itself and the DNS server's port. With br_netfilter there is one exception: a frame for a published port was
+addressed to the bridge and is forwarded to the container directly. Its packet type still says "host", which the rule
+checks; an isolated port (bridge(8)) would drop it.
 
-Nearly all that passes is TCP of a container that speaks as itself, and for that one look suffices: it is what nothing
-below would drop.
+Almost all traffic is TCP from a container's own address, so one lookup at the top accepts it.
 
-Only ports of endpoints are looked at. The resolver's port, and what an administrator adds to a bridge, are not.
+Only endpoints' ports are checked, not the DNS server's and not what an administrator attaches to a bridge.
 """
 
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address
 
 from minirun.model import Endpoint, Network
-from minirun.network.firewall.elements import Element, definitions
+from minirun.network.firewall.elements import Element, render_sets
 from minirun.network.firewall.policy import Policy
 
-KINDS = {
+BRIDGE_SETS = {
     "ports": "type ifname",
     "isolated": "type ifname",
     "sources": "type ifname . ether_addr . ipv4_addr",
     "sources6": "type ifname . ether_addr . ipv6_addr",
-    # The same as sources6, but of a type that a place in the packet without a name can be compared with.
+    # As sources6, but of a type that an unnamed payload field (the target of neighbour discovery) can be compared with.
     "targets6": "typeof iifname . ether saddr . @th,64,128",
 }
 _CHAINS = """
@@ -43,18 +41,18 @@ _CHAINS = """
     iifname @ports jump from_container
   }
   chain from_container {
-    ether type != { arp, ip, ip6 } counter drop comment "neither ARP nor IP, or tagged"
+    ether type != { arp, ip, ip6 } counter drop comment "neither ARP nor IP, or VLAN-tagged"
     iifname . ether saddr . arp saddr ip @sources iifname . arp saddr ether . arp saddr ip @sources accept
-    udp sport { 67, 547 } counter drop comment "a DHCP server"
+    udp sport { 67, 547 } counter drop comment "containers may not be DHCP servers"
     iifname . ether saddr . ip saddr @sources accept
-    icmpv6 type { nd-router-advert, nd-redirect } counter drop comment "a router"
-    icmpv6 type nd-neighbor-advert iifname . ether saddr . @th,64,128 != @targets6 counter drop comment "a neighbour"
+    icmpv6 type { nd-router-advert, nd-redirect } counter drop comment "containers may not be routers"
+    icmpv6 type nd-neighbor-advert iifname . ether saddr . @th,64,128 != @targets6 counter drop comment "forged target"
     ip6 saddr :: icmpv6 type nd-neighbor-solicit iifname . ether saddr . @th,64,128 != @targets6 counter drop
     ip6 saddr :: icmpv6 type != { nd-router-solicit, nd-neighbor-solicit, mld2-listener-report } counter drop
     iifname . ether saddr . ip6 saddr @sources6 accept
-    counter drop comment "somebody else's address"
+    counter drop comment "forged source address"
   }"""
-# Only where it has something to say: each frame from container to container would pass it.
+# Only where a network needs it: every frame between containers would pass it.
 _ISOLATION = """
   chain forward {
     type filter hook forward priority -300; policy accept;
@@ -62,40 +60,43 @@ _ISOLATION = """
   }"""
 
 
-def render(table: str, nets: Iterable[Network], elements: Iterable[Element]) -> list[str]:
-    """A new network means a new rendering, since its chains are not there yet (rules.py): so it is here, too, that it
-    gets what it needs."""
+def render(table: str, networks: Iterable[Network], elements: Iterable[Element]) -> list[str]:
+    """Return the lines of one nft(8) transaction that replaces the table; arguments as for rules.render.
+
+    A new network always causes a full rendering, because its chains in rules.py are missing, so the chain `forward` is
+    there before the network's first endpoint.
+    """
     return [
         f"table bridge {table} {{}}",
         f"delete table bridge {table}",
         f"table bridge {table} {{",
-        *definitions(KINDS, elements),
+        *render_sets(BRIDGE_SETS, elements),
         _CHAINS,
-        *([_ISOLATION] if not all(Policy.of(net).icc for net in nets) else []),
+        *([_ISOLATION] if not all(Policy.of(network).icc for network in networks) else []),
         "}",
     ]
 
 
 def elements_of(endpoint: Endpoint, network: Network) -> Iterator[Element]:
-    """What lets a container speak; the comment leads back to it. Without IPv6 addresses it says nothing in IPv6."""
-    policy, port, whose = Policy.of(network), f'"{endpoint.veth}"', endpoint.sandbox[:12]
+    """Yield what lets a container send from this endpoint; without IPv6 addresses it may send no IPv6 at all."""
+    policy, port, sandbox = Policy.of(network), f'"{endpoint.veth}"', endpoint.sandbox[:12]
     if not policy.icc:
-        yield Element("bridge", "isolated", port, comment=whose)
+        yield Element("bridge", "isolated", port, comment=sandbox)
     if not policy.antispoof:
         return
-    yield Element("bridge", "ports", port, comment=whose)
+    yield Element("bridge", "ports", port, comment=sandbox)
     if endpoint.address is not None:
-        yield Element("bridge", "sources", f"{port} . {endpoint.mac} . {endpoint.address}", comment=whose)
+        yield Element("bridge", "sources", f"{port} . {endpoint.mac} . {endpoint.address}", comment=sandbox)
     if endpoint.address6 is not None:
         own = (endpoint.address6, _link_local(endpoint.mac))
-        for address in (*own, IPv6Address("::")):  # unspecified: it asks whether an address is free
-            yield Element("bridge", "sources6", f"{port} . {endpoint.mac} . {address}", comment=whose)
+        for address in (*own, IPv6Address("::")):  # duplicate address detection sends from the unspecified address
+            yield Element("bridge", "sources6", f"{port} . {endpoint.mac} . {address}", comment=sandbox)
         for address in own:
-            yield Element("bridge", "targets6", f"{port} . {endpoint.mac} . {int(address):#034x}", comment=whose)
+            yield Element("bridge", "targets6", f"{port} . {endpoint.mac} . {int(address):#034x}", comment=sandbox)
 
 
 def _link_local(mac: str) -> IPv6Address:
-    """As the kernel makes it (RFC 4291, appendix A)."""
+    """The modified EUI-64 address that the kernel derives (RFC 4291, appendix A)."""
     octets = bytes.fromhex(mac.replace(":", ""))
-    number = bytes([octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]])
-    return IPv6Address(b"\xfe\x80" + bytes(6) + number)
+    interface_id = bytes([octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]])
+    return IPv6Address(b"\xfe\x80" + bytes(6) + interface_id)

@@ -1,135 +1,135 @@
-"""The nft tables: a pure function from records to their whole text, and single-element changes in between.
+"""The nftables tables: rendered whole from the records, and changed by single elements in between.
 
-How a packet meets the table of family inet (network/rules.py):
+rules.py holds the table of family inet, antispoof.py the one of family bridge, which a frame meets first.
 
-    guard        (prerouting, raw)     dropped, unless it comes from this host itself: what goes to 127.0.0.0/8 (the
-                                       bridges have route_localnet on, and without this a neighbour would reach the
-                                       host's 127.0.0.1), and what goes straight to a container's address. Of a
-                                       network's own it asks no more than whether it is an internal one's
-    prerouting   (nat, dstnat)         to an address of this host, with a published port: translate to the container
-    output       (nat, -100)           the same for what the host itself sends
-    forward      (filter)              into a network: only replies, published ports, and its own members; out of an
-                                       internal one: nothing
-    postrouting  (nat, srcnat)         out of a network: as the host (MASQUERADE); so, too, where a reply would
-                                       otherwise find a shorter way back and never be translated
-
-What costs every packet comes first or not at all: round trips between containers are within 3 % of a bridge whose rules
-are Docker's.
-
-A published port is one element of a map, looked up once however many there are, and so is a range. Its key is host
-address, protocol and port, so a stale twin cannot exist. Nothing is ever read back to decide.
-
-The host's own ::1 wants two more steps, since IPv6 knows no route_localnet. The reply of a container has its
-destination translated back to ::1, which the kernel takes from no interface but lo. So `loopback_reply` replaces it,
-just after that, by the bridge's address, with which it passes the route lookup; and `loopback_input` puts ::1 back once
-the packet is on its way to a socket. Nobody can pass for it: only of a reply to what this host began is the destination
-replaced, and a packet *from* ::1 that has not come by lo is refused by the kernel.
-
-Before all of that a frame meets the table of family bridge (network/spoofing.py), where a container enters the wire.
+A published port is one map element, looked up once however many there are, and so is a range. Its key is host address,
+protocol and port, so a stale duplicate cannot exist. Nothing is read back to decide.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from minirun.kernel.nft import NftError, nft_apply
-from minirun.kernel.setelements import SetElement, elements_add, elements_del
+from minirun.kernel.nft_elements import SetElement, elements_add, elements_del
 from minirun.model import Endpoint, Network, Publication
 from minirun.network.firewall import antispoof, rules
-from minirun.network.firewall.elements import Element
+from minirun.network.firewall.elements import (
+    INET_SETS,
+    Element,
+    bridge_element,
+    elements_of_network,
+    elements_of_open,
+    elements_of_other_bridges,
+    elements_of_port,
+)
 from minirun.network.firewall.policy import Policy
 from minirun.store import Store
 
-Leg = tuple[Endpoint, Network]
-Ruled = tuple[Publication, Policy]
-_KINDS = {"inet": rules.KINDS, "bridge": antispoof.KINDS}
+EndpointInNetwork = tuple[Endpoint, Network]
+PortWithPolicy = tuple[Publication, Policy]
+_SETS = {"inet": INET_SETS, "bridge": antispoof.BRIDGE_SETS}
 
 
 def render(
     table: str, networks: Iterable[Network], publications: Iterable[Publication], endpoints: Iterable[Endpoint] = ()
 ) -> str:
-    """The complete tables as one transaction: made if missing, emptied, and defined anew."""
-    nets = {net.id: net for net in networks if net.bridge}
-    legs = [(end, nets[end.network]) for end in endpoints if end.network in nets]
-    inet = [element for net in nets.values() for element in rules.elements_of_network(net)]
-    ports = _with_policies(publications, legs)
-    inet += _of_ports(ports)
-    inet += rules.elements_of_open(port for port, policy in ports if policy.opens(port.target))
-    inet += rules.elements_of_kin(legs)
-    bridge = [element for end, net in legs for element in antispoof.elements_of(end, net)]
-    lines = rules.render(table, list(nets.values()), inet) + antispoof.render(table, nets.values(), bridge)
+    """Return both tables as one nft(8) transaction that creates them if missing, empties and redefines them.
+
+    The arguments are all records of an instance; their order does not matter.
+    """
+    bridged = {network.id: network for network in networks if network.bridge}
+    pairs = [(endpoint, bridged[endpoint.network]) for endpoint in endpoints if endpoint.network in bridged]
+    inet = [element for network in bridged.values() for element in elements_of_network(network)]
+    ports = _with_policies(publications, pairs)
+    inet += _elements_of_ports(ports)
+    inet += elements_of_open(port for port, policy in ports if policy.opens(port.target))
+    inet += elements_of_other_bridges(pairs)
+    bridge = [element for endpoint, network in pairs for element in antispoof.elements_of(endpoint, network)]
+    lines = rules.render(table, list(bridged.values()), inet) + antispoof.render(table, bridged.values(), bridge)
     return "\n".join([*lines, ""])
 
 
 def refresh(store: Store, table: str) -> None:
-    """Have the tables as the record says. Under the write lock: nobody renders an older reading over a newer one."""
+    """Replace the tables by what the records say.
+
+    The caller holds the write lock, so that nobody renders an older reading of the records over a newer one.
+    """
     nft_apply(render(table, store.networks(), store.ports(), store.endpoints()))
 
 
 def ensure(store: Store, table: str, networks: Iterable[Network], container: str = "") -> None:
-    """Have these networks in force, and the endpoints and ports on record for `container`.
+    """Apply these networks, and the recorded endpoints and ports of the container with this id.
 
-    One transaction of single elements. It fails when a table is gone, a network is new, or something stale is in
-    the way: then everything is rendered. The records are read under the store's write lock, which is held until
-    they are in force: a start that is being taken back meanwhile cannot leave one, and nobody renders an older
-    reading of the records over ours.
+    It is one transaction of single elements. That fails when a table is missing, a network is new or something stale is
+    in the way; then everything is rendered. The store's write lock is held from reading the records until they are
+    applied, so a start that is undone meanwhile leaves nothing behind.
     """
     with store.write():
-        legs = _legs(store, store.endpoints(sandbox=container)) if container else []
-        bridges = {net.id: net for net in (*networks, *(net for _, net in legs)) if net.bridge}
-        ports = _with_policies(store.ports(container=container) if container else (), legs)
-        elements = [rules.bridge_element(net) for net in bridges.values()]
-        elements += [*_of_legs(legs), *_of_ports(ports)]
+        pairs = _with_networks(store, store.endpoints(sandbox=container)) if container else []
+        bridged = {network.id: network for network in (*networks, *(network for _, network in pairs)) if network.bridge}
+        ports = _with_policies(store.ports(container=container) if container else (), pairs)
+        elements = [bridge_element(network) for network in bridged.values()]
+        elements += [*_elements_of_endpoints(pairs), *_elements_of_ports(ports)]
         _change(store, table, ports, elements, elements_add)
 
 
 def withdraw(store: Store, table: str, publications: Iterable[Publication], endpoints: Iterable[Endpoint] = ()) -> None:
-    """Take ports and endpoints out of force. The caller holds the write lock and has deleted their records; endpoints
-    that stay are still on record, and say what those of their ports are that go."""
-    ports, leaving = list(publications), _legs(store, endpoints)
-    sandboxes = {port.sandbox for port in ports} | {end.sandbox for end, _ in leaving}
-    staying = _legs(store, (end for one in sandboxes for end in store.endpoints(sandbox=one)))
-    kept = set(_of_legs(staying))
-    known = _with_policies(ports, [*leaving, *staying])
-    elements = [one for one in _of_legs([*leaving, *staying]) if one not in kept]
-    elements += _of_ports(known)
-    _change(store, table, known, elements, elements_del)
+    """Remove ports and endpoints from the tables.
+
+    The caller holds the write lock and has deleted their records. Endpoints of the same sandboxes that stay are still
+    recorded; their elements are kept, and they tell the policy of the ports that go.
+    """
+    removed_ports, removed = list(publications), _with_networks(store, endpoints)
+    sandboxes = {port.sandbox for port in removed_ports} | {endpoint.sandbox for endpoint, _ in removed}
+    staying = _with_networks(store, (end for sandbox in sandboxes for end in store.endpoints(sandbox=sandbox)))
+    kept = set(_elements_of_endpoints(staying))
+    ports = _with_policies(removed_ports, [*removed, *staying])
+    elements = [element for element in _elements_of_endpoints([*removed, *staying]) if element not in kept]
+    elements += _elements_of_ports(ports)
+    _change(store, table, ports, elements, elements_del)
 
 
 def _change(
     store: Store,
     table: str,
-    ports: Iterable[Ruled],
+    ports: Iterable[PortWithPolicy],
     elements: Iterable[Element],
     change: Callable[[Sequence[SetElement]], None],
 ) -> None:
-    """By single elements, where they stand for one record each and are no intervals."""
-    inside = [one.in_table(table, _KINDS[one.family]) for one in elements]
+    """Change single elements. Ports in the merged ranges of the `open` sets have none of their own: render all."""
+    set_elements = [element.in_table(table, _SETS[element.family]) for element in elements]
     if any(policy.opens(port.target) for port, policy in ports):
         return refresh(store, table)
-    if inside:
+    if set_elements:
         try:
-            change(inside)
+            change(set_elements)
         except NftError:
             refresh(store, table)
     return None
 
 
-def _legs(store: Store, endpoints: Iterable[Endpoint]) -> list[Leg]:
-    return [(end, net) for end in endpoints if (net := store.network(end.network)) and net.bridge]
+def _with_networks(store: Store, endpoints: Iterable[Endpoint]) -> list[EndpointInNetwork]:
+    """Pair each endpoint with its network; those of networks without a bridge are left out."""
+    pairs = ((endpoint, store.network(endpoint.network)) for endpoint in endpoints)
+    return [(endpoint, network) for endpoint, network in pairs if network and network.bridge]
 
 
-def _of_legs(legs: list[Leg]) -> Iterator[Element]:
-    for end, net in legs:
-        yield from antispoof.elements_of(end, net)
-    yield from rules.elements_of_kin(legs)
+def _elements_of_endpoints(pairs: list[EndpointInNetwork]) -> Iterator[Element]:
+    for endpoint, network in pairs:
+        yield from antispoof.elements_of(endpoint, network)
+    yield from elements_of_other_bridges(pairs)
 
 
-def _of_ports(ports: Iterable[Ruled]) -> Iterator[Element]:
+def _elements_of_ports(ports: Iterable[PortWithPolicy]) -> Iterator[Element]:
     for port, policy in ports:
-        yield from rules.elements_of_port(port, policy)
+        yield from elements_of_port(port, policy)
 
 
-def _with_policies(publications: Iterable[Publication], legs: Iterable[Leg]) -> list[Ruled]:
-    """A port goes by the options of the network that its target is in."""
-    nets = {(end.sandbox, address): net for end, net in legs for address in (end.address, end.address6)}
-    found = ((port, nets.get((port.sandbox, port.target))) for port in publications)
-    return [(port, Policy.of(net) if net else Policy()) for port, net in found]
+def _with_policies(publications: Iterable[Publication], pairs: Iterable[EndpointInNetwork]) -> list[PortWithPolicy]:
+    """Pair each port with the policy of the network that its target address is in."""
+    networks = {
+        (endpoint.sandbox, address): network
+        for endpoint, network in pairs
+        for address in (endpoint.address, endpoint.address6)
+    }
+    targets = ((port, networks.get((port.sandbox, port.target))) for port in publications)
+    return [(port, Policy.of(network) if network else Policy()) for port, network in targets]

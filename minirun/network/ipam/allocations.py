@@ -9,7 +9,7 @@ from minirun.model import Attachment, Container, Endpoint, Network
 from minirun.network.ipam import allocator
 
 
-def lease(
+def allocate(
     instance: Instance, container: Container, position: int, network: Network, attachment: Attachment
 ) -> Endpoint:
     """Record an endpoint of `container` with its allocated addresses, and return it.

@@ -4,14 +4,13 @@ import os
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 from minirun.config import AddressPool, Config, load
 from minirun.errors import ConflictError, MinirunError
-from minirun.kernel.routes import networks_in_use
-from minirun.model import Network, Pool, Pool4, Pool6, Subnet
+from minirun.kernel.link_queries import networks_in_use
+from minirun.model import Network, Pool, Pool4, Pool6, PoolRequest4, PoolRequest6, Subnet
 from minirun.network.ipam.foreign_subnets import foreign_subnets
 from minirun.network.ipam.subnets import DOCKER_DEFAULT, POOLS4, Claim, free_subnet, private_pool6
 
@@ -20,89 +19,70 @@ _MACHINE_ID_LENGTH = 32  # machine-id(5); an empty or "uninitialized" one is sha
 _LONGEST_PREFIX4 = 30  # the network and broadcast address, a gateway and one container
 
 OwnedSubnet = tuple[IPv4Network | IPv6Network, str]  # a subnet, and who uses it
-SubnetT = TypeVar("SubnetT", bound=IPv4Network | IPv6Network, covariant=True)
-AddressT = TypeVar("AddressT", bound=IPv4Address | IPv6Address, covariant=True)
-
-
-class PoolRequest(Protocol[SubnetT, AddressT]):
-    """What the user said about a network's addresses of one family; None leaves the choice to minirun."""
-
-    @property
-    def subnet(self) -> SubnetT | None: ...
-
-    @property
-    def gateway(self) -> AddressT | None: ...
-
-    @property
-    def ip_range(self) -> SubnetT | None: ...
-
-    @property
-    def aux(self) -> tuple[tuple[str, AddressT], ...]: ...
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """The addresses on this host that are not minirun's.
+class HostSubnets:
+    """What the choice of a subnet depends on besides minirun's own networks.
 
+    config: the pools that the administrator configured
     in_use: subnets of links and routes; a requested subnet that overlaps one is refused
-    written: subnets in other runtimes' files; only minirun's own choice avoids them, since a user who requests one
+    configured: subnets in other runtimes' files; only minirun's own choice avoids them, since a user who requests one
         knows why
     """
 
     config: Config
     in_use: tuple[OwnedSubnet, ...]
-    written: tuple[OwnedSubnet, ...]
+    configured: tuple[OwnedSubnet, ...]
 
     @classmethod
-    def look(cls) -> "Surroundings":
+    def read(cls) -> "HostSubnets":
         """Read them from the kernel and the files. Do so before locking the store: it may take a moment."""
         in_use = (*networks_in_use(socket.AF_INET), *networks_in_use(socket.AF_INET6))
         return cls(load(), in_use, tuple(foreign_subnets()))
 
 
-def choose4(
-    wish: PoolRequest[IPv4Network, IPv4Address], networks: Iterable[Network], around: Surroundings, familiar: bool
-) -> Pool4:
+def choose4(request: PoolRequest4, networks: Iterable[Network], host_subnets: HostSubnets, is_default: bool) -> Pool4:
     """Choose a network's IPv4 subnet and gateway.
 
-    wish: the request
+    request: what the user asked for; minirun chooses the rest
     networks: minirun's other networks
-    around: the host's other addresses
-    familiar: try Docker's 172.17.0.0/16 first (for the default network), unless the configuration names pools
+    host_subnets: the subnets that others use on this host
+    is_default: try Docker's 172.17.0.0/16 first (for the default network), unless the configuration names pools
 
     Raises MinirunError for an invalid request or exhausted pools, ConflictError for a subnet that overlaps another.
     """
     own = [(other.pool.subnet, other) for other in networks if other.pool]
-    subnet = wish.subnet
+    subnet = request.subnet
     if subnet is None:
-        default = (AddressPool(DOCKER_DEFAULT, DOCKER_DEFAULT.prefixlen), *POOLS4) if familiar else POOLS4
-        claims = _claims(own, (*around.in_use, *around.written), IPv4Network)
-        subnet = free_subnet(around.config.pools4 or default, claims)
+        default = (AddressPool(DOCKER_DEFAULT, DOCKER_DEFAULT.prefixlen), *POOLS4) if is_default else POOLS4
+        claims = _claims(own, (*host_subnets.in_use, *host_subnets.configured), IPv4Network)
+        subnet = free_subnet(host_subnets.config.pools4 or default, claims)
     elif subnet.prefixlen > _LONGEST_PREFIX4:
         raise MinirunError(f"invalid subnet {subnet}: it has no room for a gateway and a container")
     else:
-        _refuse_overlap(subnet, _claims(own, around.in_use, IPv4Network))
-    aux = {address for _, address in wish.aux}
+        _refuse_overlap(subnet, _claims(own, host_subnets.in_use, IPv4Network))
+    aux = {address for _, address in request.aux}
     first = subnet.network_address + 1
-    gateway = wish.gateway or next(first + step for step in range(subnet.num_addresses) if first + step not in aux)
+    gateway = request.gateway or next(first + step for step in range(subnet.num_addresses) if first + step not in aux)
     if gateway not in subnet or gateway in (subnet.network_address, subnet.broadcast_address):
         raise MinirunError(f"invalid gateway {gateway}: it is not a host address of {subnet}")
-    return Pool(subnet, gateway, wish.ip_range, wish.aux)
+    return Pool(subnet, gateway, request.ip_range, request.aux)
 
 
-def choose6(wish: PoolRequest[IPv6Network, IPv6Address], networks: Iterable[Network], around: Surroundings) -> Pool6:
+def choose6(request: PoolRequest6, networks: Iterable[Network], host_subnets: HostSubnets) -> Pool6:
     """Choose a network's IPv6 subnet and gateway, as choose4 does; by default from this machine's private /48."""
     own = [(other.pool6.subnet, other) for other in networks if other.pool6]
-    subnet = wish.subnet
+    subnet = request.subnet
     if subnet is None:
-        pools = around.config.pools6 or (private_pool6(_machine_id()),)
-        subnet = free_subnet(pools, _claims(own, (*around.in_use, *around.written), IPv6Network))
+        pools = host_subnets.config.pools6 or (private_pool6(_machine_id()),)
+        subnet = free_subnet(pools, _claims(own, (*host_subnets.in_use, *host_subnets.configured), IPv6Network))
     else:
-        _refuse_overlap(subnet, _claims(own, around.in_use, IPv6Network))
-    gateway = wish.gateway or subnet.network_address + 1
+        _refuse_overlap(subnet, _claims(own, host_subnets.in_use, IPv6Network))
+    gateway = request.gateway or subnet.network_address + 1
     if gateway not in subnet or gateway == subnet.network_address:
         raise MinirunError(f"invalid gateway {gateway}: it is not a host address of {subnet}")
-    return Pool(subnet, gateway, wish.ip_range, wish.aux)
+    return Pool(subnet, gateway, request.ip_range, request.aux)
 
 
 def _claims(

@@ -22,7 +22,7 @@ class NetworkMode(Protocol):
         """Check the request without changing anything. MinirunError when it cannot work."""
 
     def allocate(self, instance: Instance, container: Container) -> str:
-        """Record endpoints with their addresses, and ports. Return the sandbox: a container's id, "" for the host's.
+        """Record endpoints with their addresses. Return the sandbox: a container's id, "" for the host's.
 
         Called within the transaction that records the start.
         """
@@ -31,7 +31,7 @@ class NetworkMode(Protocol):
         """Pin the network namespace under the container's name. Return that name, "" for the host's namespace."""
 
     def attach(self, instance: Instance, container: Container) -> list[str]:
-        """Attach the namespace to its networks. Return notes for the user, such as a changed kernel setting.
+        """Attach the namespace to its networks and apply their rules. Return notes for the user.
 
         Called while the container's first process sets up its root file system.
         """

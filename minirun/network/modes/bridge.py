@@ -10,7 +10,6 @@ from minirun.model import Container, Endpoint, Spec
 from minirun.network import endpoints
 from minirun.network.ipam import allocations
 from minirun.network.networks import add_event, network_by_name
-from minirun.network.ports import reservations
 from minirun.network.sandbox import add_namespace
 
 
@@ -26,18 +25,17 @@ class BridgeMode:
             allocations.check(network, attachment)
 
     def allocate(self, instance: Instance, container: Container) -> str:
-        """Record an endpoint in each network, and the ports, which `container.spec` names with their addresses."""
+        """Record an endpoint with its addresses in each network."""
         store = instance.store
         # Members that outlived the container have kept the namespace alive, and its endpoints with it.
         kept = {endpoint.network: endpoint for endpoint in store.endpoints(sandbox=container.id)}
-        own: list[Endpoint] = []
+        allocated: list[Endpoint] = []
         for attachment in container.spec.network.attachments:
             network = network_by_name(instance, attachment.network)
-            position = endpoints.free_position([*kept.values(), *own])
+            position = endpoints.free_position([*kept.values(), *allocated])
             endpoint = kept.get(network.id)
-            own.append(endpoint or allocations.lease(instance, container, position, network, attachment))
+            allocated.append(endpoint or allocations.allocate(instance, container, position, network, attachment))
             add_event(store, "connect", network, container)
-        reservations.record_mappings(instance, container, container.spec.ports, own)
         return container.id
 
     def pin(self, instance: Instance, container: Container) -> str:

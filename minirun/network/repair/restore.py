@@ -9,15 +9,14 @@ from functools import partial
 
 from minirun.errors import MinirunError, describe
 from minirun.instance import Instance, alone, locked
-from minirun.kernel.netlink import Netlink
 from minirun.kernel.netns import netns_exists
 from minirun.kernel.sockets import link_state
 from minirun.model import Container, Endpoint, Network
 from minirun.network import endpoints
 from minirun.network.dns import veth
+from minirun.network.dns.veth import EndpointInNetwork
 from minirun.network.drivers import driver_named
 from minirun.network.drivers.bridge import enable_forwarding
-from minirun.network.endpoints import EndpointIn
 from minirun.network.firewall import foreign, tables
 from minirun.network.repair.damage import Damage, find_damage, occupant
 
@@ -57,7 +56,6 @@ class _Repair:
         self._damage = damage
         self._everything = everything
         self._repairs = Repairs()
-        self._netlink = Netlink()
 
     def run(self) -> Repairs:
         store = self._instance.store
@@ -68,16 +66,13 @@ class _Repair:
             for network in store.networks()
             if network.id in used or (self._everything and not network.is_default)
         ]
-        try:
-            self._try("the rules", self._rules)  # first: the guard must stand before a bridge with route_localnet does
-            for network in networks:
-                if self._everything or network.id in self._damage.networks:
-                    self._try(f"network {network.name}", partial(self._network, network, network.id in used))
-            for sandbox in sorted({sandbox for sandbox, _, _ in settled}):
-                if self._everything or sandbox in self._damage.sandboxes:
-                    self._try(f"the network of container {self._name_of(sandbox)}", partial(self._sandbox, sandbox))
-        finally:
-            self._netlink.close()
+        self._try("the rules", self._rules)  # first: the guard must stand before a bridge with route_localnet does
+        for network in networks:
+            if self._everything or network.id in self._damage.networks:
+                self._try(f"network {network.name}", partial(self._network, network, network.id in used))
+        for sandbox in sorted({sandbox for sandbox, _, _ in settled}):
+            if self._everything or sandbox in self._damage.sandboxes:
+                self._try(f"the network of container {self._name_of(sandbox)}", partial(self._sandbox, sandbox))
         if used:
             self._try("IP forwarding", lambda: enable_forwarding(network for network in networks if network.id in used))
             self._try("accept rules in foreign firewalls", lambda: foreign.ensure(self._instance))
@@ -99,9 +94,9 @@ class _Repair:
 
     def _network(self, network: Network, is_used: bool) -> list[str]:
         before = link_state(network.bridge)
-        driver_named(network.driver).ensure(self._instance, self._netlink, network)
+        driver_named(network.driver).ensure(self._instance, network)
         if is_used and veth.has_names(network) and netns_exists(self._instance.resolver_netns):
-            veth.restore_leg(self._instance, self._netlink, network)
+            veth.restore_leg(self._instance, network)
         changed = network.id in self._damage.networks or before != link_state(network.bridge)
         return [f"network {network.name}: {network.bridge or network.driver}"] if changed else []
 
@@ -130,7 +125,7 @@ class _Repair:
             self._check(container, [pair for pair in own if pair[0].position not in restored])
         return list(restored.values())
 
-    def _check(self, container: Container, own: list[EndpointIn]) -> None:
+    def _check(self, container: Container, own: list[EndpointInNetwork]) -> None:
         for endpoint, network in own:
             if problem := driver_named(network.driver).check(network, endpoint, container):
                 self._repairs.failed.append(

@@ -1,73 +1,17 @@
-"""cp, diff and export: what they mean, and that a hostile tree leads them nowhere else."""
+"""cp: what it means, and that a hostile tree leads it nowhere else."""
 
-import io
-import json
 import os
-import pty
 import subprocess
 import sys
-import tarfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from minirun.archive.unpack import Unpacker, UnpackOptions
-from minirun.errors import MinirunError
-from tests.harness import Host, Snapshot, assert_same, eventually
+from tests.harness import Host, eventually
 from tests.harness.host import MINIRUN, REPO
-
-STATES = ("running", "stopped")
-
-
-class Box:
-    """A throwaway host with one container on it, named box."""
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-        host.minirun("run", "-d", "--name", "box", "--net=none", "busybox", "sleep", "1000")
-        self.id = json.loads(host.minirun("inspect", "box").stdout)[0]["Id"]
-        self.upper = f"/var/lib/minirun/containers/{self.id}/upper"
-        host.sh("mkdir /run/w")
-        self.before = Snapshot.of(host)
-
-    def stop(self) -> None:
-        self.host.minirun("stop", "-t", "0", "box")
-        self.before = Snapshot.of(self.host)
-
-    def inside(self, script: str) -> str:
-        return str(self.host.minirun("exec", "box", "sh", "-c", script).stdout)
-
-    def cp(self, *words: str, **kwargs: Any) -> Any:
-        return self.host.minirun("cp", *words, check=False, **kwargs)
-
-    def tree(self, path: str) -> dict[str, str]:
-        """All below a path of the host: content of files, targets of links, a slash for directories."""
-        return dict(json.loads(self.host.run([sys.executable, "-c", _TREE, path]).stdout))
-
-
-_TREE = """
-import json, os, stat, sys
-def show(path):
-    mode = os.lstat(path).st_mode
-    if stat.S_ISLNK(mode): return "-> " + os.readlink(path)
-    if stat.S_ISDIR(mode): return "/"
-    return open(path, errors="replace").read(99) if stat.S_ISREG(mode) else stat.filemode(mode)[0]
-os.chdir(sys.argv[1])
-found = [os.path.join(d, n)[2:] for d, ds, fs in os.walk(".") for n in ds + fs]
-print(json.dumps({path: show(path) for path in found}))
-"""
-
-
-@pytest.fixture
-def box(host: Host) -> Iterator[Box]:
-    """Afterwards: no mount and no process more than before."""
-    made = Box(host)
-    yield made
-    assert_same(host, made.before)
-
+from tests.harness.tar_archives import tar_of
+from tests.integration.archive.box import STATES, Box
 
 # The table of https://docs.docker.com/reference/cli/docker/container/cp/: options, source, destination, and what is
 # new at the destination, or the start of the error.
@@ -75,6 +19,8 @@ _MAKE = (
     "mkdir -p d/sub into; echo -n f > f; echo -n in > d/in; echo -n deep > d/sub/deep; echo -n old > old;"
     " ln -s d link; ln -s f flink; ln -s into tointo; ln -s old toold; ln -s fresh dangling"
 )
+
+
 _D = {"in": "in", "sub": "/", "sub/deep": "deep"}
 
 
@@ -310,69 +256,6 @@ def test_holes_hard_links_and_sockets(box: Box) -> None:
     ]  # fmt: skip
 
 
-def _archive(*entries: tuple[str, str, str]) -> bytes:
-    """(name, type, content or target)."""
-    kinds = {"file": tarfile.REGTYPE, "dir": tarfile.DIRTYPE, "link": tarfile.SYMTYPE, "hard": tarfile.LNKTYPE}
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, kind, what in entries:
-            info = tarfile.TarInfo(name)
-            info.type, info.mode, info.uid = kinds[kind], 0o755, 77
-            info.linkname = what if kind in ("link", "hard") else ""
-            data = what.encode() if kind == "file" else b""
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return out.getvalue()
-
-
-@pytest.mark.parametrize("state", STATES)
-def test_archives_through_standard_streams(box: Box, state: str) -> None:
-    box.inside("mkdir -p /t/d /usr/lib2; echo x > /t/d/x; ln -s /usr/lib2 /lib2")
-    if state == "stopped":
-        box.stop()
-    for path, names in (("/t/d", ["d/", "d/x"]), ("/t/d/.", ["./", "./x"]), ("/t/d/x", ["x"])):
-        done = box.host.run([MINIRUN, "cp", f"box:{path}", "-"], text=False)
-        listed = (
-            subprocess.run(["tar", "t"], input=done.stdout, capture_output=True, check=True).stdout.decode().split()
-        )
-        assert listed == names
-    import gzip
-
-    plain = _archive(("a/b/c", "file", "c"), ("a/l", "link", "/etc"), ("lib2/y", "file", "y"), ("a/h", "hard", "a/b/c"))
-    for data in (plain, gzip.compress(plain)):
-        done = box.cp("-", "box:/", input=data, text=False)
-        assert (done.returncode, done.stderr) == (0, b"")
-    found = box.tree(box.upper)
-    assert [found[path] for path in ("a/b/c", "a/l", "usr/lib2/y", "a/h")] == ["c", "-> /etc", "y", "c"]
-    assert box.host.sh(f"stat -c %u:%h {box.upper}/a/h").strip() == "0:2"
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (_archive(("../out", "file", "x")), "outside"),
-        (_archive(("a/../../out", "file", "x")), "outside"),
-        (_archive(("a", "hard", "../../etc/passwd")), "outside"),
-        (_archive(("etc", "file", "x")), "cannot overwrite directory"),
-        (_archive(("etc/passwd", "dir", "")), "cannot overwrite non-directory"),
-        (_archive(("x", "file", "x" * 5000))[:3000], "cannot be read"),
-        (b"no archive at all", "cannot be read"),
-        (b"", "cannot be read"),
-    ],
-)
-def test_archives_that_are_refused(box: Box, data: bytes, message: str) -> None:
-    done = box.cp("-", "box:/", input=data, text=False)
-    assert done.returncode == 1
-    assert message in done.stderr.decode()
-    assert box.inside("ls -d /out /tmp/out 2>/dev/null; cat /etc/passwd | head -c 4") == "root"
-
-
-def test_a_reader_that_leaves(box: Box) -> None:
-    box.inside("dd if=/dev/zero of=/big bs=1M count=20 2>/dev/null")
-    done = box.host.run(["sh", "-c", f"{MINIRUN} export box | head -c 100 | wc -c; {MINIRUN} cp box:/big - | true"])
-    assert (done.stdout, done.stderr) == ("100\n", "")
-
-
 def test_a_full_disk_on_either_side(box: Box) -> None:
     box.host.sh(
         "mkdir /run/small; mount -t tmpfs -o size=64k small /run/small;"
@@ -383,23 +266,6 @@ def test_a_full_disk_on_either_side(box: Box) -> None:
     box.host.sh("umount /run/small")
     assert done.returncode == 1
     assert "No space left on device" in done.stderr
-
-
-def test_volumes_are_seen_by_cp_and_not_by_export(box: Box) -> None:
-    host = box.host
-    host.sh("mkdir /run/data; echo v > /run/data/v; echo f > /run/data-file")
-    words = ["run", "-d", "--name", "vol", "--net=none", "-v", "/run/data:/data", "-v", "/run/data-file:/file"]
-    host.minirun(*words, "busybox", "sleep", "1000")
-    assert box.cp("vol:/data", "/run/w/data").returncode == 0
-    assert box.cp("/run/w/data/v", "vol:/data/w").returncode == 0
-    assert box.tree("/run/data") == {"v": "v\n", "w": "v\n"}
-    data = host.run([MINIRUN, "export", "vol"], text=False).stdout
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        names = tar.getnames()
-        assert tar.getmember("file").size == 0
-    assert "data" in names
-    assert not [name for name in names if name.startswith(("data/", "proc/", "sys/", "dev/"))]
-    host.minirun("rm", "-f", "vol")
 
 
 _READ_ONLY = f"""
@@ -426,86 +292,13 @@ def test_a_read_only_root(box: Box, state: str) -> None:
     assert box.cp("box:/etc/passwd", "/run/w/passwd").returncode == 0
 
 
-@pytest.mark.parametrize("state", STATES)
-def test_diff(box: Box, state: str) -> None:
-    assert box.host.minirun("diff", "box").stdout == ""
-    box.inside(
-        "touch -d '2001-02-03 04:05:06' /etc/group; rm /etc/shadow; mkdir /new; echo x > /new/x; chmod 711 /root;"
-        " rm -r /etc/network; mkdir /etc/network; echo y > /etc/network/y; mkdir /etc/network/if-up.d; rm -r /var;"
-        " echo > /tmp/gone; rm /tmp/gone; rm /bin/ash; ln -s sh /bin/ash; cat /etc/services > /etc/services2;"
-        " chmod 755 /etc; echo changed > /etc/hosts"
-    )
-    if state == "stopped":
-        box.stop()
-    assert box.host.minirun("diff", "box").stdout.splitlines() == [
-        "C /bin",
-        "C /bin/ash",
-        "C /etc",
-        "C /etc/group",
-        "C /etc/network",
-        "D /etc/network/if-down.d",
-        "D /etc/network/if-post-down.d",
-        "D /etc/network/if-pre-up.d",
-        "A /etc/network/y",
-        "A /etc/services2",
-        "D /etc/shadow",
-        "A /new",
-        "A /new/x",
-        "C /root",
-        "D /var",
-    ]
-
-
-@pytest.mark.parametrize("state", STATES)
-def test_export(box: Box, state: str) -> None:
-    box.inside("mkdir /new; echo x > /new/x; rm /etc/shadow; ln /new/x /new/y; mkfifo /new/fifo")
-    if state == "stopped":
-        box.stop()
-    box.host.sh(
-        f"{MINIRUN} export box | tar -x -C /run/w; {MINIRUN} export -o /run/box.tar box;"
-        " tar t < /run/box.tar > /run/list"
-    )
-    assert {"new/x": "x\n", "new/y": "x\n", "new/fifo": "p"}.items() <= box.tree("/run/w").items()
-    assert not box.tree("/run/w").keys() & {"etc/shadow", "dev/null", "proc/1"}
-    assert box.tree("/run/w").keys() >= {"dev", "proc", "sys", "tmp", "etc/hosts", "bin/busybox", ".dockerenv"}
-    listed = box.host.sh("cat /run/list").splitlines()
-    assert "new/x" in listed
-    assert not [name for name in listed if name.startswith(("/", "./"))]
-    assert (
-        box.host.sh("stat -c %a /run/box.tar; stat -c %h /run/w/new/x; ls /run/*.part 2>/dev/null", check=False)
-        == "600\n2\n"
-    )
-    done = box.host.minirun("export", "-o", "/nope/x", "box", check=False)
-    assert (done.returncode, 'directory "/nope" does not exist' in done.stderr) == (1, True)
-    done = box.host.minirun("export", "-o", "/run", "box", check=False)
-    assert done.returncode == 1
-
-
-def _at_a_terminal(host: Host, *words: str) -> str:
-    """What a command says when its standard output is a terminal."""
-    master, slave = pty.openpty()
-    done = host.run([MINIRUN, *words], stdout=slave, check=False)
-    os.close(slave)
-    os.close(master)
-    return str(done.stderr)
-
-
-def test_at_a_terminal(box: Box) -> None:
-    box.host.sh("echo x > /run/w/x; mkdir /run/w/d")
-    assert _at_a_terminal(box.host, "cp", "/run/w/x", "box:/tmp") == "Successfully copied 2.05kB to box:/tmp\n"
-    assert _at_a_terminal(box.host, "cp", "box:/tmp/x", "/run/w/y") == "Successfully copied 2.05kB to /run/w/y\n"
-    assert _at_a_terminal(box.host, "cp", "-q", "box:/tmp/x", "/run/w/y") == ""
-    said = _at_a_terminal(box.host, "export", "box")
-    assert "cowardly refusing to save to a terminal. Use the -o flag or redirect" in said
-
-
 def test_two_at_once_into_a_stopped_container(box: Box) -> None:
     """An overlay must not be mounted twice for writing: they take turns. Reading needs no turn."""
     box.stop()
     box.host.sh("mkfifo /run/w/fifo; head -c 3000000 /dev/urandom > /run/w/big")
     first = box.host.popen(["sh", "-c", f"{MINIRUN} cp - box:/ < /run/w/fifo"], stderr=subprocess.DEVNULL)
     with open(f"/proc/{box.host.pid}/root/run/w/fifo", "wb") as fifo:
-        fifo.write(_archive(("x", "file", "x")))
+        fifo.write(tar_of(("x", "file", "x")))
         fifo.flush()
         assert eventually(lambda: _chrooted(box.host))
         second = box.host.popen([MINIRUN, "cp", "/run/w/big", "box:/big"], stderr=subprocess.PIPE)
@@ -517,29 +310,12 @@ def test_two_at_once_into_a_stopped_container(box: Box) -> None:
     box.host.sh(f"cmp /run/w/big {box.upper}/big; test -f {box.upper}/x")
 
 
-@pytest.mark.parametrize(
-    "entry", [("link/x", "file", "x"), ("link/x", "link", "y"), ("new/h", "hard", "link/f"), ("link/d/e", "dir", "")]
-)
-def test_unpacking_on_the_host_never_goes_through_a_link(tmp_path: Path, entry: tuple[str, str, str]) -> None:
-    """Also not when the archive has no entry for the directory, on which it would be refused before."""
-    (tmp_path / "to").mkdir()
-    (tmp_path / "else").mkdir()
-    (tmp_path / "else" / "f").write_text("kept")
-    (tmp_path / "to" / "link").symlink_to(tmp_path / "else")
-    top = os.open(tmp_path / "to", os.O_PATH | os.O_DIRECTORY)
-    with tarfile.open(fileobj=io.BytesIO(_archive(entry)), mode="r|") as tar:
-        with pytest.raises(MinirunError, match="cannot overwrite non-directory"):
-            Unpacker(top, "to", UnpackOptions(chrooted=False)).unpack(tar)
-    os.close(top)
-    assert os.listdir(tmp_path / "else") == ["f"]
-
-
 def test_the_helper_has_no_more_rights_than_the_container(box: Box) -> None:
     """A link below /proc to what only the host's root may see stays shut for it."""
     box.host.sh("mkfifo /run/w/fifo")
     feeding = box.host.popen(["sh", "-c", f"{MINIRUN} cp - box:/tmp < /run/w/fifo"], stderr=subprocess.DEVNULL)
     with open(f"/proc/{box.host.pid}/root/run/w/fifo", "wb") as fifo:
-        fifo.write(_archive(("x", "file", "x")))
+        fifo.write(tar_of(("x", "file", "x")))
         fifo.flush()
         (status,) = eventually(lambda: _chrooted(box.host))
     feeding.wait(5)

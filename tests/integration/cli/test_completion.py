@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from minirun.cli.app import load_verb
 from minirun.cli.completion_data.answers import answer
 from minirun.cli.verbs import VERBS, is_shown
+
+from minirun.cli.app import load_verb
 from tests.harness import Host, Snapshot
 from tests.harness.host import MINIRUN, REPO
 

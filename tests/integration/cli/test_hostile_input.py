@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.harness import Host, Snapshot, assert_same
 from tests.harness.host import MINIRUN, REPO
 
-_SERVER = [sys.executable, str(REPO / "tests/harness/hostile.py")]
+_SERVER = [sys.executable, str(REPO / "tests/harness/command_fuzzer.py")]
 WORK = "/run/work"
 
 

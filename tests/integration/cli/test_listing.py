@@ -2,41 +2,11 @@
 
 import json
 import re
-import signal
-import subprocess
 import sys
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from minirun.cli.filters import parse_filters
-from minirun.cli.prune_filters import choice_of
-from minirun.cli.table import binary_size, print_table, size
-from minirun.errors import MinirunError
-from tests.harness import Host, Snapshot, assert_same, eventually
-from tests.harness.host import MINIRUN
-
-
-@pytest.fixture(scope="module")
-def peopled() -> Iterator[Host]:
-    """A host with one container of each kind, created in this order."""
-    with Host() as host:
-        run = ("run", "-d", "--name")
-        host.minirun("network", "create", "database")
-        host.minirun(*run, "web", "-p", "8080:80", "-p", "8081:81/udp", "--expose", "90", "busybox", "sleep", "1000")
-        host.minirun(*run, "db", "--net=database", "--label", "tier=back", "--label", "x", "busybox", "sleep", "1000")
-        host.minirun(*run, "side", "--net=container:web", "-v", "/usr:/mnt", "busybox", "sleep", "1000")
-        host.minirun(*run, "still", "--net=none", "busybox", "sleep", "1000")
-        host.minirun("pause", "still")
-        checked = ("--health-cmd", "true", "--health-interval", "0.1s")
-        host.minirun(*run, "well", "--net=host", *checked, "--label", "tier=front", "busybox", "sleep", "1000")
-        host.minirun(
-            "run", "--name", "failed", "--net=none", "busybox", "sh", "-c", "echo 12345 > /x; exit 3", check=False
-        )
-        host.minirun("create", "--name", "made", "-p", "9000:90", "busybox", "sleep", "1000")
-        eventually(lambda: "healthy" in host.minirun("ps", "--filter", "name=well").stdout)
-        yield host
+from tests.harness import Host
 
 
 def names(host: Host, *words: str) -> list[str]:
@@ -44,6 +14,8 @@ def names(host: Host, *words: str) -> list[str]:
 
 
 RUNNING = ["well", "still", "side", "db", "web"]
+
+
 ALL = ["made", "failed", *RUNNING]
 
 
@@ -197,67 +169,6 @@ def test_inspect_sizes_types_and_what_is_missing(peopled: Host) -> None:
     assert 'unknown type: "x"' in peopled.minirun("inspect", "--type", "x", "web", check=False).stderr
 
 
-# --- events
-
-
-def events(host: Host, *words: str) -> list[dict[str, Any]]:
-    lines = host.minirun("events", "--since", "1h", "--until", "0s", "--format", "json", *words).stdout.splitlines()
-    return [json.loads(line) for line in lines]
-
-
-def test_events_of_the_past_by_filters(peopled: Host) -> None:
-    every = events(peopled)
-    assert [one["Action"] for one in every if one["Actor"]["Attributes"].get("name") == "failed"] == [
-        *("create", "start", "die")
-    ]
-    assert [one["time"] for one in every] == sorted(one["time"] for one in every)
-    die = events(peopled, "--filter", "event=die", "--filter", "type=container")
-    assert [one["Actor"]["Attributes"]["exitCode"] for one in die] == ["3"]
-    assert {one["Action"] for one in events(peopled, "--filter", "container=still")} == {"create", "start", "pause"}
-    # Names that can be no beginning of anybody's id.
-    both = events(peopled, "--filter", "container=web", "--filter", "container=still", "--filter", "event=create")
-    assert {one["Actor"]["Attributes"]["name"] for one in both} == {"web", "still"}
-    labelled = events(peopled, "--filter", "label=tier=front", "--filter", "event=start")
-    assert [one["Actor"]["Attributes"]["name"] for one in labelled] == ["well"]
-    assert events(peopled, "--filter", "image=nosuch") == []
-    assert {one["from"] for one in events(peopled, "--filter", "image=busybox")} == {"busybox"}
-    line = peopled.minirun("events", "--since", "1h", "--until", "0s", "--filter", "event=die").stdout
-    assert re.fullmatch(
-        r"[\d-]+T[\d:.]+Z container die [0-9a-f]{64} \(exitCode=3, image=busybox, name=failed\)\n", line
-    )
-    form = ("--format", "{{.Type}} {{.Action}} {{.Actor.Attributes.exitCode}}", "--filter", "event=die")
-    assert peopled.minirun("events", "--since", "1h", "--until", "0s", *form).stdout == "container die 3\n"
-
-
-def test_events_within_a_window(peopled: Host) -> None:
-    every = events(peopled)
-    middle = every[len(every) // 2]["timeNano"]
-    stamp = f"{middle // 10**9}.{middle % 10**9:09d}"
-    after = peopled.minirun("events", "--since", stamp, "--until", "0s", "--format", "{{.timeNano}}").stdout.split()
-    assert after == [str(one["timeNano"]) for one in every if one["timeNano"] >= middle]
-    before = peopled.minirun("events", "--since", "1h", "--until", stamp, "--format", "{{.timeNano}}").stdout.split()
-    assert before == [str(one["timeNano"]) for one in every if one["timeNano"] <= middle]
-    assert peopled.minirun("events", "--until", "1h").stdout == ""  # what is yet to come has come too late
-    assert "invalid value for time" in peopled.minirun("events", "--since", "x", check=False).stderr
-    assert "invalid filter 'colour'" in peopled.minirun("events", "--filter", "colour=x", check=False).stderr
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_events_are_told_as_they_happen_until_a_signal(primed: Host, number: signal.Signals) -> None:
-    primed.minirun("create", "--name", "short", "--net=none", "busybox", "true")
-    words = ("events", "--since", "1h", "--filter", "container=short", "--format", "{{.Action}}")
-    stream = primed.popen(["timeout", "30", MINIRUN, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert stream.stdout is not None
-    assert stream.stdout.readline() == b"create\n"  # it has told the past, and waits
-    primed.minirun("start", "-a", "short")
-    primed.minirun("rm", "short")
-    assert [stream.stdout.readline() for _ in range(3)] == [b"start\n", b"die\n", b"destroy\n"]
-    primed.sh(f"pkill -{number.name} -f '[p]ython.*/minirun events'")  # and not timeout(1), which would send it again
-    rest, errors = stream.communicate(timeout=10)
-    assert (rest, errors) == (b"", b"")
-    assert stream.returncode == 0
-
-
 # --- info, version, system df
 
 
@@ -304,68 +215,3 @@ def test_system_df_counts_volumes_by_their_records(primed: Host) -> None:
     primed.run([sys.executable, "-c", script])
     line = primed.minirun("system", "df").stdout.splitlines()[3]
     assert re.split(" {2,}", line) == ["Local Volumes", "2", "0", "3kB", "3kB (100%)"]
-
-
-# --- prunes
-
-
-def test_prunes_remove_what_they_say_and_only_when_told(primed: Host) -> None:
-    primed.minirun("run", "-d", "--name", "up", "busybox", "sleep", "1000")
-    kept = Snapshot.of(primed)
-    primed.minirun("network", "create", "unused")
-    primed.minirun("network", "create", "used")
-    for name, label in (("one", "a=1"), ("two", "a=2")):
-        primed.minirun("create", "--name", name, "--label", label, "--net=used", "busybox", "true")
-    for answer in ("", "maybe\n"):
-        done = primed.minirun("container", "prune", input=answer)
-        assert done.stdout.endswith(
-            "This will remove all stopped containers.\nAre you sure you want to continue? [y/N] "
-        )
-    for filters in (["until=1h"], ["label=a=3"], ["label!=a"]):
-        words = [word for text in filters for word in ("--filter", text)]
-        assert primed.minirun("container", "prune", "-f", *words).stdout == "Total reclaimed space: 0B\n"
-    primed.minirun("network", "prune", "-f", "--filter", "until=1h")
-    assert names(primed, "-a") == ["two", "one", "up"]
-    done = primed.minirun("container", "prune", "--filter", "label=a=1", input="y\n")
-    assert re.search(r"Deleted Containers:\n[0-9a-f]{64}\n\nTotal reclaimed space: 0B\n$", done.stdout)
-    assert names(primed, "-a") == ["two", "up"]
-    assert primed.minirun("network", "prune", input="y\n").stdout.endswith("[y/N] Deleted Networks:\nunused\n\n")
-    said = primed.minirun("system", "prune", input="y\n").stdout
-    assert "- all stopped containers\n  - all networks not used by at least one container\n" in said
-    assert re.search(r"Deleted Containers:\n[0-9a-f]{64}\n\nDeleted Networks:\nused\n\nTotal reclaimed", said)
-    assert names(primed, "-a") == ["up"]
-    assert_same(primed, kept)
-
-
-def test_system_prune_takes_volumes_and_images_when_told(primed: Host) -> None:
-    primed.minirun("volume", "create", "named")
-    primed.minirun("run", "--name", "brief", "--net=none", "-v", "/data", "busybox", "sh", "-c", "echo 1234 > /data/x")
-    anonymous = primed.minirun("inspect", "-f", "{{(index .Mounts 0).Name}}", "brief").stdout.strip()
-    primed.minirun("tag", "busybox", "again")
-    said = primed.minirun("system", "prune", "-f").stdout
-    assert re.search(r"Deleted Containers:\n[0-9a-f]{64}\n\nTotal reclaimed space: 0B\n$", said)
-    both = ("system", "prune", "-f", "-a", "--volumes")
-    refused = primed.minirun(*both, "--filter", "until=1h", check=False)
-    assert (refused.returncode, refused.stdout) == (1, "")
-    said = primed.minirun(*both).stdout
-    assert f"Deleted Volumes:\n{anonymous}\n" in said
-    assert "Deleted Images:\n" in said
-    assert primed.minirun("volume", "ls", "-q").stdout == "named\n"
-    assert primed.minirun("images", "-q").stdout == ""
-
-
-def test_prune_filters() -> None:
-    with pytest.raises(MinirunError, match="invalid filter 'until=yesterday'"):
-        choice_of(parse_filters(["until=yesterday"], ("until",)))
-    choice = choice_of(parse_filters(["until=10m", "until=1000", "label=a"], ("until", "label")))
-    assert choice.has(999, {"a": ""})
-    assert not choice.has(1001, {"a": ""})
-    assert not choice.has(999, {})
-
-
-def test_sizes_as_docker_words_them(capsys: pytest.CaptureFixture[str]) -> None:
-    assert [size(one) for one in (0, 999, 1500, 1234567, 5e9)] == ["0B", "999B", "1.5kB", "1.23MB", "5GB"]
-    assert size(1234567, 4) == "1.235MB"
-    assert [binary_size(one) for one in (0, 1023, 1536, 25 * 2**30)] == ["0B", "1023B", "1.5KiB", "25GiB"]
-    print_table(("A", "LONG HEADER", "B"), [("x\x1b[31m", "y", "z\n")])
-    assert capsys.readouterr().out == "A           LONG HEADER   B\nx\\x1b[31m   y             z\\n\n"

@@ -1,4 +1,4 @@
-"""doctor, and inspect --rules: what is amiss is named with its evidence, and what is minirun's own is mended."""
+"""doctor and inspect --rules: problems are reported with evidence, and what minirun created is repaired."""
 
 import json
 from collections.abc import Iterator
@@ -12,12 +12,16 @@ SERVE = ("busybox", "httpd", "-f", "-p", "80", "-h", "/var/www")
 
 
 def findings(host: Host, *flags: str) -> dict[str, dict[str, object]]:
-    """By what they say; without those of a host that can set no limits."""
+    """Return findings by their sentence, without the note of a host without cgroup controllers."""
     done = host.minirun("doctor", "--json", *flags, check=False)
     assert done.stdout, done.stderr
-    found = {one["what"]: one for one in json.loads(done.stdout)}
-    assert done.returncode == int(any(one["level"] == "trouble" for one in found.values()))
-    return {what: one for what, one in found.items() if one["level"] != "ok" and "no limits" not in what}
+    found = {finding["what"]: finding for finding in json.loads(done.stdout)}
+    assert done.returncode == int(any(finding["level"] == "problem" for finding in found.values()))
+    return {
+        what: finding
+        for what, finding in found.items()
+        if finding["level"] != "ok" and not what.startswith("limits on ")
+    }
 
 
 @pytest.fixture
@@ -28,7 +32,7 @@ def web(primed: Host) -> Host:
     return primed
 
 
-def test_all_is_well(web: Host) -> None:
+def test_no_problems(web: Host) -> None:
     before = Snapshot.of(web)
     assert findings(web) == {}
     shown = web.minirun("doctor", "--all").stdout
@@ -40,55 +44,55 @@ def test_all_is_well(web: Host) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        ("sysctl -q -w net.ipv4.ip_forward=0", "the host does not forward"),
+        ("sysctl -q -w net.ipv4.ip_forward=0", "IPv4 forwarding is off"),
         ("nft flush ruleset", "rules are missing"),
         ("ip link set minirun0 down", "the bridge is down"),
-        ("ip link del minirun0", "the bridge is gone"),
+        ("ip link del minirun0", "the bridge is missing"),
         ("ip netns exec web ip link set eth0 down", "eth0 is down"),
         (
             "ip link add stray type veth peer name p; ip link set stray alias 'minirun gone 000000000000 eth0'",
-            "interface stray belongs to no container",
+            "interface stray belongs to no recorded container",
         ),
-        ("mkdir /var/lib/minirun/containers/0123", "files of a container that is not on record: 0123"),
-        ("mkdir /sys/fs/cgroup/minirun/feed", "a cgroup of a container that is not on record: feed"),
+        ("mkdir /var/lib/minirun/containers/0123", "files of a container that has no record: 0123"),
+        ("mkdir /sys/fs/cgroup/minirun/feed", "a cgroup of a container that has no record: feed"),
     ],
     ids=lambda value: value if value.startswith(("sysctl", "nft", "ip", "mkdir")) else "",
 )
-def test_what_is_minirun_s_own_is_told_of_and_mended(web: Host, damage: str, said: str) -> None:
+def test_problems_of_minirun_are_reported_and_repaired(web: Host, damage: str, said: str) -> None:
     if "cgroup" in damage and not web.sh("ls -d /sys/fs/cgroup/minirun 2>/dev/null || true"):
         pytest.skip("this machine has no cgroup v2 hierarchy")
     before = Snapshot.of(web)
     with web.unwatched():
         web.sh(damage)
         found = findings(web, "--quick")
-        assert any(said in what and one["can_mend"] for what, one in found.items()), found
-        assert findings(web, "--quick") == found, "to look changes nothing"
-        assert f"mended: {next(iter(found))}\n" in web.minirun("doctor", "--fix", "--quick").stderr
+        assert any(said in what and finding["can_mend"] for what, finding in found.items()), found
+        assert findings(web, "--quick") == found, "a check changes nothing"
+        assert f"repaired: {next(iter(found))}\n" in web.minirun("doctor", "--fix", "--quick").stderr
     assert findings(web) == {}
     eventually(lambda: assert_same(web, before) is None)
 
 
-def test_what_only_the_user_can_mend(web: Host) -> None:
+def test_problems_that_only_the_user_can_fix(web: Host) -> None:
     web.minirun("run", "-d", "--name", "shy", "-p", "7070:70", "busybox", "httpd", "-f", "-p", "127.0.0.1:70")
     web.minirun("run", "-d", "--name", "mute", "-p", "9090:90", *SLEEP)
     web.minirun("network", "create", "--subnet", "10.77.0.0/24", "own")
-    web.sh("ip link add here type veth peer name there; ip address add 10.77.0.9/16 dev here; ip link set here up")
+    web.sh("ip link add lan1 type veth peer name lan1p; ip address add 10.77.0.9/16 dev lan1; ip link set lan1 up")
     eventually(lambda: any("listens on 127.0.0.1 inside" in what for what in findings(web)))
     found = findings(web)
     said = "\n".join(found)
-    assert "mute: 0.0.0.0:9090->90/tcp: arrived at mute, and refused there: no program listens on port 90" in said
-    assert "network own has addresses that here has, too" in said
-    clash = next(one for what, one in found.items() if "network own has" in what)
-    assert clash["evidence"] == "10.77.0.0/24 and 10.77.0.9/16 on here"
-    assert not any(one["can_mend"] for one in found.values())
-    assert "\n    do: have the program listen on 0.0.0.0" in web.minirun("doctor", check=False).stdout
+    assert "mute: 0.0.0.0:9090->90/tcp: arrived at mute, which refused it: no program listens on port 90" in said
+    assert "the subnet of network own overlaps with that of lan1" in said
+    clash = next(finding for what, finding in found.items() if "network own overlaps" in what)
+    assert clash["evidence"] == "10.77.0.0/24 and 10.77.0.9/16 on lan1"
+    assert not any(finding["can_mend"] for finding in found.values())
+    assert "\n    do: make the program listen on 0.0.0.0" in web.minirun("doctor", check=False).stdout
 
 
-def test_somebody_else_s_policy(web: Host) -> None:
+def test_the_policy_of_a_foreign_table(web: Host) -> None:
     web.sh("nft 'add table inet mine; add chain inet mine c { type filter hook forward priority 10; policy drop; }'")
     found = findings(web)
-    assert any("the chain c of nftables' table inet mine drops what is forwarded" in what for what in found)
-    assert any("by the policy of chain c of somebody else's table inet mine" in what for what in found)
+    assert any("chain c of nftables table inet mine drops forwarded packets" in what for what in found)
+    assert any("by the policy of chain c of another program's table inet mine" in what for what in found)
 
 
 # --- inspect --rules
@@ -123,7 +127,7 @@ def test_rules_of_a_container(web: Host) -> None:
     assert "two (" in both
 
 
-def test_rules_among_others(web: Host) -> None:
+def test_rules_in_a_foreign_chain(web: Host) -> None:
     web.sh("nft 'add table ip filter; add chain ip filter DOCKER-USER'")
     web.sh("nft 'add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }'")
     web.minirun("network", "reload")
@@ -138,7 +142,7 @@ def quiet() -> Iterator[Host]:
         yield host
 
 
-def test_where_nothing_is(quiet: Host) -> None:
+def test_a_host_without_containers(quiet: Host) -> None:
     assert findings(quiet) == {}
     quiet.minirun("run", "-d", "--name", "alone", "--net=none", *SLEEP)
     assert quiet.minirun("inspect", "--rules", "alone").stdout.startswith("alone (")

@@ -1,6 +1,5 @@
-"""explain: what is shown is what was done; done again by hand it gives the same; and a rehearsal leaves nothing."""
+"""explain: it shows what was done, its script gives the same network, and a dry run leaves nothing behind."""
 
-import ast
 import json
 import re
 from collections.abc import Iterator
@@ -9,11 +8,10 @@ import pytest
 
 from minirun.diagnostics.explain.recorder import Record
 from minirun.diagnostics.explain.render import as_text
-from minirun.diagnostics.explain.steps import STEP_OF, STEPS, step_of
+from minirun.diagnostics.explain.steps import step_of
 from tests.harness import Host, Snapshot, assert_same, eventually
-from tests.harness.host import MINIRUN, REPO
+from tests.harness.host import MINIRUN
 
-ROOT = REPO / "minirun"
 SLEEP = ("busybox", "sleep", "1000")
 MODES = {
     "bridge": ["--name", "web", "-p", "8080:80", "-p", "8053:53/udp", *SLEEP],
@@ -27,22 +25,8 @@ MODES = {
 
 
 def told(host: Host, *words: str) -> str:
-    """What --explain says of a command, which has to work."""
+    """What --explain prints for a command, which must succeed."""
     return str(host.minirun(*words).stderr)
-
-
-def test_every_primitive_has_a_step_and_no_step_is_of_nobody() -> None:
-    found = set()
-    for file in ROOT.rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.FunctionDef) and any(_is_shell(one) for one in node.decorator_list):
-                found.add(node.name)
-    assert found == set(STEP_OF)
-    assert set(STEP_OF.values()) == set(STEPS)
-
-
-def _is_shell(node: ast.expr) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "shell"
 
 
 # --- the same as what was done
@@ -61,28 +45,28 @@ def _anonymous(text: str) -> str:
     return text
 
 
-def test_a_rehearsal_shows_what_is_then_done(primed: Host) -> None:
+def test_a_dry_run_shows_what_the_command_then_does(primed: Host) -> None:
     words = ["run", "-d", "--name", "web", "-p", "8080:80", *SLEEP]
-    rehearsed = primed.minirun("explain", "-f", "json", *words)
+    dry_run = primed.minirun("explain", "-f", "json", *words)
     done = primed.minirun("--explain=json", *words)
-    # A bridge that nobody is plugged into is not made in the copy: there the first one makes it.
-    real, copy = normal(done.stderr), normal(rehearsed.stdout)
+    # A bridge without containers is not in the copy: there the first container makes it.
+    real, copy = normal(done.stderr), normal(dry_run.stdout)
     assert [one for one in real if one not in copy] == []
     assert {one.split()[0] for one in copy if one not in real} <= {"ip", "sysctl", "nft", "add"}
-    # Whose first process waits there to be stopped, as this one here.
+    # In the copy, the first process waits for its stop signal.
     primed.minirun("run", "-d", "--name", "other", *SLEEP)
-    rehearsed = primed.minirun("explain", "-f", "json", "stop", "-t", "1", "other")
-    assert "ip netns del other" in rehearsed.stdout
+    dry_run = primed.minirun("explain", "-f", "json", "stop", "-t", "1", "other")
+    assert "ip netns del other" in dry_run.stdout
     assert primed.minirun("inspect", "-f", "{{.State.Running}}", "other").stdout == "true\n"
 
 
-def test_all_processes_of_a_command_are_heard(primed: Host) -> None:
+def test_all_processes_of_a_command_are_recorded(primed: Host) -> None:
     done = primed.minirun("--explain=json", "run", "--rm", "-p", "8080:80", "--userns=auto", "busybox", "echo", "hello")
     assert done.stdout == "hello\n"
     start, end = _documents(done.stderr)
     roles = {one["role"] for step in start for one in step["operations"]}
     assert roles == {"command", "shim", "helper", "builder", "first process"}
-    assert {step["step"] for step in start} >= {"ports", "userns", "cgroup", "process", "rules", "cable", "program"}
+    assert {step["step"] for step in start} >= {"ports", "userns", "cgroup", "process", "rules", "veth", "program"}
     assert [step["step"] for step in end if step["step"] == "end"]
     every = [one for step in start for one in step["operations"]]
     assert len({json.dumps(one) for one in every}) == len(every)
@@ -104,10 +88,10 @@ def _documents(text: str) -> Iterator[list[dict[str, object]]]:
         yield found
 
 
-def test_who_is_not_heard_is_said(primed: Host) -> None:
-    """The shim of a container that was started before; in a copy of the host it is started anew, and is heard."""
+def test_operations_that_are_not_shown_are_announced(primed: Host) -> None:
+    """The shim of a container that was started before is not recorded; in a copy of the host it is."""
     primed.minirun("run", "-d", "--name", "web", *SLEEP)
-    assert "which runs since its start" not in primed.minirun("explain", "kill", "web").stdout
+    assert "Not shown:" not in primed.minirun("explain", "kill", "web").stdout
     done = primed.minirun("--explain", "kill", "web")
     assert "kill -9" in done.stderr
     assert "minirun explain shows its part, too" in " ".join(done.stderr.split())
@@ -125,7 +109,7 @@ def test_a_failure_is_shown_where_it_happened(primed: Host) -> None:
 
 
 def network(host: Host) -> dict[str, object]:
-    """What is wired and ruled on the host, and in the namespace of `web`."""
+    """Links, addresses, routes and rules of the host, and of the namespace of `web`."""
     found: dict[str, object] = {}
     for where, prefix in (("host", ""), ("web", "ip netns exec web ")):
         if prefix and "web" not in host.sh("ip netns"):
@@ -160,7 +144,7 @@ def network(host: Host) -> dict[str, object]:
 
 
 def _is_given(link: dict[str, object], key: str) -> bool:
-    """The kernel's own choices are not compared: the address of the host's end of a cable."""
+    """The kernel's own choices are not compared: the MAC address of the host's end of a veth pair."""
     return not (key == "address" and str(link["ifname"]).startswith("veth"))
 
 
@@ -176,8 +160,8 @@ def mounts(text: str) -> set[tuple[str, str, str]]:
 
 
 @pytest.fixture
-def town(primed: Host) -> Host:
-    """Networks, each with a container in it: so bridges, rules and the resolver stand."""
+def networks(primed: Host) -> Host:
+    """Networks, each with a container in it: so bridges, rules and the DNS server exist."""
     primed.minirun("network", "create", "own")
     primed.minirun("network", "create", "--internal", "inner")
     primed.minirun("network", "create", "--ipv6", "six")
@@ -187,17 +171,17 @@ def town(primed: Host) -> Host:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_script_typed_by_hand_does_the_same(town: Host, mode: str) -> None:
-    _does_the_same(town, MODES[mode], "true")
+def test_the_script_typed_by_hand_does_the_same(networks: Host, mode: str) -> None:
+    _does_the_same(networks, MODES[mode], "true")
 
 
-def test_where_nothing_is_yet_it_does_the_same(primed: Host) -> None:
+def test_the_script_does_the_same_on_an_empty_host(primed: Host) -> None:
     _does_the_same(primed, MODES["bridge"], "sleep 0.2; nft flush ruleset; ip link del minirun0 2>/dev/null || true")
 
 
 def _does_the_same(host: Host, words: list[str], empty: str) -> None:
-    """A start and an end, each done by minirun and then by its script, give the same. `empty` takes away what they
-    leave to others."""
+    """A start and a removal, each done by minirun and then by its script, give the same. The command `empty` removes
+    what both keep for other containers."""
     host.sh(empty)
     before = network(host)
     start = told(host, "--explain=script", "run", "-d", *words)
@@ -207,7 +191,7 @@ def _does_the_same(host: Host, words: list[str], empty: str) -> None:
     inside = mounts(host.sh(f"cat /proc/{pid}/mountinfo"))
     files = f"/var/lib/minirun/containers/{identity}"
     host.sh(f"cp -a {files} /run/files; rm -rf /run/files/attach")
-    # Its end, by minirun itself, and what it says of it in a copy of this host; then both by hand.
+    # Remove it with minirun, after a dry run of that; then do both by hand.
     end = host.minirun("explain", "-f", "script", "rm", "-f", "web").stdout
     host.minirun("rm", "-f", "web")
     host.sh(empty)
@@ -221,24 +205,24 @@ def _does_the_same(host: Host, words: list[str], empty: str) -> None:
     _becomes(host, before)
 
 
-def test_the_script_says_what_it_leaves_out(primed: Host) -> None:
+def test_the_script_lists_what_it_omits(primed: Host) -> None:
     plain = told(primed, "--explain=script", "run", "--rm", "busybox", "true")
     mapped = told(primed, "--explain=script", "run", "--rm", "--userns=auto", "busybox", "true")
     assert "Not done by this script" not in plain
     _, said, rest = mapped.partition("# Not done by this script")
     assert said
     assert "# builder:\n# " in rest
-    start, _, _ = rest.partition("#!/bin/sh")  # of the end there is a script of its own
+    start, _, _ = rest.partition("#!/bin/sh")  # the removal has a script of its own
     assert [line for line in start.splitlines()[1:] if line and not line.startswith("#")] == []
 
 
 def _with_look(script: str) -> str:
-    """What a first process typed by hand sees, before it ends."""
+    """Let the first process print its mounts before it ends."""
     return script.replace("\nINSIDE\n", "\ncat /proc/self/mountinfo\nINSIDE\n")
 
 
 def _becomes(host: Host, wanted: dict[str, object]) -> None:
-    """Cables go a moment after their namespace."""
+    """The kernel removes veths a moment after their namespace."""
     eventually(lambda: _assert_equal(network(host), wanted))
 
 
@@ -251,7 +235,7 @@ def _assert_equal(one: dict[str, object], other: dict[str, object]) -> bool:
 # --- as text
 
 
-def test_text_fits_a_terminal_and_says_why(primed: Host) -> None:
+def test_text_fits_a_terminal_and_has_reasons(primed: Host) -> None:
     records = [
         Record(1.0, 0.0012, "command", "netns_add", "ip netns add web"),
         Record(1.5, 0.0003, "first process", "pivot_root", "cd x && pivot_root . . && umount -l ."),
@@ -259,9 +243,9 @@ def test_text_fits_a_terminal_and_says_why(primed: Host) -> None:
     ]
     text = as_text(records, 72, False)
     assert all(len(line) <= 72 for line in text.split("\n") if not line.startswith("   network_name"))
-    assert text.split("\n")[0] == "1. A network stack of its own".ljust(72 - 15) + "command  1.3 ms"
+    assert text.split("\n")[0] == "1. Create the network namespace".ljust(72 - 15) + "command  1.3 ms"
     assert "     ip netns add web\n     ip netns exec web sysctl -w a=1\n       failed: no such thing" in text
-    assert text.index("Make it the root") > text.index("no such thing")
+    assert text.index("Change the root") > text.index("no such thing")
     assert "\033[1m" in as_text(records, 72, True)
 
 
@@ -271,7 +255,7 @@ def test_text_fits_a_terminal_and_says_why(primed: Host) -> None:
         ("ip netns exec web sysctl -w net.ipv4.ping_group_range='0 1'", "netns"),
         ("ip netns exec web sysctl -w net/ipv6/conf/eth0/accept_ra=0", "addresses"),
         ("sysctl -w net.ipv4.ip_forward=1", "forwarding"),
-        ("sysctl -w net/ipv4/conf/veth01234567/rp_filter=1", "cable"),
+        ("sysctl -w net/ipv4/conf/veth01234567/rp_filter=1", "veth"),
         ("sysctl -w net/ipv4/conf/minirun0/route_localnet=1", "bridge"),
     ],
 )
@@ -279,7 +263,7 @@ def test_what_a_setting_is_for(command: str, step: str) -> None:
     assert step_of(Record(0, 0, "command", "sysctl_write", command)).key == step
 
 
-# --- nothing is left, and nothing is run
+# --- a dry run leaves nothing behind, and runs no program
 
 
 @pytest.mark.parametrize(
@@ -299,7 +283,7 @@ def test_what_a_setting_is_for(command: str, step: str) -> None:
     ],
     ids=" ".join,
 )
-def test_a_rehearsal_leaves_nothing(shared: Host, words: list[str]) -> None:
+def test_a_dry_run_leaves_nothing(shared: Host, words: list[str]) -> None:
     listing = ["ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.State}}"]
     before, listed = Snapshot.of(shared), shared.minirun(*listing).stdout
     done = shared.minirun("explain", *words, check=False)
@@ -319,7 +303,7 @@ def shared() -> Iterator[Host]:
         yield host
 
 
-def test_killed_in_the_middle_it_leaves_nothing_either(primed: Host) -> None:
+def test_a_killed_dry_run_leaves_nothing(primed: Host) -> None:
     before = Snapshot.of(primed)
     for pause in (0.05, 0.1, 0.2, 0.3):
         primed.sh(f"{MINIRUN} explain run --rm -p 80:80 busybox true & sleep {pause}; kill -9 $!; wait", check=False)

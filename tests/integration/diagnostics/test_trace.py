@@ -1,4 +1,4 @@
-"""trace: a real packet, and the true cause named in each broken set-up."""
+"""trace: a real packet, and the true cause in each broken setup."""
 
 import json
 import re
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from minirun.kernel.packets import Packet, read_frame
 from tests.harness import Host, Snapshot, assert_same, eventually
 from tests.harness.host import MINIRUN
 
@@ -19,14 +18,14 @@ SERVE = ("busybox", "httpd", "-f", "-p", "80", "-h", "/var/www")
 def traced(host: Host, *words: str, arrives: bool) -> dict[str, object]:
     done = host.minirun("trace", "--json", "-t", "3", *words, check=False)
     assert done.stdout, done.stderr
-    found: dict[str, object] = json.loads(done.stdout)
-    assert found["arrived"] is arrives, found["sentence"]
+    journey: dict[str, object] = json.loads(done.stdout)
+    assert journey["arrived"] is arrives, journey["sentence"]
     assert done.returncode == (0 if arrives else 1)
-    return found
+    return journey
 
 
 @pytest.fixture(scope="module")
-def town() -> Iterator[Host]:
+def machine() -> Iterator[Host]:
     with Host() as host:
         host.neighbour(default_route=True)
         host.minirun("network", "create", "own")
@@ -48,64 +47,62 @@ def town() -> Iterator[Host]:
         yield host
 
 
-# --- six broken set-ups, and what is said of each
+# --- six broken setups, and the diagnosis of each
 
 
-def test_a_policy_of_dockers(town: Host) -> None:
-    """Docker's FORWARD drops what it does not know. (minirun would have put its rule in; somebody took it away.)"""
+def test_a_policy_of_dockers(machine: Host) -> None:
+    """Docker's FORWARD chain drops unknown packets. (minirun adds its rule there; here somebody removed it.)"""
     try:
-        with town.unwatched():
-            town.sh("nft 'add table ip filter'; nft 'add chain ip filter DOCKER-USER'")
-            town.sh("nft 'add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }'")
-            town.sh("nft 'add rule ip filter FORWARD jump DOCKER-USER'")
-            found = traced(town, "8080", arrives=False)
+        with machine.unwatched():
+            machine.sh("nft 'add table ip filter'; nft 'add chain ip filter DOCKER-USER'")
+            machine.sh("nft 'add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }'")
+            machine.sh("nft 'add rule ip filter FORWARD jump DOCKER-USER'")
+            found = traced(machine, "8080", arrives=False)
         assert "dropped on this host by the policy of chain FORWARD" in str(found["sentence"])
         assert "table ip filter" in str(found["sentence"])
-        assert "minirun network reload puts a rule of minirun's into DOCKER-USER" in found["advice"][0]  # type: ignore[index]
-        town.minirun("network", "reload")
-        traced(town, "8080", arrives=True)
+        assert "minirun network reload adds minirun's rule to DOCKER-USER" in found["advice"][0]  # type: ignore[index]
+        machine.minirun("network", "reload")
+        traced(machine, "8080", arrives=True)
     finally:
-        town.sh("nft delete table ip filter")
-        town.minirun("network", "reload")
+        machine.sh("nft delete table ip filter")
+        machine.minirun("network", "reload")
 
 
-def test_a_program_that_listens_on_its_own_loopback(town: Host) -> None:
-    found = traced(town, "7070", arrives=False)
+def test_a_program_that_listens_only_on_loopback(machine: Host) -> None:
+    found = traced(machine, "7070", arrives=False)
     assert found["outcome"] == "refused"
-    assert "its program listens on 127.0.0.1 inside the container only" in str(found["sentence"])
-    assert "have the program listen on 0.0.0.0" in found["advice"][0]  # type: ignore[index]
+    assert "its program listens only on 127.0.0.1 inside the container" in str(found["sentence"])
+    assert "make the program listen on 0.0.0.0" in found["advice"][0]  # type: ignore[index]
 
 
-def test_two_networks(town: Host) -> None:
-    found = traced(town, "db", "web:80", arrives=False)
-    assert "db is in own, web is in bridge, and networks are kept apart" in str(found["sentence"])
+def test_two_networks(machine: Host) -> None:
+    found = traced(machine, "db", "web:80", arrives=False)
+    assert "db is in own, web is in bridge, and networks are isolated from each other" in str(found["sentence"])
     assert found["advice"] == ["minirun network connect bridge db"]
 
 
-def test_a_host_that_does_not_forward(town: Host) -> None:
-    with town.unwatched():
-        town.sh("sysctl -q -w net.ipv4.ip_forward=0")
-        found = traced(town, "8080", arrives=False)
-        town.sh("sysctl -q -w net.ipv4.ip_forward=1")
-    assert "it does not forward (net.ipv4.ip_forward is 0)" in str(found["sentence"])
+def test_a_host_without_ip_forwarding(machine: Host) -> None:
+    with machine.unwatched():
+        machine.sh("sysctl -q -w net.ipv4.ip_forward=0")
+        found = traced(machine, "8080", arrives=False)
+        machine.sh("sysctl -q -w net.ipv4.ip_forward=1")
+    assert "IP forwarding is off (net.ipv4.ip_forward is 0)" in str(found["sentence"])
     assert found["advice"][0] == "sysctl -w net.ipv4.ip_forward=1"  # type: ignore[index]
 
 
-def test_a_port_that_is_not_published(town: Host) -> None:
-    found = traced(town, "80", arrives=False)
+def test_a_port_that_is_not_published(machine: Host) -> None:
+    found = traced(machine, "80", arrives=False)
     assert "no container publishes port 80/tcp" in str(found["sentence"])
     assert "minirun port add web 80:80" in found["advice"]  # type: ignore[operator]
-    # And straight to the container's address, from outside.
-    found = traced(town, "outside", "web:80", arrives=False)
-    assert "port 80 of web is not published, and from outside only published ports are reached" in str(
-        found["sentence"]
-    )
+    # Also directly to the container's address, from outside.
+    found = traced(machine, "outside", "web:80", arrives=False)
+    assert "port 80 of web is not published, and other hosts can reach only published ports" in str(found["sentence"])
     assert found["advice"][0] == "minirun port add web 80:80"  # type: ignore[index]
 
 
-def test_an_internal_network(town: Host) -> None:
-    found = traced(town, "hidden", "192.0.2.2:80", arrives=False)
-    assert "hidden is only in inner, made with --internal" in str(found["sentence"])
+def test_an_internal_network(machine: Host) -> None:
+    found = traced(machine, "hidden", "192.0.2.2:80", arrives=False)
+    assert "hidden has no route to 192.0.2.2: it is only in inner (--internal)" in str(found["sentence"])
     assert found["advice"] == ["minirun network connect bridge hidden"]
     assert found["passages"] == []
 
@@ -117,45 +114,45 @@ def test_an_internal_network(town: Host) -> None:
     ("words", "said"),
     [
         (["9090"], "no program listens on port 90; it listens on [::]:80/tcp"),
-        (["5353/udp"], "arrived at web, and refused there: no program listens on port 53"),
+        (["5353/udp"], "arrived at web, which refused it: no program listens on port 53"),
         (["alone", "192.0.2.2:80"], "alone runs with --net=none"),
-        (["near", "172.17.255.9:80"], "nobody has the address 172.17.255.9"),
-        (["web", "192.0.2.2:81"], "192.0.2.2 has nobody who listens on port 81"),
+        (["near", "172.17.255.9:80"], "no host answers for 172.17.255.9"),
+        (["web", "192.0.2.2:81"], "no program at 192.0.2.2 listens on port 81"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_other_causes(town: Host, words: list[str], said: str) -> None:
-    assert said in str(traced(town, *words, arrives=False)["sentence"])
+def test_other_causes(machine: Host, words: list[str], said: str) -> None:
+    assert said in str(traced(machine, *words, arrives=False)["sentence"])
 
 
-def test_rules_of_somebody_else(town: Host) -> None:
-    town.sh("nft 'add table inet mine'; nft 'add chain inet mine c { type filter hook forward priority 10; }'")
-    town.sh("nft 'add rule inet mine c tcp dport 80 counter drop comment \"no web\"'")
-    found = traced(town, "8080", arrives=False)
-    town.sh("nft delete table inet mine")
+def test_rules_of_a_foreign_table(machine: Host) -> None:
+    machine.sh("nft 'add table inet mine'; nft 'add chain inet mine c { type filter hook forward priority 10; }'")
+    machine.sh("nft 'add rule inet mine c tcp dport 80 counter drop comment \"no web\"'")
+    found = traced(machine, "8080", arrives=False)
+    machine.sh("nft delete table inet mine")
     assert (
-        "dropped on this host by a rule in chain c of somebody else's table inet mine: tcp dport 80 counter drop"
+        "dropped on this host by a rule in chain c of another program's table inet mine: tcp dport 80 counter drop"
         in str(found["sentence"])
     )
 
 
-# --- the way of one that arrives
+# --- packets that arrive
 
 
 def places(found: dict[str, object]) -> list[str]:
-    text = [f"{one['place']} {'>' if one['outgoing'] else '<'} {one['interface']}" for one in found["passages"]]  # type: ignore[attr-defined]
+    text = [f"{each['place']} {'>' if each['outgoing'] else '<'} {each['interface']}" for each in found["passages"]]  # type: ignore[attr-defined]
     return [re.sub(r"veth[0-9a-f]{8}", "veth", line) for line in text]
 
 
-def test_the_walk_of_the_article(town: Host) -> None:
-    """eth0, a veth, the bridge, another veth, the other's eth0."""
-    found = traced(town, "near", "web:80", arrives=True)
+def test_from_one_container_to_another(machine: Host) -> None:
+    """eth0, a veth, the bridge, another veth, the other container's eth0."""
+    found = traced(machine, "near", "web:80", arrives=True)
     assert sorted(places(found)) == ["host < veth", "host > veth", "near > eth0", "web < eth0"]
     chains = [f"{one['family']} {one['chain']}" for one in found["rules"] if one["text"]]  # type: ignore[attr-defined]
     assert "bridge prerouting" in chains
     assert "inet into_minirun0" in chains
     assert found["translations"] == []
-    shown = town.minirun("trace", "near", "web:80").stdout
+    shown = machine.minirun("trace", "near", "web:80").stdout
     order = [
         "near\n",
         "-> eth0",
@@ -172,12 +169,12 @@ def test_the_walk_of_the_article(town: Host) -> None:
     assert at == sorted(at)
 
 
-def test_translations(town: Host) -> None:
-    found = traced(town, "8080", arrives=True)
+def test_translations(machine: Host) -> None:
+    found = traced(machine, "8080", arrives=True)
     assert found["translations"] == ["DNAT: 192.0.2.1:8080 became 172.17.0.2:80"]
-    found = traced(town, "--from", "host", "127.0.0.1:8080", arrives=True)
+    found = traced(machine, "--from", "host", "127.0.0.1:8080", arrives=True)
     assert [one.split()[0] for one in found["translations"]] == ["DNAT:", "masquerade:"]  # type: ignore[attr-defined]
-    assert "masquerade: 172.17.0." in str(traced(town, "web", "192.0.2.2:81", arrives=False)["translations"])
+    assert "masquerade: 172.17.0." in str(traced(machine, "web", "192.0.2.2:81", arrives=False)["translations"])
 
 
 @pytest.mark.parametrize(
@@ -185,17 +182,19 @@ def test_translations(town: Host) -> None:
     [["host", "web:80"], ["web", "127.0.0.1:80"], ["mate", "127.0.0.1:80"], ["two", "one:80"], ["6060"]],
     ids=" ".join,
 )
-def test_it_arrives(town: Host, words: list[str]) -> None:
-    traced(town, *words, arrives=True)
+def test_it_arrives(machine: Host, words: list[str]) -> None:
+    traced(machine, *words, arrives=True)
 
 
 @pytest.mark.parametrize(("port", "arrives"), [("8080", True), ("9090", False)])
-def test_a_packet_of_somebody_else(town: Host, port: str, arrives: bool) -> None:
-    """Who asks again and again. The host's own packets no interface sees as they were sent; connections are tracked."""
-    process = town.popen([MINIRUN, "trace", "--json", "--wait", port], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def test_a_packet_that_somebody_else_sends(machine: Host, port: str, arrives: bool) -> None:
+    """The client retries. No interface sees the host's own packets before translation; connection tracking does."""
+    process = machine.popen(
+        [MINIRUN, "trace", "--json", "--wait", port], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
 
     def ended() -> bool:
-        town.sh(f"timeout 1 busybox wget -qO- http://192.0.2.1:{port}/ >/dev/null 2>&1", check=False)
+        machine.sh(f"timeout 1 busybox wget -qO- http://192.0.2.1:{port}/ >/dev/null 2>&1", check=False)
         return process.poll() is not None
 
     eventually(ended, 20)
@@ -206,9 +205,9 @@ def test_a_packet_of_somebody_else(town: Host, port: str, arrives: bool) -> None
     assert process.returncode == (0 if arrives else 1)
 
 
-def test_ipv6(town: Host) -> None:
-    address = town.minirun("exec", "one", "ip", "-6", "addr", "show", "dev", "eth0", "scope", "global").stdout
-    found = traced(town, "two", f"[{re.search(r'inet6 ([0-9a-f:]+)', address)[1]}]:80", arrives=True)  # type: ignore[index]
+def test_ipv6(machine: Host) -> None:
+    address = machine.minirun("exec", "one", "ip", "-6", "addr", "show", "dev", "eth0", "scope", "global").stdout
+    found = traced(machine, "two", f"[{re.search(r'inet6 ([0-9a-f:]+)', address)[1]}]:80", arrives=True)  # type: ignore[index]
     assert found["container"] == "one"
 
 
@@ -224,17 +223,17 @@ def test_ipv6(town: Host) -> None:
         (["-t", "0", "8080"], "from 1 to 3600 seconds"),
         (["--from", "nosuch", "8080"], "No such container"),
         (["--wait", "web", "db:80"], "--wait is for a TCP port of this host"),
-        (["--wait", "-t", "1", "8080"], "nobody has sent a packet to 8080 within 1 s"),
+        (["--wait", "-t", "1", "8080"], "no packet to 8080 within 1 s"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_cannot_be_traced(town: Host, words: list[str], said: str) -> None:
-    done = town.minirun("trace", *words, check=False)
+def test_invalid_arguments(machine: Host, words: list[str], said: str) -> None:
+    done = machine.minirun("trace", *words, check=False)
     assert said in done.stderr
     assert done.returncode == 1
 
 
-def test_nothing_is_left_also_when_it_is_killed(primed: Host) -> None:
+def test_a_trace_leaves_nothing_even_when_killed(primed: Host) -> None:
     primed.minirun("run", "-d", "--name", "web", "-p", "8080:80", *SLEEP)
     before = Snapshot.of(primed)
     primed.minirun("trace", "-t", "1", "8080", check=False)
@@ -246,57 +245,3 @@ def test_nothing_is_left_also_when_it_is_killed(primed: Host) -> None:
 
 def _path() -> dict[str, str]:
     return {"PATH": f"{Path(MINIRUN).parent}:/usr/sbin:/usr/bin:/sbin:/bin"}
-
-
-# --- reading packets
-
-ETHER = "ff" * 12
-IP = "450000{}0000{}40{}00007f0000017f000002"  # length, fragment, protocol
-
-
-@pytest.mark.parametrize(
-    ("frame", "expected"),
-    [
-        ("", "ether cut short"),
-        (ETHER + "88cc", "ether type 0x88cc"),
-        (ETHER + "080045", "ip cut short"),
-        (
-            ETHER + "08060001080006040001" + "0242ac110003ac110003" + "000000000000ac110002",
-            "arp who has 172.17.0.2? tell 172.17.0.3",
-        ),
-        (
-            ETHER + "0800" + IP.format("28", "0000", "06") + "1f90005000000001000000005002000000000000",
-            "127.0.0.1:8080 > 127.0.0.2:80 tcp [S] seq 1 len 0",
-        ),
-        (
-            ETHER + "810000640800" + IP.format("20", "0000", "11") + "003500350000000061626364",
-            "127.0.0.1:53 > 127.0.0.2:53 udp len 4",
-        ),
-        (
-            ETHER + "0800" + IP.format("1c", "2001", "01") + "0800000000010002",
-            "127.0.0.1 > 127.0.0.2 ip fragment len 8",
-        ),
-        (
-            ETHER + "86dd6000000000083a40" + ("00" * 15 + "01") * 2 + "8000000000010007",
-            "::1 > ::1 icmp6 echo request len 0",
-        ),
-    ],
-    ids=lambda value: value if " " in value else "",
-)
-def test_packets_as_lines(frame: str, expected: str) -> None:
-    assert str(read_frame(bytes.fromhex(frame))) == expected
-
-
-def test_no_bytes_make_the_reader_raise() -> None:
-    from hypothesis import given
-    from hypothesis import strategies as st
-
-    kinds = st.sampled_from([b"\x08\x00E", b"\x86\xdd`", b"\x08\x06", b"\x81\x00", b"\x08\x00F", b""])
-
-    @given(kinds, st.binary(max_size=120))
-    def check(kind: bytes, rest: bytes) -> None:
-        found = read_frame(bytes(12) + kind + rest)
-        assert isinstance(found, Packet)
-        assert str(found)
-
-    check()

@@ -8,10 +8,9 @@ import time
 import pytest
 
 from tests.harness import Host, Snapshot, assert_same, eventually
-from tests.harness.host import MINIRUN, REPO
+from tests.harness.fault_sweep import Done, count_operations, inject_fault, sweep_faults
+from tests.harness.host import MINIRUN
 
-FAULTY = [sys.executable, str(REPO / "tests/harness/faulty.py")]
-ENV = {"PYTHONPATH": str(REPO), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 STARTS = {
     "bridge": ["run", "--rm", "-p", "8080:80", "busybox", "true"],
     "none": ["run", "--rm", "--net=none", "busybox", "true"],
@@ -21,25 +20,17 @@ STARTS = {
 }
 
 
-def _count(host: Host, words: list[str]) -> int:
-    return int(host.run([*FAULTY, "count", "0", *words], env=ENV).stderr.split()[-1])
-
-
 @pytest.mark.parametrize("how", ["fail", "kill"])
 @pytest.mark.parametrize("mode", list(STARTS))
 def test_a_start_and_its_end(primed: Host, mode: str, how: str) -> None:
     primed.minirun("run", "-d", "--name", "base", "busybox", "sleep", "1000")
     before = Snapshot.of(primed)
-    total = _count(primed, STARTS[mode])
-    assert total > 30
-    for step in range(1, total + 1):
-        done = primed.run([*FAULTY, how, str(step), *STARTS[mode]], env=ENV, check=False)
+
+    def check(_: Done) -> None:
         primed.minirun("ps", "-a")
-        try:
-            assert_same(primed, before)
-        except AssertionError as error:
-            raise AssertionError(f"{how} at step {step} of {total}:\n{error}\n{done.stderr}") from None
-        assert "Traceback" not in done.stderr, done.stderr
+        assert_same(primed, before)
+
+    sweep_faults(primed, how, STARTS[mode], check, least=31)
     primed.minirun("run", "--rm", "-p", "8080:80", "busybox", "true")
 
 
@@ -49,16 +40,12 @@ def test_starting_a_stopped_container(primed: Host, how: str) -> None:
     primed.minirun("run", "--name", "web", "-p", "8080:80", "busybox", "true")
     eventually(lambda: "veth" not in primed.sh("ip link"))
     before = Snapshot.of(primed)
-    total = _count(primed, ["start", "-a", "web"])
-    assert total > 30
-    for step in range(1, total + 1):
-        done = primed.run([*FAULTY, how, str(step), "start", "-a", "web"], env=ENV, check=False)
+
+    def check(_: Done) -> None:
         assert "Exited" in primed.minirun("ps", "-a").stdout
-        try:
-            assert_same(primed, before)
-        except AssertionError as error:
-            raise AssertionError(f"{how} at step {step} of {total}:\n{error}\n{done.stderr}") from None
-        assert "Traceback" not in done.stderr, done.stderr
+        assert_same(primed, before)
+
+    sweep_faults(primed, how, ["start", "-a", "web"], check, least=31)
     primed.minirun("start", "-a", "web")
     primed.minirun("rm", "web")
 
@@ -67,37 +54,49 @@ def test_starting_a_stopped_container(primed: Host, how: str) -> None:
 @pytest.mark.parametrize("verb", ["pause", "unpause", "rename"])
 def test_what_is_done_to_a_running_container(primed: Host, verb: str, how: str) -> None:
     before = Snapshot.of(primed)
-    words = [verb, "web", "next"] if verb == "rename" else [verb, "web"]
-    for step in range(1, 4):
+
+    def prepare() -> None:
         primed.minirun("run", "-d", "--name", "web", "busybox", "sleep", "1000")
         if verb == "unpause":
             primed.minirun("pause", "web")
-        primed.run([*FAULTY, how, str(step), *words], env=ENV, check=False)
+
+    def check(_: Done) -> None:
         primed.minirun("rm", "-f", "web", "next", timeout=10)
         assert_same(primed, before)
+
+    words = [verb, "web", "next"] if verb == "rename" else [verb, "web"]
+    sweep_faults(primed, how, words, check, prepare=prepare)
 
 
 @pytest.mark.parametrize("verb", [["rm", "-f"], ["stop", "-t", "0"], ["kill"]], ids=lambda verb: verb[0])
 @pytest.mark.parametrize("how", ["fail", "kill"])
 def test_ending_a_running_container(primed: Host, how: str, verb: list[str]) -> None:
     before = Snapshot.of(primed)
-    for step in range(1, 6):
+
+    def prepare() -> None:
         primed.minirun("run", "-d", "--name", "web", "-p", "8080:80", "busybox", "sleep", "1000")
-        primed.run([*FAULTY, how, str(step), *verb, "web"], env=ENV, check=False)
+
+    def check(_: Done) -> None:
         primed.minirun("rm", "-f", "web")
         assert_same(primed, before)
 
+    sweep_faults(primed, how, [*verb, "web"], check, prepare=prepare)
+
 
 @pytest.mark.parametrize("how", ["fail", "kill"])
-def test_making_and_removing_a_network(primed: Host, how: str) -> None:
+@pytest.mark.parametrize("verb", ["create", "rm"])
+def test_making_and_removing_a_network(primed: Host, verb: str, how: str) -> None:
     before = Snapshot.of(primed)
-    for verb in ("create", "rm"):
-        for step in range(1, 8):
-            if verb == "rm":
-                primed.minirun("network", "create", "db")
-            primed.run([*FAULTY, how, str(step), "network", verb, "db"], env=ENV, check=False)
-            primed.minirun("network", "rm", "db", check=False)
-            assert_same(primed, before)
+
+    def prepare() -> None:
+        if verb == "rm":
+            primed.minirun("network", "create", "db")
+
+    def check(_: Done) -> None:
+        primed.minirun("network", "rm", "db", check=False)
+        assert_same(primed, before)
+
+    sweep_faults(primed, how, ["network", verb, "db"], check, prepare=prepare, least=2)
 
 
 @pytest.mark.parametrize("how", ["fail", "kill"])
@@ -112,34 +111,25 @@ def test_exec(primed: Host, flags: list[str], userns: str, how: str) -> None:
     words = ["exec", *flags, "web", "true"]
     primed.minirun(*words)
     before = Snapshot.of(primed)
-    total = _count(primed, words)
-    assert total > 5
-    for step in range(1, total + 1):
-        done = primed.run([*FAULTY, how, str(step), *words], env=ENV, check=False)
-        assert "Traceback" not in done.stderr, done.stderr
-        try:
-            assert_same(primed, before)
-        except AssertionError as error:
-            raise AssertionError(f"{how} at step {step} of {total}:\n{error}\n{done.stderr}") from None
+    sweep_faults(primed, how, words, lambda _: assert_same(primed, before), least=6)
     assert primed.minirun("exec", "web", "echo", "fine").stdout == "fine\n"
 
 
 def test_a_kernel_without_a_feature_is_told_which(primed: Host) -> None:
     """In the command, the shim and the first process: each says the step, as a command, and what is lacking."""
     words = ["run", "--rm", "-p", "8080:80", "busybox", "true"]
+    total = count_operations(primed, words)
     commands = ("ip netns add", "unshare --mount --pid", "mount -t overlay", "nft", "veth")
-    total, steps = _count(primed, words), ""
-    for _ in range(3):  # two processes take the steps side by side: one sweep may pass over one of them
-        said = [primed.run([*FAULTY, "lack", str(step), *words], env=ENV, check=False) for step in range(1, total)]
-        refused = [done for done in said if done.returncode == 125]
-        assert len(refused) > total / 2  # the others: what can be done without, or is done after the program ended
-        for done in refused:
-            assert "while doing: " in done.stderr
-            assert "this kernel, or the sandbox minirun runs in, lacks" in done.stderr
-        steps += " ".join(done.stderr for done in refused)
-        if all(command in steps for command in commands):
-            return
-    raise AssertionError(f"{[command for command in commands if command not in steps]} is never what is said")
+    for command in commands:
+        done = inject_fault(primed, "lack", command, words)
+        assert done.returncode == 125
+        assert command in done.stderr
+    said = [inject_fault(primed, "lack", step, words) for step in range(1, total)]
+    refused = [done for done in said if done.returncode == 125]
+    assert len(refused) > total / 2  # the others: what can be done without, or is done after the program ended
+    for done in refused:
+        assert "while doing: " in done.stderr
+        assert "this kernel, or the sandbox minirun runs in, lacks" in done.stderr
 
 
 def test_the_shim_is_killed(primed: Host) -> None:

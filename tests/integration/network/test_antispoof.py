@@ -26,7 +26,7 @@ from tests.harness.frames import (
     ip,
     udp,
 )
-from tests.harness.stack import Stack, Wire
+from tests.harness.netns_sockets import Netns, PacketSocket
 
 RESOLVER = "169.254.53.53"
 NOBODY = "02:00:00:00:00:99"
@@ -51,8 +51,8 @@ class Scene:
     evil: Party
     victim: Party
     gateway: Party
-    mouth: Wire
-    ears: tuple[Wire, ...]
+    mouth: PacketSocket
+    ears: tuple[PacketSocket, ...]
 
     def arrived(self, frames: list[bytes]) -> list[bool]:
         """Which of them come to the victim or the host (a VLAN tag is taken off on the way)."""
@@ -103,10 +103,10 @@ def _scene(host: Host, name: str) -> Scene:
     gateways = [one["Gateway"] for one in network["IPAM"]["Config"]]
     mac = json.loads(host.sh(f"ip -j link show {bridge}"))[0]["address"]
     parties = [_party(host, f"{role}-{name}", name) for role in ("evil", "victim")]
-    stacks = [Stack.of(host, f"{role}-{name}") for role in ("evil", "victim")]
-    ears = (stacks[1].wire("eth0"), Stack.of(host).wire(bridge))
+    stacks = [Netns.of(host, f"{role}-{name}") for role in ("evil", "victim")]
+    ears = (stacks[1].packet_socket("eth0"), Netns.of(host).packet_socket(bridge))
     gateway = Party(mac, gateways[0], gateways[1], _link_local(mac))
-    return Scene(host, name, bridge, parties[0], parties[1], gateway, stacks[0].wire("eth0"), ears)
+    return Scene(host, name, bridge, parties[0], parties[1], gateway, stacks[0].packet_socket("eth0"), ears)
 
 
 def _party(host: Host, container: str, network: str) -> Party:
@@ -274,7 +274,7 @@ def test_the_host_does_not_listen_to_frames_that_never_leave_a_link(scenes: dict
     """They come in on the port itself, not on the bridge that all the other rules speak of."""
     scene = scenes["strict"]
     scene.host.sh("ip address add 192.0.2.1/32 dev lo")
-    server = Stack.of(scene.host).serve(5000, "0.0.0.0", ("udp",))
+    server = Netns.of(scene.host).serve(5000, "0.0.0.0", ("udp",))
     (listening,) = server.sockets.values()
     listening.settimeout(0.1)
     for filtered in (True, False):

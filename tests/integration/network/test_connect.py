@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.harness import Host, Neighbour, Snapshot, assert_same, eventually
-from tests.integration.engine.test_faults import ENV, FAULTY
+from tests.harness.fault_sweep import Done, sweep_faults
 
 _SERVE = ("httpd", "-f", "-h", "/var/www")
 
@@ -218,18 +218,12 @@ def test_a_fault_at_any_step_leaves_it_connected_or_not(primed: Host, how: str) 
     for verb, back in (("connect", "disconnect"), ("disconnect", "connect")):
         if verb == "disconnect":
             primed.minirun("network", "connect", *flags["connect"], "two", "web")
-        words = ["network", verb, *flags[verb], "two", "web"]
-        total = int(primed.run([*FAULTY, "count", "0", *words], env=ENV).stderr.split()[-1])
-        primed.minirun("network", back, *flags[back], "two", "web")
-        assert total > 3
-        for step in range(1, total + 1):
-            done = primed.run([*FAULTY, how, str(step), *words], env=ENV, check=False)
-            assert "Traceback" not in done.stderr, done.stderr
-            try:
-                now = eventually(lambda: (is_connected(),))[0]
-            except AssertionError as error:
-                raise AssertionError(f"{verb}: {how} at step {step} of {total}: {error}\n{done.stderr}") from None
+
+        def check(_: Done, verb: str = verb, back: str = back) -> None:
+            now = eventually(lambda: (is_connected(),))[0]
             if now == (verb == "connect"):
                 primed.minirun("network", back, *flags[back], "two", "web")
+
+        sweep_faults(primed, how, ["network", verb, *flags[verb], "two", "web"], check, least=4)
     primed.minirun("network", "disconnect", "two", "web")
     assert_same(primed, plain)

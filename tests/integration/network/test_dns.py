@@ -7,16 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from minirun.network.dns import message
 from tests.harness import Host, Neighbour, Snapshot, assert_same, eventually
-from tests.harness.dns import SERVER, Upstream, ask, use
+from tests.harness.dns_client import SERVER, ask
+from tests.harness.dns_upstream import Upstream, use_resolv_conf
 from tests.harness.host import MINIRUN
 
 SLEEP = ("busybox", "sleep", "1000")
+
+
 NOERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
+
+
 PROCESS = "ps axo pid=,args= | awk '/[m]inirun.network.dns/{print $1}'"
 
 
@@ -25,7 +27,7 @@ class Town:
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        use(host, "nameserver 127.0.0.53\nsearch lan.example\noptions timeout:3\n")
+        use_resolv_conf(host, "nameserver 127.0.0.53\nsearch lan.example\noptions timeout:3\n")
         self.upstream = Upstream(host, "127.0.0.53", "198.51.100.7")
         self.lan: Neighbour = host.neighbour(default_route=True)
         self.other = Upstream(self.lan, self.lan.address, "198.51.100.8")
@@ -110,15 +112,19 @@ def test_the_rest_of_the_world_is_asked_of_the_hosts_resolvers(town: Town) -> No
     assert (reply.is_cut, reply.found) == (True, [])
     assert len(ask(town.host, "client", "big.example", stream=True).found) == 100
     assert town.upstream.asked() == ["example.com 1 udp", "big.example 1 udp", "big.example 1 tcp"]
-    use(town.host, f"nameserver 127.0.0.53\nnameserver {town.lan.address}\nsearch lan.example\noptions timeout:3\n")
+    use_resolv_conf(
+        town.host, f"nameserver 127.0.0.53\nnameserver {town.lan.address}\nsearch lan.example\noptions timeout:3\n"
+    )
     assert town.found("client", "example.com") == ["198.51.100.7"]
     began = time.monotonic()
     assert ask(town.host, "client", "broken.example").code == SERVFAIL
     assert time.monotonic() - began < 1.5  # no waiting for one that has answered
     assert town.other.asked() == ["broken.example 1 udp"]
-    use(town.host, f"nameserver 127.0.0.99\nnameserver {town.lan.address}\nsearch lan.example\noptions timeout:3\n")
+    use_resolv_conf(
+        town.host, f"nameserver 127.0.0.99\nnameserver {town.lan.address}\nsearch lan.example\noptions timeout:3\n"
+    )
     assert town.found("client", "example.com") == ["198.51.100.8"]  # refused by the first
-    use(town.host, "nameserver 127.0.0.53\nsearch lan.example\noptions timeout:3\n")
+    use_resolv_conf(town.host, "nameserver 127.0.0.53\nsearch lan.example\noptions timeout:3\n")
 
 
 def test_dns_is_whom_to_ask_for_it(town: Town) -> None:
@@ -283,7 +289,7 @@ def test_who_shares_a_namespace_shares_its_names_and_keeps_the_resolver(host: Ho
 
 def test_quick_runs_in_parallel_and_in_series_leave_nothing(primed: Host) -> None:
     """The first question of each container is answered, whatever state the resolver is in: there, ending, gone."""
-    use(primed, "nameserver 127.0.0.99\n")
+    use_resolv_conf(primed, "nameserver 127.0.0.99\n")
     primed.minirun("network", "create", "red", "--subnet", "10.1.0.0/24")
     before = Snapshot.of(primed)
     words = [MINIRUN, "run", "--rm", "--net", "red", "busybox", "nslookup", "host.minirun.internal"]
@@ -311,49 +317,16 @@ def test_killed_together_with_its_last_container_it_leaves_nothing(primed: Host)
 def test_the_name_of_its_namespace_is_nobody_elses(primed: Host) -> None:
     done = primed.minirun("create", "--name", "minirun-dns", "busybox", "true", check=False)
     assert done.returncode == 1
-    assert "that of the resolver" in done.stderr
+    assert "reserved for the DNS server" in done.stderr
 
 
-@given(st.binary(max_size=600))
-@settings(max_examples=600, deadline=None)
-def test_no_bytes_make_the_reader_raise(data: bytes) -> None:
-    query = message.parse(data)
-    if query is not None:
-        assert len(message.answer(query, [message.record(message.A, b"\1\2\3\4")] * 40)) <= query.size
-        message.is_reply(data, query.number, query)
-
-
-@given(st.lists(st.binary(min_size=1, max_size=63), max_size=5), st.integers(0, 65535), st.binary(max_size=40))
-def test_a_question_is_read_whatever_follows_it(labels: list[bytes], kind: int, rest: bytes) -> None:
-    name = b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
-    if len(name) > 255:
-        return
-    question = name + kind.to_bytes(2, "big") + b"\0\1"
-    query = message.parse(b"\x12\x34\1\0\0\1\0\0\0\0\0\1" + question + rest)
-    assert query is not None
-    assert (query.number, query.kind, query.question) == (0x1234, kind, question)
-    assert query.size >= message.SMALLEST
-
-
-def test_an_answer_that_is_too_long_is_cut_and_says_so() -> None:
-    data = b"\0\1\1\0\0\1\0\0\0\0\0\0\1a\0\0\1\0\1"
-    query = message.parse(data)
-    assert query is not None
-    records = [message.record(message.A, bytes([10, 0, 0, number])) for number in range(100)]
-    told = message.answer(query, records)
-    assert len(told) <= 512
-    assert told[2] & 2
-    assert not message.answer(query, records, limit=message.LARGEST)[2] & 2
-    wide = message.parse(data[:11] + b"\1" + data[12:] + b"\0\0\x29\x10\0\0\0\0\0\0\0")
-    assert wide is not None
-    assert (wide.size, wide.extended) == (4096, True)
-    assert not message.answer(wide, records)[2] & 2
-
-
-def test_the_process_reads_nothing_but_what_it_needs() -> None:
-    """Its memory is that of the whole host."""
+def test_the_process_loads_no_room_above_the_network() -> None:
+    """It lives as long as any container on a custom network does, and needs no command line and no engine."""
     script = "import sys, minirun.network.dns.process; print(*sys.modules)"
     loaded = subprocess.run(
         [str(Path(MINIRUN).with_name("python")), "-I", "-c", script], capture_output=True, text=True, check=True
-    )
-    assert not {"pyroute2", "asyncio", "threading", "subprocess", "re"} & set(loaded.stdout.split())
+    ).stdout.split()
+    rooms = {name.split(".")[1] for name in loaded if name.startswith("minirun.")}
+    assert "network" in rooms
+    assert rooms <= {"errors", "model", "config", "instance", "store", "kernel", "network"}
+    assert not {"typer", "click", "rich"} & set(loaded)

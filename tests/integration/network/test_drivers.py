@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.harness import Host, Snapshot, assert_same, eventually
+from tests.harness.debian_packages import CNI, overlay_packages
 from tests.harness.host import MINIRUN
-from tests.harness.packages import CNI, lay
 
 _LAN = ["--subnet", "192.0.2.0/24", "--gateway", "192.0.2.2", "--ip-range", "192.0.2.128/25"]
 
@@ -76,7 +76,7 @@ _CONF = """
 @pytest.fixture
 def cni(primed: Host) -> Host:
     """A host with CNI's plugins and the configurations of two networks."""
-    lay(primed, CNI)
+    overlay_packages(primed, CNI)
     primed.sh("mkdir -p /run/net.d; umount /etc/cni 2>/dev/null; true")
     for version in ("1.0.0", "0.4.0"):
         primed.run(["sh", "-c", f"cat > /run/net.d/{version}.conflist"], input=_CONF % version)
@@ -170,8 +170,8 @@ from minirun.network.drivers.bridge import Bridge
 
 
 class Narrow(Bridge):
-    def settle(self, instance, network):
-        return replace(super().settle(instance, network), mtu=1234)
+    def validate(self, instance, network):
+        return replace(super().validate(instance, network), mtu=1234)
 """
 
 
@@ -196,7 +196,7 @@ def test_a_package_adds_a_driver_by_an_entry_point(primed: Host) -> None:
         assert "cannot load the network driver broken" in done.stderr
         assert "Traceback" not in done.stderr
         done = primed.minirun("network", "create", "-d", "none-such", "wrong", check=False)
-        assert "there is bridge, broken, cni, macvlan, narrow" in done.stderr
+        assert "the drivers are bridge, broken, cni, macvlan, narrow" in done.stderr
     finally:
         module.unlink(missing_ok=True)
         shutil.rmtree(info)

@@ -6,23 +6,20 @@ import subprocess
 import pytest
 
 from tests.harness import Host, Neighbour, Snapshot, assert_same, eventually
-from tests.harness.host import MINIRUN
-from tests.harness.packages import DOCKER as DOCKER_PACKAGES
-from tests.harness.packages import FIREWALLD, IPTABLES, UFW, lay
-from tests.integration.engine.test_faults import ENV, FAULTY
+from tests.harness.debian_packages import DOCKER as DOCKER_PACKAGES
+from tests.harness.debian_packages import FIREWALLD, IPTABLES, UFW, overlay_packages
+from tests.harness.docker_engine import DOCKER, start_docker
+from tests.harness.fault_sweep import count_operations, inject_fault
 
-DOCKER = "docker -H unix:///run/docker.sock"
-_DOCKERD = (
-    "dockerd --data-root /run/docker-data --exec-root /run/docker-exec -H unix:///run/docker.sock"
-    " --pidfile /run/docker.pid --storage-driver vfs"
-)
 _SERVE = ("httpd", "-f", "-h", "/var/www")
+
+
 _SWITCH = "/proc/sys/net/bridge/bridge-nf-call-iptables"
 
 
 @pytest.fixture
 def host(host: Host) -> Host:
-    lay(host, IPTABLES)
+    overlay_packages(host, IPTABLES)
     return host
 
 
@@ -103,14 +100,8 @@ def only_marked(before: list[str], after: list[str]) -> set[str]:
 
 @pytest.fixture
 def docker(host: Host) -> Host:
-    lay(host, DOCKER_PACKAGES)
+    overlay_packages(host, DOCKER_PACKAGES)
     return host
-
-
-def start_docker(host: Host) -> None:
-    host.popen(_DOCKERD.split(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    eventually(lambda: host.run([*DOCKER.split(), "version"], check=False).returncode == 0, 30)
-    host.sh(f"{MINIRUN} create --name tree busybox; {MINIRUN} export tree | {DOCKER} import - box; {MINIRUN} rm tree")
 
 
 def test_a_docker_engine_beside_it(docker: Host) -> None:
@@ -211,7 +202,7 @@ def test_without_a_drop_nothing_is_put_anywhere(host: Host) -> None:
 
 
 def test_beside_ufw(host: Host) -> None:
-    lay(host, UFW)
+    overlay_packages(host, UFW)
     lan = serving(host)
     host.sh(
         "cp /usr/share/ufw/iptables/*.rules /usr/share/ufw/*.init /usr/share/ufw/ufw.conf /etc/ufw/;"
@@ -238,7 +229,7 @@ def test_beside_ufw(host: Host) -> None:
 
 
 def start_firewalld(host: Host) -> None:
-    lay(host, FIREWALLD)
+    overlay_packages(host, FIREWALLD)
     host.sh(  # as the installation of dbus does
         "getent passwd messagebus || { echo messagebus:x:999:999::/:/bin/false >> /etc/passwd;"
         " echo messagebus:x:999: >> /etc/group; }"
@@ -296,7 +287,7 @@ def test_a_chain_without_a_place_is_named_once_and_what_is_said_helps(host: Host
     host.run(["nft", "-f", "-"], input=_SITE.replace("; ", ";\n").replace(" }", "\n}") % last)
     before = others(host)
     said = host.minirun("run", "-d", "--name", "web", "-p", "8080:80", "busybox", *_SERVE).stderr
-    assert "containers may be cut off: the chain pass of nftables' table inet site drops what is forwarded" in said
+    assert "containers may be cut off: chain pass of nftables table inet site drops forwarded packets" in said
     assert is_cut_off(host, "web", f"{lan.address}:7000")
     assert "cut off" not in host.minirun("run", "-d", "--name", "same", "busybox", *_SERVE).stderr
     assert others(host) == before
@@ -329,7 +320,7 @@ def test_ipv6_has_its_own_places_which_are_used_where_a_network_has_ipv6(host: H
     rules = host.sh("ip6tables -S DOCKER-USER; ip6tables -S ufw6-user-forward").splitlines()
     mine = rules.index('-A DOCKER-USER -i br-mine -m comment --comment "minirun: from br-mine" -j ACCEPT')
     dockers = rules.index(
-        '-A DOCKER-USER -i br-+ -m comment --comment "minirun: from br-* is not for minirun to say" -j RETURN'
+        '-A DOCKER-USER -i br-+ -m comment --comment "minirun: from br-* is left to Docker" -j RETURN'
     )
     assert mine < dockers  # its name is like those of Docker's bridges
     assert '-A ufw6-user-forward -o minirun0 -m comment --comment "minirun: to minirun0" -j ACCEPT' in rules
@@ -342,15 +333,15 @@ def test_ipv6_has_its_own_places_which_are_used_where_a_network_has_ipv6(host: H
 
 @pytest.mark.parametrize("how", ["fail", "kill"])
 def test_a_fault_when_rules_are_taken_away_leaves_none(primed: Host, how: str) -> None:
-    lay(primed, IPTABLES)
+    overlay_packages(primed, IPTABLES)
     primed.sh("iptables -P FORWARD DROP; iptables -N DOCKER-USER; iptables -I FORWARD -j DOCKER-USER")
     eventually(lambda: "veth" not in primed.sh("ip link"))
     before = Snapshot.of(primed)
     words = ["run", "--rm", "busybox", "true"]
-    total = int(primed.run([*FAULTY, "count", "0", *words], env=ENV).stderr.split()[-1])
+    total = count_operations(primed, words)
     left = 0
     for step in range(total - 7, total + 1):
-        primed.run([*FAULTY, how, str(step), *words], env=ENV, check=False)
+        inject_fault(primed, how, step, words)
         left += "minirun: " in primed.sh("iptables -S DOCKER-USER")
         primed.minirun("ps")
         assert_same(primed, before)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import pytest
 
 from tests.harness.frames import IP4, IP6, ether, udp
-from tests.harness.stack import Server
-from tests.harness.town import AWAY, AWAY6, LAN, LAN6, Pair, Town, town
+from tests.harness.lan_topology import AWAY, AWAY6, LAN, LAN6, LanTopology, Pair, lan_topology
+from tests.harness.netns_sockets import Server
 
 FOREIGN = """
 table ip filter {
@@ -27,7 +27,7 @@ Way = tuple[str, str | Pair, int]  # from, to, port
 
 @dataclass(frozen=True)
 class Scene:
-    town: Town
+    topology: LanTopology
     web: Server  # on port 80 of `web` in the network `here`
     own: Server  # a program of the host's, on port 9999 of its loopback
     both: Server  # on port 80 of `both`, which is in `there`, too
@@ -35,7 +35,7 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
-    with town() as made:
+    with lan_topology() as made:
         made.host.run(["nft", "-f", "-"], input=FOREIGN)
         # As careless as an interface can be.
         made.host.sh("cd /proc/sys/net/ipv4/conf/lan0; echo 1 > route_localnet; echo 1 > accept_local")
@@ -47,7 +47,7 @@ def scene() -> Iterator[Scene]:
         both = made.container("both", *words).serve(80)
         made.container("same", "--net", "here")
         made.container("other", "--net", "there")
-        four, six = (made.stacks["host"].serve(9999, address) for address in LOOPBACK)
+        four, six = (made.netns["host"].serve(9999, address) for address in LOOPBACK)
         own = Server(four.sockets | six.sockets)
         yield Scene(made, web, own, both)
         for server in (web, both, own):
@@ -57,7 +57,7 @@ def scene() -> Iterator[Scene]:
 @pytest.fixture(params=[1, 0], ids=["br_netfilter", ""])
 def either(scene: Scene, request: pytest.FixtureRequest) -> Scene:
     """The scene, with the kernel's br_netfilter on, and off."""
-    scene.town.br_netfilter(request.param)
+    scene.topology.br_netfilter(request.param)
     return scene
 
 
@@ -83,15 +83,15 @@ PATHS: dict[str, tuple[str, str | Pair, int, str | Pair]] = {
 @pytest.mark.parametrize("path", list(PATHS))
 def test_as_whom_a_container_sees_who_comes(either: Scene, path: str) -> None:
     *way, wanted = PATHS[path]
-    four, six = either.town.pair(wanted)
-    assert either.town.seen(either.web, *way) == [four, four, six, six]
+    four, six = either.topology.pair(wanted)
+    assert either.topology.seen(either.web, *way) == [four, four, six, six]
 
 
 @pytest.mark.parametrize("source", ["same", "other"])
 def test_a_container_in_the_network_of_who_comes_is_reached_too(either: Scene, source: str) -> None:
     """It has a leg there, and would answer by it, where nobody translates the reply."""
-    four, six = either.town.addresses["here"]
-    assert either.town.seen(either.both, source, HOST, 8082) == [four, four, six, six]
+    four, six = either.topology.addresses["here"]
+    assert either.topology.seen(either.both, source, HOST, 8082) == [four, four, six, six]
 
 
 CLOSED: dict[str, Way] = {
@@ -112,12 +112,12 @@ OWN: dict[str, Way] = {
 
 @pytest.mark.parametrize("path", list(CLOSED))
 def test_what_is_not_published_is_closed(either: Scene, path: str) -> None:
-    assert either.town.arrivals(either.web, *CLOSED[path]) == 0
+    assert either.topology.arrivals(either.web, *CLOSED[path]) == 0
 
 
 @pytest.mark.parametrize("path", list(OWN))
 def test_the_hosts_loopback_is_closed_to_containers_and_neighbours(either: Scene, path: str) -> None:
-    assert either.town.arrivals(either.own, *OWN[path]) == 0
+    assert either.topology.arrivals(either.own, *OWN[path]) == 0
 
 
 # What no honest kernel sends: from where, the packet, and whether the host's own program or the container would get it.
@@ -143,14 +143,14 @@ def test_forged_packets_arrive_nowhere(either: Scene, what: str) -> None:
 
 def test_the_tests_above_see_what_comes_through(scene: Scene) -> None:
     """Without the chains that drop, all of it does."""
-    host = scene.town.host
+    host = scene.topology.host
     names = [line.split()[1] for line in host.sh("nft list table inet minirun").splitlines() if "chain " in line]
     with host.unwatched():
         for name in names:
             if name == "guard" or name.startswith("into_"):
                 host.sh(f"nft flush chain inet minirun {name}")
         for path in ("another machine, by the container's address", "another network, by the container's address"):
-            assert scene.town.arrivals(scene.web, *CLOSED[path]) == 4
+            assert scene.topology.arrivals(scene.web, *CLOSED[path]) == 4
         assert {what: _forge(scene, *FORGED[what]) for what in FORGED} == dict.fromkeys(FORGED, 1)
 
 
@@ -158,10 +158,10 @@ def _forge(scene: Scene, source: str, make: Callable[[dict[str, Pair]], bytes], 
     """How many of such packets come to the listener, sent to the host's hardware address."""
     server = scene.own if listener == "own" else scene.web
     server.heard()
-    packet = make(scene.town.addresses)
-    link = "lan0" if source == "away" else scene.town.bridges["there"]
-    target = json.loads(scene.town.host.sh(f"ip -j link show {link}"))[0]["address"]
-    with closing(scene.town.stacks[source].wire("eth0")) as wire:
+    packet = make(scene.topology.addresses)
+    link = "lan0" if source == "away" else scene.topology.bridges["there"]
+    target = json.loads(scene.topology.host.sh(f"ip -j link show {link}"))[0]["address"]
+    with closing(scene.topology.netns[source].packet_socket("eth0")) as wire:
         wire.send(ether(wire.address, target, IP4 if packet[0] >> 4 == 4 else IP6, packet))
     time.sleep(0.02)
     return server.heard()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness import Host, Neighbour, Snapshot, assert_same, eventually
-from tests.harness.dns import ask
+from tests.harness.dns_client import ask
 from tests.harness.host import MINIRUN
 
 # Answers each connection with the address that it came from.
@@ -118,7 +118,7 @@ def test_the_bridges_own_table_is_mended_too(plain: Street) -> None:
         plain.damage(how)
         plain.host.minirun("ps", "-q")
         assert f'"{plain.veth}"' in plain.host.sh("nft list set bridge minirun ports")
-        assert "somebody else's address" in plain.host.sh("nft list chain bridge minirun from_container")
+        assert "forged source address" in plain.host.sh("nft list chain bridge minirun from_container")
 
 
 def test_reload_mends_what_no_command_notices_and_tells(plain: Street) -> None:

@@ -1,6 +1,5 @@
 """A shim with nothing to do is a small C program, and the shim again when something happens."""
 
-import marshal
 import os
 import re
 import time
@@ -8,11 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from minirun.init.plan import Plan, packed, unpacked
 from tests.harness import Host, Snapshot, assert_same, eventually
 from tests.harness.host import MINIRUN, REPO
 
 SOON = {"env": {**os.environ, "MINIRUN_AWAKE": "0.1"}}
+
+
 SLEEPS = {"env": {**os.environ, "MINIRUN_AWAKE": "0"}}
 
 
@@ -246,13 +246,3 @@ def kinds(host: Host, pid: int) -> list[str]:
     """What each descriptor is of, without the numbers of pipes and sockets."""
     lines = host.sh(f"for f in /proc/{pid}/fd/*; do readlink $f; done").split()
     return sorted(re.sub(r"\d+", "", line) for line in lines)
-
-
-def test_what_another_version_kept_is_read() -> None:
-    """minirun is replaced while a container runs: what came since has its default, what went is passed over."""
-    plan = Plan("/r", "c", "lower", "web", "", "", ("true",), (), "/", "", "web", False, False, False, False, True, ())
-    whole = marshal.loads(packed(plan))
-    assert unpacked(Plan, packed(plan)) == plan
-    assert unpacked(Plan, marshal.dumps(whole | {"from_the_future": 1})) == plan
-    del whole["has_names"]
-    assert unpacked(Plan, marshal.dumps(whole)) == plan

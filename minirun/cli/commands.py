@@ -1,0 +1,156 @@
+"""Every command: how it is spelled and which module has it. The module is imported when the command is typed."""
+
+# spelling: module below minirun.cli; its typer application has a command of the spelling's last word
+COMMANDS: dict[str, str] = {
+    "run": "container.run",
+    "exec": "container.exec",
+    "ps": "container.ps",
+    "images": "image.images",
+    "version": "system.info",
+    "attach": "container.attach",
+    "capture": "packets",
+    "commit": "container.files",
+    "completion": "completion.command",
+    "cp": "container.files",
+    "create": "container.run",
+    "diff": "container.files",
+    "doctor": "diagnose",
+    "events": "system.events",
+    "explain": "learn",
+    "export": "container.files",
+    "help": "learn",
+    "history": "image.images",
+    "import": "image.tags",
+    "info": "system.info",
+    "inspect": "inspect",
+    "kill": "container.lifecycle",
+    "logs": "container.logs",
+    "map": "diagnose",
+    "pause": "container.lifecycle",
+    "port": "container.port",
+    "rename": "container.lifecycle",
+    "restart": "container.start",
+    "rm": "container.lifecycle",
+    "rmi": "image.tags",
+    "start": "container.start",
+    "stats": "container.stats",
+    "stop": "container.lifecycle",
+    "tag": "image.tags",
+    "top": "container.stats",
+    "tour": "learn",
+    "trace": "packets",
+    "unpause": "container.lifecycle",
+    "update": "container.update",
+    "wait": "container.wait",
+    "container prune": "container.lifecycle",
+    "image prune": "image.tags",
+    "netns connect": "netns",
+    "netns create": "netns",
+    "netns exec": "netns",
+    "netns ls": "netns",
+    "netns rm": "netns",
+    "network connect": "network.members",
+    "network create": "network.networks",
+    "network disconnect": "network.members",
+    "network inspect": "network.networks",
+    "network ls": "network.networks",
+    "network prune": "network.networks",
+    "network reload": "network.networks",
+    "network rm": "network.networks",
+    "system df": "system.df",
+    "system prune": "system.prune",
+    "system start": "system.start",
+    "volume create": "volume",
+    "volume inspect": "inspect",
+    "volume ls": "volume",
+    "volume prune": "volume",
+    "volume rm": "volume",
+}
+COMMON = ("run", "exec", "ps", "images", "version")
+GROUPS = {
+    "container": "Manage containers",
+    "image": "Manage images",
+    "netns": "Work with bare network namespaces, to learn or to try",
+    "network": "Manage networks",
+    "system": "Manage minirun",
+    "volume": "Manage volumes",
+}
+# Long spellings of what has a short one, and other names.
+_CONTAINER = (
+    *("attach", "commit", "cp", "create", "diff", "exec", "export", "inspect", "kill", "logs", "pause", "port"),
+    *("ps", "rename", "restart", "rm", "run", "start", "stats", "stop", "top", "unpause", "update", "wait"),
+)
+ALIASES = {
+    **{f"container {verb}": verb for verb in _CONTAINER},
+    "container ls": "ps",
+    "container list": "ps",
+    "image ls": "images",
+    "image list": "images",
+    "image rm": "rmi",
+    "image remove": "rmi",
+    "image import": "import",
+    "image history": "history",
+    "image tag": "tag",
+    "image inspect": "inspect",
+    "system events": "events",
+    "system info": "info",
+    "network list": "network ls",
+    "network remove": "network rm",
+    "netns list": "netns ls",
+    "netns add": "netns create",
+    "netns del": "netns rm",
+    "netns remove": "netns rm",
+    "volume list": "volume ls",
+    "volume remove": "volume rm",
+}
+_UNLISTED = ("list", "remove", "ps")  # other names of what a group lists already
+
+_NO_REGISTRY = "minirun has no registry"
+_NO_SWARM = "minirun runs containers on one host, without swarm mode"
+_IMPORT = "`minirun import` makes an image from an archive of files, and `minirun commit` from a container"
+# Docker's commands that minirun does not have: (why, what to do instead).
+ABSENT: dict[str, tuple[str, str]] = {
+    "pull": (f"{_NO_REGISTRY} to pull from; busybox is built from the host's own on first use", _IMPORT),
+    "push": (f"{_NO_REGISTRY} to push to", "`minirun export` and `minirun import` carry a container's files"),
+    "build": ("minirun does not build images from a Dockerfile", _IMPORT),
+    "login": (f"{_NO_REGISTRY} to log in to", ""),
+    "logout": (f"{_NO_REGISTRY} to log out of", ""),
+    "search": (f"{_NO_REGISTRY} to search", "`minirun images` lists what is here"),
+    "save": (
+        "minirun does not write image archives",
+        "`minirun export` writes a container's files, and `minirun import` reads them",
+    ),
+    "load": ("minirun does not read image archives", "`minirun import` makes an image from an archive of files"),
+    "manifest": (f"{_NO_REGISTRY}, so there are no manifests", ""),
+    "trust": (f"{_NO_REGISTRY}, so nothing is signed", ""),
+    "builder": ("minirun does not build images from a Dockerfile", _IMPORT),
+    "buildx": ("minirun does not build images from a Dockerfile", _IMPORT),
+    "compose": (
+        "minirun does not read compose files",
+        "`minirun network create` and `minirun run --network` do it container by container",
+    ),
+    "context": ("minirun always works on this host", "`--root` chooses among several state roots"),
+    "checkpoint": ("minirun does not checkpoint containers", "`minirun pause` stops their processes for a while"),
+    "plugin": ("minirun has no plugin store", "network drivers are Python packages; see docs/networking.md"),
+    **dict.fromkeys(("swarm", "stack", "service", "node", "secret", "config"), (_NO_SWARM, "")),
+}
+ABSENT |= {f"image {verb}": ABSENT[verb] for verb in ("pull", "push", "build", "save", "load")}
+ABSENT |= {"system dial-stdio": ("minirun has no API to connect to", ""), "container checkpoint": ABSENT["checkpoint"]}
+
+
+def canonical(spelling: str) -> str:
+    """The spelling in COMMANDS of what may be an alias."""
+    return ALIASES.get(spelling, spelling)
+
+
+def spellings(name: str) -> list[str]:
+    """All spellings of a command, sorted."""
+    return sorted({name, *(alias for alias, target in ALIASES.items() if target == name)})
+
+
+def members(group: str) -> list[str]:
+    """What follows `minirun GROUP`, as help and completion list it; of minirun itself with group ""."""
+    if not group:
+        return [*(name for name in COMMANDS if " " not in name), *GROUPS]
+    names = (name.split() for name in (*COMMANDS, *ALIASES))
+    return [words[1] for words in names if words[0] == group and len(words) > 1 and words[1] not in _UNLISTED]

@@ -1,0 +1,179 @@
+"""minirun cp, diff, export, commit: a container's files."""
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+from typer import Argument, Option
+
+from minirun.archive import copy_paths
+from minirun.archive.chroot import Tree
+from minirun.cli.completion.values import COPIED, FILE
+from minirun.cli.image.tags import check_reference
+from minirun.cli.parameters import NONE, AnyContainer
+from minirun.cli.session import commands, open_instance, warn
+from minirun.engine import copy
+from minirun.engine.commit import commit as commit_container
+from minirun.engine.copy import tree_of
+from minirun.engine.diff import changes
+from minirun.engine.lifecycle import tell
+from minirun.engine.stop import freeze, thaw
+from minirun.errors import MinirunError, printable
+from minirun.instance import Instance
+from minirun.model import Container, Status
+from minirun.store.lookup import find_container
+
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+app = commands()
+
+
+@app.command("cp")
+def cp(
+    source: Annotated[str, Argument(metavar="CONTAINER:SRC_PATH|SRC_PATH|-", click_type=COPIED)],
+    destination: Annotated[str, Argument(metavar="DEST_PATH|-|CONTAINER:DEST_PATH", click_type=COPIED)],
+    archive: Annotated[bool, Option("--archive", "-a", help="Archive mode (copy all uid/gid information)")] = False,
+    follow: Annotated[bool, Option("--follow-link", "-L", help="Always follow symbol link in SRC_PATH")] = False,
+    quiet: Annotated[
+        bool, Option("--quiet", "-q", help="Suppress output; it is suppressed without a terminal, too")
+    ] = False,
+) -> None:
+    """Copy files/folders between a container and the local filesystem.
+
+    One of the two paths is in a container. With - as the source, a tar archive is read from stdin into a directory of
+    the container; with - as the destination, one is written to stdout.
+    """
+    for what, argument in (("source", source), ("destination", destination)):
+        if not argument:
+            raise MinirunError(f"{what} can not be empty")
+    from_container, from_path = copy_paths.split_argument(source)
+    to_container, to_path = copy_paths.split_argument(destination)
+    if from_container and to_container:
+        raise MinirunError("copying between containers is not supported")
+    if not from_container and not to_container:
+        raise MinirunError("must specify at least one container source")
+    if from_container:
+        copied = _copy_out(_side(from_container, from_path), to_path, follow, archive)
+        shown = copy_paths.absolute(to_path)
+    else:
+        copied = _copy_in(_side(to_container, to_path), from_path, follow, archive)
+        shown = f"{to_container}:{to_path}"
+    if copied is not None and not quiet and os.isatty(1):
+        warn(printable(f"Successfully copied {human_size(copied)} to {shown}"))
+
+
+def human_size(size: int) -> str:
+    """As Docker writes it here: three digits, steps of 1000."""
+    value, unit = float(size), 0
+    while value >= 1000 and unit < len(_UNITS) - 1:
+        value, unit = value / 1000, unit + 1
+    return f"{value:.3g}{_UNITS[unit]}"
+
+
+def _side(reference: str, path: str) -> copy.Side:
+    instance = open_instance()
+    container = find_container(instance.store, reference)
+    return copy.Side(tree_of(instance, container), reference, path, container.spec.read_only)
+
+
+def _copy_out(side: copy.Side, destination: str, follow: bool, archive: bool) -> int | None:
+    if destination == "-":
+        copy.stream_out(side, follow, sys.stdout.buffer)
+        return None
+    size, skipped = copy.copy_out(side, destination, follow, archive)
+    for name in skipped:
+        warn(printable(f"minirun: {name} is a device: it is not created on the host"))
+    return size
+
+
+def _copy_in(side: copy.Side, path: str, follow: bool, archive: bool) -> int:
+    if path == "-":
+        return copy.stream_in(side, archive, sys.stdin.buffer)
+    return copy.copy_in(side, path, follow, archive)
+
+
+@app.command("diff")
+def diff(container: AnyContainer) -> None:
+    """Inspect changes to files or directories on a container's filesystem."""
+    instance = open_instance()
+    target = find_container(instance.store, container)
+    for kind, path in changes(tree_of(instance, target)):
+        print(printable(f"{kind} {path}"))
+
+
+@app.command("export")
+def export(
+    container: AnyContainer,
+    output: Annotated[str, Option("--output", "-o", help="Write to a file, instead of STDOUT", click_type=FILE)] = "",
+) -> None:
+    """Export a container's filesystem as a tar archive."""
+    if not output and os.isatty(1):
+        raise MinirunError("cowardly refusing to save to a terminal. Use the -o flag or redirect")
+    if output:
+        _check(output)
+    instance = open_instance()
+    tree = tree_of(instance, find_container(instance.store, container))
+    if output:
+        _write(tree, output)
+    else:
+        copy.export(tree, sys.stdout.buffer)
+
+
+def _check(output: str) -> None:
+    parent = os.path.dirname(os.path.abspath(output))
+    if not os.path.isdir(parent):
+        raise MinirunError(f'failed to export container: invalid output path: directory "{parent}" does not exist')
+    if os.path.exists(output) and not stat.S_ISREG(os.stat(output).st_mode):
+        raise MinirunError(f'failed to export container: invalid output path: "{output}" must be a regular file')
+
+
+def _write(tree: Tree, output: str) -> None:
+    """Beside, then renamed: half an archive is never taken for a whole one."""
+    beside = f"{os.path.realpath(output)}.{os.getpid()}.part"
+    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(fd, "wb") as file:
+            copy.export(tree, file)
+        os.rename(beside, os.path.realpath(output))
+    except BaseException:
+        os.unlink(beside)
+        raise
+
+
+@app.command("commit")
+def commit(
+    container: AnyContainer,
+    reference: Annotated[str, Argument(metavar="[REPOSITORY[:TAG]]")] = "",
+    author: Annotated[
+        str, Option("--author", "-a", help='Author (e.g., "John Hannibal Smith <hannibal@a-team.com>")')
+    ] = "",
+    change: Annotated[
+        list[str], Option("--change", "-c", help="Apply Dockerfile instruction to the created image")
+    ] = NONE,
+    message: Annotated[str, Option("--message", "-m", help="Commit message")] = "",
+    pause: Annotated[bool, Option("--pause", "-p", help="Pause container during commit")] = True,
+) -> None:
+    """Create a new image from a container's changes."""
+    tag = check_reference(reference) if reference else ""
+    instance = open_instance()
+    target = find_container(instance.store, container)
+    with _paused(instance, target, pause):
+        image = commit_container(instance, target, tag, tuple(change), author, message)
+    with instance.store.write():
+        tell(instance.store, target.id, "commit", imageID=f"sha256:{image.id}", imageRef=tag)
+    print(f"sha256:{image.id}")
+
+
+@contextmanager
+def _paused(instance: Instance, container: Container, wanted: bool) -> Iterator[None]:
+    """Killed in between, it leaves a container that is paused, and on record as such."""
+    if not wanted or container.paused or container.status is not Status.RUNNING:
+        yield
+        return
+    freeze(instance, container)
+    try:
+        yield
+    finally:
+        thaw(instance, container)

@@ -1,0 +1,108 @@
+"""minirun logs."""
+
+import os
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from typer import Option
+
+from minirun.cli.completion.values import words
+from minirun.cli.output.moments import moment
+from minirun.cli.parameters import AnyContainer
+from minirun.cli.session import commands, open_instance
+from minirun.engine.log import Entry, LogReader
+from minirun.errors import MinirunError
+from minirun.instance import Instance
+from minirun.kernel import processes
+from minirun.model import ACTIVE, Container
+from minirun.store.lookup import find_container
+
+app = commands()
+
+
+@app.command("logs")
+def logs(
+    container: AnyContainer,
+    follow: Annotated[bool, Option("--follow", "-f", help="Follow log output")] = False,
+    since: Annotated[
+        str,
+        Option("--since", help="Show logs since timestamp (2013-01-02T13:23:37Z) or relative (42m for 42 minutes)"),
+    ] = "",
+    tail: Annotated[
+        str,
+        Option("--tail", "-n", help="Number of lines to show from the end of the logs", autocompletion=words("all")),
+    ] = "all",
+    timestamps: Annotated[bool, Option("--timestamps", "-t", help="Show timestamps")] = False,
+    until: Annotated[
+        str,
+        Option("--until", help="Show logs before a timestamp (2013-01-02T13:23:37Z) or relative (42m for 42 minutes)"),
+    ] = "",
+) -> None:
+    """Fetch the logs of a container."""
+    instance = open_instance()
+    target = find_container(instance.store, container)
+    if target.spec.logging.driver == "none":
+        raise MinirunError("configured logging driver does not support reading", "it is none")
+    reader = LogReader(instance.container_dir(target.id) / "log")
+    window = _Window(moment(since) if since else "", moment(until) if until else "")
+    _write(_tail(reader.entries(), window, tail), timestamps)
+    while follow:
+        running = _wait(instance, target)
+        _write((entry for entry in reader.entries() if window.has(entry)), timestamps)
+        if not running:
+            return
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Stamps are RFC 3339 in UTC with nine digits: text in order of time."""
+
+    since: str
+    until: str
+
+    def has(self, entry: Entry) -> bool:
+        return entry.stamp >= self.since and (not self.until or entry.stamp <= self.until)
+
+
+def _tail(entries: Iterator[Entry], window: _Window, lines: str) -> Iterable[Entry]:
+    """The last `lines` lines, of both streams together; "all" or a negative number: everything."""
+    wanted = (entry for entry in entries if window.has(entry))
+    if not lines.isascii() or not lines.isdigit():
+        return wanted
+    kept: deque[list[Entry]] = deque(maxlen=int(lines))
+    pending: dict[str, list[Entry]] = {}  # by stream: pieces of a line that has no end yet
+    for entry in wanted:
+        pending.setdefault(entry.stream, []).append(entry)
+        if entry.data.endswith(b"\n"):
+            kept.append(pending.pop(entry.stream))
+    kept.extend(pending.values())
+    return [entry for line in kept for entry in line]
+
+
+def _write(entries: Iterable[Entry], timestamps: bool) -> None:
+    outputs = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
+    for entry in entries:
+        outputs[entry.stream].write(_text(entry, timestamps))
+    for output in outputs.values():
+        output.flush()
+
+
+def _text(entry: Entry, timestamps: bool) -> bytes:
+    return f"{entry.stamp} ".encode() + entry.data if timestamps else entry.data
+
+
+def _wait(instance: Instance, container: Container) -> bool:
+    """A short while, or until its monitor has written all and gone; False then."""
+    now = instance.store.container(container.id)
+    if now is None or now.status not in ACTIVE or now.monitor is None:
+        return False
+    monitor = processes.open_process(now.monitor.pid, now.monitor.started)
+    if monitor is None:
+        return False
+    try:
+        return not processes.wait_gone(monitor, 0.05)
+    finally:
+        os.close(monitor)

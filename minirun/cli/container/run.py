@@ -1,0 +1,105 @@
+"""minirun run, minirun create."""
+
+from typing import Annotated
+
+from typer import Argument, Option
+
+from minirun.cli.completion.values import images
+from minirun.cli.container import attach_session
+from minirun.cli.container.launch import WaitOptions, confirm, follow, free_name, wait_until_ready
+from minirun.cli.container.options import CreateOptions
+from minirun.cli.container.spec import check_cidfile, check_terminal, spec_of, with_image, write_cidfile
+from minirun.cli.parameters import NONE, DetachKeys, with_option_groups
+from minirun.cli.session import commands, open_instance, require_root, session
+from minirun.engine import start
+from minirun.engine.start import Launch, Terms
+from minirun.errors import FAILED, MinirunError
+from minirun.kernel import terminal
+from minirun.options import values
+from minirun.shim import prefork
+
+app = commands()
+_STREAMS = ("stdin", "stdout", "stderr")
+_Image = Annotated[str, Argument(metavar="IMAGE", autocompletion=images)]
+_Words = Annotated[list[str], Argument(metavar="[COMMAND] [ARG...]")]
+
+
+@app.command("run", flags_end=True)
+@with_option_groups
+def run(
+    image: _Image,
+    options: CreateOptions,
+    waiting: WaitOptions,
+    detach_keys: DetachKeys = "",
+    words: _Words = NONE,
+    detach: Annotated[
+        bool, Option("--detach", "-d", help="Run container in background and print container ID")
+    ] = False,
+    sig_proxy: Annotated[bool, Option("--sig-proxy", help="Proxy received signals to the process")] = True,
+    attach: Annotated[list[str], Option("--attach", "-a", help="Attach to STDIN, STDOUT or STDERR")] = NONE,
+) -> int:
+    """Create and run a new container from an image."""
+    session().fail_with(FAILED)
+    streams = _streams(attach, detach)
+    patience = waiting.patience(detach, "--detach")
+    spec = spec_of(options, image, words, detach)
+    if options.name:
+        values.check_name(options.name)
+    check_terminal(options, detach)
+    check_cidfile(options.cidfile)
+    require_root()
+    launch = Launch(*prefork.spawn())
+    instance = open_instance()
+    spec = with_image(instance, spec, options)
+    name = options.name or free_name(instance)
+    manner = attach_session.Manner(
+        output=bool(streams & {"stdout", "stderr"}),
+        only=next((name for name in ("stdout", "stderr") if streams & {"stdout", "stderr"} == {name}), ""),
+        stdin=options.interactive and "stdin" in streams,
+        tty=options.tty,
+        proxy=sig_proxy,
+        detach_keys=attach_session.parse_detach_keys(detach_keys),
+        end_with_reader=options.remove,
+    )
+    size = terminal.size_of_caller() if options.tty else (0, 0)
+    container = start.run(instance, name, spec, launch, Terms(0 if detach else manner.flags, size))
+    write_cidfile(options.cidfile, container.id)
+    if detach:
+        code = confirm(instance, container, launch, container.id)
+        if patience is not None and code == 0:
+            wait_until_ready(instance, container, patience)
+        return code
+    if not manner.output:
+        print(container.id)
+    return follow(instance, container, launch, manner)
+
+
+def _streams(attached: list[str], detach: bool) -> set[str]:
+    """The streams that the command is attached to: all, without -a and -d."""
+    wanted = {name.lower() for name in attached}
+    if detach and wanted:
+        raise MinirunError("Conflicting options: -a and -d", code=FAILED)
+    for name in wanted - set(_STREAMS):
+        raise MinirunError(
+            f'invalid argument "{name}" for "-a, --attach" flag: valid streams are STDIN, STDOUT and STDERR',
+            code=FAILED,
+        )
+    return set() if detach else wanted or set(_STREAMS)
+
+
+@app.command("create", flags_end=True)
+@with_option_groups
+def create(image: _Image, options: CreateOptions, words: _Words = NONE) -> None:
+    """Create a new container."""
+    session().fail_with(FAILED)
+    spec = spec_of(options, image, words, detach=False)
+    if options.name:
+        values.check_name(options.name)
+    check_cidfile(options.cidfile)
+    session().fail_with(1)
+    require_root()
+    instance = open_instance()
+    spec = with_image(instance, spec, options)
+    container = start.create(instance, options.name or free_name(instance), spec)
+    write_cidfile(options.cidfile, container.id)
+    print(container.id)

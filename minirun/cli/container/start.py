@@ -1,0 +1,119 @@
+"""minirun start, minirun restart."""
+
+from typing import Annotated
+
+from typer import Option
+
+from minirun.cli.container import attach_session
+from minirun.cli.container.launch import WaitOptions, confirm, follow, wait_until_ready
+from minirun.cli.container.lifecycle import StopOptions
+from minirun.cli.parameters import AnyContainers, DetachKeys, StoppedContainers, with_option_groups
+from minirun.cli.session import commands, open_instance, require_root, session, warn, warn_of
+from minirun.engine.start import Launch, Terms
+from minirun.engine.start import start as start_container
+from minirun.engine.stop import keep_no_longer, stop_keeping
+from minirun.errors import MinirunError
+from minirun.instance import Instance
+from minirun.kernel import terminal
+from minirun.model import ACTIVE, Container
+from minirun.shim import prefork
+from minirun.store.lookup import find_container
+
+app = commands()
+
+
+@app.command("start")
+@with_option_groups
+def start(
+    containers: StoppedContainers,
+    waiting: WaitOptions,
+    attach: Annotated[bool, Option("--attach", "-a", help="Attach STDOUT/STDERR and forward signals")] = False,
+    interactive: Annotated[bool, Option("--interactive", "-i", help="Attach container's STDIN")] = False,
+    detach_keys: DetachKeys = "",
+    sig_proxy: Annotated[
+        bool, Option("--sig-proxy", help="Proxy all received signals to the process", hidden=True)
+    ] = True,
+) -> int:
+    """Start one or more stopped containers."""
+    attached = attach or interactive
+    patience = waiting.patience(not attached, "containers that start detached")
+    require_root()
+    launch = Launch(*prefork.spawn())
+    instance = open_instance()
+    if not attached:
+        code = start_all(instance, containers, launch)
+        return code if patience is None or code else _wait(instance, containers, patience)
+    if len(containers) > 1:
+        raise MinirunError("you cannot start and attach multiple containers at once")
+    container = find_container(instance.store, containers[0])
+    if container.status in ACTIVE:
+        raise MinirunError(f"container {container.name} is already running", "minirun attach joins it")
+    manner = manner_for(container, interactive, sig_proxy, detach_keys)
+    session().fail_with(1)
+    size = terminal.size_of_caller() if container.spec.tty else (0, 0)
+    start_container(instance, container, launch, Terms(manner.flags, size))
+    return follow(instance, container, launch, manner)
+
+
+def _wait(instance: Instance, references: list[str], patience: float) -> int:
+    for reference in references:
+        wait_until_ready(instance, find_container(instance.store, reference), patience)
+    return 0
+
+
+def start_all(instance: Instance, references: list[str], launch: Launch) -> int:
+    """Start containers detached, each by its own shim (spares, then `launch`). Returns 1 if any failed."""
+    failed = 0
+    for number, reference in enumerate(references):
+        try:
+            container = find_container(instance.store, reference)
+            if container.status in ACTIVE:
+                print(reference)
+                continue
+            mine = launch.spare() if number < len(references) - 1 else launch
+            start_container(instance, container, mine, Terms())
+            failed |= confirm(instance, container, mine, reference) and 1
+        except MinirunError as error:
+            warn_of(error)
+            failed = 1
+    return failed
+
+
+def manner_for(container: Container, stdin: bool, proxy: bool, detach_keys: str) -> attach_session.Manner:
+    """How start -a and attach join a container's streams."""
+    return attach_session.Manner(
+        stdin=stdin and container.spec.interactive,
+        tty=container.spec.tty,
+        proxy=proxy,
+        detach_keys=attach_session.parse_detach_keys(detach_keys),
+        end_with_reader=container.spec.auto_remove,
+    )
+
+
+@app.command("restart")
+@with_option_groups
+def restart(containers: AnyContainers, stopping: StopOptions) -> int:
+    """Restart one or more containers."""
+    number = stopping.signal_number
+    require_root()
+    launch = Launch(*prefork.spawn())
+    instance = open_instance()
+    stopped: dict[str, Container] = {}
+    for reference in containers:
+        if container := _stop(instance, reference, number, stopping):
+            stopped[reference] = container
+    failed = start_all(instance, list(stopped), launch)
+    for container in stopped.values():
+        keep_no_longer(instance, container)
+    return 1 if failed or len(stopped) < len(set(containers)) else 0
+
+
+def _stop(instance: Instance, reference: str, number: int | None, stopping: StopOptions) -> Container | None:
+    """The container as it was, or None when it cannot be stopped."""
+    try:
+        container = find_container(instance.store, reference)
+        stop_keeping(instance, container, number, stopping.limit(container))
+    except MinirunError as error:
+        warn(f"minirun: {error.message}")
+        return None
+    return container

@@ -1,0 +1,92 @@
+"""Help in Docker's sections, rendered by rich: wrapped to the terminal, plain and unwrapped in a pipe."""
+
+import io
+import shutil
+import sys
+
+import click
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+_UNWRAPPED = 1 << 16  # columns: lines of a pipe are for grep
+
+
+def help_text(command: click.Command, ctx: click.Context) -> str:
+    """The whole text of `minirun COMMAND --help`."""
+    at_terminal = sys.stdout.isatty()
+    out = io.StringIO()
+    width = shutil.get_terminal_size().columns if at_terminal else _UNWRAPPED
+    console = Console(file=out, force_terminal=at_terminal, width=width, highlight=False, emoji=False, markup=False)
+    console.print(usage_line(command, ctx))
+    console.print()
+    console.print(_paragraphs(command.help or ""))
+    spellings = getattr(command, "spellings", ())
+    if len(spellings) > 1:
+        _print_section(console, "Aliases", [(", ".join(f"minirun {spelling}" for spelling in spellings), "")])
+    if isinstance(command, click.Group):
+        for title, rows in _command_sections(command, ctx):
+            _print_section(console, title, rows)
+    title = "Global Options" if ctx.parent is None else "Options"
+    _print_section(console, title, _option_rows(command, ctx))
+    if isinstance(command, click.Group):
+        console.print(f"\nRun '{ctx.command_path} COMMAND --help' for more information on a command.")
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def usage_line(command: click.Command, ctx: click.Context) -> str:
+    """Usage:  minirun stop [OPTIONS] CONTAINER [CONTAINER...]"""
+    return " ".join(["Usage: ", ctx.command_path, *command.collect_usage_pieces(ctx)])
+
+
+def _paragraphs(text: str) -> str:
+    """The line breaks within a paragraph of a docstring are not the terminal's."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+
+
+def _command_sections(group: click.Group, ctx: click.Context) -> list[tuple[str, list[tuple[str, str]]]]:
+    """By the commands' rich_help_panel: the common ones in their order, the others sorted."""
+    sections: dict[str, list[tuple[str, str]]] = {"Common Commands": [], "Management Commands": [], "Commands": []}
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
+        if command is not None and not command.hidden:
+            panel = getattr(command, "rich_help_panel", None) if ctx.parent is None else None
+            sections[panel or "Commands"].append((name, command.get_short_help_str(limit=500)))
+    return [(title, rows if title.startswith("Common") else sorted(rows)) for title, rows in sections.items()]
+
+
+def _option_rows(command: click.Command, ctx: click.Context) -> list[tuple[str, str]]:
+    options = [param for param in command.params if isinstance(param, click.Option) and not param.hidden]
+    rows = {}
+    for option in options:
+        short = next((f"{name}, " for name in option.opts if not name.startswith("--")), "    ")
+        long = next(name for name in option.opts if name.startswith("--"))
+        rows[long] = (f"{short}{long}{_value_name(option)}", f"{option.help}{_default(option)}")
+    return [rows[name] for name in sorted(rows)]
+
+
+def _value_name(option: click.Option) -> str:
+    if option.is_flag:
+        return ""
+    name = option.metavar or ("list" if option.multiple else "int" if option.type.name == "int" else "string")
+    return name if name.startswith("[") else f" {name}"
+
+
+def _default(option: click.Option) -> str:
+    default = option.default
+    if not isinstance(default, bool | int | str) or default in ("", False, 0):
+        return ""
+    return f' (default "{default}")' if isinstance(default, str) else f" (default {str(default).lower()})"
+
+
+def _print_section(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
+    if not rows:
+        return
+    console.print(Text(f"\n{title}:", style="bold"))
+    table = Table.grid(padding=(0, 3, 0, 0))
+    table.add_column(no_wrap=bool(rows[0][1]), style="cyan" if rows[0][1] else "")
+    table.add_column()
+    for left, right in rows:
+        table.add_row(left, right)
+    console.print(Padding(table, (0, 0, 0, 2), expand=False))

@@ -1,0 +1,91 @@
+"""minirun help, explain, tour: how a command is used, what it does, and how container networks work."""
+
+import os
+import sys
+from typing import Annotated
+
+import click
+from click.shell_completion import _resolve_context
+from typer import Argument, Option
+
+from minirun.cli.completion.values import words as choices
+from minirun.cli.parameters import NONE
+from minirun.cli.pflag import UsageError
+from minirun.cli.session import commands, open_instance, require_root, session
+from minirun.diagnostics.explain.dry_run import dry_run
+from minirun.diagnostics.explain.render import FORMS
+from minirun.diagnostics.tour import guide
+from minirun.diagnostics.tour.chapters import chapters
+from minirun.errors import FAILED, MinirunError
+from minirun.instance import state_root
+
+app = commands()
+
+
+@app.command("help")
+def help_(ctx: click.Context, words: Annotated[list[str], Argument(metavar="[COMMAND]")] = NONE) -> None:
+    """Show help for minirun or for one of its commands."""
+    called = ctx.find_root()
+    rest = list(words)
+    while rest:
+        if not isinstance(called.command, click.Group):
+            raise UsageError(f"'{ctx.command_path}' takes one command")
+        name, command, rest = called.command.resolve_command(called, rest)
+        assert command is not None, "an unknown command is an error"
+        called = click.Context(command, info_name=name, parent=called, **command.context_settings)
+    click.echo(called.command.get_help(called))
+
+
+@app.command("explain", flags_end=True)
+def explain(
+    ctx: click.Context,
+    words: Annotated[list[str], Argument(metavar="COMMAND [ARG...]")],
+    form: Annotated[
+        str,
+        Option("--format", "-f", help="How to show it (text|json|script)", autocompletion=choices("json", "table")),
+    ] = "text",
+) -> int:
+    """Show what a command would do to the kernel, step by step."""
+    if form not in FORMS:
+        raise UsageError(f"invalid argument {form!r} for --format: one of {', '.join(FORMS)}", code=FAILED)
+    called = _resolve_context(ctx.find_root().command, {}, "minirun", words)
+    if isinstance(called.command, click.Group) or called.command.name == "explain":
+        name = " ".join(words[:2] if called.parent else words[:1])
+        raise MinirunError(f"unknown command: minirun {name}", "\nRun 'minirun --help' for more information", FAILED)
+    is_detached = called.info_name != "run" or bool(called.params.get("detach"))
+    return dry_run(open_instance(), _run_command, words, form, is_detached)
+
+
+def _run_command(words: list[str]) -> int:
+    """Run a command line as if it were typed."""
+    from minirun.__main__ import main  # it imports this module's application
+
+    sys.argv[1:] = words
+    main()
+    return 0
+
+
+@app.command("tour")
+def tour(
+    names: Annotated[list[str], Argument(metavar="[CHAPTER...]")] = NONE,
+    list_: Annotated[bool, Option("--list", "-l", help="List the chapters")] = False,
+    markdown: Annotated[
+        bool, Option("--markdown", help="Run all steps and print the chapter with their output as Markdown")
+    ] = False,
+    yes: Annotated[bool, Option("--yes", "-y", help="Run all steps without asking")] = False,
+) -> int:
+    """Learn container networks, step by step, on a throwaway copy of this host."""
+    known = chapters()
+    if list_:
+        for chapter in known:
+            print(f"{chapter.number}  {chapter.title}")
+        return 0
+    require_root()
+    chosen = [chapter for chapter in known if not names or str(chapter.number) in names or chapter.name in names]
+    if len(chosen) < len(set(names)):
+        raise MinirunError("no such chapter", "minirun tour --list shows them", FAILED)
+    manner = guide.MARKDOWN if markdown else guide.ALONE if yes else guide.STEP
+    if manner == guide.STEP and not os.isatty(0):
+        raise MinirunError("the tour needs a terminal", "minirun tour --yes runs it without questions", FAILED)
+    program, root = os.path.abspath(sys.argv[0]), state_root(session().root)
+    return max(guide.run_chapter(chapter, root, program, manner) for chapter in chosen)

@@ -1,0 +1,106 @@
+"""One command line from its words to an exit code; the one place that turns errors into a line."""
+
+import os
+import sys
+from traceback import walk_tb
+
+import click
+from typer.main import get_command
+
+from minirun.cli.app import app
+from minirun.cli.completion.shells import COMPLETE_VAR, register
+from minirun.cli.help import usage_line
+from minirun.cli.pflag import UsageError
+from minirun.cli.session import Session, print_operations
+from minirun.errors import FAILED, MinirunError, describe
+from minirun.instance import state_root
+from minirun.store.faults import database_error
+
+_DEBUG = "MINIRUN_DEBUG"
+_BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+
+def run(words: list[str]) -> int:
+    """Run one command line, the words after `minirun`. Returns the exit code."""
+    if COMPLETE_VAR in os.environ:
+        return _complete()
+    session = Session()
+    try:
+        return _run(words, session)
+    finally:
+        print_operations(session, last=True)
+
+
+def _complete() -> int:
+    """A shell asks what the words may go on with."""
+    register()
+    return int(get_command(app).main(prog_name="minirun", standalone_mode=False) or 0)
+
+
+def _run(words: list[str], session: Session) -> int:
+    try:
+        code = _invoke(words, session)
+        sys.stdout.flush()
+    except MinirunError as error:
+        return _complain(error.message, error.hint, _code_of(error, session))
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open("/dev/null", os.O_WRONLY), 1)  # so that the flush at exit does not fail again
+        return _BROKEN_PIPE
+    except OSError as error:
+        return _complain(describe(error), "", session.failure)
+    except Exception as error:
+        if os.environ.get(_DEBUG):
+            raise
+        if hasattr(error, "sqlite_errorname") or _is_of_store(error):
+            reported = database_error(error, state_root(session.root))
+            return _complain(reported.message, reported.hint, session.failure)
+        return _complain(f"{type(error).__name__}: {describe(error)}", f"{_DEBUG}=1 shows where", session.failure)
+    return code
+
+
+def _invoke(words: list[str], session: Session) -> int:
+    """As click's main() does, but errors and exit codes are left to the caller. A UsageError gets the usage line."""
+    command = get_command(app)
+    try:
+        with command.make_context("minirun", list(words), obj=session) as ctx:
+            try:
+                return command.invoke(ctx) or 0
+            except UsageError as error:
+                raise _with_usage(error) from None
+    except click.exceptions.Exit as done:
+        return done.exit_code
+
+
+def _with_usage(error: UsageError) -> UsageError:
+    """Tell how the command is used, unless the error has a hint of its own."""
+    ctx = error.ctx
+    if error.hint or ctx is None:
+        return error
+    if ctx.parent is None:
+        error.hint = "See 'minirun --help'."
+    else:
+        help_line = f"Run '{ctx.command_path} --help' for more information"
+        error.hint = f"\n{usage_line(ctx.command, ctx)}\n\n{help_line}"
+    return error
+
+
+def _code_of(error: MinirunError, session: Session) -> int:
+    """What cannot be read is 125 for every command; other failures are 125 only for run, as Docker has it."""
+    if error.code in (1, FAILED) and not isinstance(error, UsageError):
+        return session.failure
+    return error.code
+
+
+def _is_of_store(error: Exception) -> bool:
+    """Whether reading a record failed: minirun wrote it, so the file is damaged."""
+    return any("/minirun/store/" in frame.f_code.co_filename for frame, _ in walk_tb(error.__traceback__))
+
+
+def _complain(message: str, hint: str, code: int) -> int:
+    sys.stdout.flush()
+    print(f"minirun: {message}", file=sys.stderr)
+    if hint:
+        print(hint, file=sys.stderr)
+    return code

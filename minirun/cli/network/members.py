@@ -1,0 +1,78 @@
+"""minirun network connect, network disconnect."""
+
+import sys
+from dataclasses import replace
+from typing import Annotated
+
+from typer import Argument, Option
+
+from minirun.cli.completion.values import containers, networks
+from minirun.cli.parameters import NONE, AnyContainer
+from minirun.cli.session import commands, open_instance
+from minirun.engine import hot_update
+from minirun.engine.start_plan import with_linked_ids
+from minirun.errors import MinirunError, NotFoundError
+from minirun.instance import Instance
+from minirun.model import DEFAULT_NETWORK, RESERVED_NETWORKS, Network
+from minirun.network.networks import network_by_name
+from minirun.options.networks import parse_first_attachment
+from minirun.store.lookup import find_container, find_network
+
+app = commands()
+_Network = Annotated[str, Argument(metavar="NETWORK", autocompletion=networks)]
+
+
+@app.command("connect")
+def connect(
+    network: _Network,
+    container: AnyContainer,
+    alias: Annotated[
+        list[str], Option("--alias", help="Add network-scoped alias for the container", metavar="strings")
+    ] = NONE,
+    gw_priority: Annotated[
+        int, Option("--gw-priority", help="Of several networks the highest provides the default gateway")
+    ] = 0,
+    ip: Annotated[str, Option("--ip", help='IPv4 address (e.g., "172.30.100.104")', metavar="ip")] = "",
+    ip6: Annotated[str, Option("--ip6", help='IPv6 address (e.g., "2001:db8::33")', metavar="ip")] = "",
+    link: Annotated[
+        list[str],
+        Option("--link", help="Add link to another container", autocompletion=containers("running", ending=":")),
+    ] = NONE,
+    mac_address: Annotated[str, Option("--mac-address", help="MAC address of the container in the network")] = "",
+) -> None:
+    """Connect a container to a network."""
+    wanted = parse_first_attachment(ip, ip6, mac_address, tuple(alias), tuple(link))
+    instance = open_instance()
+    target = _network(instance, network)
+    if alias and target.is_default:
+        raise MinirunError("network-scoped alias is supported only for containers in user defined networks")
+    member = find_container(instance.store, container)
+    attachment = with_linked_ids(instance, replace(wanted, priority=gw_priority))
+    for note in hot_update.connect(instance, member, target, attachment):
+        print(note, file=sys.stderr)
+
+
+@app.command("disconnect")
+def disconnect(
+    network: _Network,
+    container: AnyContainer,
+    force: Annotated[bool, Option("--force", "-f", help="Force the container to disconnect from a network")] = False,
+) -> None:
+    """Disconnect a container from a network."""
+    instance = open_instance()
+    target = _network(instance, network)
+    try:
+        member = find_container(instance.store, container)
+    except NotFoundError:
+        if force:
+            return  # nothing of a removed container is left in any network
+        raise
+    hot_update.disconnect(instance, member, target)
+
+
+def _network(instance: Instance, name: str) -> Network:
+    if name == DEFAULT_NETWORK:
+        return network_by_name(instance, name)
+    if name in RESERVED_NETWORKS:
+        raise MinirunError(f"container cannot be disconnected from {name} network or connected to {name} network")
+    return find_network(instance.store, name)

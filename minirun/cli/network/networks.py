@@ -1,0 +1,204 @@
+"""minirun network create, ls, inspect, rm, prune, reload."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from typer import Argument, Option
+
+from minirun.cli.completion.values import networks as network_names
+from minirun.cli.completion.values import words
+from minirun.cli.each import for_each
+from minirun.cli.output.filters import matches, parse_filters
+from minirun.cli.output.format import Columns, Row, print_objects, print_rows
+from minirun.cli.parameters import NONE, ForcePrune, ObjectFormat, filter_option
+from minirun.cli.prune import KEYS, Choice, choice_of, confirmed, print_removed
+from minirun.cli.session import commands, open_instance, require_root, session, warn
+from minirun.engine.inspect import describe_network
+from minirun.engine.reconcile import reconcile
+from minirun.engine.remove import prune_networks
+from minirun.errors import MinirunError
+from minirun.instance import Instance
+from minirun.model import DEFAULT_NETWORK, RESERVED_NETWORKS, Network, NetworkCreateRequest
+from minirun.network.networks import create_network, default_network, remove_network
+from minirun.network.repair.restore import repair
+from minirun.options import environment, values
+from minirun.options.environment import parse_labels
+from minirun.options.networks import PoolOptions, parse_driver_options, parse_pools
+from minirun.options.values import timestamp
+from minirun.store.lookup import find_network
+
+COLUMNS = Columns({"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE"}, "ID")
+_OTHERS = {"CreatedAt": "CREATED AT", "IPv6": "IPV6", "Internal": "INTERNAL", "Labels": "LABELS"}
+_KEYS = ("driver", "id", "name", "scope", "type")
+_Networks = Annotated[list[str], Argument(metavar="NETWORK [NETWORK...]", autocompletion=network_names)]
+app = commands()
+
+
+@app.command("create")
+def create(
+    name: Annotated[str, Argument(metavar="NETWORK")],
+    attachable: Annotated[bool, Option("--attachable", help="Enable manual container attachment")] = False,
+    aux_address: Annotated[
+        list[str],
+        Option(
+            "--aux-address",
+            help="Auxiliary IPv4 or IPv6 addresses used by Network driver (NAME=ADDRESS)",
+            metavar="map",
+        ),
+    ] = NONE,
+    driver: Annotated[
+        str, Option("--driver", "-d", help="Driver to manage the Network", autocompletion=words("bridge"))
+    ] = "bridge",
+    env: Annotated[
+        list[str], Option("--env", "-e", help="Set environment variables of every container that joins the network")
+    ] = NONE,
+    gateway: Annotated[
+        list[str], Option("--gateway", help="IPv4 or IPv6 Gateway for the subnet", metavar="strings")
+    ] = NONE,
+    internal: Annotated[bool, Option("--internal", help="Restrict external access to the network")] = False,
+    ip_range: Annotated[
+        list[str], Option("--ip-range", help="Allocate container ip from a sub-range", metavar="strings")
+    ] = NONE,
+    ipv6: Annotated[bool, Option("--ipv6", help="Enable IPv6 networking")] = False,
+    label: Annotated[list[str], Option("--label", help="Set metadata on a network")] = NONE,
+    opt: Annotated[list[str], Option("--opt", "-o", help="Set driver specific options", metavar="map")] = NONE,
+    subnet: Annotated[
+        list[str],
+        Option("--subnet", help="Subnet in CIDR format that represents a network segment", metavar="strings"),
+    ] = NONE,
+) -> None:
+    """Create a network."""
+    values.check_name(name, "network")
+    texts = PoolOptions(tuple(subnet), tuple(ip_range), tuple(gateway), tuple(aux_address))
+    pool4, pool6 = parse_pools(texts, ipv6)
+    request = NetworkCreateRequest(
+        name=name,
+        driver=driver,
+        ipv4=pool4,
+        ipv6=pool6,
+        internal=internal,
+        attachable=attachable,
+        labels=parse_labels(label, ()),
+        options=parse_driver_options(opt),
+        env=environment.parse_env(env),
+    )
+    session().fail_with(1)
+    print(create_network(open_instance(), request).id)
+
+
+@app.command("ls")
+def ls(
+    filters: Annotated[
+        list[str], filter_option(_KEYS, "-f", help='Provide filter values (e.g. "driver=bridge")')
+    ] = NONE,
+    form: Annotated[
+        str,
+        Option(
+            "--format",
+            help="Format output using a custom template: table, json or TEMPLATE",
+            autocompletion=words("json", "table"),
+        ),
+    ] = "",
+    no_trunc: Annotated[bool, Option("--no-trunc", help="Do not truncate the output")] = False,
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Only display network IDs")] = False,
+) -> None:
+    """List networks."""
+    wanted = parse_filters(filters, _KEYS)
+    instance = open_instance()
+    default_network(instance)
+    rows = [_row(network, no_trunc) for network in instance.store.networks()]
+    rows += [_mode_row("host", "host"), _mode_row("none", "null")]
+    shown = [row for row in sorted(rows, key=lambda row: row["Name"]) if matches(row, wanted, _TESTS)]
+    print_rows(shown, COLUMNS, form, quiet, _OTHERS)
+
+
+_TESTS: dict[str, Callable[[Row, str], bool]] = {
+    "driver": lambda row, text: row["Driver"] == text,
+    "id": lambda row, text: row["ID"].startswith(text[: len(row["ID"])]),
+    "name": lambda row, text: text in row["Name"],
+    "scope": lambda row, text: row["Scope"] == text,
+    "type": lambda row, text: (row["Name"] in (*RESERVED_NETWORKS, DEFAULT_NETWORK)) == (text == "builtin"),
+}
+
+
+def _row(network: Network, whole: bool) -> Row:
+    return {
+        "ID": network.id if whole else network.id[:12],
+        "Name": network.name,
+        "Driver": network.driver,
+        "Scope": "local",
+        "CreatedAt": timestamp(int(network.created * 1e9)),
+        "IPv6": str(network.pool6 is not None).lower(),
+        "Internal": str(network.internal).lower(),
+        "Labels": ",".join(f"{key}={text}" for key, text in network.labels),
+    }
+
+
+def _mode_row(name: str, driver: str) -> Row:
+    """host and none are modes, not records: they have no id."""
+    others = {"CreatedAt": "", "IPv6": "false", "Internal": "false", "Labels": ""}
+    return {"ID": "-", "Name": name, "Driver": driver, "Scope": "local", **others}
+
+
+@app.command("inspect")
+def inspect(names: _Networks, form: ObjectFormat = "") -> int:
+    """Display detailed information on one or more networks."""
+    instance = open_instance()
+    if DEFAULT_NETWORK in names:
+        default_network(instance)
+    return print_objects(names, lambda name: _describe(instance, name), form, "network {} not found")
+
+
+def _describe(instance: Instance, name: str) -> dict[str, Any] | None:
+    network = instance.store.find_network(name)
+    return describe_network(instance, network) if network else None
+
+
+@app.command("reload")
+def reload() -> int:
+    """Repair damaged networks, rules and interfaces.
+
+    It also repairs damage that no other command would notice.
+    """
+    require_root()
+    instance = Instance(session().root)
+    reconcile(instance, heals=False)  # this command reports what it repairs
+    repaired = repair(instance, everything=True)
+    for line in repaired.done:
+        print(line)
+    for line in repaired.failed:
+        warn(f"minirun: {line}")
+    return 1 if repaired.failed else 0
+
+
+@app.command("rm")
+def rm(
+    names: _Networks,
+    force: Annotated[bool, Option("--force", "-f", help="Do not error if the network does not exist")] = False,
+) -> int:
+    """Remove one or more networks."""
+    instance = open_instance()
+
+    def remove(name: str) -> None:
+        if name in (DEFAULT_NETWORK, *RESERVED_NETWORKS):
+            raise MinirunError(f"{name} is a pre-defined network and cannot be removed")
+        remove_network(instance, find_network(instance.store, name))
+
+    return for_each(names, remove, missing_is_fine=force)
+
+
+@app.command("prune")
+def prune(
+    force: ForcePrune = False,
+    filters: Annotated[list[str], filter_option(KEYS, help='Provide filter values (e.g. "until=<duration>")')] = NONE,
+) -> None:
+    """Remove all unused networks."""
+    choice = choice_of(parse_filters(filters, KEYS))
+    if confirmed("This will remove all custom networks not used by at least one container.", force):
+        print_removed("Deleted Networks", prune_unused(open_instance(), choice)[0])
+
+
+def prune_unused(instance: Instance, choice: Choice) -> tuple[list[str], int]:
+    """Remove the chosen networks that no container uses. Returns (names, 0 bytes)."""
+    chosen = [network for network in instance.store.networks() if choice.has(network.created, dict(network.labels))]
+    return prune_networks(instance, chosen), 0

@@ -1,0 +1,115 @@
+"""minirun events."""
+
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from typer import Option
+
+from minirun.cli.completion.values import words
+from minirun.cli.output.filters import Filters, has_label, parse_filters
+from minirun.cli.output.format import shower
+from minirun.cli.output.moments import moment
+from minirun.cli.parameters import NONE, filter_option
+from minirun.cli.session import commands, open_instance
+from minirun.options.values import timestamp
+from minirun.store import Event, Store
+
+_PAUSE = 0.05  # seconds between two looks: one `select` of a few microseconds each
+_KEYS = ("container", "event", "image", "label", "network", "type", "volume")
+app = commands()
+
+
+@app.command("events")
+def events(
+    filters: Annotated[list[str], filter_option(_KEYS, "-f")] = NONE,
+    form: Annotated[
+        str,
+        Option(
+            "--format",
+            help="Format output using a custom template: json or TEMPLATE",
+            autocompletion=words("json", "table"),
+        ),
+    ] = "",
+    since: Annotated[str, Option("--since", help="Show all events created since timestamp")] = "",
+    until: Annotated[str, Option("--until", help="Stream events until this timestamp")] = "",
+) -> int:
+    """Get real time events from the installation."""
+    wanted = parse_filters(filters, _KEYS)
+    window = _Window(moment(since) if since else "", moment(until) if until else "")
+    show = shower(form) if form else None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    store = open_instance().store
+    after = store.last_event() if not since else 0
+    try:
+        while True:
+            for event in store.events(after):
+                after = event.number
+                if window.has(event) and _is_wanted(event, wanted):
+                    print(show(describe(event)) if show else _line(event), flush=True)
+            if window.is_over():
+                return 0
+            _wait(store, after, window)
+    except KeyboardInterrupt:
+        return 0
+
+
+@dataclass(frozen=True)
+class _Window:
+    since: str
+    until: str
+
+    def has(self, event: Event) -> bool:
+        stamp = _stamp(event)
+        return stamp >= self.since and (not self.until or stamp <= self.until)
+
+    def is_over(self) -> bool:
+        return bool(self.until) and timestamp(time.time_ns()) >= self.until
+
+
+def describe(event: Event) -> dict[str, object]:
+    """As the API's: the fields that templates and --format json see."""
+    return {
+        "status": event.action,
+        "id": event.actor,
+        "from": event.attributes.get("image", ""),
+        "Type": event.kind,
+        "Action": event.action,
+        "Actor": {"ID": event.actor, "Attributes": event.attributes},
+        "scope": "local",
+        "time": int(event.time),
+        "timeNano": int(event.time * 1e9),
+    }
+
+
+def _line(event: Event) -> str:
+    attributes = ", ".join(f"{key}={text}" for key, text in sorted(event.attributes.items()))
+    return f"{_stamp(event)} {event.kind} {event.action} {event.actor}" + (f" ({attributes})" if attributes else "")
+
+
+def _stamp(event: Event) -> str:
+    return timestamp(int(event.time * 1e9))
+
+
+def _is_wanted(event: Event, filters: Filters) -> bool:
+    tests: dict[str, Callable[[str], bool]] = {
+        "container": lambda text: event.kind == "container" and _names(event, text),
+        "network": lambda text: event.kind == "network" and _names(event, text),
+        "volume": lambda text: event.kind == "volume" and _names(event, text),
+        "event": lambda text: event.action.partition(":")[0] == text or event.action == text,
+        "image": lambda text: event.attributes.get("image", "").removesuffix(":latest") == text.removesuffix(":latest"),
+        "label": lambda text: has_label(event.attributes, text),
+        "type": lambda text: event.kind == text,
+    }
+    return all(any(tests[key](text) for text in texts) for key, texts in filters.items())
+
+
+def _names(event: Event, text: str) -> bool:
+    return event.attributes.get("name") == text or event.actor.startswith(text)
+
+
+def _wait(store: Store, after: int, window: _Window) -> None:
+    while store.last_event() <= after and not window.is_over():
+        time.sleep(_PAUSE)

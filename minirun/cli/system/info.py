@@ -1,0 +1,119 @@
+"""minirun info, minirun version."""
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from minirun import __version__
+from minirun.cli.output.format import shower
+from minirun.cli.parameters import ObjectFormat
+from minirun.cli.session import commands, open_instance
+from minirun.image.create import architecture
+from minirun.image.records import all_images
+from minirun.instance import Instance
+from minirun.kernel import cgroups, controllers
+from minirun.model import Status
+from minirun.security.confinement import has_apparmor
+
+app = commands()
+
+
+@app.command("info")
+def info(form: ObjectFormat = "") -> None:
+    """Display system-wide information."""
+    described = describe(open_instance())
+    if form:
+        print(shower(form)(described))
+        return
+    shown = described | {"SecurityOptions": " ".join(described["SecurityOptions"])}
+    for name, text in _LINES:
+        print(f"{name}: {text.format(**shown)}")
+
+
+_LINES = (
+    ("Containers", "{Containers}"),
+    (" Running", "{ContainersRunning}"),
+    (" Paused", "{ContainersPaused}"),
+    (" Stopped", "{ContainersStopped}"),
+    ("Images", "{Images}"),
+    ("Server Version", "{ServerVersion}"),
+    ("Storage Driver", "{Driver}"),
+    ("Logging Driver", "{LoggingDriver}"),
+    ("Cgroup Driver", "{CgroupDriver}"),
+    ("Cgroup Version", "{CgroupVersion}"),
+    ("Controllers", "{Controllers}"),
+    ("Security Options", "{SecurityOptions}"),
+    ("Kernel Version", "{KernelVersion}"),
+    ("Operating System", "{OperatingSystem}"),
+    ("OSType", "{OSType}"),
+    ("Architecture", "{Architecture}"),
+    ("CPUs", "{NCPU}"),
+    ("Total Memory", "{MemTotal}"),
+    ("Name", "{Name}"),
+    ("Minirun Root Dir", "{MinirunRootDir}"),
+    ("Firewall Table", "{FirewallTable}"),
+)
+
+
+def describe(instance: Instance) -> dict[str, Any]:
+    """The fields of `docker info` that make sense here."""
+    containers = instance.store.containers()
+    running = [one for one in containers if one.status in (Status.RUNNING, Status.RESTARTING)]
+    homes = controllers.homes()
+    uname = os.uname()
+    return {
+        "Containers": len(containers),
+        "ContainersRunning": sum(not one.paused for one in running),
+        "ContainersPaused": sum(one.paused for one in running),
+        "ContainersStopped": len(containers) - len(running),
+        "Images": len(all_images(instance.store)),
+        "Driver": "overlay2",
+        "LoggingDriver": "json-file",
+        "CgroupDriver": "systemd" if cgroups.is_systemds() else "cgroupfs",
+        "CgroupVersion": "2" if homes and all(home.v2 for home in homes.values()) else "1",
+        "Unified": str(cgroups.unified() or ""),
+        "Controllers": " ".join(sorted(homes)) or "none",
+        "SecurityOptions": [*(["name=apparmor"] if has_apparmor() else []), "name=seccomp,profile=builtin"],
+        "KernelVersion": uname.release,
+        "OperatingSystem": _system(),
+        "OSType": "linux",
+        "Architecture": uname.machine,
+        "NCPU": os.cpu_count(),
+        "MemTotal": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "Name": uname.nodename,
+        "MinirunRootDir": str(instance.root),
+        "FirewallTable": f"inet {instance.table}",
+        "ServerVersion": __version__,
+    }
+
+
+def _system() -> str:
+    for path in ("/etc/os-release", "/usr/lib/os-release"):
+        try:
+            lines = Path(path).read_text(errors="replace").splitlines()
+        except OSError:
+            continue
+        return next((line.split("=", 1)[1].strip('"') for line in lines if line.startswith("PRETTY_NAME=")), "Linux")
+    return "Linux"
+
+
+@app.command("version")
+def version(form: ObjectFormat = "") -> None:
+    """Show the version information."""
+    uname = os.uname()
+    fields = {
+        "Version": __version__,
+        "Python": platform.python_version(),
+        "KernelVersion": uname.release,
+        "Os": uname.sysname.lower(),
+        "Arch": architecture(),
+    }
+    if form:
+        # Docker's has two halves. Here they are one program, and scripts that ask for either are answered.
+        print(shower(form)({**fields, "Client": fields, "Server": fields}))
+        return
+    print(f"minirun version {__version__}")
+    print(f" Python:  {fields['Python']}")
+    print(f" Kernel:  {fields['KernelVersion']}")
+    print(f" OS/Arch: {fields['Os']}/{fields['Arch']}")

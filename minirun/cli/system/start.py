@@ -1,0 +1,51 @@
+"""minirun system start: after a reboot or a crash, what should be running runs again."""
+
+from minirun.cli.container.launch import confirm
+from minirun.cli.session import commands, open_instance, require_root, warn_of
+from minirun.engine.start import Launch, Terms
+from minirun.engine.start import start as start_container
+from minirun.errors import MinirunError
+from minirun.instance import Instance
+from minirun.model import ACTIVE, Container, Mode
+from minirun.shim import prefork
+
+app = commands()
+
+
+@app.command("start")
+def start() -> int:
+    """Start the containers that should run, after a boot.
+
+    Containers with --restart=always start; with unless-stopped, only those that no user had stopped. Each gets its
+    former addresses and ports. packaging/minirun.service is a systemd unit that calls this at boot.
+    """
+    require_root()
+    launch = Launch(*prefork.spawn())
+    instance = open_instance()
+    due = _in_order([container for container in instance.store.containers() if _is_due(container)])
+    failed = 0
+    for number, container in enumerate(due):
+        failed |= _start(instance, container, launch.spare() if number < len(due) - 1 else launch)
+    return failed
+
+
+def _is_due(container: Container) -> bool:
+    """As Docker decides when its daemon starts: what a user had stopped starts only with `always`."""
+    policy = container.spec.restart.name
+    if container.status in ACTIVE or policy == "no" or not container.started_at:
+        return False
+    return policy == "always" or (policy == "unless-stopped" and not container.stop_requested)
+
+
+def _in_order(containers: list[Container]) -> list[Container]:
+    """The oldest first; containers that share another's network after all others."""
+    return sorted(containers, key=lambda one: (one.spec.network.mode is Mode.CONTAINER, one.created))
+
+
+def _start(instance: Instance, container: Container, launch: Launch) -> int:
+    try:
+        start_container(instance, container, launch, Terms())
+        return confirm(instance, container, launch, container.name) and 1
+    except MinirunError as error:
+        warn_of(error)
+        return 1

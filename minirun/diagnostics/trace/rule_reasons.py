@@ -1,0 +1,81 @@
+"""Diagnose a packet that a rule dropped: minirun's own, or one of another firewall."""
+
+import re
+
+from minirun.diagnostics.trace.journey import Diagnosis, Journey
+from minirun.instance import Instance
+from minirun.kernel.netlink_events import Step
+from minirun.model import Container
+from minirun.network.dns.veth import legs_of
+from minirun.network.firewall.foreign.detect import TOLD, advice, blocking_places, is_own, owner_of, reach_of
+
+
+def dropped_by_rule(instance: Instance, journey: Journey) -> Diagnosis | None:
+    """Diagnose a packet whose last step in nftables is a drop; None for other packets."""
+    step = journey.last_step
+    if step is None or step.verdict != "drop" or journey.reached:
+        return None
+    if is_own(step.table):
+        return _dropped_by_minirun(instance, journey, step)
+    owner = owner_of(step.family, step.table, (step.chain,))
+    chain = f"chain {step.chain} of {owner} table {step.family} {step.table}"
+    if step.kind == "policy":
+        sentence = f"dropped on this host by the policy of {chain}"
+    else:
+        sentence = f"dropped on this host by a rule in {chain}: {journey.text_of(step)}"
+    places = {(place.family, place.table): place for place in blocking_places(instance)}
+    place = places.get((step.family, step.table))
+    if place is None:  # a chain outside the forward hook, or one that has no place for rules of others
+        target = journey.target
+        match = f"{target.protocol} dport {target.container_port or target.port}"
+        accept = f"nft insert rule {step.family} {step.table} {step.chain} {match} accept"
+        return Diagnosis(False, sentence, ("minirun network reload", accept))
+    commands = advice(place, reach_of(instance)).partition("To allow it: ")[2].split("; ")
+    if place.kind != TOLD:
+        commands = [f"minirun network reload adds minirun's rule to {place.chain}; or:", *commands]
+    return Diagnosis(False, sentence, tuple(commands))
+
+
+def _dropped_by_minirun(instance: Instance, journey: Journey, step: Step) -> Diagnosis:
+    rule = journey.text_of(step)
+    comment = re.search(r'comment "([^"]*)"', rule)
+    reason = comment[1] if comment else rule
+    container, sender = journey.target.container, journey.source.container
+    if container is not None and sender is None:
+        port = journey.target.container_port or journey.target.port
+        sentence = (
+            f"dropped on this host by minirun's rule (chain {step.chain}): port {port} of {container.name} is not"
+            " published, and other hosts can reach only published ports"
+        )
+        publish = f"minirun port add {container.name} {port}:{port}"
+        return Diagnosis(False, sentence, (publish, f"or run it with -p {port}:{port}"))
+    isolated = _isolated(instance, sender, container, step) if sender and container else None
+    chain = f"{step.family} {step.table}, chain {step.chain}"
+    return isolated or Diagnosis(False, f"dropped on this host by minirun's rule ({chain}): {reason}")
+
+
+def _isolated(instance: Instance, sender: Container, container: Container, step: Step) -> Diagnosis | None:
+    """Diagnose a packet between two containers that share no network; None if they share one."""
+    senders = [network for _, network in legs_of(instance, sender.sandbox)]
+    targets = [network for _, network in legs_of(instance, container.sandbox)]
+    if {network.id for network in senders} & {network.id for network in targets}:
+        return None
+    names = [", ".join(network.name for network in networks) or "no network" for networks in (senders, targets)]
+    sentence = (
+        f"dropped on this host by minirun's rule (chain {step.chain}): {sender.name} is in {names[0]},"
+        f" {container.name} is in {names[1]}, and networks are isolated from each other"
+    )
+    return Diagnosis(False, sentence, tuple(f"minirun network connect {net.name} {sender.name}" for net in targets[:1]))
+
+
+def dropped_by_iptables_legacy(instance: Instance, journey: Journey) -> Diagnosis | None:
+    """Diagnose a packet that was lost on this host while iptables-legacy, which cannot be traced, drops packets."""
+    if journey.reached or not journey.at("host"):
+        return None
+    legacy = [place for place in blocking_places(instance) if "legacy" in place.table or place.kind == "legacy"]
+    if not legacy:
+        return None
+    text = advice(legacy[0], reach_of(instance)).removeprefix("containers may be cut off: ")
+    what, _, commands = text.partition(". To allow it: ")
+    sentence = f"dropped on this host, probably by iptables-legacy: {what}"
+    return Diagnosis(False, sentence, tuple(commands.split("; ")))

@@ -1,0 +1,103 @@
+"""Adding minirun's accept rules to other firewalls and removing them: recorded first, removed by the record alone."""
+
+from minirun.instance import Instance
+from minirun.model import Place
+from minirun.network.firewall.foreign.backends import BACKENDS, Bridges
+from minirun.network.firewall.foreign.detect import (
+    TOLD,
+    advice,
+    blocking_places,
+    host_has_no_other_rules,
+    reach_of,
+)
+
+
+def ensure(instance: Instance) -> list[str]:
+    """Have accept rules exactly where they are needed, and return new warnings for the user.
+
+    A host without other rule sets costs one question to the kernel, rules that are in place already a few more.
+    """
+    if host_has_no_other_rules() and not instance.store.places():
+        return []
+    blocking = list(blocking_places(instance))
+    bridges = reach_of(instance)
+    wanted = _record(instance, [place for place in blocking if place.kind != TOLD], bridges)
+    warnings = {place: advice(place, bridges) for place in blocking if place.kind == TOLD}
+    for place in wanted:
+        if problem := _add(instance, place, bridges):
+            reported = Place(TOLD, place.family, place.table, place.chain)
+            warnings[reported] = f"{problem}; {advice(place, bridges)}"
+    return _new_warnings(instance, warnings)
+
+
+def withdraw(instance: Instance) -> None:
+    """Remove all accept rules once no container is in a network any more. The caller holds the write lock."""
+    store = instance.store
+    if store.has_rules_elsewhere() and not store.has_endpoints():
+        bridges = reach_of(instance)
+        for place in _recorded(instance):
+            _remove(instance, place, bridges)
+
+
+def remove_leftovers(instance: Instance) -> None:
+    """Remove what withdraw could not remove at its time, or a killed process has left."""
+    store = instance.store
+    if store.has_rules_elsewhere() and not store.has_endpoints():
+        with store.write():
+            withdraw(instance)
+
+
+def _recorded(instance: Instance) -> list[Place]:
+    return [place for place in instance.store.places() if place.kind != TOLD]
+
+
+def _record(instance: Instance, needed: list[Place], bridges: Bridges) -> list[Place]:
+    """Make the record equal to the needed places, or empty when there is no container; return what it became."""
+    store = instance.store
+    recorded = _recorded(instance)
+    if set(recorded) == set(needed) and (not recorded or store.has_endpoints()):
+        return needed
+    with store.write():
+        wanted = needed if store.has_endpoints() else []  # under the lock: the last one may be leaving just now
+        for place in _recorded(instance):
+            if place not in wanted:
+                _remove(instance, place, bridges)
+        for place in wanted:
+            store.add_place(place)
+    return wanted
+
+
+def _add(instance: Instance, place: Place, bridges: Bridges) -> str:
+    """Return the problem if the rules cannot be added: it must not stop a container."""
+    backend = BACKENDS[place.kind]
+    try:
+        if backend.is_applied(place, bridges):
+            return ""
+        with instance.store.write():
+            # The last container may have left meanwhile and removed them all.
+            return backend.add(place, bridges) if place in instance.store.places() else ""
+    except OSError as error:
+        return str(error).partition("\n")[0]
+
+
+def _remove(instance: Instance, place: Place, bridges: Bridges) -> None:
+    """What cannot be removed now stays on record for the next time."""
+    try:
+        BACKENDS[place.kind].remove(place, bridges)
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return
+    instance.store.delete_place(place)
+
+
+def _new_warnings(instance: Instance, warnings: dict[Place, str]) -> list[str]:
+    """Each warning once, until its cause is gone."""
+    store = instance.store
+    reported = {place for place in store.places() if place.kind == TOLD}
+    if reported == set(warnings):
+        return []
+    with store.write():
+        for place in reported - set(warnings):
+            store.delete_place(place)
+        return [text for place, text in warnings.items() if store.add_place(place)]

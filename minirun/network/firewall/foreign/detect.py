@@ -1,0 +1,121 @@
+"""Detection of other firewalls: who owns a rule set, which chains drop forwarded packets, and where accept rules go."""
+
+from collections.abc import Iterator
+
+from minirun.instance import Instance
+from minirun.kernel import iptables_legacy, rulesets
+from minirun.kernel.rulesets import nft_tables
+from minirun.model import Place
+from minirun.network.firewall.foreign.backends import FIREWALLD, LEGACY, NFT, USER_CHAINS, Bridges
+
+TOLD = "told"  # kind of a chain without a place for accept rules: the user was told
+_TABLE = "filter"
+_LEGACY_TABLE = "filter (iptables-legacy)"
+_LEGACY_DROPS = ("-A FORWARD -j DROP", "-A FORWARD -j REJECT")
+_UNNAMED = "mr-"  # prefix of bridges that the user has not named; one pattern stands for all of them
+_FIREWALLD_TABLE = ("inet", "firewalld")
+_IPTABLES_TABLES = ("filter", "nat", "mangle", "raw", "security")
+
+
+def is_own(table: str) -> bool:
+    """Return whether an nftables table belongs to this instance of minirun or another one on this host."""
+    return table == "minirun" or table.startswith("minirun_")
+
+
+def owner_of(family: str, table: str, chains: tuple[str, ...]) -> str:
+    """Return the owner of an nftables table in the possessive, as far as its name and those of its chains tell."""
+    if is_own(table):
+        return "minirun's"
+    if table.startswith("docker") or any("DOCKER" in chain.upper() for chain in chains):
+        return "Docker's"
+    if any(chain.startswith("ufw") for chain in chains):
+        return "ufw's"
+    if table == "firewalld":
+        return "firewalld's"
+    if any(chain.startswith(("CNI", "NETAVARK")) for chain in chains) or table == "netavark":
+        return "podman's"
+    if family in ("ip", "ip6") and table in _IPTABLES_TABLES:
+        return "iptables'"
+    return "another program's"
+
+
+def host_has_no_other_rules() -> bool:
+    """Return whether all nftables tables are minirun's and iptables-legacy is not in use."""
+    if any(iptables_legacy.legacy_filter_in_use(family) for family in ("ip", "ip6")):
+        return False
+    return all(is_own(table) for _, table in nft_tables())
+
+
+def blocking_places(instance: Instance) -> Iterator[Place]:
+    """Yield where accept rules are needed, because a chain there drops forwarded packets.
+
+    A place of kind TOLD is such a chain itself: no place for accept rules is known for it. IPv6 chains count only while
+    a network has IPv6.
+    """
+    families = ("ip", "ip6") if any(has_ipv6 for _, has_ipv6 in instance.store.bridges()) else ("ip",)
+    tables = {(family, table) for family, table in nft_tables() if not is_own(table)}
+    tables = {(family, table) for family, table in tables if family in (*families, "inet")}
+    if tables:
+        chains = list(rulesets.chains(tables))
+        names = {(chain.family, chain.table, chain.name) for chain in chains}
+        for chain in chains:
+            if chain.hook == rulesets.FORWARD and _drops(chain):
+                yield from _places(instance, chain, names)
+    for family in families:
+        if iptables_legacy.legacy_filter_in_use(family):
+            yield from _legacy_places(family)
+
+
+def reach_of(instance: Instance) -> Bridges:
+    """Return the bridges that accept rules are for: those of all networks on record."""
+    names = {f"{_UNNAMED}*" if name.startswith(_UNNAMED) else name for name, _ in instance.store.bridges()}
+    return Bridges(f"{instance.table}: ", tuple(sorted(names)))
+
+
+def advice(place: Place, bridges: Bridges) -> str:
+    """Return a warning that names the chain that drops, and the commands that let minirun's packets pass."""
+    names = [name.replace("*", "+") for name in bridges.patterns]
+    if (place.family, place.table) == _FIREWALLD_TABLE:
+        problem = "firewalld rejects packets of interfaces that are in no zone"
+        commands = [f"firewall-cmd --zone=trusted --add-interface={name}" for name in names]
+    elif place.table == _LEGACY_TABLE or place.kind == LEGACY:
+        problem = f"chain {place.chain} of iptables-legacy table filter drops forwarded packets"
+        program = "iptables-legacy" if place.family == "ip" else "ip6tables-legacy"
+        commands = [
+            f"{program} -I {place.chain} {option} {name} -j ACCEPT" for name in names for option in ("-i", "-o")
+        ]
+    else:
+        chain = f"{place.family} {place.table} {place.chain}"
+        problem = f"chain {place.chain} of nftables table {place.family} {place.table} drops forwarded packets"
+        matches = ("iifname", "oifname")
+        commands = [
+            f"nft insert rule {chain} {match} '\"{name}\"' accept" for name in bridges.patterns for match in matches
+        ]
+    return f"containers may be cut off: {problem}. To allow it: {'; '.join(commands)}"
+
+
+def _drops(chain: rulesets.Chain) -> bool:
+    """Whether its policy is drop, or its last rule drops or rejects everything."""
+    if chain.drops:
+        return True
+    rules = rulesets.rules(chain.family, chain.table, chain.name)
+    return bool(rules) and rules[-1].ends_all
+
+
+def _places(instance: Instance, chain: rulesets.Chain, names: set[tuple[str, str, str]]) -> list[Place]:
+    if (chain.family, chain.table) == _FIREWALLD_TABLE:
+        return [Place(FIREWALLD, chain.family, chain.table, pattern) for pattern in reach_of(instance).patterns]
+    present = [name for name in USER_CHAINS if (chain.family, chain.table, name) in names and chain.table == _TABLE]
+    places = [Place(NFT, chain.family, chain.table, name) for name in present]
+    return places or [Place(TOLD, chain.family, chain.table, chain.name)]
+
+
+def _legacy_places(family: str) -> list[Place]:
+    try:
+        forward = iptables_legacy.legacy_rules(family, "FORWARD") or []
+        if not forward or not (forward[0] == "-P FORWARD DROP" or forward[-1].startswith(_LEGACY_DROPS)):
+            return []
+        present = [name for name in USER_CHAINS if iptables_legacy.legacy_rules(family, name) is not None]
+    except FileNotFoundError:  # without the program the rules cannot be read
+        present = []
+    return [Place(LEGACY, family, _TABLE, name) for name in present] or [Place(TOLD, family, _LEGACY_TABLE, "FORWARD")]

@@ -1,0 +1,20 @@
+"""A Docker engine on a throwaway host."""
+
+import subprocess
+
+from tests.harness import Host, eventually
+from tests.harness.host import MINIRUN
+
+DOCKER = "docker -H unix:///run/docker.sock"
+
+
+_DOCKERD = (
+    "dockerd --data-root /run/docker-data --exec-root /run/docker-exec -H unix:///run/docker.sock"
+    " --pidfile /run/docker.pid --storage-driver vfs"
+)
+
+
+def start_docker(host: Host) -> None:
+    host.popen(_DOCKERD.split(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    eventually(lambda: host.run([*DOCKER.split(), "version"], check=False).returncode == 0, 30)
+    host.sh(f"{MINIRUN} create --name tree busybox; {MINIRUN} export tree | {DOCKER} import - box; {MINIRUN} rm tree")

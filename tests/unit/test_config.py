@@ -1,0 +1,54 @@
+"""The configuration file: read, or refused and named."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minirun import config
+from minirun.errors import MinirunError
+
+json_like = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.sampled_from(["10.0.0.0/8", "10.0.0.0/99", "fd00::/8"]),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["subnet", "ipam", "ranges"]), inner),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "it is not JSON"),
+        ("[]", "it is not a JSON object"),
+        ('{"pools": []}', "unknown key 'pools'; the only key is 'default-address-pools'"),
+        ('{"default-address-pools": {}}', "is not a list"),
+        ('{"default-address-pools": ["10.0.0.0/8"]}', "is not of the form"),
+        ('{"default-address-pools": [{"base": "10.0.0.0/8"}]}', "is not of the form"),
+        (
+            '{"default-address-pools": [{"base": "10.0.0.0/8", "size": true}]}',
+            "base must be a string and size a number",
+        ),
+        ('{"default-address-pools": [{"base": "10.0.0.1/8", "size": 24}]}', "has host bits set"),
+        ('{"default-address-pools": [{"base": "10.0.0.0/24", "size": 16}]}', "is not between 24 and 30"),
+        ('{"default-address-pools": [{"base": "10.0.0.0/24", "size": 31}]}', "is not between 24 and 30"),
+        ('{"default-address-pools": [{"base": "fd00::/48", "size": 127}]}', "is not between 48 and 126"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_and_the_file_named(
+    text: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(text)
+    monkeypatch.setenv(config.VARIABLE, str(file))
+    with pytest.raises(MinirunError) as raised:
+        config.load()
+    assert says in str(raised.value)
+    assert str(file) in str(raised.value)
+
+
+@given(st.binary() | json_like.map(lambda value: json.dumps({config.POOLS: value}).encode()))
+def test_any_configuration_is_read_or_refused(text: bytes) -> None:
+    with suppress(MinirunError):
+        config.parse(text, Path("x"))
