@@ -89,7 +89,7 @@ def _is_foreign(command: str) -> bool:
 
 def _numbered(commands: list[str]) -> list[str]:
     """A monitor has another command line while it sleeps and after: what counts is how many there are."""
-    monitor = re.compile(r"minirun-monitor |.*monitor\.asleep import wake|\S+ -IS? \S+/minirun .*\b(run|start) ")
+    monitor = re.compile(r"minirun-monitor |.*shim\.idle import wake|\S+ -IS? \S+/minirun .*\b(run|start) ")
     monitors = [command for command in commands if monitor.match(command)]
     rest = [command for command in commands if not monitor.match(command)]
     return [*rest, *(f"monitor {number}" for number in range(len(monitors)))]

@@ -82,8 +82,8 @@ def test_commit_takes_the_configuration_of_the_container(crowded: Host) -> None:
 _MANY = """
 import sys
 from minirun.image import records
-from minirun.image.building import add_image
-from minirun.image.store import find_image
+from minirun.image.create import add_image
+from minirun.image.resolve import find_image
 from minirun.instance import Instance
 instance = Instance()
 image = find_image(instance, "busybox")

@@ -144,7 +144,7 @@ _TOO_LATE = """
 from minirun import engine
 from minirun.image.inherit import inherit
 from minirun.image.removing import remove_image
-from minirun.image.store import image_to_run
+from minirun.image.resolve import image_to_run
 from minirun.instance import Instance
 from minirun.model import Spec
 instance = Instance()
