@@ -89,7 +89,7 @@ def _is_foreign(command: str) -> bool:
 
 def _numbered(commands: list[str]) -> list[str]:
     """A shim has another command line while it sleeps and after: what counts is how many there are."""
-    shim = re.compile(r"minirun-shim |.*shim\.prefork import wake|\S+ -IS \S+/minirun .*\b(run|start) ")
+    shim = re.compile(r"minirun-shim |.*shim\.prefork import wake|\S+ -IS? \S+/minirun .*\b(run|start) ")
     shims = [command for command in commands if shim.match(command)]
     rest = [command for command in commands if not shim.match(command)]
     return [*rest, *(f"shim {number}" for number in range(len(shims)))]
