@@ -76,11 +76,7 @@ class LazyGroup(PflagGroup):
         if incomplete.startswith("-"):
             return super().shell_complete(ctx, incomplete)
         found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx) if name.startswith(incomplete))
-        return [
-            CompletionItem(name, help=short_help(command))
-            for name, command in found
-            if command is not None
-        ]
+        return [CompletionItem(name, help=short_help(command)) for name, command in found if command is not None]
 
 
 app = typer.Typer(
