@@ -10,7 +10,7 @@ COMMANDS: dict[str, str] = {
     "attach": "container.attach",
     "capture": "packets",
     "commit": "container.files",
-    "completion": "completion.command",
+    "completion": "completion.shells",
     "cp": "container.files",
     "create": "container.run",
     "diff": "container.files",

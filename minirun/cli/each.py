@@ -33,6 +33,7 @@ def for_each_container(
     missing_is_fine: bool = False,
     silent: bool = False,
 ) -> int:
+    """for_each() over containers by name or id."""
     return for_each(
         references, lambda reference: act(find_container(instance.store, reference)), missing_is_fine, silent
     )

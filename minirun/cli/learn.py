@@ -9,6 +9,7 @@ from click.shell_completion import _resolve_context
 from typer import Argument, Option
 
 from minirun.cli.completion.values import words as choices
+from minirun.cli.main import run
 from minirun.cli.parameters import NONE
 from minirun.cli.pflag import UsageError
 from minirun.cli.session import commands, open_instance, require_root, session
@@ -53,16 +54,7 @@ def explain(
         name = " ".join(words[:2] if called.parent else words[:1])
         raise MinirunError(f"unknown command: minirun {name}", "\nRun 'minirun --help' for more information", FAILED)
     is_detached = called.info_name != "run" or bool(called.params.get("detach"))
-    return dry_run(open_instance(), _run_command, words, form, is_detached)
-
-
-def _run_command(words: list[str]) -> int:
-    """Run a command line as if it were typed."""
-    from minirun.__main__ import main  # it imports this module's application
-
-    sys.argv[1:] = words
-    main()
-    return 0
+    return dry_run(open_instance(), run, words, form, is_detached)
 
 
 @app.command("tour")

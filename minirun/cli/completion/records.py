@@ -30,9 +30,11 @@ class Records:
         return self._names(query, STATES[kind])
 
     def networks(self) -> list[str]:
+        """Names of networks, sorted."""
         return self._names("select name from networks order by name")
 
     def volumes(self) -> list[str]:
+        """Names of volumes, the named ones first."""
         return self._names("select name from volumes order by anonymous, name")
 
     def images(self) -> list[str]:

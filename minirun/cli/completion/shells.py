@@ -1,9 +1,11 @@
-"""minirun's side of completion: the words in, candidates out, by click's ShellComplete."""
+"""minirun completion, and what the scripts that it prints ask: words in, candidates out, by click's ShellComplete."""
 
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import click
+import typer
 from click.shell_completion import (
     CompletionItem,
     ShellComplete,
@@ -12,10 +14,30 @@ from click.shell_completion import (
     add_completion_class,
 )
 
+from minirun.cli.completion.values import words
+from minirun.cli.session import commands
+from minirun.errors import MinirunError
+
 SHELLS = ("bash", "zsh", "fish")
 COMPLETE_VAR = "_MINIRUN_COMPLETE"  # `complete_bash` and so on, as typer has it
 _UNFINISHED = (":", "=", ",")
 _PLACES = {"file": "files", "dir": "directories"}
+
+
+app = commands()
+
+
+@app.command("completion")
+def completion(shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish", autocompletion=words(*SHELLS))]) -> None:
+    """Print the script that completes commands in a shell.
+
+    For this shell: source <(minirun completion bash). For new shells, save the output where the shell looks:
+    /usr/local/share/bash-completion/completions/minirun, a file _minirun in a directory of zsh's $fpath, or
+    ~/.config/fish/completions/minirun.fish.
+    """
+    if shell not in SHELLS:
+        raise MinirunError(f"no completion for {shell}", "there is one for " + ", ".join(SHELLS))
+    print(script(shell), end="")
 
 
 def script(shell: str) -> str:
@@ -40,7 +62,7 @@ class MinirunComplete(ShellComplete):
     source_template = ""
 
     def source(self) -> str:
-        """The script of bash; the verb `completion` prints the others."""
+        """The script of bash; `minirun completion` prints the others."""
         return script("bash")
 
     def get_completion_args(self) -> tuple[list[str], str]:

@@ -42,6 +42,7 @@ class Manner:
 
     @property
     def flags(self) -> int:
+        """The flags of an ATTACH message."""
         return (WANTS_OUTPUT if self.output else 0) | (GIVES_STDIN if self.stdin else 0)
 
 
@@ -90,6 +91,7 @@ class Attachment:
                 return GONE
 
     def run(self) -> Outcome:
+        """Carry the streams. Returns how it ended."""
         signals = SignalPipe([*PROXIED, signal.SIGWINCH] if self.manner.proxy else [signal.SIGWINCH])
         self.channel.setblocking(False)
         with self._terminal():
@@ -177,6 +179,7 @@ class Attachment:
             self.outcome = DETACHED
 
     def send(self, kind: Kind, body: bytes = b"") -> None:
+        """Queue a message to the shim."""
         self.outbox.add(frame(kind, body))
         self.outbox.flush(self.channel)
 

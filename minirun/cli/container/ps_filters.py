@@ -22,6 +22,7 @@ _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp|sctp))?\Z")
 
 
 def filtered(instance: Instance, found: list[Container], filters: Filters) -> list[Container]:
+    """The containers that all filters let through. MinirunError for a value that no filter can have."""
     _check_values(filters)
     moments = {key: _created(instance, filters[key]) for key in ("before", "since") if key in filters}
     wanted = {key: texts for key, texts in filters.items() if key not in ("before", "since", "label")}

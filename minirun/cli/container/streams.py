@@ -31,6 +31,7 @@ class SignalPipe:
             signal.signal(number, lambda *_: None)
 
     def read(self) -> bytes:
+        """The numbers of the signals that came."""
         try:
             return os.read(self.fd, 64)
         except BlockingIOError:
@@ -48,10 +49,12 @@ class Sink(Outbox):
         self.fd = _unshared(fd)
 
     def write(self, data: bytes) -> None:
+        """Write now what the reader takes, and keep the rest."""
         self.add(data)
         self.push()
 
     def push(self) -> None:
+        """Write more of what was kept."""
         self.write_to(self.fd)
 
 

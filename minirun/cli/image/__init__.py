@@ -1,0 +1,1 @@
+"""The commands of `minirun image`, and their short spellings."""

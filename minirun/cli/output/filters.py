@@ -25,6 +25,7 @@ def parse_filters(texts: Iterable[str], known: Iterable[str]) -> Filters:
 
 
 def matches(item: T, filters: Filters, tests: Mapping[str, Callable[[T, str], bool]]) -> bool:
+    """Whether an item passes all filters; `tests` has one by key."""
     return all(any(tests[key](item, value) for value in values) for key, values in filters.items())
 
 

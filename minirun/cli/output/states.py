@@ -11,16 +11,19 @@ HEALTHS = ("starting", "healthy", "unhealthy", "none")
 
 
 def state_of(container: Container) -> str:
+    """The word of `ps --filter status=`."""
     if container.paused:
         return "paused"
     return "created" if container.status is Status.STARTING else str(container.status)
 
 
 def health_status(container: Container) -> str:
+    """The word of `ps --filter health=`."""
     return str(json.loads(container.health)["Status"]) if container.health else "none"
 
 
 def health_of(container: Container) -> str:
+    """The health in brackets behind the status; "" without a health check."""
     status = health_status(container)
     if status == "none":
         return ""
@@ -28,6 +31,7 @@ def health_of(container: Container) -> str:
 
 
 def status_of(container: Container) -> str:
+    """The STATUS column of ps."""
     if container.status is Status.RUNNING:
         up = f"Up {span(time.time() - container.started_at)}"
         return up + (" (Paused)" if container.paused else health_of(container))

@@ -17,6 +17,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], least: in
 
 
 def ago(then: float) -> str:
+    """How long ago a moment was: seconds since the epoch."""
     return f"{span(time.time() - then)} ago"
 
 

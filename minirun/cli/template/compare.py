@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-from minirun.cli.template.template_error import CallError
-from minirun.cli.template.values import show, type_name
+from minirun.cli.template.values import CallError, show, type_name
 
 _BASIC = ("bool", "int", "float64", "string")
 

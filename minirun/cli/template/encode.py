@@ -7,8 +7,8 @@ Source: https://pkg.go.dev/encoding/json#Marshal
 import re
 from json.encoder import encode_basestring
 
-from minirun.cli.template.template_error import CallError
-from minirun.cli.template.values import float_text
+from minirun.cli.template.literals import utf8
+from minirun.cli.template.values import CallError, float_text
 
 _SPECIAL = re.compile("[\u2028\u2029\ud800-\udfff]")
 _EXPONENT = re.compile(r"e-0")
@@ -42,3 +42,31 @@ def _float(value: float) -> str:
     if text[-1] in "Nf":
         raise CallError(f"json: unsupported value: {text}")
     return _EXPONENT.sub("e-", text)
+
+
+# html, js and urlquery: https://pkg.go.dev/text/template, "Functions"
+_HTML = {"\0": "\ufffd", '"': "&#34;", "'": "&#39;", "&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_HTML_SPECIAL = re.compile("[\0\"'&<>]")
+_JS = {"\\": "\\\\", "'": "\\'", '"': '\\"', "<": "\\u003C", ">": "\\u003E", "&": "\\u0026", "=": "\\u003D"}
+_UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~")
+
+
+def html(text: str) -> str:
+    """Escape for HTML."""
+    return _HTML_SPECIAL.sub(lambda match: _HTML[match[0]], text)
+
+
+def js(text: str) -> str:
+    """Escape for a JavaScript string."""
+    return "".join([_js(char) for char in text])
+
+
+def _js(char: str) -> str:
+    if char in _JS:
+        return _JS[char]
+    return char if char.isprintable() else f"\\u{ord(char):04X}"
+
+
+def urlquery(text: str) -> str:
+    """Escape for the query of a URL."""
+    return "".join([chr(byte) if byte in _UNRESERVED else "+" if byte == 32 else f"%{byte:02X}" for byte in utf8(text)])

@@ -29,6 +29,7 @@ class Evaluator(Operands):
     """Of one rendering. `dot` goes from call to call; the variables are a stack, which a block takes back."""
 
     def run(self, dot: object) -> str:
+        """Carry the nodes out, in their order."""
         self._variables = [["$", dot]]
         self._walk(self.templates[""], dot)
         return "".join(self.pieces)

@@ -9,6 +9,8 @@ _OPERANDS = frozenset(["bool", "char", "dot", "field", "name", "number", "raw", 
 
 
 class Expressions(Stream):
+    """The parser of pipelines, within the braces."""
+
     def __init__(self, text: str, functions: frozenset[str]) -> None:
         super().__init__(text)
         self._functions = functions

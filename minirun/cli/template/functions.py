@@ -8,12 +8,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from minirun.cli.template.compare import COMPARISONS, equal
-from minirun.cli.template.encode import encode
-from minirun.cli.template.escapes import html, js, urlquery
+from minirun.cli.template.encode import encode, html, js, urlquery
 from minirun.cli.template.literals import utf8
 from minirun.cli.template.printf import LARGEST, sprintf
-from minirun.cli.template.template_error import CallError
-from minirun.cli.template.values import NO_VALUE, show, truth, type_name
+from minirun.cli.template.values import NO_VALUE, CallError, show, truth, type_name
 
 
 class Function(NamedTuple):
@@ -26,9 +24,11 @@ class Function(NamedTuple):
 
     @property
     def least(self) -> int:
+        """How many arguments it needs."""
         return len(self.takes) - self.more
 
     def kind(self, index: int) -> str:
+        """The type of an argument, for errors."""
         return self.takes[min(index, len(self.takes) - 1)]
 
 

@@ -41,12 +41,15 @@ _AFTER_A_WORD = re.compile(r"[ \t\r\n.,|:)(]|\}\}|\Z")
 
 
 class Token(NamedTuple):
+    """A piece of the template and where it is."""
+
     kind: str  # text, left, right, space, eof, error, keyword, bool, mark, or a group of _TOKEN
     text: str
     start: int
 
     @property
     def end(self) -> int:
+        """Where it ends."""
         return self.start + len(self.text)
 
     def __str__(self) -> str:
@@ -59,6 +62,7 @@ class Token(NamedTuple):
 
 
 def quoted(text: str) -> str:
+    """A text in the quotes of Go's %q."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 

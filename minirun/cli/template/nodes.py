@@ -15,6 +15,8 @@ class Place(NamedTuple):
 
 
 class Literal(NamedTuple):
+    """A constant."""
+
     value: str | int | float | bool | None
     place: Place
 
@@ -35,6 +37,8 @@ class Name(NamedTuple):
 
 
 class Command(NamedTuple):
+    """A function or field with its arguments."""
+
     words: tuple[Operand, ...]
     place: Place
 
@@ -49,10 +53,14 @@ class Pipe(NamedTuple):
 
 
 class Text(NamedTuple):
+    """Text between actions."""
+
     text: str
 
 
 class Action(NamedTuple):
+    """A pipeline whose value is printed."""
+
     pipe: Pipe
 
 
@@ -65,6 +73,8 @@ class Branch(NamedTuple):
 
 
 class Range(NamedTuple):
+    """A loop."""
+
     pipe: Pipe
     body: tuple[Node, ...]
     other: tuple[Node, ...]

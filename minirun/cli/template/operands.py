@@ -9,8 +9,7 @@ from minirun.cli.template.lexer import quoted
 from minirun.cli.template.literals import utf8
 from minirun.cli.template.nodes import Command, Literal, Name, Node, Operand, Path, Pipe, Place
 from minirun.cli.template.printf import LARGEST
-from minirun.cli.template.template_error import TemplateError
-from minirun.cli.template.values import NO_VALUE, Struct, static_type, truth
+from minirun.cli.template.values import NO_VALUE, Struct, TemplateError, static_type, truth
 from minirun.errors import MinirunError
 
 _STEPS = 1_000_000  # about two seconds
@@ -23,6 +22,8 @@ _TYPES: dict[str, tuple[str, type | tuple[type, ...]]] = {
 
 
 class Operands:
+    """Evaluates pipelines."""
+
     def __init__(self, text: str, templates: dict[str, tuple[Node, ...]], root: object, strict: bool) -> None:
         self.text = text
         self.templates = templates
@@ -35,6 +36,7 @@ class Operands:
         self._variables: list[list[object]] = []  # name and value, the latest last
 
     def spend(self, step: int = 0, size: int = 0) -> None:
+        """Count work; TemplateError when a template does too much."""
         self._steps -= step
         self._size -= size
         if self._steps < 0:
@@ -43,15 +45,18 @@ class Operands:
             raise TemplateError(f": more than {LARGEST} characters")
 
     def quoted(self, place: Place) -> str:
+        """The piece of the template at a place, as errors quote it."""
         return self.text[place.start : place.end]
 
     def fail(self, place: Place, message: str) -> NoReturn:
+        """Raise TemplateError for a place."""
         line = self.text.count("\n", 0, place.at) + 1
         column = len(utf8(self.text[self.text.rfind("\n", 0, place.at) + 1 : place.at]))
         where = f":{line}:{column}: executing {quoted(self.name)} at <{self.quoted(place)}>"
         raise TemplateError(f"{where}: {message}")
 
     def pipeline(self, pipe: Pipe, dot: object) -> object:
+        """The value of a pipeline."""
         value: object = _ABSENT
         for command in pipe.commands:
             value = self._command(command, dot, value)
@@ -60,6 +65,7 @@ class Operands:
         return value
 
     def bind(self, name: str, value: object, pipe: Pipe) -> None:
+        """Set a variable."""
         if not pipe.assigns:
             self._variables.append([name, value])
             return

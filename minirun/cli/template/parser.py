@@ -18,6 +18,7 @@ class Parser(Expressions):
         self._ranges = 0
 
     def parse(self) -> dict[str, Body]:
+        """The nodes of the whole template."""
         nodes: list[Node] = []
         while (token := self.take()).kind != "eof":
             word = self.take_word() if token.kind == "left" else token

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 from minirun.cli.template.encode import encode
 from minirun.cli.template.literals import utf8
-from minirun.cli.template.template_error import CallError
-from minirun.cli.template.values import entries, float_text, show, type_name
+from minirun.cli.template.values import CallError, entries, float_text, show, type_name
 
 LARGEST = 1 << 26  # characters that a template may make
 
@@ -32,6 +31,7 @@ class Form(NamedTuple):
     precision: int | None = None
 
     def pad(self, text: str, fill: str = " ") -> str:
+        """Pad to the width."""
         if "-" in self.flags:
             return text.ljust(self.width)
         return text.rjust(self.width, "0" if "0" in self.flags else fill)
@@ -72,6 +72,7 @@ class _Arguments:
 
 
 def sprintf(text: str, *values: object) -> str:
+    """Format as Go's fmt.Sprintf does."""
     arguments = _Arguments(values)
     pieces: list[str] = []
     size = position = 0
@@ -120,6 +121,7 @@ def _size(text: str | None, arguments: _Arguments) -> int | None:
 
 
 def form(value: object, how: Form) -> str:
+    """Format one value by a verb."""
     if how.verb == "v":
         how = how._replace(flags=how.flags.replace("+", ""))  # it asks for the names of fields, and there are none
     if how.verb == "T":

@@ -5,12 +5,14 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from minirun.cli.template.lexer import Token, lex
-from minirun.cli.template.template_error import TemplateError
+from minirun.cli.template.values import TemplateError
 
 _DEEPEST = 100  # parentheses and blocks within each other; each costs four Python frames of about a thousand
 
 
 class Stream:
+    """Tokens with one to look ahead."""
+
     def __init__(self, text: str) -> None:
         self.text = text
         self._source = (token for token in lex(text) if token.kind != "comment")
@@ -21,6 +23,7 @@ class Stream:
         self._depth = 0
 
     def take(self) -> Token:
+        """The next token."""
         if self._next == len(self._read):
             self._read.append(next(self._source))
         token = self._read[self._next]
@@ -39,11 +42,13 @@ class Stream:
         return token
 
     def peek(self) -> Token:
+        """The next token, which stays the next."""
         token = self.take()
         self.back(token)
         return token
 
     def peek_word(self) -> Token:
+        """The next token that is not space, which stays the next."""
         token = self.take_word()
         self.back(token)
         return token
@@ -57,19 +62,23 @@ class Stream:
             self._next -= 1
 
     def expect(self, kinds: tuple[str, ...], context: str) -> Token:
+        """Take a token of that kind; TemplateError if it is another."""
         token = self.take_word()
         if token.kind not in kinds:
             self.unexpected(token, context)
         return token
 
     def unexpected(self, token: object, context: str) -> NoReturn:
+        """Raise TemplateError for a token."""
         self.fail(f"unexpected {token} in {context}")
 
     def fail(self, message: str) -> NoReturn:
+        """Raise TemplateError at a token."""
         raise TemplateError(f":{self._line(self.latest)}: {message}")
 
     @contextmanager
     def nested(self) -> Iterator[None]:
+        """Count nesting; TemplateError when it is too deep."""
         self._depth += 1
         if self._depth > _DEEPEST:
             self.fail(f"nested too deeply: more than {_DEEPEST} parentheses and blocks within each other")

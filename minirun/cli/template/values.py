@@ -6,7 +6,20 @@ in dicts, which stand for methods and are never printed. Source: https://pkg.go.
 
 from collections.abc import Iterator
 
+from minirun.errors import MinirunError
+
 NO_VALUE = object()
+
+
+class TemplateError(MinirunError):
+    """A template that cannot be parsed, or cannot be carried out on this value."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"template parsing error: template: {message}")  # Docker says so of both kinds
+
+
+class CallError(ValueError):
+    """A function of a template does not like its arguments. Only the evaluator, which knows the place, sees it."""
 
 
 class Struct(dict[str, object]):
@@ -14,10 +27,12 @@ class Struct(dict[str, object]):
 
 
 def truth(value: object) -> bool:
+    """Whether `if` takes a value for true."""
     return value is not NO_VALUE and bool(value)
 
 
 def type_name(value: object) -> str:
+    """The Go name of a value's type."""
     for kind, name in _TYPES:
         if isinstance(value, kind):
             return name
