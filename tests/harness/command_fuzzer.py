@@ -5,7 +5,6 @@ is the signal that ended it: 14 (SIGALRM) after five seconds.
 """
 
 import base64
-import importlib
 import json
 import os
 import signal
@@ -16,10 +15,11 @@ SECONDS = 5
 
 
 def main() -> None:
-    from minirun.cli.verbs import VERBS
+    from minirun.cli.app import load_command
+    from minirun.cli.commands import COMMANDS
 
-    for module, _, _ in (spec[0].partition(":") for spec in VERBS.values()):
-        importlib.import_module(f"minirun.cli.{module}")
+    for name in COMMANDS:
+        load_command(name)
     for line in sys.stdin:
         asked = json.loads(line)
         for path, content in asked.get("files", {}).items():
@@ -48,9 +48,9 @@ def call(words: list[str]) -> None:
 
     code = 255
     try:
-        from minirun.cli.app import call
+        from minirun.cli.main import run as run_command
 
-        code = call(words)
+        code = run_command(words)
         sys.stdout.flush()
     except BaseException:
         traceback.print_exc()

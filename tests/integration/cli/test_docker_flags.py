@@ -219,7 +219,7 @@ def test_cp_follows_a_link_when_asked(primed: Host, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", sorted(REFUSED))
-def test_what_cannot_be_had_is_refused_with_its_reason(crowded: Host, verb: str) -> None:
+def test_a_flag_that_is_not_supported_is_refused_with_its_reason(crowded: Host, verb: str) -> None:
     for flag, why in REFUSED[verb].items():
         done = crowded.minirun(*verb.split(), f"--{flag}=1", "base", "x", check=False)
-        assert (done.returncode, f"--{flag} cannot be had: {why}" in done.stderr) == (125, True)
+        assert (done.returncode, f"--{flag} is not supported: {why}" in done.stderr) == (125, True)

@@ -1,8 +1,8 @@
 """Detach keys: read from their text, and found in what is typed."""
 
 import pytest
-from minirun.cli.attach_session import DetachKeys, parse_detach_keys
 
+from minirun.cli.container.attach_session import DetachKeys, parse_detach_keys
 from minirun.errors import MinirunError
 
 

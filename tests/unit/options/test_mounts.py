@@ -47,7 +47,7 @@ WRONG = {
     ("-v", "/a:/b:nocopy"): "invalid mode: nocopy",
     ("-v", "data:/b:rslave"): "invalid mode: rslave",
     ("-v", "/a:/b:ro,rw"): "invalid mode: ro,rw",
-    ("--tmpfs", "/x:dev"): "no device can be opened",
+    ("--tmpfs", "/x:dev"): "mounts everything with nodev",
     ("--tmpfs", "/x:frob"): 'invalid tmpfs option ["frob"]',
     ("--mount", "type=bind,src=/a"): "target is required",
     ("--mount", "type=bind,dst=/a"): "field Source must not be empty",
