@@ -38,8 +38,8 @@ def _apply_text(text: Raw) -> None:
 
 
 class HeldRules:
-    """Rules that go with this process, however it ends: their table belongs to the socket that made it (nft(8), `flags
-    owner`). Made by `commands`, which have to say so."""
+    """Rules that the kernel deletes when this process ends: their table belongs to the socket that made it (nft(8),
+    `flags owner`, which `commands` must contain)."""
 
     def __init__(self, commands: str) -> None:
         _load()
@@ -57,21 +57,21 @@ def _held_add(context: object, text: Raw) -> None:
 
 
 def nft_rules(family: str, table: str, counters: bool = False) -> dict[int, str]:
-    """The rules of a table as text, by their handles; with what their counters say, or without."""
+    """The rules of a table as text, by their handles, with or without the values of their counters."""
     lines = _listed(f"list table {family} {table}", _HANDLES | (0 if counters else _STATELESS)).splitlines()
-    found = (line.rpartition(" # handle ") for line in lines)
-    return {int(handle): with_names(text.strip()) for text, mark, handle in found if mark and handle.isdecimal()}
+    parts = (line.rpartition(" # handle ") for line in lines)
+    return {int(handle): with_names(text.strip()) for text, mark, handle in parts if mark and handle.isdecimal()}
 
 
 def with_names(text: str) -> str:
-    """What nft lists of rules and elements, with protocols by name."""
+    """Replace protocol numbers by names in what nft lists of rules and elements."""
     return _NUMBERED.sub(lambda match: _NAMES[match[0]], text)
 
 
 def nft_objects(family: str, table: str) -> list[dict[str, Any]]:
-    """All of a table, as libnftables' JSON has it (libnftables-json(5))."""
-    found: list[dict[str, Any]] = json.loads(_listed(f"list table {family} {table}", _JSON))["nftables"]
-    return found
+    """All objects of a table, as in libnftables-json(5)."""
+    objects: list[dict[str, Any]] = json.loads(_listed(f"list table {family} {table}", _JSON))["nftables"]
+    return objects
 
 
 def _listed(command: str, flags: int) -> str:
@@ -107,7 +107,7 @@ def transact(commands: str) -> None:
 def _run_in(context: object, commands: str) -> str:
     if lib.nft_run(context, commands.encode()) != 0:
         message = ffi.string(lib.nft_error(context)).decode(errors="replace").strip()
-        raise NftError(_errno(message), message or "nft: refused without a word")
+        raise NftError(_errno(message), message or "nft: refused without a message")
     return str(ffi.string(lib.nft_output(context)).decode(errors="replace"))
 
 

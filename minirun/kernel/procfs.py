@@ -15,6 +15,8 @@ _LONGEST = 128 * 1024  # bytes of a command line; the kernel would give as much 
 
 @dataclass(frozen=True)
 class ProcessStatus:
+    """The state of one process."""
+
     pid: int
     name: str  # as the kernel calls it: 15 bytes
     arguments: str  # "" of kernel threads and zombies

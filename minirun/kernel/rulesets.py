@@ -94,7 +94,7 @@ class Rule:
     @cached_property
     def _expressions(self) -> list[tuple[str, Any]]:
         expressions = self._message.get_attr("NFTA_RULE_EXPRESSIONS") or ()
-        return [(one.get_attr("NFTA_EXPR_NAME"), one.get_attr("NFTA_EXPR_DATA")) for one in expressions]
+        return [(part.get_attr("NFTA_EXPR_NAME"), part.get_attr("NFTA_EXPR_DATA")) for part in expressions]
 
     @property
     def _is_unconditional(self) -> bool:
@@ -112,8 +112,8 @@ class Rule:
 def nft_tables() -> list[tuple[str, str]]:
     """(family, name) of those that see IP packets."""
     messages = _dump(nf.nft_table_msg, nf.NFT_MSG_GETTABLE, _ALL_FAMILIES)
-    found = ((message["nfgen_family"], message.get_attr("NFTA_TABLE_NAME")) for message in messages)
-    return [(FAMILIES[family], name) for family, name in found if family in FAMILIES]
+    keys = ((message["nfgen_family"], message.get_attr("NFTA_TABLE_NAME")) for message in messages)
+    return [(FAMILIES[family], name) for family, name in keys if family in FAMILIES]
 
 
 def chains(wanted: set[tuple[str, str]]) -> Iterator[Chain]:
