@@ -267,7 +267,7 @@ def test_ids_run_out(primed: Host) -> None:
     for name in ("aa", "bb"):
         primed.minirun("create", "--name", name, "--userns=auto", "busybox")
     before = Snapshot.of(primed)
-    assert "no 65536 ids in a row are free" in refusal(primed, "--userns=auto")
+    assert "no 65536 consecutive ids are free" in refusal(primed, "--userns=auto")
     assert_same(primed, before)
     primed.minirun("rm", "aa")
     assert inside(primed, "cat /proc/self/uid_map").split()[1] == "900000"
