@@ -10,15 +10,17 @@ import json
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
+
+from minirun.cli import main as command_line
+from minirun.cli.commands import COMMANDS
 
 SECONDS = 5
 
 
 def main() -> None:
-    from minirun.cli.verbs import VERBS
-
-    for module, _, _ in (spec[0].partition(":") for spec in VERBS.values()):
+    for module in set(COMMANDS.values()):
         importlib.import_module(f"minirun.cli.{module}")
     for line in sys.stdin:
         asked = json.loads(line)
@@ -44,13 +46,9 @@ def run(words: list[str]) -> dict[str, object]:
 
 
 def call(words: list[str]) -> None:
-    import traceback
-
     code = 255
     try:
-        from minirun.cli.app import call
-
-        code = call(words)
+        code = command_line.run(words)
         sys.stdout.flush()
     except BaseException:
         traceback.print_exc()
