@@ -22,19 +22,11 @@ from typing import BinaryIO
 from minirun.errors import MinirunError, describe
 from minirun.init import volumes
 from minirun.init.plan import PlannedMount
-from minirun.kernel import credentials, processes, seam, userns
-from minirun.kernel.capabilities import DEFAULT
-from minirun.kernel.mounts import (
-    NODEV,
-    Root,
-    directory_enter,
-    filesystem_mount,
-    mounts_unshare,
-    overlay_mount,
-    overlay_view,
-    pivot_root,
-    root_enter,
-)
+from minirun.kernel import credentials, execution, processes, seam, userns
+from minirun.kernel.credentials import DEFAULT
+from minirun.kernel.mount_namespace import directory_enter, mounts_unshare, pivot_root, root_enter
+from minirun.kernel.mounts import NODEV, filesystem_mount, overlay_mount, overlay_view
+from minirun.kernel.tree_root import Root
 from minirun.model import Process
 
 Work = Callable[[BinaryIO], object]
@@ -153,7 +145,7 @@ def _child_main(
     processes.close_from(3, (data_fd, error_fd, *keep))
     credentials.hide_from_ptrace()
     settle()
-    processes.import_no_more()
+    execution.import_no_more()
     sys.unraisablehook = lambda _: None  # it would print a traceback, and open the source files named in it
     with open(data_fd, "rb" if writes else "wb") as stream:
         work(stream)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol, cast
 
 from minirun.archive.tree_walk import DIRECTORY, OPAQUE, TreeCursor, identity, lstat_at, names_in, read_xattr
-from minirun.kernel.mounts import filesystem_magic, is_mount_point
+from minirun.kernel.tree_root import filesystem_magic, is_mount_point
 
 CAPABILITY = "security.capability"
 XATTR_HEADER = "SCHILY.xattr."  # as GNU tar, bsdtar and Go's archive/tar have it

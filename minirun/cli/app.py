@@ -13,7 +13,7 @@ from typer.main import get_group
 from minirun import __version__
 from minirun.cli.commands import ABSENT, COMMANDS, COMMON, GROUPS, canonical, members, spellings
 from minirun.cli.completion.values import DIRECTORY
-from minirun.cli.help import usage_line
+from minirun.cli.help import short_help, usage_line
 from minirun.cli.pflag import OptionalValue, PflagCommand, PflagGroup, UsageError
 from minirun.cli.refused import REFUSED
 from minirun.cli.session import Session
@@ -76,11 +76,7 @@ class LazyGroup(PflagGroup):
         if incomplete.startswith("-"):
             return super().shell_complete(ctx, incomplete)
         found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx) if name.startswith(incomplete))
-        return [
-            CompletionItem(name, help=command.get_short_help_str(limit=500))
-            for name, command in found
-            if command is not None
-        ]
+        return [CompletionItem(name, help=short_help(command)) for name, command in found if command is not None]
 
 
 app = typer.Typer(

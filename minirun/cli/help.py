@@ -24,7 +24,8 @@ def help_text(command: click.Command, ctx: click.Context) -> str:
     console.print(_paragraphs(command.help or ""))
     spellings = getattr(command, "spellings", ())
     if len(spellings) > 1:
-        _print_section(console, "Aliases", [(", ".join(f"minirun {spelling}" for spelling in spellings), "")])
+        _print_heading(console, "Aliases")
+        console.print(Padding(", ".join(f"minirun {spelling}" for spelling in spellings), (0, 0, 0, 2)))
     if isinstance(command, click.Group):
         for title, rows in _command_sections(command, ctx):
             _print_section(console, title, rows)
@@ -41,8 +42,14 @@ def usage_line(command: click.Command, ctx: click.Context) -> str:
 
 
 def _paragraphs(text: str) -> str:
-    """The line breaks within a paragraph of a docstring are not the terminal's."""
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+    """A docstring as help: the first paragraph without its full stop, and no line breaks within paragraphs."""
+    first, *others = (" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+    return "\n\n".join([first.removesuffix("."), *others])
+
+
+def short_help(command: click.Command) -> str:
+    """A command's line in lists."""
+    return _paragraphs(command.help or "").partition("\n")[0]
 
 
 def _command_sections(group: click.Group, ctx: click.Context) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -52,7 +59,7 @@ def _command_sections(group: click.Group, ctx: click.Context) -> list[tuple[str,
         command = group.get_command(ctx, name)
         if command is not None and not command.hidden:
             panel = getattr(command, "rich_help_panel", None) if ctx.parent is None else None
-            sections[panel or "Commands"].append((name, command.get_short_help_str(limit=500)))
+            sections[panel or "Commands"].append((name, short_help(command)))
     return [(title, rows if title.startswith("Common") else sorted(rows)) for title, rows in sections.items()]
 
 
@@ -80,12 +87,16 @@ def _default(option: click.Option) -> str:
     return f' (default "{default}")' if isinstance(default, str) else f" (default {str(default).lower()})"
 
 
+def _print_heading(console: Console, title: str) -> None:
+    console.print(Text(f"\n{title}:", style="bold"))
+
+
 def _print_section(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
     if not rows:
         return
-    console.print(Text(f"\n{title}:", style="bold"))
+    _print_heading(console, title)
     table = Table.grid(padding=(0, 3, 0, 0))
-    table.add_column(no_wrap=bool(rows[0][1]), style="cyan" if rows[0][1] else "")
+    table.add_column(no_wrap=True, style="cyan")
     table.add_column()
     for left, right in rows:
         table.add_row(left, right)

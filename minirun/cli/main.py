@@ -43,6 +43,8 @@ def _run(words: list[str], session: Session) -> int:
         sys.stdout.flush()
     except MinirunError as error:
         return _complain(error.message, error.hint, _code_of(error, session))
+    except click.ClickException as error:
+        return _complain(error.format_message(), "See 'minirun --help'.", FAILED)
     except (KeyboardInterrupt, click.Abort):
         return 130
     except BrokenPipeError:
@@ -65,10 +67,9 @@ def _invoke(words: list[str], session: Session) -> int:
     command = get_command(app)
     try:
         with command.make_context("minirun", list(words), obj=session) as ctx:
-            try:
-                return command.invoke(ctx) or 0
-            except UsageError as error:
-                raise _with_usage(error) from None
+            return command.invoke(ctx) or 0
+    except UsageError as error:
+        raise _with_usage(error) from None
     except click.exceptions.Exit as done:
         return done.exit_code
 

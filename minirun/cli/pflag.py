@@ -158,9 +158,12 @@ class PflagParser(_OptionParser):
         text = f"{name} is not supported: {reason}" if reason else f"unknown flag: {name}"
         return UsageError(text, code=FAILED)
 
+    def _asks_for_help(self, state: _ParsingState) -> bool:
+        return any("--help" in option.opts for option in state.order)
+
     def _process_args_for_args(self, state: _ParsingState) -> None:
         """Before click gives the arguments to their parameters: count them, unless only help is wanted."""
-        if isinstance(self.ctx and self.ctx.command, PflagCommand) and "help" not in state.opts:
+        if self.ctx and isinstance(self.ctx.command, PflagCommand) and not self._asks_for_help(state):
             arguments = [argument.obj for argument in self._args]
             most = None if any(argument.nargs < 0 for argument in arguments) else len(arguments)
             count = len(state.largs) + len(state.rargs)
@@ -208,6 +211,12 @@ class _Pflag(click.Command):
             param.add_to_parser(parser, ctx)
         return parser
 
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """As click's, but [OPTIONS] only where there are any besides --help."""
+        has_options = any(isinstance(param, click.Option) and not param.hidden for param in self.params)
+        pieces = super().collect_usage_pieces(ctx)
+        return pieces if has_options else [piece for piece in pieces if piece != self.options_metavar]
+
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Help as Docker prints it."""
         formatter.write(help_text(self, ctx))
@@ -238,12 +247,6 @@ class PflagCommand(_Pflag, TyperCommand):
         kwargs["context_settings"] = {**_HELP_NAMES, **(kwargs.get("context_settings") or {})}
         super().__init__(*args, **kwargs)
         self._adopt_params()
-
-    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        """[OPTIONS] only where there are any, then the arguments."""
-        has_options = any(isinstance(param, click.Option) and not param.hidden for param in self.params)
-        pieces = [piece for param in self.get_params(ctx) for piece in param.get_usage_pieces(ctx)]
-        return [*(["[OPTIONS]"] if has_options else []), *pieces]
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """None behind the first argument of a command whose flags end there."""

@@ -25,7 +25,7 @@ from minirun.engine.start_plan import mounts_of
 from minirun.errors import MinirunError
 from minirun.image.resolve import lower_of
 from minirun.instance import Instance
-from minirun.kernel.mounts import filesystem_magic
+from minirun.kernel.tree_root import filesystem_magic
 from minirun.model import ACTIVE, Container, Status
 
 _PROC, _SYSFS = 0x9FA0, 0x62656572

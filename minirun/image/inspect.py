@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from minirun.engine.log import timestamp
 from minirun.image import records
 from minirun.image.records import Image
 from minirun.instance import Instance
+from minirun.options.values import timestamp
 
 _EMPTY: dict[str, Any] = {
     "User": "",

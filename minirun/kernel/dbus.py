@@ -43,6 +43,7 @@ class Bus:
             raise
 
     def close(self) -> None:
+        """Close the connection."""
         self._channel.close()
 
     def call(

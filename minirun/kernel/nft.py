@@ -5,9 +5,9 @@ import json
 import re
 from typing import Any
 
-from minirun.kernel._sys import ffi, lib
 from minirun.kernel.netlink_sockets import PROTOCOLS
 from minirun.kernel.seam import Raw, shell
+from minirun.kernel.syscalls import ffi, lib
 
 _STATELESS, _HANDLES, _JSON = 1 << 2, 1 << 3, 1 << 4  # NFT_CTX_OUTPUT_*, nftables/libnftables.h
 # libnftables knows protocols by name only where the host has an /etc/protocols.
@@ -47,6 +47,7 @@ class HeldRules:
         _held_add(self._context, Raw(commands))
 
     def close(self) -> None:
+        """Delete the rules."""
         lib.nft_close(self._context)
 
 

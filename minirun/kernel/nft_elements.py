@@ -49,16 +49,19 @@ class SetElement(NamedTuple):
 
     @property
     def added(self) -> str:
+        """nft's command that adds the element."""
         comment = f' comment "{self.comment}"' if self.comment else ""
         value = f" : {self.value}" if self.value else ""
         return f"add element {self.family} {self.table} {self.name} {{ {self.key}{comment}{value} }}"
 
     @property
     def deleted(self) -> str:
+        """nft's command that deletes it."""
         return f"delete element {self.family} {self.table} {self.name} {{ {self.key} }}"
 
     @property
     def place(self) -> tuple[str, str, str]:
+        """The set or map that it is in: family, table, name."""
         return self.family, self.table, self.name
 
 

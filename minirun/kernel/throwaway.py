@@ -10,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from minirun.kernel import cgroups, controllers, credentials, processes
-from minirun.kernel._sys import lib
-from minirun.kernel.errno import check
-from minirun.kernel.mounts import Root, filesystem_mount, mounts_private, mounts_read_only
+from minirun.kernel.mount_namespace import mounts_private, mounts_read_only
+from minirun.kernel.mounts import filesystem_mount
 from minirun.kernel.sockets import loopback_up
+from minirun.kernel.syscalls import check, lib
+from minirun.kernel.tree_root import Root
 
 _EVERYTHING = (
     lib.CLONE_NEWNS | lib.CLONE_NEWNET | lib.CLONE_NEWPID | lib.CLONE_NEWUTS | lib.CLONE_NEWIPC | lib.CLONE_NEWCGROUP

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from minirun.errors import MinirunError, describe
-from minirun.kernel.capabilities import NAMES
-from minirun.kernel.rlimits import RESOURCES
+from minirun.kernel.credentials import NAMES, RESOURCES
 from minirun.model import UNCONFINED, Device, Mode, Security
 from minirun.options import invalid_argument, option_error
 from minirun.security.seccomp_cache import check

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import time
 
 from minirun.errors import MinirunError
 from minirun.options import invalid_argument, option_error
@@ -89,3 +90,9 @@ def parse_signal(text: str) -> int:
     if not 0 < number < signal.NSIG:
         raise MinirunError(f"Invalid signal: {text}")
     return number
+
+
+def timestamp(nanoseconds: int) -> str:
+    """Format a time since the epoch as RFC 3339 in UTC with nine digits, as `docker logs -t` prints it."""
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest:09d}Z"

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from minirun.instance import Instance
-from minirun.kernel.capabilities import NAMES, granted
+from minirun.kernel.credentials import NAMES, granted
 from minirun.model import UNCONFINED, Security
 from minirun.security.seccomp_compiler import compiled
 from minirun.security.seccomp_profile import parse

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from minirun.errors import MinirunError
-from minirun.kernel.locks import lock_holders
+from minirun.kernel.procfs import lock_holders
 from minirun.store import BUSY_SECONDS, DATABASE, UNTOUCHED
 
 T = TypeVar("T")

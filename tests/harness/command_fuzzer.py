@@ -5,23 +5,21 @@ is the signal that ended it: 14 (SIGALRM) after five seconds.
 """
 
 import base64
-import importlib
 import json
 import os
 import signal
 import sys
-import traceback
 from pathlib import Path
-
-from minirun.cli import main as command_line
-from minirun.cli.commands import COMMANDS
 
 SECONDS = 5
 
 
 def main() -> None:
-    for module in set(COMMANDS.values()):
-        importlib.import_module(f"minirun.cli.{module}")
+    from minirun.cli.app import load_command
+    from minirun.cli.commands import COMMANDS
+
+    for name in COMMANDS:
+        load_command(name)
     for line in sys.stdin:
         asked = json.loads(line)
         for path, content in asked.get("files", {}).items():
@@ -46,9 +44,13 @@ def run(words: list[str]) -> dict[str, object]:
 
 
 def call(words: list[str]) -> None:
+    import traceback
+
     code = 255
     try:
-        code = command_line.run(words)
+        from minirun.cli.main import run as run_command
+
+        code = run_command(words)
         sys.stdout.flush()
     except BaseException:
         traceback.print_exc()

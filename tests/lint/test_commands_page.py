@@ -5,18 +5,20 @@ uses). Whether it asserts the right thing is for who reads it; that it is there,
 """
 
 import ast
-import importlib
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import pytest
 
+from minirun.cli.app import load_command
+from minirun.cli.commands import ABSENT, ALIASES, COMMANDS, GROUPS
+from minirun.cli.help import short_help
+from minirun.cli.pflag import long_name, shown
 from minirun.cli.refused import REFUSED
-from minirun.cli.verb import Flag, Verb
-from minirun.cli.verbs import ALIASES, VERBS
 from tests.harness.host import REPO
 
 TESTS = REPO / "tests"
@@ -37,7 +39,7 @@ class Case:
     name: str
     words: frozenset[str]
 
-    def types(self, verb: str, flag: Flag) -> bool:
+    def types(self, verb: str, flag: click.Option) -> bool:
         return self.runs(verb) and any(_is_flag(word, flag) for word in self.words)
 
     def runs(self, verb: str) -> bool:
@@ -45,11 +47,11 @@ class Case:
         return any(set(spelling.split()) <= self.words for spelling in spellings)
 
 
-def _is_flag(word: str, flag: Flag) -> bool:
-    names = [flag.name, flag.also] if flag.also else [flag.name]
-    if any(word == f"--{name}" or word.startswith(f"--{name}=") for name in names):
+def _is_flag(word: str, flag: click.Option) -> bool:
+    long = [name for name in flag.opts if name.startswith("--")]
+    if any(word == name or word.startswith(f"{name}=") for name in long):
         return True
-    short = flag.short
+    short = next((name[1] for name in flag.opts if not name.startswith("--")), "")
     return bool(short) and re.match(rf"-[a-zA-Z]*{short}", word) is not None and not word.startswith("--")
 
 
@@ -86,13 +88,13 @@ def _words(node: ast.AST) -> frozenset[str]:
     return frozenset(word for text in texts for word in text.split())
 
 
-def _verb(name: str) -> type[Verb]:
-    module, _, attribute = VERBS[name][0].partition(":")
-    found: type[Verb] = getattr(importlib.import_module(f"minirun.cli.{module}"), attribute)
-    return found
+def _options(name: str) -> list[click.Option]:
+    """What help shows, by name."""
+    options = [param for param in load_command(name).params if isinstance(param, click.Option) and not param.hidden]
+    return sorted(options, key=long_name)
 
 
-def _proof(cases: list[Case], verb: str, flag: Flag | None = None) -> str:
+def _proof(cases: list[Case], verb: str, flag: click.Option | None = None) -> str:
     found = [case for case in cases if (case.types(verb, flag) if flag else case.runs(verb))]
     # The one that types least besides is the one about it.
     return min(found, key=lambda case: (len(case.words), case.name)).name if found else ""
@@ -105,11 +107,11 @@ _LIKE = {"create": "run", "volume inspect": "inspect"}
 def _render(cases: list[Case]) -> tuple[str, list[str]]:
     """(the page, what nothing shows)."""
     lines, missing = [_HEAD], []
-    for name in sorted(VERBS):
-        flags = sorted((flag for flag in _verb(name).flags().values() if not flag.hidden), key=lambda flag: flag.name)
+    for name in sorted(COMMANDS):
+        flags = _options(name)
         spellings = sorted(alias for alias, canonical in ALIASES.items() if canonical == name)
         also = f" (also {', '.join(f'`{alias}`' for alias in spellings)})" if spellings else ""
-        lines += [f"## {name}", "", f"{VERBS[name][1]}{also}. Shown by `{_proof(cases, name)}`.", ""]
+        lines += [f"## {name}", "", f"{short_help(load_command(name))}{also}. Shown by `{_proof(cases, name)}`.", ""]
         if not _proof(cases, name):
             missing.append(name)
         if flags:
@@ -117,14 +119,16 @@ def _render(cases: list[Case]) -> tuple[str, list[str]]:
         for flag in flags:
             proof = _proof(cases, name, flag) or _proof(cases, _LIKE.get(name, name), flag)
             if not proof:
-                missing.append(f"{name} --{flag.name}")
-            text = flag.text.replace("|", "\\|")
-            lines.append(f"| `{flag.shown}` | {text} | `{proof}` |")
+                missing.append(f"{name} {long_name(flag)}")
+            text = str(flag.help).replace("|", "\\|")
+            lines.append(f"| `{shown(flag)}` | {text} | `{proof}` |")
         lines += [""] if flags else []
         if name in REFUSED:
             lines += ["Refused with the reason:", ""]
             lines += [f"- `--{flag}`: {why}" for flag, why in sorted(REFUSED[name].items())]
             lines += [""]
+    lines += ["## Not supported", "", "Docker's commands that minirun answers with one sentence:", ""]
+    lines += [f"- `{name}`: {why}" for name, (why, _) in sorted(ABSENT.items())]
     return "\n".join(lines).rstrip() + "\n", missing
 
 
@@ -138,5 +142,9 @@ def test_every_verb_and_flag_has_a_test_and_the_page_says_which() -> None:
 
 @pytest.mark.parametrize("verb", sorted(REFUSED))
 def test_what_is_refused_is_no_flag(verb: str) -> None:
-    flags = _verb(verb).flags().values()
-    assert not set(REFUSED[verb]) & {name for flag in flags for name in (flag.name, flag.also)}
+    names = {name.removeprefix("--") for param in load_command(verb).params for name in param.opts}
+    assert not set(REFUSED[verb]) & names
+
+
+def test_what_is_absent_is_no_command() -> None:
+    assert not set(ABSENT) & {*COMMANDS, *ALIASES, *GROUPS}

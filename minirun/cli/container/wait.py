@@ -10,10 +10,11 @@ from minirun.cli.container.attach_session import GONE, Attachment, Manner
 from minirun.cli.container.launch import parse_seconds
 from minirun.cli.parameters import NONE, RunningContainers
 from minirun.cli.session import commands, open_instance, warn
-from minirun.engine.lifecycle import reconcile
+from minirun.engine.liveness import past_its_start
 from minirun.engine.protocol import ATTACH_SOCKET
 from minirun.engine.readiness import Waiting, until_ready
-from minirun.engine.stop import past_its_start, settle
+from minirun.engine.reconcile import reconcile
+from minirun.engine.stop import settle
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel.sockets import control_connect

@@ -14,9 +14,8 @@ from minirun.cli.parameters import NONE, ForcePrune, ObjectFormat, filter_option
 from minirun.cli.prune import KEYS, Choice, choice_of, confirmed, print_removed
 from minirun.cli.session import commands, open_instance, require_root, session, warn
 from minirun.engine.inspect import describe_network
-from minirun.engine.lifecycle import reconcile
-from minirun.engine.log import timestamp
-from minirun.engine.prune import prune_networks
+from minirun.engine.reconcile import reconcile
+from minirun.engine.remove import prune_networks
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.model import DEFAULT_NETWORK, RESERVED_NETWORKS, Network, NetworkCreateRequest
@@ -25,6 +24,7 @@ from minirun.network.repair.restore import repair
 from minirun.options import environment, values
 from minirun.options.environment import parse_labels
 from minirun.options.networks import PoolOptions, parse_driver_options, parse_pools
+from minirun.options.values import timestamp
 from minirun.store.lookup import find_network
 
 COLUMNS = Columns({"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE"}, "ID")

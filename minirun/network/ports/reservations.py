@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from minirun.errors import FAILED, ConflictError, MinirunError
 from minirun.instance import Instance
-from minirun.kernel.rlimits import files_ensure
+from minirun.kernel.credentials import files_ensure
 from minirun.kernel.sock_diag import SocketTable
 from minirun.kernel.sockets import above_select, port_close, port_hold, port_owner
 from minirun.model import AnyAddress, Container, Endpoint, PortMapping, Publication

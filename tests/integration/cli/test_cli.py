@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 import termios
 import time
 
 import pytest
 
+from minirun.cli.commands import ABSENT
 from tests.harness import Host, Snapshot, Terminal, assert_same, eventually
 from tests.harness.host import MINIRUN
 
@@ -274,6 +276,46 @@ def test_help_names_every_verb(host: Host) -> None:
     for verb in ("run", "ps", "logs", "exec", "stop", "kill", "rm", "inspect", "port", "images", "network", "version"):
         assert f"  {verb} " in text
     assert host.minirun("run", "--help").stdout.count("--") > 15
+
+
+@pytest.mark.parametrize(
+    ("words", "usage"),
+    [
+        (["help"], "Usage:  minirun [OPTIONS] COMMAND\n"),
+        (["help", "stop"], "Usage:  minirun stop [OPTIONS] CONTAINER [CONTAINER...]\n"),
+        (["help", "network", "ls"], "Usage:  minirun network ls [OPTIONS]\n"),
+        (["network"], "Usage:  minirun network COMMAND\n"),
+        (["run", "--help"], "Usage:  minirun run [OPTIONS] IMAGE [COMMAND] [ARG...]\n"),
+        (["run", "--rm", "-it", "--help", "busybox"], "Usage:  minirun run [OPTIONS] IMAGE [COMMAND] [ARG...]\n"),
+        (["container", "pause", "-h"], "Usage:  minirun container pause CONTAINER [CONTAINER...]\n"),
+    ],
+)
+def test_help_says_how_a_command_is_used(host: Host, words: list[str], usage: str) -> None:
+    done = host.minirun(*words)
+    assert done.stdout.startswith(usage)
+    assert (done.stderr, done.stdout.isascii()) == ("", True)  # in a pipe: no colours, no boxes
+
+
+def test_help_of_a_command_that_is_none(host: Host) -> None:
+    done = host.minirun("help", "frobnicate", check=False)
+    assert (done.returncode, "unknown command: minirun frobnicate" in done.stderr) == (1, True)
+
+
+def test_help_at_a_terminal_fits_it(host: Host) -> None:
+    with Terminal(host, "run", "--help", columns=70) as terminal:
+        shown = terminal.until(b"--workdir", 60).decode()
+        terminal.wait()
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert "\x1b[" in shown
+    assert max(len(line) for line in plain.splitlines()) <= 70
+
+
+@pytest.mark.parametrize("name", sorted(ABSENT))
+def test_a_command_of_dockers_that_is_absent_says_so(crowded: Host, name: str) -> None:
+    done = crowded.minirun(*name.split(), "-x", "word", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"minirun: {name.split()[-1]} is not supported: {ABSENT[name][0]}")
+    assert len(done.stderr.splitlines()) <= 2
 
 
 def test_a_verb_that_is_none(host: Host) -> None:

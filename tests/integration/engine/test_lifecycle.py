@@ -25,7 +25,7 @@ def test_a_stopped_container_starts_again_with_its_files_address_and_port(primed
     assert_same(primed, before)
 
 
-def test_several_start_at_once_each_with_a_monitor_of_its_own(primed: Host) -> None:
+def test_several_start_at_once_each_with_a_shim_of_its_own(primed: Host) -> None:
     before = Snapshot.of(primed)
     names = ["one", "two", "three"]
     for name in names:

@@ -288,10 +288,10 @@ def test_a_range_of_ones_own(primed: Host) -> None:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--net=host"], "--net=host cannot be had with --userns=auto"),
-        (["--pid=host"], "--pid=host cannot be had with --userns=auto"),
-        (["--ipc=host"], "--ipc=host cannot be had with --userns=auto"),
-        (["--uts=host"], "--uts=host cannot be had with --userns=auto"),
+        (["--net=host"], "--net=host is not supported with --userns=auto"),
+        (["--pid=host"], "--pid=host is not supported with --userns=auto"),
+        (["--ipc=host"], "--ipc=host is not supported with --userns=auto"),
+        (["--uts=host"], "--uts=host is not supported with --userns=auto"),
         (["--net=container:plain"], "belongs to another user namespace"),
         (["--pid=container:plain"], "belongs to another user namespace"),
         (["--userns=container:plain"], "has no user namespace of its own"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from minirun.cli.attach_session import DetachKeys, parse_detach_keys
+from minirun.cli.container.attach_session import DetachKeys, parse_detach_keys
 from minirun.errors import MinirunError
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from minirun.cli.filters import parse_filters
-from minirun.cli.prune_filters import choice_of
-from minirun.cli.table import binary_size, print_table, size
+from minirun.cli.output.filters import parse_filters
+from minirun.cli.output.table import binary_size, print_table, size
+from minirun.cli.prune import choice_of
 from minirun.errors import MinirunError
 
 

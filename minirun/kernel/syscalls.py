@@ -1,10 +1,12 @@
-"""From the -1 of a system call to an OSError that carries errno and the path."""
+"""The compiled module (csrc/), and its results of -1 as OSError with errno and the path."""
 
 import os
 
-from minirun.kernel._sys import ffi
+from minirun.kernel._sys import ffi, lib
 
 NULL = ffi.NULL
+
+__all__ = ["NULL", "check", "ffi", "lib"]
 
 
 def check(result: int, path: object = None) -> int:
