@@ -25,7 +25,6 @@ class Session:
 
     root: Path | None = None
     explain: str = ""  # text, json or script
-    command: str = ""  # for --explain: what is being done
     failure: int = 1
 
     def fail_with(self, code: int) -> None:
@@ -89,4 +88,4 @@ def print_operations(current: Session, last: bool = False) -> None:
     """With --explain: the kernel operations since the last call."""
     if current.explain:
         sys.stdout.flush()
-        render.print_operations(current.explain, last, current.command)
+        render.print_operations(current.explain, last)

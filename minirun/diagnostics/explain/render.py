@@ -15,8 +15,6 @@ FORMS = ("text", "json", "script")
 StepRecords: TypeAlias = tuple[Step, list[Record]]
 
 _NOTHING = "No kernel operation."
-_SHIM = "shim"
-_VERBS_WITH_SHIM = ("stop", "kill", "rm", "restart")  # the container's shim does a part of these
 _SHIM_NOT_SHOWN = (
     "Not shown: the cleanup that the container's shim does. The shim has been running since the container's start, and"
     " this command cannot record it. minirun explain shows its part, too."
@@ -121,10 +119,10 @@ def _first_process(records: list[Record]) -> list[str]:
     return [*lines, "INSIDE"]
 
 
-def print_operations(form: str, last: bool, verb: str) -> None:
+def print_operations(form: str, last: bool) -> None:
     """Print the operations recorded since the last call, to the recorder's output.
 
-    `form` is one of FORMS, `last` says that no operation will follow, `verb` is the command's name.
+    `form` is one of FORMS, `last` says that no operation will follow.
     """
     records = RECORDER.records()
     if not records and (not last or RECORDER.has_any):
@@ -132,13 +130,19 @@ def print_operations(form: str, last: bool, verb: str) -> None:
     if form == "text":
         color = os.isatty(RECORDER.out) and "NO_COLOR" not in os.environ
         output = as_text(records, _width(), color) if records else _NOTHING
-        if last and verb in _VERBS_WITH_SHIM and not any(record.role == _SHIM for record in records):
+        if last and _leaves_cleanup_to_shim(records):
             output += "\n\n" + "\n".join(textwrap.wrap(_SHIM_NOT_SHOWN, _width()))
     else:
         output = as_json(records) if form == "json" else as_script(records)
     sys.stderr.flush()
     with open(RECORDER.out, "w", closefd=False) as file:
         print(output, file=file)
+
+
+def _leaves_cleanup_to_shim(records: list[Record]) -> bool:
+    """Whether the command signaled a container, as stop, kill and rm do, whose shim is not recorded."""
+    roles = {record.role for record in records}
+    return "shim" not in roles and any((each.role, each.name) == ("command", "signal_send") for each in records)
 
 
 def _width() -> int:
