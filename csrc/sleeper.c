@@ -1,4 +1,4 @@
-/* What a monitor becomes while nothing happens: it waits for any of its files, and becomes the monitor again.
+/* What an idle shim becomes: it waits for any of its files, and then becomes the shim again.
  *
  *     MINIRUN_SLEEPER_FILES=5,7,9 MINIRUN_SLEEPER_PYTHON=PATH MINIRUN_SLEEPER_SCRIPT=TEXT sleeper [WORD...]
  *

@@ -1,4 +1,4 @@
-"""The one error that users see, and the exit codes, which are Docker's."""
+"""The error that users see, and the exit codes, which are Docker's."""
 
 import errno
 
@@ -8,7 +8,7 @@ NOT_FOUND = 127  # the command was not found
 
 
 def printable(text: str) -> str:
-    """For terminals: control characters are shown, never sent."""
+    """Return the text with control characters escaped, so that it cannot control a terminal."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
@@ -16,7 +16,10 @@ _MISSING = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENODEV, errno.EPROTONOSUPPORT,
 
 
 class MinirunError(Exception):
-    """What is wrong, whose fault it is, and (as a hint) what to do. One line each, whatever words they quote."""
+    """An error for the user: what is wrong and, as a hint, what to do; each is one line.
+
+    `code` is the exit code of the command.
+    """
 
     def __init__(self, message: str, hint: str = "", code: int = 1) -> None:
         super().__init__(message)
@@ -26,15 +29,15 @@ class MinirunError(Exception):
 
 
 class NotFoundError(MinirunError):
-    """No such container, network or image."""
+    """There is no such container, network, image or volume."""
 
 
 class ConflictError(MinirunError):
-    """A name, address or port that somebody has."""
+    """A name, address, port or object is in use."""
 
 
 def describe(error: BaseException) -> str:
-    """One line for an unforeseen error: its text, the path it carries, the command it came from, what that means."""
+    """Describe an unexpected error in one line: its text, path, equivalent command, and what it usually means."""
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     else:
@@ -45,7 +48,7 @@ def describe(error: BaseException) -> str:
 
 def _meaning(error: BaseException) -> list[str]:
     if isinstance(error, OSError) and error.errno in _MISSING:
-        return ["this kernel, or the sandbox minirun runs in, lacks what that step needs"]
+        return ["the kernel, or the sandbox that minirun runs in, does not support this step"]
     if isinstance(error, OSError) and error.errno == errno.EPERM:
-        return ["the caller lacks a capability that this step needs (CAP_SYS_ADMIN or CAP_NET_ADMIN)"]
+        return ["the caller lacks a capability for this step (CAP_SYS_ADMIN or CAP_NET_ADMIN)"]
     return []

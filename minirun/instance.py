@@ -1,7 +1,7 @@
 """One installation of minirun on a host: its state root, and every name that follows from it.
 
-Two state roots can live in one network namespace: whatever is global to the host (nft table, bridge, cgroup)
-carries a tag made from the root's path, but for the default root, whose names are the plain ones.
+Two state roots can be in use in one network namespace. What is global to the host (nft table, bridge, cgroup) carries a
+tag computed from the root's path; the default root has no tag and uses the plain names.
 """
 
 import fcntl
@@ -13,28 +13,29 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from minirun.store import Store
-from minirun.store.reserve import keep, spending
+from minirun.store.faults import allocate_reserve, database_error, with_reserve
 
 DEFAULT_ROOT = Path("/var/lib/minirun")
-RESOLVER_SOCKET = "resolver"  # in the state root, while there is one
+RESOLVER_SOCKET = "resolver"  # in the state root, while the DNS server runs
 ROOT_VARIABLE = "MINIRUN_ROOT"
 
 
 def state_root(chosen: Path | None) -> Path:
+    """Return the state root: the chosen one, else that of MINIRUN_ROOT, else the default; without symlinks."""
     return Path(os.path.realpath(chosen or os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT))
 
 
 class Instance:
+    """An open state root. MinirunError if its database cannot be used."""
+
     def __init__(self, root: Path | None = None) -> None:
         self.root = state_root(root)
         self.tag = "" if self.root == DEFAULT_ROOT else f"{zlib.crc32(os.fsencode(self.root)):08x}"
         try:
-            self.store = spending(self.root, lambda: Store(self.root))
+            self.store = with_reserve(self.root, lambda: Store(self.root))
         except sqlite3.Error as error:
-            from minirun.store.database_errors import of_database
-
-            raise of_database(error, self.root) from error
-        keep(self.root)
+            raise database_error(error, self.root) from error
+        allocate_reserve(self.root)
 
     @property
     def table(self) -> str:
@@ -43,31 +44,37 @@ class Instance:
 
     @property
     def cgroup(self) -> str:
+        """The name of the cgroup that holds those of the containers."""
         return f"minirun-{self.tag}" if self.tag else "minirun"
 
     @property
     def resolver_netns(self) -> str:
-        """The pinned network namespace of the resolver's sockets."""
+        """The name of the pinned network namespace with the DNS server's sockets."""
         return f"minirun-{self.tag}-dns" if self.tag else "minirun-dns"
 
     @property
     def default_bridge(self) -> str:
+        """The name of the default network's bridge."""
         return f"mr{self.tag}0" if self.tag else "minirun0"
 
     def container_dir(self, container_id: str) -> Path:
+        """Return the directory of a container: its layer, log and sockets."""
         return self.root / "containers" / container_id
 
 
 @contextmanager
-def locked(directory: Path, waits: bool = True) -> Iterator[None]:
-    """A directory that is not made yet, or is removed, is nobody's concern. BlockingIOError: somebody has the lock."""
+def locked(directory: Path, waits: bool = True, shared: bool = False) -> Iterator[None]:
+    """Hold a lock on a directory, exclusive or shared (flock(2)); without a lock if it does not exist.
+
+    BlockingIOError if another process holds the lock and `waits` is False.
+    """
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         yield
         return
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if waits else fcntl.LOCK_NB))
         yield
     finally:
         os.close(fd)
@@ -75,7 +82,9 @@ def locked(directory: Path, waits: bool = True) -> Iterator[None]:
 
 @contextmanager
 def alone(instance: Instance, container_id: str) -> Iterator[None]:
-    """One process at a time, claiming a stopped container for a start, ending it, or mending its network: what the
-    second one took away might be of the next start already."""
+    """Hold a container's lock, to claim it for a start, end it, or repair its network.
+
+    Without it, what a second process removes might already belong to the next start.
+    """
     with locked(instance.container_dir(container_id)):
         yield

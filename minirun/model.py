@@ -1,7 +1,6 @@
-"""What containers and networks are: plain frozen data, no I/O.
+"""What containers, networks and endpoints are: plain frozen data without I/O.
 
-Without slots, and with eq and repr only where something is compared or shown: a class with all of them costs every
-start twice as much to make, and there are ten here (5 ms of the 60 that `run --rm busybox true` takes).
+`to_dict` and `from_dict` convert to and from the JSON in the database; the names of fields are keys there.
 """
 
 from collections.abc import Callable
@@ -19,6 +18,8 @@ AnyAddress = IPv4Address | IPv6Address
 
 
 class Status(StrEnum):
+    """The status of a container on record. Docker's `paused` is a column of its own."""
+
     CREATED = "created"
     STARTING = "starting"
     RUNNING = "running"
@@ -31,6 +32,8 @@ ACTIVE = (Status.STARTING, Status.RUNNING, Status.RESTARTING)
 
 
 class Mode(StrEnum):
+    """A network mode; BRIDGE is also that of custom networks."""
+
     HOST = "host"
     NONE = "none"
     CONTAINER = "container"
@@ -39,9 +42,11 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True)
 class PortMapping:
-    """One published port, or `count` consecutive ones that run in step. host_port 0 asks for a random one; with
-    host_last, for a free one from host_port to there. Without an address it is published on all, of each family that
-    the container has."""
+    """One published port, or `count` consecutive ones.
+
+    host_port 0 requests a random port; with host_last, a free one from host_port to host_last. Without host_address it
+    is published on all addresses, of each family that the container has.
+    """
 
     container_port: int
     host_port: int = 0
@@ -56,40 +61,43 @@ class PortMapping:
 
     @property
     def host(self) -> str:
-        """As it stands before a port: in brackets when it is IPv6."""
+        """The host address as it is written before a port: IPv6 in brackets."""
         address = self.host_address or ANY_ADDRESS
         return f"[{address}]" if address.version == 6 else str(address)
 
     @property
     def place(self) -> str:
-        """127.0.0.1:8000-8010"""
+        """Host address and ports, such as 127.0.0.1:8000-8010."""
         return f"{self.host}:{_span(self.host_port, self.count)}"
 
     @property
     def last_port(self) -> int:
+        """The last of the host ports."""
         return self.host_port + self.count - 1
 
     @property
     def is_fixed(self) -> bool:
-        """Whether its port on the host is said."""
+        """Whether the host port is given, not to be chosen."""
         return bool(self.host_port) and not self.host_last
 
     @property
     def host_ports(self) -> range:
+        """All host ports."""
         return range(self.host_port, self.host_port + self.count)
 
     @property
     def private_ports(self) -> list[str]:
-        """80/tcp, of each port."""
+        """Each container port with its protocol, such as 80/tcp."""
         return [f"{self.container_port + step}/{self.protocol}" for step in range(self.count)]
 
     def to_dict(self) -> dict[str, Any]:
-        """What differs from the defaults: there may be a thousand, and each command reads them."""
-        found = {name: value for name, value in vars(self).items() if value != _NO_MAPPING[name]}
-        return found | ({"host_address": str(self.host_address)} if self.host_address else {})
+        """Return plain values, without the defaults: each command reads them, and there may be a thousand."""
+        values = {name: value for name, value in vars(self).items() if value != _NO_MAPPING[name]}
+        return values | ({"host_address": str(self.host_address)} if self.host_address else {})
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "PortMapping":
+        """Build one from what `to_dict` returned."""
         if "host_address" in data:
             data = {**data, "host_address": ip_address(data["host_address"])}
         return cls(**data)
@@ -104,26 +112,25 @@ def _span(first: int, count: int) -> str:
 
 @dataclass(frozen=True)
 class Mount:
-    """One mount that was asked for. A source of kind `volume` is the volume's name, "" for an anonymous one that is
-    still to be made."""
+    """One requested mount. The source of a volume is its name, "" for an anonymous one that is not created yet."""
 
     kind: str  # bind, volume or tmpfs
     source: str
     target: str
     read_only: bool = False
-    options: str = ""  # of a tmpfs: size=..,mode=..; of a bind: nonrecursive, or writable below a read-only one
-    no_copy: bool = False  # an empty volume is not filled with what the image has there
+    options: str = ""  # tmpfs: size=..,mode=..; bind: nonrecursive, or writable (submounts of a read-only one)
+    no_copy: bool = False  # do not copy the image's content into an empty volume
     propagation: str = ""  # of a bind: rprivate (""), private, rslave, slave, rshared, shared
-    must_exist: bool = False  # given by --mount: the source of a bind is not made
+    must_exist: bool = False  # from --mount: do not create the source of a bind mount
     subpath: str = ""  # of a volume
-    anonymous: bool = False  # a volume that was given no name: it goes with the container
+    anonymous: bool = False  # a volume without a given name, removed with the container
 
 
 @dataclass(frozen=True)
 class Health:
-    """How to find out whether the program works. Times are seconds."""
+    """A health check. Times are in seconds."""
 
-    test: tuple[str, ...] = ()  # an argv; () inherits none
+    test: tuple[str, ...] = ()  # an argv; () for no check
     interval: float = 30
     timeout: float = 30
     retries: int = 3
@@ -133,20 +140,20 @@ class Health:
 
 @dataclass(frozen=True)
 class Logging:
-    """--log-driver and --log-opt."""
+    """Where the container's output is kept: --log-driver and --log-opt."""
 
-    driver: str = "json-file"  # or none
+    driver: str = "json-file"  # or local, none
     size: int = 0  # bytes at which the file is rotated; 0: never
-    files: int = 1  # kept, the current one included
+    files: int = 1  # how many are kept, including the current one
 
 
 @dataclass(frozen=True)
 class Device:
-    """--device: a device node of the host's (or a directory of them), its place inside, and r, w, m."""
+    """--device: a device node on the host (or a directory of them), its path in the container, and its access."""
 
     source: str
     target: str
-    access: str = "rwm"
+    access: str = "rwm"  # read, write, mknod
 
 
 UNCONFINED = "unconfined"
@@ -154,13 +161,13 @@ UNCONFINED = "unconfined"
 
 @dataclass(frozen=True)
 class Security:
-    """What the program may do beyond, or short of, the usual."""
+    """What the program may do in addition to, or less than, the defaults."""
 
-    cap_add: tuple[str, ...] = ()  # as cap_net_admin, or all
+    cap_add: tuple[str, ...] = ()  # such as net_admin, or all
     cap_drop: tuple[str, ...] = ()
     privileged: bool = False
     no_new_privileges: bool = False
-    unmasked: bool = False  # systempaths=unconfined: nothing of /proc and /sys is covered
+    unmasked: bool = False  # systempaths=unconfined: no path of /proc and /sys is masked
     seccomp: str = ""  # a profile's text, "unconfined", or "" for the default one
     apparmor: str = ""  # a profile's name, "unconfined", or "" for the default one
 
@@ -178,31 +185,33 @@ class Restart:
 
 @dataclass(frozen=True)
 class Attachment:
-    """One network that a container is to be in, and what is wanted there."""
+    """One network that a container will be in, and its endpoint options there."""
 
-    network: str = DEFAULT_NETWORK  # name or id, as it was given
+    network: str = DEFAULT_NETWORK  # the name or id that the user gave
     address: IPv4Address | None = None
     address6: IPv6Address | None = None
     mac: str = ""
-    aliases: tuple[str, ...] = ()  # further names that the resolver knows it by
-    links: tuple[tuple[str, str], ...] = ()  # container, alias: names that only this container knows
-    priority: int = 0  # the highest has the default gateway; among equals the first
+    aliases: tuple[str, ...] = ()  # more names for it in DNS
+    links: tuple[tuple[str, str], ...] = ()  # (container, alias): names that only this container can resolve
+    priority: int = 0  # the highest one has the default gateway; of equal ones the first
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Attachment":
+        """Build one from what `to_dict` returned."""
         values = {name: _frozen(value) for name, value in data.items()}
         for name, kind in (("address", IPv4Address), ("address6", IPv6Address)):
             values[name] = kind(values[name]) if values.get(name) else None
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        wanted = {one.name: value for one in fields(self) if (value := getattr(self, one.name))}
-        return wanted | {name: str(wanted[name]) for name in ("address", "address6") if name in wanted}
+        """Return the values that are set, as plain values."""
+        values = {field.name: value for field in fields(self) if (value := getattr(self, field.name))}
+        return values | {name: str(values[name]) for name in ("address", "address6") if name in values}
 
 
 @dataclass(frozen=True)
 class NetworkRequest:
-    """What --net asks for: a mode, with the networks of mode bridge, or the container whose namespace it is."""
+    """The argument of --network: a mode, with the networks of mode bridge or the container of mode container."""
 
     mode: Mode = Mode.BRIDGE
     attachments: tuple[Attachment, ...] = (Attachment(),)
@@ -215,28 +224,31 @@ class NetworkRequest:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(one.network for one in self.attachments)
+        """The networks of mode bridge."""
+        return tuple(attachment.network for attachment in self.attachments)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "NetworkRequest":
-        attachments = tuple(Attachment.from_dict(one) for one in data["attachments"])
+        """Build one from what `to_dict` returned."""
+        attachments = tuple(Attachment.from_dict(values) for values in data["attachments"])
         return cls(Mode(data["mode"]), attachments, data["container"])
 
     def to_dict(self) -> dict[str, Any]:
-        attachments = [one.to_dict() for one in self.attachments]
+        """Return plain values."""
+        attachments = [attachment.to_dict() for attachment in self.attachments]
         return {"mode": self.mode, "attachments": attachments, "container": self.container}
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What was asked for at create, with what the image says added. Only `update` changes it."""
+    """A container's configuration: the options of `create` merged with the image's. Only `update` changes it."""
 
-    image: str  # as the user called it
+    image: str  # the name or id that the user gave
     argv: tuple[str, ...]
     image_id: str = ""
     entrypoint: tuple[str, ...] = ()  # the first words of argv
     env: tuple[tuple[str, str], ...] = ()
-    image_env: tuple[str, ...] = ()  # which of them the image gave: what a network shares goes over these
+    image_env: tuple[str, ...] = ()  # names that come from the image: the environment of a network overrides them
     workdir: str = "/"
     user: str = ""
     hostname: str = ""
@@ -248,7 +260,7 @@ class Spec:
     network: NetworkRequest = field(default_factory=NetworkRequest)
     ports: tuple[PortMapping, ...] = ()
     mounts: tuple[Mount, ...] = ()
-    volumes_from: tuple[str, ...] = ()  # CONTAINER[:ro]; what they have is in `mounts` since the creation
+    volumes_from: tuple[str, ...] = ()  # CONTAINER[:ro]; their mounts are in `mounts` after create
     restart: Restart = field(default_factory=Restart)
     labels: tuple[tuple[str, str], ...] = ()
     domainname: str = ""
@@ -272,17 +284,15 @@ class Spec:
     shm_size: int = 0  # bytes; 0: 64 MiB
     ulimits: tuple[tuple[str, int, int], ...] = ()  # name, soft, hard; -1: no limit
     sysctls: tuple[tuple[str, str], ...] = ()
-    limits: tuple[tuple[str, int | str], ...] = ()  # fields of kernel.limits.Limits that were given
+    limits: tuple[tuple[str, int | str], ...] = ()  # fields of kernel.limits.Limits that are set
     oom_score_adj: int = 0
     security: Security = field(default_factory=Security)
     health: Health | None = None
     logging: Logging = field(default_factory=Logging)
 
     def to_dict(self) -> dict[str, Any]:
-        """What differs from the defaults, in plain values: a container's record is read at every command."""
-        data = {
-            one.name: value for one in fields(self) if (value := getattr(self, one.name)) != _DEFAULTS.get(one.name)
-        }
+        """Return plain values, without the defaults: every command reads records."""
+        data = {name: value for name, value in vars(self).items() if value != _DEFAULTS.get(name)}
         for name in ("restart", "security", "health", "logging"):
             if name in data:
                 data[name] = asdict(data[name])
@@ -298,61 +308,65 @@ class Spec:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Spec":
+        """Build one from what `to_dict` returned."""
         values = {name: _CODECS[name](value) if name in _CODECS else _frozen(value) for name, value in data.items()}
         return cls(**values)
 
 
 def _frozen(value: Any) -> Any:
-    """JSON knows lists where we have tuples."""
+    """Convert JSON's lists to tuples."""
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
 _DEFAULTS: dict[str, Any] = vars(Spec(image="", argv=()))
 _CODECS: dict[str, Callable[[Any], Any]] = {
     "network": NetworkRequest.from_dict,
-    "ports": lambda found: tuple(PortMapping.from_dict(one) for one in found),
-    "mounts": lambda found: tuple(Mount(**one) for one in found),
-    "restart": lambda found: Restart(**found),
-    "devices": lambda found: tuple(Device(**one) for one in found),
-    "security": lambda found: Security(**{name: _frozen(value) for name, value in found.items()}),
-    "health": lambda found: Health(**{name: _frozen(value) for name, value in found.items()}),
-    "logging": lambda found: Logging(**found),
+    "ports": lambda items: tuple(PortMapping.from_dict(values) for values in items),
+    "mounts": lambda items: tuple(Mount(**values) for values in items),
+    "restart": lambda values: Restart(**values),
+    "devices": lambda items: tuple(Device(**values) for values in items),
+    "security": lambda values: Security(**{name: _frozen(value) for name, value in values.items()}),
+    "health": lambda values: Health(**{name: _frozen(value) for name, value in values.items()}),
+    "logging": lambda values: Logging(**values),
 }
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Process:
-    """A process that cannot be mistaken for a later one with the same number: pid and start time, one boot."""
+    """A process, told from a later one with the same pid by its start time; valid during one boot."""
 
     pid: int
-    started: int
+    started: int  # field 22 of /proc/PID/stat, in clock ticks since boot (proc_pid_stat(5))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Container:
+    """The record of a container."""
+
     id: str
     name: str
     spec: Spec
-    created: float  # seconds since the epoch, as all times here
+    created: float  # all times are seconds since the epoch
     status: Status = Status.CREATED
-    sandbox: str = ""  # whose network namespace it is in: its own id, another container's, or "" (the host's)
-    command: Process | None = None  # who started it; until it runs, the one to take a failed start back
-    monitor: Process | None = None
-    init: Process | None = None
+    sandbox: str = ""  # the id of the container that owns its network namespace, its own or another; "" for the host's
+    command: Process | None = None  # the command that started it, and undoes a start that fails
+    monitor: Process | None = None  # its shim
+    init: Process | None = None  # its first process
     started_at: float = 0
     finished_at: float = 0
     exit_code: int = 0
     error: str = ""
     paused: bool = False
     restarts: int = 0
-    stop_requested: bool = False  # by a user: unless-stopped then stays stopped, and no policy starts it again
-    second_pin: str = ""  # a name that a rename may have left on the network namespace
+    stop_requested: bool = False  # by a user: no restart policy starts it again
+    second_pin: str = ""  # an old name that a rename may have left on the pinned network namespace
     health: str = ""  # JSON: Status, FailingStreak, Log, as Docker's State.Health; "": no check
     oom_killed: bool = False
-    ids: tuple[int, ...] = ()  # of its user namespace: the host's id of its root, and how many; () for the host's own
+    ids: tuple[int, ...] = ()  # of its user namespace: (host id of its root, count); () for the host's namespace
 
     @property
     def short_id(self) -> str:
+        """The first 12 digits of the id."""
         return self.id[:12]
 
 
@@ -362,12 +376,12 @@ Address = TypeVar("Address", IPv4Address, IPv6Address)
 
 @dataclass(frozen=True)
 class Pool(Generic[Subnet, Address]):
-    """Where a network's addresses of one family come from."""
+    """A network's addresses of one family."""
 
     subnet: Subnet
     gateway: Address
-    ip_range: Subnet | None = None  # the part that is given out; a chosen address may be outside
-    aux: tuple[tuple[str, Address], ...] = ()  # name, address: held by somebody else, never given out
+    ip_range: Subnet | None = None  # what IPAM allocates from; a requested address may be outside
+    aux: tuple[tuple[str, Address], ...] = ()  # (name, address): in use elsewhere, never allocated
 
 
 Pool4: TypeAlias = Pool[IPv4Network, IPv4Address]
@@ -405,37 +419,44 @@ class NetworkCreateRequest:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Network:
+    """The record of a network."""
+
     id: str
     name: str
     created: float
     driver: str = "bridge"
-    pool: Pool4 | None = None  # None: the driver has addresses of its own
+    pool: Pool4 | None = None  # None: the driver allocates addresses
     pool6: Pool6 | None = None
-    bridge: str = ""  # the link on the host, of a driver that makes one
+    bridge: str = ""  # the link on the host, if the driver makes one
     mtu: int = 1500
-    internal: bool = False  # nothing in or out, but for its members
+    internal: bool = False  # no traffic to or from the outside
     attachable: bool = False
     labels: tuple[tuple[str, str], ...] = ()
-    options: tuple[tuple[str, str], ...] = ()  # of the driver: -o KEY=VALUE
-    env: tuple[tuple[str, str], ...] = ()  # what each container that joins it gets
+    options: tuple[tuple[str, str], ...] = ()  # driver options: -o KEY=VALUE
+    env: tuple[tuple[str, str], ...] = ()  # environment variables for its containers
 
     @property
     def chain(self) -> str:
+        """The bridge's name as nftables accepts it in a chain's name."""
         return self.bridge.replace("-", "_").replace(".", "_")
 
     @property
     def subnet(self) -> IPv4Network:
+        """The IPv4 subnet; ValueError if the network has none."""
         return self._pool().subnet
 
     @property
     def gateway(self) -> IPv4Address:
+        """The IPv4 gateway; ValueError if the network has none."""
         return self._pool().gateway
 
     @property
     def is_default(self) -> bool:
+        """Whether this is the default network, `bridge`."""
         return self.name == DEFAULT_NETWORK
 
     def option(self, key: str, default: str = "") -> str:
+        """Return a driver option."""
         return dict(self.options).get(key, default)
 
     def _pool(self) -> Pool4:
@@ -445,34 +466,36 @@ class Network:
 
 
 def veth_name(sandbox: str, position: int) -> str:
-    """The host's end of a leg on a bridge."""
+    """Return the name of the host's end of an endpoint's veth pair."""
     return f"veth{sandbox[:8]}" + (f"-{position}" if position else "")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Endpoint:
-    """One leg of a sandbox in a network. The names of its two links follow from the sandbox and the position."""
+    """One endpoint of a sandbox in a network. Sandbox and position determine the names of its veth pair."""
 
     sandbox: str
     position: int
     network: str  # the network's id
-    address: IPv4Address | None = None  # None: the driver has not given one (yet)
+    address: IPv4Address | None = None  # None: the driver has not allocated one yet, or none at all
     address6: IPv6Address | None = None
     given_mac: str = ""  # --mac-address
     aliases: tuple[str, ...] = ()
-    state: str = ""  # what the driver wants to find again when it unplugs
+    state: str = ""  # what the driver needs again to detach
 
     @property
     def interface(self) -> str:
+        """The name of its link in the container."""
         return f"eth{self.position}"
 
     @property
     def veth(self) -> str:
+        """The name of the veth's end on the host."""
         return veth_name(self.sandbox, self.position)
 
     @property
     def mac(self) -> str:
-        """From the address, as Docker does it: a returning address never contradicts a neighbour's ARP cache."""
+        """The MAC address, from the IPv4 address as in Docker: a reused address never contradicts an ARP cache."""
         if self.given_mac or self.address is None:
             return self.given_mac
         return "02:42:" + ":".join(f"{byte:02x}" for byte in self.address.packed)
@@ -480,8 +503,11 @@ class Endpoint:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Publication:
-    """A published port in force: who answers for which host port. Its mapping names a port and an address, of the
-    family of `target`; what is published on all addresses is one for each family."""
+    """A published port in use.
+
+    Its mapping has a fixed host port, and a host address of the family of `target`; a port that is published on all
+    addresses has one publication for each family.
+    """
 
     sandbox: str
     container: str
@@ -491,10 +517,9 @@ class Publication:
 
 @dataclass(frozen=True)
 class Place:
-    """Where in somebody else's rule set minirun has rules of its own (network/neighbours.py), or has told that it
-    would need some."""
+    """Where in a foreign firewall minirun has rules of its own, or has reported that it needs some."""
 
-    kind: str  # nft, legacy, firewalld; told
+    kind: str  # nft, legacy, firewalld; told: only reported
     family: str
     table: str
-    chain: str  # for firewalld an interface
+    chain: str  # for firewalld, an interface

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness import Host, eventually
+from tests.harness.skip_policy import pytest_runtest_makereport
+
+__all__ = ["pytest_runtest_makereport"]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the two paths of `cp` mean, by the rules of its documentation: the same on the host and in the jail.
+"""What the two paths of `cp` mean, by the rules of its documentation, on the host and in the chroot child alike.
 
 https://docs.docker.com/reference/cli/docker/container/cp/
 """
@@ -13,50 +13,55 @@ from minirun.errors import MinirunError
 
 @dataclass(frozen=True)
 class Source:
-    """An entry of a directory, and its name in the archive: "." when only what is in it is meant."""
+    """The directory entry to copy."""
 
     directory: str
     name: str
-    stored: str
+    stored: str  # its name in the archive; "." means only the content of the directory
     is_directory: bool
 
 
 @dataclass(frozen=True)
 class Target:
-    """A directory to unpack into, and the new name for what is unpacked ("": it keeps its own)."""
+    """The directory to unpack into."""
 
     directory: str
-    rename: str = ""
-
-    @property
-    def path(self) -> str:
-        return os.path.join(self.directory, self.rename) if self.rename else self.directory
+    rename: str = ""  # the new name of what is unpacked; "" keeps its own
 
 
 def split_argument(argument: str) -> tuple[str, str]:
-    """(container, path); a local path has "" for the container. One with a colon is written ./a:b or /a:b."""
+    """Split an argument of `cp` into container and path; the container is "" for a local path.
+
+    A local path with a colon must begin with / or a dot: ./a:b. MinirunError if no container is before the colon.
+    """
     name, colon, path = argument.partition(":")
     if argument.startswith(("/", ".")) or not colon:
         return "", argument
     if not name:
-        raise MinirunError(f"{argument!r} names no container before the colon", f"a file of that name is ./{argument}")
+        raise MinirunError(
+            f"{argument!r} has no container before the colon", f"for a file of that name, use ./{argument}"
+        )
     return name, path
 
 
 def absolute(path: str) -> str:
-    """On the host: from the working directory. A final / or /. is kept, because it says something."""
+    """Make a path on the host absolute. A final / or /. is kept, because it has a meaning."""
     clean = os.path.abspath(path)
     return clean if clean == "/" else clean + _ending(path)
 
 
-def inside(path: str) -> str:
-    """In a container: from its root, with or without the first slash."""
+def rooted(path: str) -> str:
+    """Make a path in a container absolute: it starts at the root, with or without the first slash."""
     clean = os.path.normpath("/" + path.lstrip("/"))
     return clean if clean == "/" else clean + _ending(path)
 
 
 def find_source(path: str, follow: bool) -> Source:
-    """`path` is absolute. Its last part is followed only if asked to, or if a slash behind it says so."""
+    """Find what to copy at an absolute path.
+
+    A symlink as the last component is followed only with `follow`, or if the path ends with a slash. OSError if there
+    is no such file; NotADirectoryError if the path ends with a slash but is no directory.
+    """
     clean = os.path.normpath(path)
     asserted = _asserts_directory(path)
     if follow or asserted:
@@ -72,24 +77,27 @@ def find_source(path: str, follow: bool) -> Source:
 
 
 def find_target(path: str, from_directory: bool) -> Target:
-    """Where a copy goes. FileNotFoundError names a parent that is missing."""
-    real = os.path.realpath(path)  # also of a symlink that leads to nothing yet
-    found = _look(real)
-    if found is not None and stat.S_ISDIR(found.st_mode):
+    """Find where a copy goes; `from_directory`: the source is a directory.
+
+    FileNotFoundError with the path of a missing parent; MinirunError, in Docker's words, for a wrong type of target.
+    """
+    real = os.path.realpath(path)  # also for a symlink whose target does not exist yet
+    status = _lstat(real)
+    if status is not None and stat.S_ISDIR(status.st_mode):
         return Target(real)
-    if found is not None and _asserts_directory(path):
+    if status is not None and _asserts_directory(path):
         raise MinirunError("not a directory")
-    if found is not None and stat.S_IFMT(found.st_mode) in (stat.S_IFCHR, stat.S_IFBLK):
+    if status is not None and stat.S_IFMT(status.st_mode) in (stat.S_IFCHR, stat.S_IFBLK):
         raise MinirunError(f'"{path}" must be a directory or a regular file: got a device')
-    if found is not None and from_directory:
+    if status is not None and from_directory:
         raise MinirunError("cannot copy directory")
     directory, name = os.path.split(real)
-    parent = _look(directory)
+    parent = _lstat(directory)
     if parent is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), directory)
     if not stat.S_ISDIR(parent.st_mode):
         raise MinirunError("not a directory")
-    if found is None and not from_directory and _asserts_directory(path):
+    if status is None and not from_directory and _asserts_directory(path):
         raise MinirunError("no such directory")
     return Target(directory, name)
 
@@ -104,7 +112,7 @@ def _asserts_directory(path: str) -> bool:
     return path.endswith(("/", "/."))
 
 
-def _look(path: str) -> os.stat_result | None:
+def _lstat(path: str) -> os.stat_result | None:
     try:
         return os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -1,5 +1,4 @@
-"""Archives that somebody else wrote: compressed or not, cut off or not. They are written anew: what unpacks them in a
-jail reads only what we wrote."""
+"""Repack archives from elsewhere, compressed or truncated ones too: a chroot child reads only what minirun wrote."""
 
 import bz2
 import gzip
@@ -17,24 +16,27 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 _LONGEST_MAGIC = 6
 
 
-def pass_on(source: BinaryIO, packer: Packer, what: str) -> None:
-    """Every entry of an archive. MinirunError when it cannot be read to its end mark; `what` is its name in that."""
+def repack(source: BinaryIO, packer: Packer, name: str) -> None:
+    """Write every entry of the archive `source` to `packer`.
+
+    `name` is what error messages call the archive. MinirunError when it cannot be read to its end mark.
+    """
     try:
-        stream = _decompressed(source, what)
-        with tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK, tarinfo=_Entry) as tar:
+        stream = _decompressed(source, name)
+        with tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK, tarinfo=_StrictInfo) as tar:
             for member in members(tar):
-                packer.pass_on(tar, member)
-        while stream.read(CHUNK):  # what is behind it: who writes it shall not find the pipe closed
+                packer.copy_member(tar, member)
+        while stream.read(CHUNK):  # read past the end mark, so that the writer does not get SIGPIPE
             pass
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
-        raise MinirunError(f"{what} cannot be read: {error}") from error
+        raise MinirunError(f"{name} cannot be read: {error}") from error
 
 
-class _Entry(tarfile.TarInfo):
-    """tarfile takes an unreadable header in the middle, and the lack of an end mark, for the end."""
+class _StrictInfo(tarfile.TarInfo):
+    """Refuse what tarfile takes for the end: an unreadable header in the middle, and a missing end mark."""
 
     @classmethod
-    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> "_Entry":
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> "_StrictInfo":
         try:
             return super().fromtarfile(tarfile_)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
@@ -43,7 +45,7 @@ class _Entry(tarfile.TarInfo):
             raise tarfile.ReadError(f"{error}: it is no tar archive, or it was cut off") from None
 
 
-class _Again(io.RawIOBase):
+class _PrefixedStream(io.RawIOBase):
     """A stream whose first bytes have been read already."""
 
     def __init__(self, head: bytes, rest: BinaryIO) -> None:
@@ -65,11 +67,11 @@ class _Again(io.RawIOBase):
         return len(data)
 
 
-def _decompressed(source: BinaryIO, what: str) -> IO[bytes]:
+def _decompressed(source: BinaryIO, name: str) -> IO[bytes]:
     head = source.read(_LONGEST_MAGIC)
     if head.startswith(_ZSTD):
-        raise MinirunError(f"{what} is compressed with zstd, which minirun cannot read", "pipe it through `zstd -d`")
-    whole = io.BufferedReader(_Again(head, source), CHUNK)
+        raise MinirunError(f"{name} is compressed with zstd, which minirun cannot read", "pipe it through `zstd -d`")
+    whole = io.BufferedReader(_PrefixedStream(head, source), CHUNK)
     if head.startswith(b"\x1f\x8b"):
         return cast(IO[bytes], gzip.GzipFile(fileobj=whole))
     if head.startswith(b"BZh"):

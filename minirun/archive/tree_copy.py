@@ -1,38 +1,43 @@
-"""A directory copied whole, from a tree that one is in to a directory that was opened before: owners, modes, times,
-extended attributes, symlinks as they are, hard links among themselves, holes, nodes. Nothing is followed."""
+"""Copy a directory with everything below it, from within a chroot to a directory that was opened before.
+
+Owners, modes, times, extended attributes, symlinks, hard links among the files, holes and device nodes are kept. No
+symlink is followed.
+"""
 
 import errno
 import os
 import stat
 
-from minirun.archive.tree_walk import DIRECTORY, Place, identity, look, names_in
+from minirun.archive.tree_walk import DIRECTORY, TreeCursor, identity, lstat_at, names_in
 
 _CHUNK = 1 << 20
 _SOURCE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Duplicator:
-    """`links` is an empty directory beside `top`: the first of several hard links gets a name there too, by which the
-    others find it however deep it is."""
+class TreeCopier:
+    """Copy a directory into `top`; both arguments are descriptors of empty directories on one file system.
+
+    In `links` the first of several hard links gets a second name, by which the others find it however deep it is.
+    """
 
     def __init__(self, top: int, links: int) -> None:
         self._top = top
         self._links = links
         self._linked: dict[tuple[int, int], str] = {}
 
-    def run(self, path: str) -> bytes:
-        """b"" when there is no such directory. A symlink on the way leads where the container would see it lead."""
+    def copy(self, path: str) -> bool:
+        """Copy the directory `path`, following symlinks in it within the chroot. Return False if it does not exist."""
         try:
             source = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                 raise
-            return b""
-        self._walk(Place(source), Place(os.dup(self._top)))
-        return b"1"
+            return False
+        self._walk(TreeCursor(source), TreeCursor(os.dup(self._top)))
+        return True
 
-    def _walk(self, source: Place, target: Place) -> None:
+    def _walk(self, source: TreeCursor, target: TreeCursor) -> None:
         levels = [names_in(source.fd)]
         while levels:
             if levels[-1]:
@@ -51,27 +56,27 @@ class Duplicator:
         target.close()
 
     def _put(self, source: int, target: int, name: str) -> tuple[int, int] | None:
-        """One entry; the two descriptors of a directory to go into."""
-        found = look(source, name)
-        if found is None:
+        """Copy one entry. Return descriptors of source and target if it is a directory to enter."""
+        status = lstat_at(source, name)
+        if status is None:
             return None
-        if stat.S_ISDIR(found.st_mode):
+        if stat.S_ISDIR(status.st_mode):
             child = os.open(name, DIRECTORY, dir_fd=source)
             os.mkdir(name, 0o700, dir_fd=target)
             return child, os.open(name, DIRECTORY, dir_fd=target)
-        if self._is_linked(found, target, name):
+        if self._is_linked(status, target, name):
             return None
-        if stat.S_ISREG(found.st_mode):
+        if stat.S_ISREG(status.st_mode):
             self._put_file(source, target, name)
         else:
-            self._put_special(found, source, target, name)
-        if found.st_nlink > 1:
-            known = self._linked[identity(found)] = str(len(self._linked))
+            self._put_special(status, source, target, name)
+        if status.st_nlink > 1:
+            known = self._linked[identity(status)] = str(len(self._linked))
             os.link(name, known, src_dir_fd=target, dst_dir_fd=self._links, follow_symlinks=False)
         return None
 
-    def _is_linked(self, found: os.stat_result, target: int, name: str) -> bool:
-        known = self._linked.get(identity(found)) if found.st_nlink > 1 else None
+    def _is_linked(self, status: os.stat_result, target: int, name: str) -> bool:
+        known = self._linked.get(identity(status)) if status.st_nlink > 1 else None
         if known is not None:
             os.link(known, name, src_dir_fd=self._links, dst_dir_fd=target, follow_symlinks=False)
         return known is not None
@@ -86,47 +91,49 @@ class Duplicator:
             os.close(old)
             os.close(new)
 
-    def _put_special(self, found: os.stat_result, source: int, target: int, name: str) -> None:
-        if stat.S_ISLNK(found.st_mode):
+    def _put_special(self, status: os.stat_result, source: int, target: int, name: str) -> None:
+        if stat.S_ISLNK(status.st_mode):
             os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
         else:
-            os.mknod(name, found.st_mode, found.st_rdev, dir_fd=target)
-        os.chown(name, found.st_uid, found.st_gid, dir_fd=target, follow_symlinks=False)
-        if not stat.S_ISLNK(found.st_mode):
-            os.chmod(name, stat.S_IMODE(found.st_mode), dir_fd=target)
-        os.utime(name, ns=(found.st_atime_ns, found.st_mtime_ns), dir_fd=target, follow_symlinks=False)
+            os.mknod(name, status.st_mode, status.st_rdev, dir_fd=target)
+        os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
+        if not stat.S_ISLNK(status.st_mode):
+            os.chmod(name, stat.S_IMODE(status.st_mode), dir_fd=target)
+        os.utime(name, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=target, follow_symlinks=False)
 
 
 def copy_attributes(source: int, target: int) -> None:
-    """From one open file or directory to another. The mode after the owner, whose change takes the set-id bits away,
-    and the extended attributes after both: a capability, too, is lost with a change of owner."""
-    found = os.fstat(source)
-    os.fchown(target, found.st_uid, found.st_gid)
-    os.fchmod(target, stat.S_IMODE(found.st_mode))
+    """Copy owner, mode, extended attributes and times from one open file or directory to another.
+
+    A change of owner clears the set-id bits and security.capability, so the owner comes first (chown(2)).
+    """
+    status = os.fstat(source)
+    os.fchown(target, status.st_uid, status.st_gid)
+    os.fchmod(target, stat.S_IMODE(status.st_mode))
     for name in os.listxattr(source):
-        if not name.startswith("trusted."):  # an overlay's own notes
+        if not name.startswith("trusted."):  # overlayfs's own marks
             try:
                 os.setxattr(target, name, os.getxattr(source, name))
             except OSError as error:
-                if error.errno != errno.ENOTSUP:  # the file system of the volume knows no such thing
+                if error.errno != errno.ENOTSUP:  # the target's file system has no such attributes
                     raise
-    os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _copy_data(source: int, target: int, size: int) -> None:
-    """What holds data; a hole stays one, or a sparse file of an image would fill the disk."""
-    at = 0
+    """Copy what holds data. A hole stays a hole: a sparse file in an image could otherwise fill the disk."""
+    offset = 0
     while True:
         try:
-            at = os.lseek(source, at, os.SEEK_DATA)
+            offset = os.lseek(source, offset, os.SEEK_DATA)
         except OSError as error:
             if error.errno != errno.ENXIO:
                 raise
             break
-        end = os.lseek(source, at, os.SEEK_HOLE)
-        os.lseek(target, at, os.SEEK_SET)
-        while at < end and (sent := os.sendfile(target, source, at, min(end - at, _CHUNK))):
-            at += sent
-        if at < end:
-            break  # it has become shorter
+        end = os.lseek(source, offset, os.SEEK_HOLE)
+        os.lseek(target, offset, os.SEEK_SET)
+        while offset < end and (sent := os.sendfile(target, source, offset, min(end - offset, _CHUNK))):
+            offset += sent
+        if offset < end:
+            break  # the file was truncated
     os.ftruncate(target, size)

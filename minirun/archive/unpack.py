@@ -1,8 +1,8 @@
-"""A tar stream as files: the same on the host and in the jail.
+"""Unpack a tar stream, on the host and in the chroot child alike.
 
-The entries are walked to component by component, below a descriptor of the directory to unpack into. On the host no
-symlink is followed on the way, whoever made it; in the jail one is, since it leads nowhere else, and an archive of
-/lib/x is right in a container whose /lib is a link to /usr/lib.
+The path of each entry is walked component by component, below a descriptor of the target directory. On the host no
+symlink on the way is followed, whoever made it. In the chroot child symlinks are followed, since they cannot lead out,
+and an archive of /lib/x is right in a container whose /lib is a link to /usr/lib.
 """
 
 import errno
@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, BinaryIO
 
-from minirun.archive.pack import CAPABILITY, CHUNK, END_SIZE, XATTR_HEADER, entry_size, forget
-from minirun.archive.tree_walk import look
+from minirun.archive.pack import CAPABILITY, CHUNK, END_SIZE, XATTR_HEADER, drop_members, entry_size
+from minirun.archive.tree_walk import lstat_at
 from minirun.errors import MinirunError
 
 _ZEROS = bytes(CHUNK)
@@ -23,36 +23,41 @@ _KINDS = {tarfile.CHRTYPE: stat.S_IFCHR, tarfile.BLKTYPE: stat.S_IFBLK, tarfile.
 
 
 @dataclass(frozen=True)
-class Manner:
+class UnpackOptions:
     """How to unpack."""
 
-    inside: bool  # in the jail
-    archive: bool = False  # -a: the numbers of user and group are kept
-    rename: str = ""  # a new name for what is at the top of the archive
-    contents: bool = False  # its top is "." and has no name
-    layer: bool = False  # with the marks of an overlay's layer, which nobody but minirun may write
+    chrooted: bool  # in the chroot child, not on the host
+    keep_owner: bool = False  # cp -a: keep numeric user and group ids
+    rename: str = ""  # a new name for the archive's top entry
+    contents: bool = False  # the top entry is "." and has no name
+    layer: bool = False  # write overlayfs's marks, which only minirun may do
 
 
 class Unpacker:
-    """Unpacks into the directory `top`. `shown` is its name in messages."""
+    """Unpack into the directory `top`, a descriptor; `shown` is its name in messages.
 
-    def __init__(self, top: int, shown: str, manner: Manner) -> None:
+    `skipped` are the device nodes that were not made on the host, `size` the archive's size in bytes.
+    """
+
+    def __init__(self, top: int, shown: str, options: UnpackOptions) -> None:
         self.top = top
         self.shown = shown
-        self.manner = manner
-        self.skipped: list[str] = []  # device nodes, which are not made on the host
+        self.options = options
+        self.skipped: list[str] = []
         self.size = END_SIZE
-        self._at: list[str] = []
-        self._here = os.dup(top)
+        self._directory = os.dup(top)  # the directory of the last entry
+        self._directory_parts: list[str] = []
         self._times: list[tuple[list[str], float]] = []
 
-    def run_all(self, stream: BinaryIO) -> None:
+    def unpack_stream(self, stream: BinaryIO) -> None:
+        """Unpack the archive that `stream` holds, and read the stream to its end."""
         with tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK) as tar:
-            self.run(tar)
-        while stream.read(CHUNK):  # the padding behind the end mark: who wrote it shall not find the pipe closed
+            self.unpack(tar)
+        while stream.read(CHUNK):  # read the padding, so that the writer does not get SIGPIPE
             pass
 
-    def run(self, tar: tarfile.TarFile) -> None:
+    def unpack(self, tar: tarfile.TarFile) -> None:
+        """Unpack every member. MinirunError for one that does not fit into the target directory."""
         for member in members(tar):
             self.size += entry_size(member)
             parts = self._parts(member.name)
@@ -63,22 +68,22 @@ class Unpacker:
                 os.utime(parts[-1], (mtime, mtime), dir_fd=self._enter(parts[:-1]), follow_symlinks=False)
             except FileNotFoundError:
                 pass
-        os.close(self._here)
+        os.close(self._directory)
 
     def _parts(self, name: str) -> list[str]:
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if ".." in parts:
             raise MinirunError(f'"{name}" is outside of "{self.shown}"')
-        if not self.manner.rename:
+        if not self.options.rename:
             return parts
-        return [self.manner.rename, *(parts if self.manner.contents else parts[1:])]
+        return [self.options.rename, *(parts if self.options.contents else parts[1:])]
 
     def _put(self, tar: tarfile.TarFile, member: tarfile.TarInfo, parts: list[str]) -> None:
         directory = self._enter(parts[:-1])
         name = parts[-1]
-        there = self._make_room(directory, parts, member.isdir())
+        exists = self._make_room(directory, parts, member.isdir())
         if member.isdir():
-            if not there:
+            if not exists:
                 os.mkdir(name, 0o700, dir_fd=directory)
             self._times.append((parts, member.mtime))
             return self._finish_directory(directory, name, member)
@@ -90,7 +95,7 @@ class Unpacker:
             os.symlink(member.linkname, name, dir_fd=directory)
         elif member.type not in _KINDS:
             return None
-        elif not self.manner.inside and not member.isfifo():
+        elif not self.options.chrooted and not member.isfifo():
             return self.skipped.append("/".join(parts))
         else:
             device = os.makedev(member.devmajor, member.devminor) if not member.isfifo() else 0
@@ -100,12 +105,12 @@ class Unpacker:
         return None
 
     def _make_room(self, directory: int, parts: list[str], is_directory: bool) -> bool:
-        """A directory goes onto a directory, and anything else replaces what is no directory. True: it is there."""
-        found = look(directory, parts[-1])
-        if found is None:
+        """Return True to merge into an existing directory; remove an existing entry that is not one."""
+        status = lstat_at(directory, parts[-1])
+        if status is None:
             return False
         path = os.path.join(self.shown, *parts)
-        if stat.S_ISDIR(found.st_mode):
+        if stat.S_ISDIR(status.st_mode):
             if not is_directory:
                 raise MinirunError(f'cannot overwrite directory "{path}" with non-directory "{self.shown}"')
             return True
@@ -117,10 +122,10 @@ class Unpacker:
     def _finish_directory(self, directory: int, name: str, member: tarfile.TarInfo) -> None:
         fd = self._open(directory, name, os.O_RDONLY | os.O_NOFOLLOW)
         try:
-            if self.manner.archive:
+            if self.options.keep_owner:
                 os.fchown(fd, member.uid, member.gid)
             os.fchmod(fd, self._mode(member))
-            if self.manner.layer:
+            if self.options.layer:
                 self._set_xattrs(fd, member)
         finally:
             os.close(fd)
@@ -131,7 +136,7 @@ class Unpacker:
         fd = os.open(name, _NEW_FILE, 0o600, dir_fd=directory)
         try:
             _fill(fd, content, member.size)
-            if self.manner.archive:
+            if self.options.keep_owner:
                 os.fchown(fd, member.uid, member.gid)
             os.fchmod(fd, self._mode(member))  # after the owner, whose change takes the set-id bits away
             self._set_xattrs(fd, member)
@@ -142,11 +147,11 @@ class Unpacker:
     def _set_xattrs(self, fd: int, member: tarfile.TarInfo) -> None:
         for header, text in member.pax_headers.items():
             name = header.removeprefix(XATTR_HEADER)
-            if name != header and (name == CAPABILITY or self.manner.layer) and self.manner.inside:
+            if name != header and (name == CAPABILITY or self.options.layer) and self.options.chrooted:
                 os.setxattr(fd, name, text.encode("utf-8", "surrogateescape"))
 
     def _put_link(self, member: tarfile.TarInfo, directory: int, name: str) -> None:
-        """Only to what is in the directory to unpack into, and never through a symlink."""
+        """Make a hard link to something below the target directory, never through a symlink."""
         parts = self._parts(member.linkname)
         if not parts:
             raise MinirunError(f'invalid hardlink "{member.linkname}" -> "{name}"')
@@ -157,38 +162,40 @@ class Unpacker:
             os.close(source)
 
     def _own(self, member: tarfile.TarInfo, name: str, directory: int) -> None:
-        if self.manner.archive:
+        if self.options.keep_owner:
             os.chown(name, member.uid, member.gid, dir_fd=directory, follow_symlinks=False)
 
     def _mode(self, member: tarfile.TarInfo) -> int:
-        """On the host no file gets the set-id bits of a container's: it would run there with its owner's rights."""
-        return member.mode & (0o7777 if self.manner.inside else 0o1777)
+        """Return the mode. On the host a container's file loses its set-id bits, which would give away rights."""
+        return member.mode & (0o7777 if self.options.chrooted else 0o1777)
 
     def _enter(self, parts: list[str]) -> int:
-        """The directory of that name below the top, made where it is missing. Mostly it is the one of last time."""
-        if self._at != parts[: len(self._at)]:
-            os.close(self._here)
-            self._here, self._at = os.dup(self.top), []
-        if parts != self._at:
-            here = self._walk(self._here, parts[len(self._at) :], make=True)
-            os.close(self._here)
-            self._here, self._at = here, parts
-        return self._here
+        """Open a directory below the top, and make what is missing. Mostly it is the same as for the last entry."""
+        known = self._directory_parts
+        if known != parts[: len(known)]:
+            os.close(self._directory)
+            self._directory, known = os.dup(self.top), []
+        if parts != known:
+            directory = self._walk(self._directory, parts[len(known) :], make=True)
+            os.close(self._directory)
+            self._directory, known = directory, parts
+        self._directory_parts = known
+        return self._directory
 
     def _walk(self, start: int, parts: list[str], make: bool) -> int:
-        here = os.dup(start)
+        directory = os.dup(start)
         try:
             for part in parts:
-                below = self._step(here, part, make)
-                os.close(here)
-                here = below
+                child = self._step(directory, part, make)
+                os.close(directory)
+                directory = child
         except BaseException:
-            os.close(here)
+            os.close(directory)
             raise
-        return here
+        return directory
 
     def _step(self, directory: int, part: str, make: bool) -> int:
-        flags = os.O_PATH | (0 if self.manner.inside else os.O_NOFOLLOW)
+        flags = os.O_PATH | (0 if self.options.chrooted else os.O_NOFOLLOW)
         try:
             return self._open(directory, part, flags)
         except FileNotFoundError:
@@ -207,13 +214,14 @@ class Unpacker:
 
 
 def members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yield an archive's members, keeping none in memory."""
     while (member := tar.next()) is not None:
         yield member
-        forget(tar)
+        drop_members(tar)
 
 
 def _fill(fd: int, content: IO[bytes], size: int) -> None:
-    """Zeros become holes: a sparse file stays one (its size was all that the archive could say)."""
+    """Write a file's content with zeros as holes, so that a sparse file stays sparse."""
     while data := content.read(CHUNK):
         if data == _ZEROS[: len(data)]:
             os.lseek(fd, len(data), os.SEEK_CUR)

@@ -8,15 +8,16 @@ from typing import Annotated, Any
 import click
 from typer import Argument, Option
 
+from minirun.archive.tree_walk import tree_size
 from minirun.cli.completion.values import objects, words
 from minirun.cli.each import for_each_container
 from minirun.cli.output.format import print_objects
 from minirun.cli.parameters import ObjectFormat
 from minirun.cli.session import commands, open_instance
 from minirun.engine.inspect import describe_container, describe_network
-from minirun.engine.sizes import image_size, tree_size
 from minirun.errors import MinirunError
 from minirun.image.inspect import describe_image
+from minirun.image.records import image_size
 from minirun.image.resolve import AmbiguousError, look_up
 from minirun.instance import Instance
 from minirun.model import Container

@@ -14,7 +14,7 @@ from minirun.cli.pflag import UsageError
 from minirun.cli.session import Session, print_operations
 from minirun.errors import FAILED, MinirunError, describe
 from minirun.instance import state_root
-from minirun.store.database_errors import of_database
+from minirun.store.faults import database_error
 
 _DEBUG = "MINIRUN_DEBUG"
 _BROKEN_PIPE = 141  # 128 + SIGPIPE
@@ -56,7 +56,7 @@ def _run(words: list[str], session: Session) -> int:
         if os.environ.get(_DEBUG):
             raise
         if hasattr(error, "sqlite_errorname") or _is_of_store(error):
-            reported = of_database(error, state_root(session.root))
+            reported = database_error(error, state_root(session.root))
             return _complain(reported.message, reported.hint, session.failure)
         return _complain(f"{type(error).__name__}: {describe(error)}", f"{_DEBUG}=1 shows where", session.failure)
     return code

@@ -11,11 +11,11 @@ from minirun.cli.each import for_each
 from minirun.cli.output.table import print_table
 from minirun.cli.session import commands, open_instance, require_root
 from minirun.errors import FAILED, NOT_FOUND, MinirunError
+from minirun.kernel.namespaces import join_netns
 from minirun.kernel.netns import netns_exists
-from minirun.kernel.processes import join_netns
 from minirun.network import namespaces
 from minirun.network.namespaces import End
-from minirun.options.parse import check_name
+from minirun.options.values import check_name
 
 _Names = Annotated[list[str], Argument(metavar="NAME [NAME...]")]
 _End = Annotated[str, Argument(metavar="NAME[=ADDRESS/PREFIX]")]

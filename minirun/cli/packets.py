@@ -23,7 +23,7 @@ from minirun.diagnostics.trace.probe import await_packet, send_probe
 from minirun.diagnostics.trace.reasons import diagnose
 from minirun.errors import FAILED, MinirunError, NotFoundError
 from minirun.kernel.taps import Sight, Tap
-from minirun.options.limits import parse_bytes
+from minirun.options.values import parse_bytes
 from minirun.store.lookup import find_network
 
 _PROTOCOLS = ("tcp", "udp", "icmp", "icmp6", "arp")

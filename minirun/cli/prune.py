@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from minirun.cli.output.filters import Filters, has_all_labels
 from minirun.cli.output.table import size
 from minirun.errors import MinirunError
-from minirun.options.durations import find_duration
+from minirun.options.values import find_duration
 
 KEYS = ("until", "label", "label!")
 

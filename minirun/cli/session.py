@@ -11,10 +11,10 @@ import typer
 
 from minirun.cli.pflag import PflagCommand
 from minirun.diagnostics.explain import render
-from minirun.engine.lifecycle import reconcile
+from minirun.engine.reconcile import reconcile
 from minirun.errors import MinirunError
 from minirun.instance import Instance
-from minirun.kernel.root import is_root
+from minirun.kernel.credentials import is_root
 
 F = TypeVar("F", bound=Callable[..., Any])
 

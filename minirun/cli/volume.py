@@ -16,9 +16,8 @@ from minirun.cli.prune import confirmed, print_reclaimed, print_removed
 from minirun.cli.session import commands, open_instance
 from minirun.errors import MinirunError, NotFoundError
 from minirun.instance import Instance
-from minirun.options.environment_files import parse_labels
-from minirun.options.mount_words import check_driver, check_volume_name
-from minirun.options.volume_options import parse_options
+from minirun.options.environment import parse_labels
+from minirun.options.volumes import check_driver, check_volume_name, parse_volume_options
 from minirun.volume.inspect import describe_volume, labels_of
 from minirun.volume.records import Volume, users, volumes
 from minirun.volume.volumes import create_volume, new_name, prune_volumes, remove_volume
@@ -49,7 +48,7 @@ def create(
     given = name or volume
     if given:
         check_volume_name(given)
-    labels, options = dict(parse_labels(label, ())), parse_options(opt)
+    labels, options = dict(parse_labels(label, ())), parse_volume_options(opt)
     record = Volume(given or new_name(), labels=labels, options=options, anonymous=not given)
     create_volume(open_instance(), record)
     print(record.name)

@@ -1,10 +1,13 @@
-"""commit: what a container has changed becomes a layer, and what it was given becomes the new image's configuration."""
+"""commit: a new image from what a container has changed and how it is configured."""
 
+from minirun.archive.layer_content import copy_layer
+from minirun.engine.diff import RUNTIME_PATHS
 from minirun.engine.inspect_config import health
 from minirun.image import records
 from minirun.image.create import add_image
 from minirun.image.instructions import apply
 from minirun.image.records import Config, Image
+from minirun.image.resolve import image_to_run
 from minirun.instance import Instance
 from minirun.model import Container
 
@@ -12,14 +15,17 @@ from minirun.model import Container
 def commit(
     instance: Instance, container: Container, reference: str, changes: tuple[str, ...], author: str, comment: str
 ) -> Image:
-    from minirun.archive.layer_fill import copy_layer
+    """Record a new image: the container's writable layer on top of its own image's layers.
 
+    `changes` are lines of a Dockerfile, `reference` is the new tag or "". NotFoundError if the base image is gone.
+    """
     base = image_of(instance, container)
     config = apply(config_of(container, base), changes)
     upper = instance.container_dir(container.id) / "upper"
+    skip = frozenset(path.lstrip("/") for path in RUNTIME_PATHS)
     return add_image(
         instance,
-        lambda layer: copy_layer(upper, layer),
+        lambda layer: copy_layer(upper, layer, skip),
         {
             "config": config,
             "architecture": base.details.get("architecture", ""),
@@ -34,17 +40,16 @@ def commit(
 
 
 def image_of(instance: Instance, container: Container) -> Image:
-    from minirun.image.resolve import image_to_run
-
-    found = records.by_id(instance.store, container.spec.image_id)
-    return found or image_to_run(instance, container.spec.image)
+    """Return the image that a container was made from."""
+    return records.by_id(instance.store, container.spec.image_id) or image_to_run(instance, container.spec.image)
 
 
 def config_of(container: Container, base: Image) -> Config:
-    """The container's, as Docker has it: its image's with all that was said at create, also the command."""
+    """Return a container's configuration as Docker does: its image's, changed by the options of `create`."""
     spec = container.spec
     exposed = dict.fromkeys((*spec.expose, *(port for mapping in spec.ports for port in mapping.private_ports)))
-    nameless = [mount.target for mount in spec.mounts if mount.anonymous and not mount.no_copy]  # not --volumes-from's
+    # no_copy marks those from --volumes-from
+    anonymous = [mount.target for mount in spec.mounts if mount.anonymous and not mount.no_copy]
     config: Config = {
         "Env": [f"{key}={value}" for key, value in spec.env],
         "Cmd": list(spec.argv[len(spec.entrypoint) :]),
@@ -53,7 +58,7 @@ def config_of(container: Container, base: Image) -> Config:
         "User": spec.user,
         "Labels": dict(spec.labels),
         "ExposedPorts": {port: {} for port in exposed},
-        "Volumes": {**base.config.get("Volumes", {}), **{place: {} for place in nameless}},
+        "Volumes": {**base.config.get("Volumes", {}), **{target: {} for target in anonymous}},
         "Healthcheck": health(spec.health) if spec.health else {},
         "StopSignal": spec.stop_signal,
     }

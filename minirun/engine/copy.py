@@ -1,28 +1,32 @@
-"""cp and export: which half does what.
+"""cp and export: what the host's side does, and what the child in the container's tree does.
 
-host                                        jail
+           host                             chroot child
 copy_out   unpacks            <-- tar --    finds the source, packs it
 copy_in    finds the source,
            packs it           -- tar -->    finds the target, unpacks
-export     passes it on       <-- tar --    packs all but what is mounted
+export     copies the stream  <-- tar --    packs everything that is not mounted
 """
 
 import errno
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from minirun.archive import copy_paths
-from minirun.archive.chroot import Tree, reading, writing
+from minirun.archive.chroot import Tree, chroot_reader, chroot_writer
 from minirun.archive.copy_paths import Source, Target
-from minirun.archive.foreign_archive import pass_on
+from minirun.archive.foreign_archive import repack
 from minirun.archive.pack import CHUNK, Packer
 from minirun.archive.tree_walk import DIRECTORY
-from minirun.archive.unpack import Manner, Unpacker
+from minirun.archive.unpack import Unpacker, UnpackOptions
+from minirun.engine.start_plan import mounts_of
 from minirun.errors import MinirunError
-from minirun.kernel.mounts import filesystem_magic
+from minirun.image.resolve import lower_of
+from minirun.instance import Instance
+from minirun.kernel.tree_root import filesystem_magic
+from minirun.model import ACTIVE, Container, Status
 
 _PROC, _SYSFS = 0x9FA0, 0x62656572
 
@@ -32,53 +36,87 @@ class Side:
     """The container's side of a copy."""
 
     tree: Tree
-    container: str  # as the user called it
+    container: str  # the name or id that the user gave
     path: str
-    read_only: bool = False  # its root file system
+    read_only: bool = False  # whether its root file system is
+
+
+def tree_of(instance: Instance, container: Container) -> Tree:
+    """Describe where a container's files are.
+
+    MinirunError if the container is neither running nor stopped; NotFoundError if its image is gone.
+    """
+    lower = lower_of(instance, container.spec)
+    if container.status in ACTIVE and container.status is not Status.RUNNING:
+        raise MinirunError(f"container {container.name} is {container.status}", "wait until it runs, or stop it")
+    process = container.init if container.status is Status.RUNNING else None
+    return Tree(
+        base=instance.root,
+        directory=f"containers/{container.id}",
+        lower=lower,
+        process=process,
+        is_stopped=lambda: _is_stopped(instance, container.id),
+        mounts=() if process else mounts_of(instance, container.spec),
+        is_mapped=bool(container.ids),
+    )
+
+
+def _is_stopped(instance: Instance, container_id: str) -> bool:
+    container = instance.store.container(container_id)
+    return container is not None and container.status not in (*ACTIVE, Status.REMOVING)
 
 
 def copy_out(side: Side, destination: str, follow: bool, archive: bool) -> tuple[int, list[str]]:
-    """From the container to a path on the host: bytes, and the device nodes that were not made."""
+    """Copy from the container to a path on the host. Return the bytes, and the device nodes that were not made."""
     path = copy_paths.absolute(destination)
     _check_output(path)
-    with reading(side.tree, lambda stream: _send(side, follow, stream)) as stream:
+    with chroot_reader(side.tree, lambda stream: _send(side, follow, stream)) as stream:
         source = json.loads(stream.readline() or _ended())
         target = copy_paths.find_target(path, source["is_directory"])
-        manner = Manner(inside=False, archive=archive, rename=target.rename, contents=source["stored"] == ".")
-        unpacked = _unpack(stream, target, manner)
+        options = UnpackOptions(
+            chrooted=False, keep_owner=archive, rename=target.rename, contents=source["stored"] == "."
+        )
+        unpacked = _unpack(stream, target, options)
         if unpacked.skipped and not source["is_directory"]:
-            raise MinirunError(f"{side.path} is a device: it is not made on the host")
+            raise MinirunError(f"{side.path} is a device; device nodes are not created on the host")
     return unpacked.size, unpacked.skipped
 
 
 def stream_out(side: Side, follow: bool, output: BinaryIO) -> None:
-    with reading(side.tree, lambda stream: _send(side, follow, stream)) as stream:
+    """Write a tar archive of the container's path to `output`."""
+    with chroot_reader(side.tree, lambda stream: _send(side, follow, stream)) as stream:
         stream.readline() or _ended()
         shutil.copyfileobj(stream, output, CHUNK)
         output.flush()
 
 
 def copy_in(side: Side, path: str, follow: bool, archive: bool) -> int:
-    """From a path on the host into the container: bytes."""
+    """Copy from a path on the host into the container. Return the bytes."""
     try:
         source = copy_paths.find_source(copy_paths.absolute(path), follow)
     except OSError as error:
         raise MinirunError(f"lstat {error.filename}: {(error.strerror or '').lower()}") from None
-    manner = Manner(inside=True, archive=archive, contents=source.stored == ".")
-    with writing(side.tree, lambda stream: _receive(side, stream, manner, source.is_directory)) as stream:
+    options = UnpackOptions(chrooted=True, keep_owner=archive, contents=source.stored == ".")
+    with chroot_writer(side.tree, lambda stream: _receive(side, stream, options, source.is_directory)) as stream:
         return _pack(Packer(stream), source)
 
 
 def stream_in(side: Side, archive: bool, source: BinaryIO) -> int:
-    """An archive, compressed or not, into a directory. It is written anew: the jail reads only what we wrote."""
-    with writing(side.tree, lambda stream: _receive(side, stream, Manner(inside=True, archive=archive))) as stream:
+    """Unpack the tar archive `source`, compressed or not, into a directory of the container. Return the bytes.
+
+    The archive is repacked, so that the child in the container's tree reads only what minirun wrote.
+    """
+    with chroot_writer(
+        side.tree, lambda stream: _receive(side, stream, UnpackOptions(chrooted=True, keep_owner=archive))
+    ) as stream:
         with Packer(stream) as packer:
-            pass_on(source, packer, "the archive on the standard input")
+            repack(source, packer, "the archive on stdin")
         return packer.size
 
 
 def export(tree: Tree, output: BinaryIO) -> None:
-    with reading(tree, _send_all) as stream:
+    """Write a tar archive of the whole tree to `output`, without what is mounted in it."""
+    with chroot_reader(tree, _send_all) as stream:
         shutil.copyfileobj(stream, output, CHUNK)
         output.flush()
 
@@ -103,25 +141,25 @@ def _pack(packer: Packer, source: Source) -> int:
     return packer.size
 
 
-def _unpack(stream: BinaryIO, target: Target, manner: Manner) -> Unpacker:
+def _unpack(stream: BinaryIO, target: Target, options: UnpackOptions) -> Unpacker:
     top = os.open(target.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return _unpack_into(top, stream, target, manner)
+        return _unpack_into(top, stream, target, options)
     finally:
         os.close(top)
 
 
-def _unpack_into(top: int, stream: BinaryIO, target: Target, manner: Manner) -> Unpacker:
-    unpacker = Unpacker(top, target.directory, manner)
-    unpacker.run_all(stream)
+def _unpack_into(top: int, stream: BinaryIO, target: Target, options: UnpackOptions) -> Unpacker:
+    unpacker = Unpacker(top, target.directory, options)
+    unpacker.unpack_stream(stream)
     return unpacker
 
 
-# From here on: in the jail.
+# From here on, the code runs in the chroot child.
 
 
 def _send(side: Side, follow: bool, stream: BinaryIO) -> None:
-    path = copy_paths.inside(side.path)
+    path = copy_paths.rooted(side.path)
     try:
         source = copy_paths.find_source(path, follow)
         _refuse_kernel_files(source)
@@ -135,7 +173,7 @@ def _send(side: Side, follow: bool, stream: BinaryIO) -> None:
 
 
 def _refuse_kernel_files(source: Source) -> None:
-    """Under Docker they are not there: it looks at the files of the image, not at what the container mounts."""
+    """Hide /proc and /sys: Docker copies from the container's layers and volumes, where they do not exist."""
     fd = os.open(source.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if filesystem_magic(fd) in (_PROC, _SYSFS):
@@ -144,9 +182,9 @@ def _refuse_kernel_files(source: Source) -> None:
         os.close(fd)
 
 
-def _receive(side: Side, stream: BinaryIO, manner: Manner, from_directory: bool | None = None) -> None:
-    """`from_directory` None: an archive from the standard input, for which the target must be a directory."""
-    path = copy_paths.inside(side.path)
+def _receive(side: Side, stream: BinaryIO, options: UnpackOptions, from_directory: bool | None = None) -> None:
+    """Unpack into the container. `from_directory` None: an archive from stdin, whose target must be a directory."""
+    path = copy_paths.rooted(side.path)
     shown = f"{side.container}:{side.path}"
     try:
         target = copy_paths.find_target(path, bool(from_directory))
@@ -157,11 +195,11 @@ def _receive(side: Side, stream: BinaryIO, manner: Manner, from_directory: bool 
     top = os.open(target.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     if side.read_only and os.fstat(top).st_dev == os.stat("/").st_dev:
         raise MinirunError("container rootfs is marked read-only")
-    renamed = Manner(manner.inside, manner.archive, target.rename, manner.contents)
+    renamed = replace(options, rename=target.rename)
     try:
         _unpack_into(top, stream, target, renamed)
     except OSError as error:
-        if error.errno == errno.EROFS:  # the root was seen to above
+        if error.errno == errno.EROFS:  # the root file system was checked above
             raise MinirunError("mounted volume is marked read-only") from None
         raise
 

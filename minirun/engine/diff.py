@@ -1,6 +1,6 @@
 """diff: what a container has changed, read from its writable layer (Documentation/filesystems/overlayfs.rst).
 
-Read on the host, name by name below a descriptor: nothing is opened but directories, and no symlink is followed.
+It is read on the host, name by name below a descriptor: only directories are opened, and no symlink is followed.
 """
 
 import os
@@ -8,33 +8,33 @@ import stat
 from dataclasses import dataclass
 
 from minirun.archive.chroot import Tree
-from minirun.archive.tree_walk import DIRECTORY, Place, is_opaque, is_whiteout, look, names_in
+from minirun.archive.tree_walk import DIRECTORY, TreeCursor, is_opaque, is_whiteout, lstat_at, names_in
 
 ADDED, CHANGED, DELETED = "A", "C", "D"
-# What the runtime itself puts in, which Docker has in a layer of its own that no comparison shows.
-OURS = ("/dev", "/proc", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/.dockerenv")
+# What the runtime itself creates. Docker has these in a layer of their own that no comparison shows.
+RUNTIME_PATHS = ("/dev", "/proc", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/.dockerenv")
 
 
 @dataclass(frozen=True)
 class _Below:
-    """What the image has for a name: its own entry, and for a directory the path in each layer that adds to it."""
+    """What the image has for a name."""
 
-    found: os.stat_result
-    directories: list[str]
+    status: os.stat_result
+    directories: list[str]  # for a directory, its path in each layer that adds to it
 
 
 @dataclass
 class _Level:
     path: str
     names: list[str]
-    below: list[str]  # the same directory in each layer of the image
-    hidden: bool = False  # nothing of those is seen here any more
+    below: list[str]  # the paths of this directory in the image's layers
+    hidden: bool = False  # the image's layers no longer show through
 
 
 def changes(tree: Tree) -> list[tuple[str, str]]:
-    """(kind, path), sorted by path."""
-    upper = os.open(tree.root / tree.here / "upper", DIRECTORY)
-    return _Comparison([str(tree.root / layer) for layer in tree.lower.split(":")]).run(upper)
+    """Return (kind, path) of each change, sorted by path; the kinds are ADDED, CHANGED and DELETED."""
+    upper = os.open(tree.base / tree.directory / "upper", DIRECTORY)
+    return _Comparison([str(tree.base / layer) for layer in tree.lower.split(":")]).run(upper)
 
 
 class _Comparison:
@@ -43,55 +43,55 @@ class _Comparison:
         self.levels = [_Level("", [], layers)]
 
     def run(self, upper: int) -> list[tuple[str, str]]:
-        place = Place(upper)
+        cursor = TreeCursor(upper)
         self.levels[0].names = names_in(upper)
         try:
             while self.levels:
                 if self.levels[-1].names:
-                    self._compare(place, self.levels[-1], self.levels[-1].names.pop())
+                    self._compare(cursor, self.levels[-1], self.levels[-1].names.pop())
                     continue
                 self.levels.pop()
                 if self.levels:
-                    place.up()
+                    cursor.up()
         finally:
-            place.close()
+            cursor.close()
         if self.kinds.get("/etc") == ADDED and not any(path.startswith("/etc/") for path in self.kinds):
-            del self.kinds["/etc"]  # made for our three files, in an image that has none
+            del self.kinds["/etc"]  # made for the runtime's three files, in an image without /etc
         return [(kind, path) for path, kind in sorted(self.kinds.items())]
 
-    def _compare(self, place: Place, level: _Level, name: str) -> None:
+    def _compare(self, cursor: TreeCursor, level: _Level, name: str) -> None:
         path = f"{level.path}/{name}"
-        found = look(place.fd, name)
-        if found is None or path in OURS:
+        status = lstat_at(cursor.fd, name)
+        if status is None or path in RUNTIME_PATHS:
             return
         below = _below(level.below, name)
-        if is_whiteout(found):
+        if is_whiteout(status):
             if below is not None:
                 self._record(DELETED, path)
             return
         if below is None:
             self._record(ADDED, path)
-        elif _differs(below.found, found):
+        elif _differs(below.status, status):
             self._record(CHANGED, path)
-        if stat.S_ISDIR(found.st_mode):
-            self._enter(place, name, path, below.directories if below is not None else [])
+        if stat.S_ISDIR(status.st_mode):
+            self._enter(cursor, name, path, below.directories if below is not None else [])
 
-    def _enter(self, place: Place, name: str, path: str, below: list[str]) -> None:
+    def _enter(self, cursor: TreeCursor, name: str, path: str, below: list[str]) -> None:
         try:
-            child = os.open(name, DIRECTORY, dir_fd=place.fd)
-        except (FileNotFoundError, NotADirectoryError):  # it is running: gone, or replaced
+            child = os.open(name, DIRECTORY, dir_fd=cursor.fd)
+        except (FileNotFoundError, NotADirectoryError):  # the container runs: gone, or replaced
             return
         names = names_in(child)
-        # Removed and made anew: what was in it, and below, is gone without a whiteout of its own.
+        # Removed and made again: what was in it, and below, is gone without a whiteout of its own.
         hidden = self.levels[-1].hidden or is_opaque(child)
-        place.down(child)
+        cursor.down(child)
         self.levels.append(_Level(path, names, below, hidden))
-        for gone in _names_below(below) - set(names) if hidden else ():
-            if _below(below, gone) is not None:
-                self._record(DELETED, f"{path}/{gone}")
+        for deleted in _names_below(below) - set(names) if hidden else ():
+            if _below(below, deleted) is not None:
+                self._record(DELETED, f"{path}/{deleted}")
 
     def _record(self, kind: str, path: str) -> None:
-        """The directories above are changed by it, but for the root, which Docker leaves out."""
+        """Record a change; the directories above are changed too, except for the root, which Docker leaves out."""
         self.kinds[path] = kind
         for level in reversed(self.levels[1:]):
             if level.path in self.kinds:
@@ -100,19 +100,19 @@ class _Comparison:
 
 
 def _below(layers: list[str], name: str) -> _Below | None:
-    """What the layers below show under a name, as the overlay merges them."""
+    """Return what the image's layers show for a name, as overlayfs merges them; None if nothing."""
     first: os.stat_result | None = None
     directories: list[str] = []
     for layer in layers:
         path = os.path.join(layer, name)
         try:
-            found = os.lstat(path)
+            status = os.lstat(path)
         except (FileNotFoundError, NotADirectoryError):
             continue
-        if is_whiteout(found) or (first is not None and not stat.S_ISDIR(found.st_mode)):
+        if is_whiteout(status) or (first is not None and not stat.S_ISDIR(status.st_mode)):
             break
-        first = first or found
-        if not stat.S_ISDIR(found.st_mode):
+        first = first or status
+        if not stat.S_ISDIR(status.st_mode):
             break
         directories.append(path)
         if is_opaque(path):
@@ -125,7 +125,7 @@ def _names_below(layers: list[str]) -> set[str]:
 
 
 def _differs(old: os.stat_result, new: os.stat_result) -> bool:
-    """As Docker judges: the size and time of a directory say nothing of what was done to it."""
+    """Return whether an entry was changed. As in Docker, size and time of a directory don't count."""
     if (old.st_mode, old.st_uid, old.st_gid) != (new.st_mode, new.st_uid, new.st_gid):
         return True
     if stat.S_ISDIR(new.st_mode):

@@ -1,9 +1,9 @@
-"""How much room images, containers and volumes take, and who uses them."""
+"""The disk space of images, containers and volumes, and who uses them."""
 
 from collections import Counter
 from dataclasses import dataclass
 
-from minirun.engine.sizes import tree_size
+from minirun.archive.tree_walk import tree_size
 from minirun.image import records
 from minirun.instance import Instance
 from minirun.model import ACTIVE, Container
@@ -13,40 +13,48 @@ from minirun.volume.volumes import data_path
 
 @dataclass(frozen=True)
 class ImageUse:
+    """An image's sizes in bytes (`shared`: layers that others have too), and how many containers use it."""
+
     id: str
-    reference: str  # "" for one without
+    reference: str  # "" for none
     created: float
     size: int
-    shared: int  # bytes of its layers that others have, too
+    shared: int
     containers: int
 
     @property
     def unique(self) -> int:
+        """Bytes that no other image has."""
         return self.size - self.shared
 
 
 @dataclass(frozen=True)
 class ContainerUse:
+    """A container, and the bytes that it has written."""
+
     container: Container
-    size: int  # of what it has written
+    size: int
 
     @property
     def is_active(self) -> bool:
+        """Whether it runs."""
         return self.container.status in ACTIVE
 
 
 @dataclass(frozen=True)
 class VolumeUse:
+    """A volume: how many containers use it, and its size in bytes."""
+
     name: str
-    links: int  # containers that have it
+    links: int
     size: int
 
 
 def image_uses(instance: Instance) -> list[ImageUse]:
-    """A layer that several images have is measured once."""
-    found, tags = records.all_images(instance.store), records.tags(instance.store)
-    used = Counter(one.spec.image_id for one in instance.store.containers())
-    owners = Counter(name for image in found for name, _ in image.layers)
+    """Measure all images. A layer that several images have is measured once."""
+    images, tags = records.all_images(instance.store), records.tags(instance.store)
+    used = Counter(container.spec.image_id for container in instance.store.containers())
+    owners = Counter(name for image in images for name, _ in image.layers)
     sizes = {name: tree_size(instance.root / "layers" / name) for name, count in owners.items() if count > 1}
     return [
         ImageUse(
@@ -57,20 +65,22 @@ def image_uses(instance: Instance) -> list[ImageUse]:
             sum(sizes.get(name, 0) for name, _ in image.layers),
             used[image.id],
         )
-        for image in found
+        for image in images
     ]
 
 
 def container_uses(instance: Instance) -> list[ContainerUse]:
+    """Measure all containers' writable layers."""
     return [
-        ContainerUse(one, tree_size(instance.container_dir(one.id) / "upper")) for one in instance.store.containers()
+        ContainerUse(container, tree_size(instance.container_dir(container.id) / "upper"))
+        for container in instance.store.containers()
     ]
 
 
 def volume_uses(instance: Instance) -> list[VolumeUse]:
-    """A volume that stands for a directory of the host's has nothing of its own."""
-    held = users(instance.store)
+    """Measure all volumes. A volume that stands for a directory of the host has nothing of its own."""
+    used_by = users(instance.store)
     return [
-        VolumeUse(one.name, len(held.get(one.name, [])), tree_size(data_path(instance, Volume(one.name))))
-        for one in volumes(instance.store)
+        VolumeUse(volume.name, len(used_by.get(volume.name, [])), tree_size(data_path(instance, Volume(volume.name))))
+        for volume in volumes(instance.store)
     ]

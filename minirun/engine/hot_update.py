@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
-from minirun.engine.lifecycle import is_same
+from minirun.engine.liveness import is_same, past_its_start
 from minirun.engine.protocol import ATTACH_SOCKET, CHUNK, Kind, frame, send_sockets
-from minirun.engine.stop import past_its_start
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel.sockets import control_connect

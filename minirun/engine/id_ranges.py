@@ -1,7 +1,7 @@
-"""Which ids of the host a container's user namespace has: given at its creation, and its own until it is removed.
+"""The range of host ids of a container's user namespace: allocated at creation, held until it is removed.
 
-The files of a container are kept under the ids that it sees itself, whatever its range is (kernel/userns.py); so an
-image, a layer or a volume serves containers of every range, and of none.
+A container's files are stored with the ids that it sees itself, whatever its range (kernel/userns.py); so images,
+layers and volumes serve containers with any range, or none.
 """
 
 from collections.abc import Iterator
@@ -13,14 +13,17 @@ from minirun.model import Mode, Spec
 from minirun.store.lookup import find_container
 
 Range = tuple[int, int]  # first, count
-SIZE = 65536  # what an image may expect: nobody is 65534
-OWNER = "minirun"  # whose lines in /etc/subuid and /etc/subgid name what may be given out
-# Set aside for containers by the conventions of systemd (https://systemd.io/UIDS-GIDS/).
-_USUAL: Range = (524288, 1879048192 - 524288)
+SIZE = 65536  # images expect 65534, nobody
+OWNER = "minirun"  # its lines in /etc/subuid and /etc/subgid are the ids to allocate from
+# For containers, by systemd's conventions (https://systemd.io/UIDS-GIDS/).
+_DEFAULT_POOL: Range = (524288, 1879048192 - 524288)
 
 
 def settled(instance: Instance, spec: Spec) -> str:
-    """At creation: --userns with the other container's id. MinirunError for what cannot be had along with it."""
+    """Validate --userns at creation. Returns it, with `container:NAME` as `container:ID`.
+
+    MinirunError when another option asks for a namespace of another user namespace.
+    """
     kind, colon, reference = spec.userns.partition(":")
     if kind != "container":
         _refuse_others_namespaces(spec, "")
@@ -37,16 +40,16 @@ def settled(instance: Instance, spec: Spec) -> str:
 
 
 def refuse_hosts_namespaces(spec: Spec) -> None:
-    """What needs no look at other containers."""
+    """Raise MinirunError for --net=host and the like together with --userns."""
     if not spec.userns:
         return
     network = spec.network.mode is Mode.HOST
     for flag, is_host in (("net", network), *((flag, mode == "host") for flag, mode in _modes(spec))):
         if is_host:
             raise MinirunError(
-                f"--{flag}=host cannot be had with --userns={spec.userns}: that namespace belongs to the host's root,"
-                " and root in a user namespace has no rights in it",
-                f"leave out --{flag}=host, or use --userns=host",
+                f"--{flag}=host is not supported with --userns={spec.userns}: that namespace belongs to the host's"
+                " root, and root in a user namespace has no rights in it",
+                f"remove --{flag}=host, or use --userns=host",
                 FAILED,
             )
 
@@ -55,16 +58,16 @@ def _modes(spec: Spec) -> tuple[tuple[str, str], ...]:
     return ("pid", spec.pid_mode), ("ipc", spec.ipc_mode), ("uts", spec.uts_mode)
 
 
-def _refuse_others_namespaces(spec: Spec, whose: str) -> None:
-    """Of another container it can share only what belongs to the user namespace that it is in itself."""
+def _refuse_others_namespaces(spec: Spec, allowed: str) -> None:
+    """A container can share only namespaces of its own user namespace, which it may share with container `allowed`."""
     if not spec.userns:
         return
     network = f"container:{spec.network.container}" if spec.network.mode is Mode.CONTAINER else ""
     for flag, mode in (("net", network), *_modes(spec)):
         kind, colon, other = mode.partition(":")
-        if colon and other != whose:
+        if colon and other != allowed:
             raise MinirunError(
-                f"--{flag}={kind}:{other[:12]} cannot be had with --userns={spec.userns.partition(':')[0]}: that"
+                f"--{flag}={kind}:{other[:12]} is not supported with --userns={spec.userns.partition(':')[0]}: that"
                 " namespace belongs to another user namespace",
                 f"--userns=container:{other[:12]}, or --userns=host",
                 FAILED,
@@ -72,7 +75,10 @@ def _refuse_others_namespaces(spec: Spec, whose: str) -> None:
 
 
 def choose(instance: Instance, spec: Spec) -> tuple[int, ...]:
-    """The range of a new container, () for the host's own ids. Within the transaction that adds it."""
+    """Choose a new container's range, () without --userns. Call it in the transaction that adds the container.
+
+    MinirunError when --userns=auto finds no free range.
+    """
     if not spec.userns:
         return ()
     kind, _, rest = spec.userns.partition(":")
@@ -86,7 +92,7 @@ def choose(instance: Instance, spec: Spec) -> tuple[int, ...]:
 def _free(instance: Instance) -> Range:
     pools, others = _delegated(), []
     if not pools:
-        pools, others = [_USUAL], list(_of_others())
+        pools, others = [_DEFAULT_POOL], list(_of_others())
     taken = sorted([*instance.store.id_ranges(), *others])
     for first, count in pools:
         at = first
@@ -97,14 +103,14 @@ def _free(instance: Instance) -> Range:
         if at + SIZE <= first + count:
             return at, SIZE
     raise MinirunError(
-        f"--userns=auto: no {SIZE} ids in a row are free for one more container",
-        f"remove containers, or give {OWNER} more in /etc/subuid and /etc/subgid",
+        f"--userns=auto: no {SIZE} consecutive ids are free",
+        f"remove containers, or give {OWNER} more ids in /etc/subuid and /etc/subgid",
         FAILED,
     )
 
 
 def _delegated() -> list[Range]:
-    """What an administrator has set aside for minirun, for users and groups alike."""
+    """The ranges that the administrator has delegated to minirun, for users and groups alike."""
     users, groups = (
         {(first, count) for name, first, count in _lines(file) if name == OWNER} for file in ("subuid", "subgid")
     )
@@ -112,7 +118,7 @@ def _delegated() -> list[Range]:
 
 
 def _of_others() -> Iterator[Range]:
-    """Ids that somebody has, or has been promised."""
+    """Ids that users and groups have, or that are delegated to others."""
     for file in ("subuid", "subgid"):
         yield from ((first, count) for _, first, count in _lines(file))
     for file in ("passwd", "group"):
@@ -123,7 +129,7 @@ def _of_others() -> Iterator[Range]:
 
 
 def _lines(file: str) -> Iterator[tuple[str, int, int]]:
-    """subuid(5): name, first, count."""
+    """The lines of a file as (name, first, count), see subuid(5)."""
     for line in _text(file).splitlines():
         name, *numbers = line.split(":")
         if len(numbers) == 2 and all(number.isdecimal() for number in numbers):

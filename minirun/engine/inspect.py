@@ -1,4 +1,7 @@
-"""inspect: the records, in Docker's shape and field names."""
+"""inspect: containers and networks in Docker's structure and field names.
+
+https://docs.docker.com/reference/api/engine/ (ContainerInspect, NetworkInspect)
+"""
 
 import json
 from ipaddress import IPv4Address, IPv6Address
@@ -6,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from minirun.engine.inspect_config import bindings, config, host_config
-from minirun.engine.log import timestamp
 from minirun.instance import Instance
 from minirun.kernel.netns import pin_path
 from minirun.model import ACTIVE, Attachment, Container, Endpoint, Mode, Network, Pool4, Pool6, Status
+from minirun.options.values import timestamp
 from minirun.volume import inspect
 
 _NEVER = "0001-01-01T00:00:00Z"
 
 
 def describe_container(instance: Instance, container: Container) -> dict[str, Any]:
+    """What `minirun inspect CONTAINER` prints."""
     spec = container.spec
     directory = instance.container_dir(container.id)
     return {
@@ -46,6 +50,7 @@ def describe_container(instance: Instance, container: Container) -> dict[str, An
 
 
 def describe_network(instance: Instance, network: Network) -> dict[str, Any]:
+    """What `minirun network inspect` prints."""
     endpoints = instance.store.endpoints(network=network.id)
     return {
         "Name": network.name,
@@ -83,7 +88,7 @@ def describe_network(instance: Instance, network: Network) -> dict[str, Any]:
 
 
 def _id_mappings(container: Container) -> dict[str, list[str]] | None:
-    """inside:outside:count, as podman's inspect has it; Docker's has nothing of the kind."""
+    """inside:outside:count, as podman has it; Docker has no such field."""
     if not container.ids:
         return None
     first, count = container.ids
@@ -120,40 +125,40 @@ def _network_settings(instance: Instance, container: Container) -> dict[str, Any
         "SandboxID": container.sandbox,
         "SandboxKey": str(pin_path(container.name)) if container.sandbox else "",
         "Ports": {**exposed, **bindings(mappings)},
-        **{name: first[name] for name in _OF_THE_FIRST},
+        **{name: first[name] for name in _OF_FIRST_NETWORK},
         "Networks": networks,
     }
 
 
-_OF_THE_FIRST = (
+_OF_FIRST_NETWORK = (
     *("EndpointID", "Gateway", "GlobalIPv6Address", "GlobalIPv6PrefixLen", "IPAddress", "IPPrefixLen"),
     *("IPv6Gateway", "MacAddress"),
 )
 
 
 def _networks(instance: Instance, container: Container) -> dict[str, dict[str, Any]]:
-    """Those it is in, by name; of one that is stopped, those it will be in, without addresses."""
+    """The container's networks by name; for a stopped one those of its next start, without addresses."""
     store, request = instance.store, container.spec.network
-    wanted = {one.network: one for one in request.attachments}
-    found = {}
-    for end in store.endpoints(sandbox=container.id):
-        if network := store.network(end.network):
-            attachment = wanted.get(network.name) or wanted.get(network.id)
-            found[network.name] = _endpoint(end, network, attachment)
-    if found or request.mode is Mode.CONTAINER:
-        return found
+    attachments = {attachment.network: attachment for attachment in request.attachments}
+    described = {}
+    for endpoint in store.endpoints(sandbox=container.id):
+        if network := store.network(endpoint.network):
+            attachment = attachments.get(network.name) or attachments.get(network.id)
+            described[network.name] = _endpoint(endpoint, network, attachment)
+    if described or request.mode is Mode.CONTAINER:
+        return described
     if request.mode is not Mode.BRIDGE:
         return {str(request.mode): _endpoint(None, None)}
-    return {name: _endpoint(None, store.find_network(name), one) for name, one in wanted.items()}
+    return {name: _endpoint(None, store.find_network(name), attachment) for name, attachment in attachments.items()}
 
 
 def _endpoint(
     endpoint: Endpoint | None, network: Network | None, attachment: Attachment | None = None
 ) -> dict[str, Any]:
-    """`EndpointID` is what follows from sandbox and position: minirun keeps no second name for it."""
+    """`EndpointID` is made of sandbox and position, which identify an endpoint here."""
     pool, pool6 = (network.pool, network.pool6) if network and endpoint else (None, None)
     address6 = endpoint.address6 if endpoint else None
-    there = {
+    addresses = {
         "EndpointID": f"{endpoint.sandbox}-{endpoint.position}" if endpoint else "",
         "Gateway": str(pool.gateway) if pool else "",
         "IPAddress": str(endpoint.address or "") if endpoint else "",
@@ -167,12 +172,12 @@ def _endpoint(
     }
     return {
         "IPAMConfig": _wanted_addresses(attachment) if attachment else None,
-        "Links": [f"{one}:{alias}" for one, alias in attachment.links] or None if attachment else None,
+        "Links": [f"{linked}:{alias}" for linked, alias in attachment.links] or None if attachment else None,
         "Aliases": list(attachment.aliases) or None if attachment else None,
         "DriverOpts": None,
         "GwPriority": attachment.priority if attachment else 0,
         "NetworkID": network.id if network else "",
-        **there,
+        **addresses,
         "DNSNames": None,
         "Bridge": network.bridge if network else "",
     }

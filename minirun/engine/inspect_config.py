@@ -1,4 +1,4 @@
-"""inspect: what was asked for at create, as Docker's Config (of the container) and HostConfig (of its place here).
+"""inspect: the options of `create`, as Docker's Config (portable) and HostConfig (of this host).
 
 https://docs.docker.com/reference/api/engine/ (ContainerInspect)
 """
@@ -11,7 +11,7 @@ from minirun.volume import inspect
 
 _SHM_SIZE = 64 << 20
 _NANOSECONDS = 1_000_000_000
-# Fields of kernel.limits.Limits, as Docker calls them.
+# Fields of kernel.limits.Limits -> Docker's.
 _LIMITS = {
     "memory": "Memory",
     "memory_swap": "MemorySwap",
@@ -25,6 +25,7 @@ _LIMITS = {
 
 
 def config(container: Container) -> dict[str, Any]:
+    """The field Config."""
     spec = container.spec
     exposed = dict.fromkeys([*spec.expose, *(port for mapping in spec.ports for port in mapping.private_ports)])
     attached = not spec.detach
@@ -43,7 +44,7 @@ def config(container: Container) -> dict[str, Any]:
         "Cmd": list(spec.argv[len(spec.entrypoint) :]) or None,
         **({"Healthcheck": health(spec.health)} if spec.health else {}),
         "Image": spec.image,
-        "Volumes": {one.target: {} for one in spec.mounts if one.anonymous} or None,
+        "Volumes": {mount.target: {} for mount in spec.mounts if mount.anonymous} or None,
         "WorkingDir": spec.workdir,
         "Entrypoint": list(spec.entrypoint) or None,
         "Labels": dict(spec.labels),
@@ -53,6 +54,7 @@ def config(container: Container) -> dict[str, Any]:
 
 
 def host_config(spec: Spec) -> dict[str, Any]:
+    """The field HostConfig."""
     return {
         **inspect.host_config(spec),
         "LogConfig": {"Type": spec.logging.driver, "Config": _log_options(spec)},
@@ -81,8 +83,8 @@ def _rights(spec: Spec) -> dict[str, Any]:
         "ReadonlyRootfs": spec.read_only,
         "GroupAdd": list(spec.groups) or None,
         "Devices": [
-            {"PathOnHost": one.source, "PathInContainer": one.target, "CgroupPermissions": one.access}
-            for one in spec.devices
+            {"PathOnHost": device.source, "PathInContainer": device.target, "CgroupPermissions": device.access}
+            for device in spec.devices
         ],
         "DeviceCgroupRules": list(spec.device_rules) or None,
     }
@@ -104,19 +106,22 @@ def _names(spec: Spec) -> dict[str, Any]:
         "DnsOptions": list(spec.dns_options),
         "DnsSearch": list(spec.dns_search),
         "ExtraHosts": [f"{name}:{address}" for name, address in spec.extra_hosts] or None,
-        "Links": [f"{container}:{alias}" for one in spec.network.attachments for container, alias in one.links] or None,
+        "Links": [
+            f"{container}:{alias}" for attachment in spec.network.attachments for container, alias in attachment.links
+        ]
+        or None,
         "PublishAllPorts": spec.publish_all,
     }
 
 
 def _bounds(spec: Spec) -> dict[str, Any]:
-    given = dict(spec.limits)
+    values = dict(spec.limits)
     return {
         "ShmSize": spec.shm_size or _SHM_SIZE,
         "OomScoreAdj": spec.oom_score_adj,
         "Ulimits": [{"Name": name, "Hard": hard, "Soft": soft} for name, soft, hard in spec.ulimits],
         "Sysctls": dict(spec.sysctls),
-        **{theirs: given.get(ours, "" if ours == "cpuset_cpus" else 0) for ours, theirs in _LIMITS.items()},
+        **{key: values.get(name, "" if name == "cpuset_cpus" else 0) for name, key in _LIMITS.items()},
     }
 
 
@@ -125,15 +130,15 @@ def _log_options(spec: Spec) -> dict[str, str]:
     return size | ({"max-file": str(spec.logging.files)} if spec.logging.files > 1 else {})
 
 
-def health(said: Health) -> dict[str, Any]:
-    """Times are nanoseconds."""
+def health(check: Health) -> dict[str, Any]:
+    """The field Healthcheck; times are in nanoseconds."""
     return {
-        "Test": ["CMD", *said.test],
-        "Interval": int(said.interval * _NANOSECONDS),
-        "Timeout": int(said.timeout * _NANOSECONDS),
-        "StartPeriod": int(said.start_period * _NANOSECONDS),
-        "StartInterval": int(said.start_interval * _NANOSECONDS),
-        "Retries": said.retries,
+        "Test": ["CMD", *check.test],
+        "Interval": int(check.interval * _NANOSECONDS),
+        "Timeout": int(check.timeout * _NANOSECONDS),
+        "StartPeriod": int(check.start_period * _NANOSECONDS),
+        "StartInterval": int(check.start_interval * _NANOSECONDS),
+        "Retries": check.retries,
     }
 
 
@@ -142,17 +147,18 @@ def _capabilities(names: Iterable[str]) -> list[str] | None:
 
 
 def bindings(ports: Iterable[PortMapping]) -> dict[str, list[dict[str, str]]]:
-    found: dict[str, list[dict[str, str]]] = {}
+    """Docker's map from a container port ("80/tcp") to the host addresses and ports that it is published on."""
+    published: dict[str, list[dict[str, str]]] = {}
     for mapping in ports:
         address = str(mapping.host_address or "")
         for step, key in enumerate(mapping.private_ports):
             binding = {"HostIp": address, "HostPort": _host_port(mapping, step)}
-            found.setdefault(key, []).append(binding)
-    return found
+            published.setdefault(key, []).append(binding)
+    return published
 
 
 def _host_port(mapping: PortMapping, step: int) -> str:
-    """As it was asked for: "" for a random one, a range for one of it."""
+    """As requested: "" for a random port, a range for one port of a range."""
     if mapping.host_last:
         return f"{mapping.host_port}-{mapping.host_last}"
     return str(mapping.host_port + step) if mapping.host_port else ""

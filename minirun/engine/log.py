@@ -1,9 +1,9 @@
-"""A container's log: what it wrote, byte for byte, in the line format of CRI (kubelet's container log format).
+"""A container's log: its output byte for byte, in the line format of CRI (Kubernetes' container log format).
 
     2026-11-24T08:00:00.123456789Z stdout F a whole line
-    2026-11-24T08:00:00.123456789Z stderr P a piece of a line that had no end yet
+    2026-11-24T08:00:00.123456789Z stderr P part of a line without its end
 
-Text in front, the bytes as they came behind: nothing is decoded, so nothing can be lost. The newest file is `log`;
+Text in front, then the bytes as they came: nothing is decoded, so nothing can be lost. The newest file is `log`;
 rotation renames it to `log.1`, that to `log.2`, and so on (`--log-opt max-size`, `max-file`).
 """
 
@@ -14,11 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-_PATIENCE = 1000  # looks at a log that is being rotated at full speed
+from minirun.options.values import timestamp
+
+_MAX_LOOKS = 1000  # at a log that is being rotated at full speed
 
 
 class LogWriter:
-    """Every method leaves whole lines in the file, also when the disk is full."""
+    """Writes a log; `most` is the maximum size of a file in bytes (0: no limit), `files` how many are kept.
+
+    Every method leaves whole lines in the file, even when the disk is full.
+    """
 
     def __init__(self, path: str, most: int = 0, files: int = 1) -> None:
         self._path = path
@@ -29,10 +34,10 @@ class LogWriter:
         self._size = os.fstat(self._fd).st_size
 
     def write(self, stream: str, data: bytes) -> None:
-        """One write for one read and one file: a crash loses at most what was not read yet.
+        """Append output of `stream` (stdout or stderr), with one write for each file: a crash loses only unread output.
 
-        What does not fit on the disk is dropped and counted; the next write that fits begins with a line of ours that
-        says how much is missing.
+        What does not fit on the disk is dropped and counted. The next write that fits begins with a line of minirun's
+        own that says how many bytes are missing.
         """
         stamp = timestamp(time.time_ns())
         head = f"{stamp} {stream} ".encode()
@@ -48,11 +53,11 @@ class LogWriter:
 
     @property
     def is_lossy(self) -> bool:
-        """Whether it has yet to say in the file that something is missing there."""
+        """Whether output was dropped, and the file does not say so yet."""
         return bool(self._lost)
 
     def _put(self, text: bytes) -> bytes:
-        """Write lines, to several files if need be. Those that did not fit on the disk are returned."""
+        """Write lines, rotating as needed. Returns those that did not fit on the disk."""
         while text:
             if self._most and self._size >= self._most:
                 self._rotate()
@@ -66,7 +71,7 @@ class LogWriter:
         return text
 
     def _append(self, lines: bytes) -> int:
-        """How much of it is in the file now: all that a reader may have seen already, up to the last whole line."""
+        """Append to the file, and return how much of it, in whole lines: readers may have seen those already."""
         view = memoryview(lines)
         try:
             while view:
@@ -79,24 +84,24 @@ class LogWriter:
         return kept
 
     def _has_room(self, size: int) -> bool:
-        """Or the notes of what is missing would fill the last block, and be all there is in it."""
-        found = os.fstatvfs(self._fd)
-        return found.f_bavail * found.f_frsize > size
+        """Whether a note and the output fit: else the notes alone would fill the last block."""
+        status = os.fstatvfs(self._fd)
+        return status.f_bavail * status.f_frsize > size
 
     def _rotate(self) -> None:
-        """Nothing is written to a file after its rename: a reader that sees the rename has all of it.
+        """Rename the files and begin a new one. A renamed file is never written to, so a reader may finish with it.
 
-        A new file each time, also where only one is kept: whoever reads the old one still has it to its end. When the
-        disk has no room for a new one, the old one goes on.
+        Even with one file kept, a new one is made: who reads the old one can read it to its end. When the disk has no
+        space for a new one, the old one is used further.
         """
-        beside = f"{self._path}.new"
+        temporary = f"{self._path}.new"
         fd = -1
         try:
-            fd = _create(beside, os.O_TRUNC)
+            fd = _create(temporary, os.O_TRUNC)
             for number in range(self._files - 2, -1, -1):
                 if os.path.exists(older := _numbered(self._path, number)):
                     os.rename(older, _numbered(self._path, number + 1))
-            os.rename(beside, self._path)
+            os.rename(temporary, self._path)
         except OSError:
             if fd >= 0:
                 os.close(fd)
@@ -105,6 +110,7 @@ class LogWriter:
         self._fd, self._size = fd, 0
 
     def close(self) -> None:
+        """Close the file."""
         os.close(self._fd)
 
 
@@ -120,7 +126,7 @@ _TAG = len(b"F ")
 
 
 def _lines(head: bytes, data: bytes) -> bytes:
-    """What was read, as lines of the file. By replacing, not one by one: some programs write millions a second."""
+    """Format output as lines of the file. By replace, not a loop: programs write millions of lines a second."""
     whole, newline, rest = data.rpartition(b"\n")
     text = head + b"F " + whole.replace(b"\n", b"\n" + head + b"F ") + b"\n" if newline else b""
     return text + head + b"P " + rest + b"\n" if rest else text
@@ -128,22 +134,24 @@ def _lines(head: bytes, data: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Entry:
+    """One line of the log. `data` ends with a newline if the program wrote one."""
+
     stamp: str
     stream: str
-    data: bytes  # with its newline, if the program wrote one
+    data: bytes
 
 
 def parse(line: bytes) -> Entry:
-    """One line of the file, without its newline. ValueError when it is not of the format."""
+    """Parse a line of the file, without its newline. ValueError when it has another format."""
     stamp, stream, tag, data = line.split(b" ", 3)
     return Entry(stamp.decode(), stream.decode(), data + (b"\n" if tag == b"F" else b""))
 
 
-Row = list[tuple[int, int]]  # (inode, number) of each file of a log, newest first
+Files = list[tuple[int, int]]  # (inode, number) of each file of a log, newest first
 
 
 class LogReader:
-    """All that is in the log, oldest first; called again, what came since. Follows the log through rotations."""
+    """Reads a log from its oldest entry, and follows it through rotations."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -151,15 +159,16 @@ class LogReader:
         self._offset = 0
 
     def close(self) -> None:
+        """Close the file that is being read."""
         if self._file is not None:
             self._file.close()
 
     def entries(self) -> Iterator[Entry]:
-        """A line still being written is left for the next call."""
+        """Yield the entries since the last call; a line that is still being written is left for the next."""
         if self._file is None:
-            self._file = self._open(lambda row: row[-1])
+            self._file = self._open(lambda files: files[-1])
         while self._file is not None:
-            newer = self._newer(self._file)  # before reading: what is read after a rename was seen is all there will be
+            newer = self._newer(self._file)  # before reading: a file that was renamed gets no more lines
             yield from self._rest(self._file)
             if newer is None:
                 return
@@ -179,66 +188,62 @@ class LogReader:
             yield entry
 
     def _newer(self, mine: BinaryIO) -> BinaryIO | None:
-        """The file after the one that is open, found by its place in the row: names move, files do not. When that was
-        deleted meanwhile, the oldest there is."""
+        """Open the file after the one that is being read, None if that is the newest; the oldest if that was deleted.
+
+        It is found by its inode, since rotation changes names.
+        """
         inode = os.fstat(mine.fileno()).st_ino
 
-        def after(row: Row) -> tuple[int, int] | None:
-            places = [one for one, _ in row]
-            if inode not in places:
-                return row[-1]
-            return row[places.index(inode) - 1] if inode != places[0] else None
+        def after(files: Files) -> tuple[int, int] | None:
+            inodes = [file_inode for file_inode, _ in files]
+            if inode not in inodes:
+                return files[-1]
+            return files[inodes.index(inode) - 1] if inode != inodes[0] else None
 
         return self._open(after)
 
-    def _open(self, choose: Callable[[Row], tuple[int, int] | None]) -> BinaryIO | None:
-        """The file of the row that is chosen; chosen again once it is open, because a rotation may come in between."""
-        found: BinaryIO | None = None
-        for _ in range(_PATIENCE):
-            row = self._row()
-            chosen = choose(row) if row else None
-            if found is not None:
-                if chosen and os.fstat(found.fileno()).st_ino == chosen[0]:
-                    return found
-                found.close()
-                found = None
+    def _open(self, choose: Callable[[Files], tuple[int, int] | None]) -> BinaryIO | None:
+        """Open the file that is chosen, and choose again: a rotation may have come in between."""
+        opened: BinaryIO | None = None
+        for _ in range(_MAX_LOOKS):
+            files = self._files()
+            chosen = choose(files) if files else None
+            if opened is not None:
+                if chosen and os.fstat(opened.fileno()).st_ino == chosen[0]:
+                    return opened
+                opened.close()
+                opened = None
             if chosen is None:
                 return None
             try:
-                found = Path(_numbered(str(self._path), chosen[1])).open("rb")  # noqa: SIM115 - returned open
+                opened = Path(_numbered(str(self._path), chosen[1])).open("rb")  # noqa: SIM115 - returned open
             except FileNotFoundError:
                 pass
-        return found
+        return opened
 
-    def _row(self) -> Row:
-        """Two looks that agree, so that no rotation came in between."""
+    def _files(self) -> Files:
+        """List the files twice, until both agree: then no rotation came in between."""
         before = None
-        for _ in range(_PATIENCE):
+        for _ in range(_MAX_LOOKS):
             if (now := self._look()) == before:
                 return now
             before = now
         return []
 
-    def _look(self) -> Row:
-        found = []
+    def _look(self) -> Files:
+        files = []
         for number in self._numbers():
             try:
-                found.append((os.stat(_numbered(str(self._path), number)).st_ino, number))
+                files.append((os.stat(_numbered(str(self._path), number)).st_ino, number))
             except FileNotFoundError:
                 pass
-        return found
+        return files
 
     def _numbers(self) -> list[int]:
-        """By a listing, which is one moment; asking for one name after the other would miss one that moves."""
+        """The numbers of the files, by one listing: a file that is renamed meanwhile is not missed."""
         try:
             names = os.listdir(self._path.parent)
         except FileNotFoundError:  # removed
             return []
         tails = [name.removeprefix(self._path.name) for name in names if name.startswith(self._path.name)]
         return sorted(int(tail[1:] or 0) for tail in tails if not tail or (tail[0] == "." and tail[1:].isdigit()))
-
-
-def timestamp(nanoseconds: int) -> str:
-    """RFC 3339 in UTC with nine digits, as docker logs -t prints it."""
-    seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest:09d}Z"

@@ -1,12 +1,12 @@
-"""The words between commands and a monitor, on stream sockets: kind (1 byte), length (4 bytes), body.
+"""The messages between commands and a shim, on stream sockets: kind (1 byte), length (4 bytes), body.
 
-The command that starts a container has a socket to its monitor from birth; others connect to the one that the
-monitor listens on, `attach` in the container's directory.
+The command that starts a container has a socket pair with its shim; others connect to the socket that the shim
+listens on, `attach` in the container's directory.
 
-starting command -> monitor    SPARE (a socket: one more monitor), FDS (sockets that hold ports), PLAN, GO
-any command -> monitor         ATTACH (flags), STDIN, STDIN_END, RESIZE, SIGNAL, CANCEL (do not start it again),
-                               PORTS (it changes the published ports; FDS hold new ones), SETTLED (all is in force)
-monitor -> commands            STARTED, OUT, ERR, LOST (text), FAILED (code, text), EXITED (code)
+starting command -> shim       SPARE (a socket: fork one more shim), FDS (sockets that reserve ports), PLAN, GO
+any command -> shim            ATTACH (flags), STDIN, STDIN_END, RESIZE, SIGNAL, CANCEL (do not start it again),
+                               PORTS (begins a hot update; FDS reserve new ports), SETTLED (everything is applied)
+shim -> commands               STARTED, OUT, ERR, LOST (text), FAILED (code, text), EXITED (code)
 """
 
 import os
@@ -19,11 +19,13 @@ from minirun.kernel.sockets import send_with_fds
 
 _HEADER = struct.Struct(">BI")
 CHUNK = 65536
-HIGH_WATER = 4 * CHUNK  # stop reading from the source while more than this waits for its sink
+HIGH_WATER = 4 * CHUNK  # bytes: no more is read from a source while so much waits for its sink
 MOST_FDS = 253  # SCM_MAX_FD: what one message can carry
 
 
 class Kind(IntEnum):
+    """The kind of a message. The numbers are fixed: commands of another version talk to running shims."""
+
     PLAN = 1
     GO = 2
     STDIN = 3
@@ -49,22 +51,24 @@ ATTACH_SOCKET = "attach"
 
 
 def frame(kind: Kind, body: bytes = b"") -> bytes:
+    """Encode a message."""
     return _HEADER.pack(kind, len(body)) + body
 
 
 def send_sockets(channel: socket.socket, sockets: Sequence[socket.socket]) -> None:
-    """As FDS, as many messages as that takes."""
+    """Send sockets as FDS, in as many messages as that takes."""
     for start in range(0, len(sockets), MOST_FDS):
-        send_with_fds(channel, frame(Kind.FDS), [one.fileno() for one in sockets[start : start + MOST_FDS]])
+        send_with_fds(channel, frame(Kind.FDS), [each.fileno() for each in sockets[start : start + MOST_FDS]])
 
 
 class Parser:
-    """Bytes in, whole frames out."""
+    """Decodes messages from a byte stream."""
 
     def __init__(self) -> None:
         self._pending = bytearray()
 
     def feed(self, data: bytes) -> Iterator[tuple[Kind, bytes]]:
+        """Yield the whole messages so far, as kind and body. ValueError for an unknown kind."""
         self._pending += data
         while len(self._pending) >= _HEADER.size:
             kind, length = _HEADER.unpack_from(self._pending)
@@ -77,7 +81,7 @@ class Parser:
 
 
 class Outbox:
-    """What waits to go out on a non-blocking socket or pipe."""
+    """A queue of bytes for a non-blocking socket or pipe."""
 
     def __init__(self) -> None:
         self._pending = bytearray()
@@ -86,13 +90,15 @@ class Outbox:
         return len(self._pending)
 
     def add(self, data: bytes) -> None:
+        """Append to the queue."""
         self._pending += data
 
     def clear(self) -> None:
+        """Drop what waits."""
         self._pending.clear()
 
-    def flush(self, write: "socket.socket | int") -> bool:
-        """Write what can be written now; False when the other side is gone."""
+    def flush(self, write: socket.socket | int) -> bool:
+        """Write what can be written now. False, and an empty queue, when the other side is gone."""
         try:
             self.write_to(write)
         except OSError:
@@ -100,7 +106,8 @@ class Outbox:
             return False
         return True
 
-    def write_to(self, write: "socket.socket | int") -> None:
+    def write_to(self, write: socket.socket | int) -> None:
+        """Write what can be written now. OSError when the other side is gone."""
         while self._pending:
             with memoryview(self._pending) as whole, whole[: 4 * CHUNK] as piece:
                 try:
@@ -111,10 +118,10 @@ class Outbox:
 
 
 class Spool(Outbox):
-    """An outbox that a slow reader cannot fill: from HIGH_WATER on, frames wait in a file without a name.
+    """An outbox for a slow client: above HIGH_WATER, messages wait in an unnamed file in `directory` (O_TMPFILE).
 
-    So neither the program nor its log ever waits for whoever looks on. When the disk is full, what waits in the file
-    is dropped, and a LOST frame says so.
+    So neither the program nor its log ever waits for a client. When the disk is full, what waits in the file is
+    dropped, and a LOST message says so.
     """
 
     def __init__(self, directory: str) -> None:
@@ -127,7 +134,7 @@ class Spool(Outbox):
         return len(self._pending) + self._written - self._read
 
     def add(self, data: bytes) -> None:
-        """One whole frame."""
+        """Append one whole message."""
         if self._read == self._written and len(self._pending) < HIGH_WATER:
             self._pending += data
             return
@@ -144,13 +151,15 @@ class Spool(Outbox):
             self._pending += frame(Kind.LOST, f"{lost} bytes of output were lost: {error.strerror}".encode())
 
     def clear(self) -> None:
+        """Drop what waits, and the file."""
         super().clear()
         self._read = self._written = 0
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
 
-    def flush(self, write: "socket.socket | int") -> bool:
+    def flush(self, write: socket.socket | int) -> bool:
+        """Write what can be written now, then what the file has. False when the other side is gone."""
         while super().flush(write):
             if self._pending or self._read == self._written:
                 return True
@@ -159,7 +168,7 @@ class Spool(Outbox):
         return False
 
     def _refill(self) -> None:
-        """Whole frames only, so that one may be put behind them at any time."""
+        """Read whole messages back from the file, so that another may be appended at any time."""
         while self._read < self._written and len(self._pending) < CHUNK:
             _, length = _HEADER.unpack(os.pread(self._file, _HEADER.size, self._read))
             piece = os.pread(self._file, _HEADER.size + length, self._read)

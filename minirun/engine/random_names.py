@@ -1,4 +1,4 @@
-"""A name for a container that was given none: a mood and a city, after the article whose namespaces are cities."""
+"""Random names for containers, of a mood and a city."""
 
 import os
 
@@ -77,6 +77,7 @@ _CITIES = [
 
 
 def random_name() -> str:
+    """A name such as "calm_lisbon42"."""
     first, second, *number = os.urandom(4)
     tail = int.from_bytes(bytes(number), "big") % 1000
     return f"{_MOODS[first % len(_MOODS)]}_{_CITIES[second % len(_CITIES)]}{tail}"

@@ -8,7 +8,8 @@ import time
 from dataclasses import dataclass, replace
 
 from minirun.engine.id_ranges import choose
-from minirun.engine.lifecycle import finish, is_same, tell
+from minirun.engine.lifecycle import finish, tell
+from minirun.engine.liveness import is_same
 from minirun.engine.protocol import CHUNK, Kind, Parser, frame, send_sockets
 from minirun.engine.start_plan import plan_of, resolve
 from minirun.engine.stop import patience_of, settle

@@ -1,55 +1,54 @@
-"""From a container's record to the plan of one start: what is asked for, with what only the host knows."""
+"""From what was asked for to the plan of one start: references resolved at creation, the plan made at each start."""
 
+import os
+import stat
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from minirun.engine.environment import environment
+from minirun.engine.id_ranges import settled
 from minirun.errors import FAILED, MinirunError
+from minirun.init.devices import nodes
 from minirun.init.plan import Plan, PlannedMount
 from minirun.instance import Instance
-from minirun.kernel import cgroups
-from minirun.kernel.capabilities import granted
+from minirun.kernel import cgroups, limits
+from minirun.kernel.credentials import granted
 from minirun.kernel.devices import ALWAYS, Rule
-from minirun.model import Attachment, Container, Mode, NetworkRequest, Spec, Status
+from minirun.model import Attachment, Container, Device, Mode, Spec, Status
 from minirun.network import operations
 from minirun.security.confinement import confinement_for
 from minirun.store.lookup import find_container
+from minirun.volume.mount_plan import planned_mounts, settle_mounts
 
 _HOST = (0, 0)
 
 
 def resolve(instance: Instance, spec: Spec) -> Spec:
-    """At creation: other containers are kept by id, so that a rename of theirs changes nothing; what they have mounted
-    is copied, and every volume gets a name."""
+    """Resolve a new container's references to others, as `create` and `run` do.
+
+    Other containers are kept by id, so that renaming them changes nothing; --volumes-from becomes mounts, and every
+    volume gets a name. MinirunError when a container does not exist, or its namespaces cannot be shared.
+    """
     changed: dict[str, str] = {}
     for name in ("pid_mode", "ipc_mode"):
         kind, colon, reference = getattr(spec, name).partition(":")
         if colon:
             changed[name] = f"{kind}:{find_container(instance.store, reference, FAILED).id}"
+    spec = replace(spec, **changed)  # type: ignore[arg-type]
     if spec.network.mode is Mode.CONTAINER:
         other = find_container(instance.store, spec.network.container, FAILED)
         spec = replace(spec, network=replace(spec.network, container=other.id))
     if spec.userns:
-        from minirun.engine.id_ranges import settled
-
-        spec = replace(spec, **changed)  # type: ignore[arg-type]
         spec = replace(spec, userns=settled(instance, spec))
-        changed = {}
-    if any(one.links for one in spec.network.attachments):
-        spec = replace(spec, network=_with_linked_ids(instance, spec.network))
-    if spec.mounts or spec.volumes_from:
-        from minirun.volume.mount_plan import settle_mounts
-
-        spec = settle_mounts(instance, spec)
-    return replace(spec, **changed) if changed else spec  # type: ignore[arg-type]
-
-
-def _with_linked_ids(instance: Instance, request: NetworkRequest) -> NetworkRequest:
-    return replace(request, attachments=tuple(with_linked_ids(instance, one) for one in request.attachments))
+    attachments = tuple(with_linked_ids(instance, attachment) for attachment in spec.network.attachments)
+    spec = replace(spec, network=replace(spec.network, attachments=attachments))
+    return settle_mounts(instance, spec) if spec.mounts or spec.volumes_from else spec
 
 
 def with_linked_ids(instance: Instance, attachment: Attachment) -> Attachment:
+    """Resolve the names of --link to ids. MinirunError when a container does not exist."""
     links = tuple((find_container(instance.store, name, FAILED).id, alias) for name, alias in attachment.links)
     return replace(attachment, links=links)
 
@@ -57,11 +56,16 @@ def with_linked_ids(instance: Instance, attachment: Attachment) -> Attachment:
 def plan_of(
     instance: Instance, container: Container, lower: str, netns: str, size: tuple[int, int], fresh: bool
 ) -> Plan:
-    spec, security = container.spec, container.spec.security
+    """Make the plan of one start.
+
+    `lower` are the image's layers, `netns` is the pinned network namespace's name, `size` the terminal's as rows and
+    columns; `fresh` means that a failed start deletes the container. MinirunError for what this host does not support,
+    and when a container whose namespace it shares is not running.
+    """
+    spec = container.spec
     cgroup = cgroups.container_cgroup(instance.cgroup, container.id)
     if spec.pid_mode and cgroup is None:
-        raise MinirunError(f"--pid={spec.pid_mode}: this host has no cgroup v2 hierarchy to find its processes by")
-    confined = confinement_for(instance, security)
+        raise MinirunError(f"--pid={spec.pid_mode} needs cgroup v2, which this host does not have")
     return Plan(
         root=str(instance.root),
         container=container.id,
@@ -73,30 +77,19 @@ def plan_of(
         env=environment(instance, container),
         workdir=spec.workdir,
         user=spec.user,
-        hostname="" if spec.uts_mode else operations.hostname_of(instance, container),
+        groups=spec.groups,
         tty=spec.tty,
         interactive=spec.interactive,
         init=spec.init,
         stdin_once=spec.interactive and not spec.detach,
         fresh=fresh,
         mounts=mounts_of(instance, spec, container.ids),
-        asks_policy=not spec.auto_remove,  # also of one without a policy: `update` may give it one
-        capabilities=granted(security.cap_add, security.cap_drop, security.privileged),
-        domainname=spec.domainname,
-        groups=spec.groups,
+        asks_policy=not spec.auto_remove,  # even without a policy: `update` may set one
         read_only=spec.read_only,
-        privileged=security.privileged,
-        no_new_privileges=security.no_new_privileges,
-        unmasked=security.unmasked,
-        seccomp=confined.system_calls,
-        apparmor=confined.profile,
+        **_namespaces(instance, container),
+        **_rights(instance, spec),
         **_device_rules(spec, cgroup),
-        devices=tuple((one.source, one.target) for one in spec.devices),
-        pid_of=_whose(instance, "PID", spec.pid_mode),
-        ipc=spec.ipc_mode,
-        ipc_of=_whose(instance, "IPC", spec.ipc_mode),
-        uts_host=spec.uts_mode == "host",
-        cgroup_host=spec.cgroupns == "host",
+        devices=tuple((device.source, device.target) for device in spec.devices),
         shm_size=spec.shm_size,
         ulimits=spec.ulimits,
         sysctls=spec.sysctls,
@@ -105,47 +98,84 @@ def plan_of(
         limit_groups=_limit_groups(instance, container),
         health=spec.health is not None,
         log=(spec.logging.driver, spec.logging.size, spec.logging.files),
-        ids=container.ids,
         rows=size[0],
         columns=size[1],
     )
 
 
+def _namespaces(instance: Instance, container: Container) -> dict[str, Any]:
+    """The fields of the plan about namespaces, except for the network."""
+    spec = container.spec
+    return {
+        "pid_of": _whose(instance, "PID", spec.pid_mode),
+        "ipc": spec.ipc_mode,
+        "ipc_of": _whose(instance, "IPC", spec.ipc_mode),
+        "uts_host": spec.uts_mode == "host",
+        "hostname": "" if spec.uts_mode else operations.hostname_of(instance, container),
+        "domainname": spec.domainname,
+        "cgroup_host": spec.cgroupns == "host",
+        "ids": container.ids,
+    }
+
+
+def _rights(instance: Instance, spec: Spec) -> dict[str, Any]:
+    """The fields of the plan about privileges."""
+    security = spec.security
+    confined = confinement_for(instance, security)
+    return {
+        "capabilities": granted(security.cap_add, security.cap_drop, security.privileged),
+        "privileged": security.privileged,
+        "no_new_privileges": security.no_new_privileges,
+        "unmasked": security.unmasked,
+        "seccomp": confined.system_calls,
+        "apparmor": confined.profile,
+    }
+
+
 def _device_rules(spec: Spec, cgroup: Path | None) -> dict[str, Any]:
-    """What is said of devices, in as far as it takes a v2 group to keep it."""
+    """The fields of the plan about devices. Rules are kept by a v2 group."""
     if spec.security.privileged or cgroup is None:
         rules: tuple[Rule, ...] = ()
-    elif spec.devices or spec.device_rules:
-        from minirun.engine.device_rules import rules_for
-
-        rules = rules_for(spec.devices, spec.device_rules)
     else:
-        rules = ALWAYS
-    narrowed = any(not {"r", "w"} <= set(one.access) for one in spec.devices)
+        rules = device_rules(spec.devices, spec.device_rules)
+    narrowed = any(not {"r", "w"} <= set(device.access) for device in spec.devices)
     needed = bool(narrowed or spec.device_rules) and not spec.security.privileged
     if needed and cgroup is None:
-        raise MinirunError("this host has no cgroup v2 hierarchy to keep rules for devices with", "", FAILED)
+        raise MinirunError("device rules need cgroup v2, which this host does not have", "", FAILED)
     return {"device_rules": rules, "needs_device_rules": needed, "open_devices": bool(spec.device_rules)}
 
 
-def mounts_of(instance: Instance, spec: Spec, ids: tuple[int, ...] = ()) -> tuple[PlannedMount, ...]:
-    if not spec.mounts:
-        return ()
-    from minirun.volume.mount_plan import planned_mounts
+def device_rules(devices: Iterable[Device], texts: Iterable[str]) -> tuple[Rule, ...]:
+    """The rules of a container's group (kernel/devices.py).
 
-    return planned_mounts(instance, spec, ids)
+    They are those of every container, of each node of --device, and the `texts` of --device-cgroup-rule ("c 1:3 rwm").
+    """
+    rules = [*ALWAYS]
+    for device in devices:
+        for path in nodes(device.source):
+            node = os.stat(path)
+            kind = "b" if stat.S_ISBLK(node.st_mode) else "c"
+            rules.append((kind, os.major(node.st_rdev), os.minor(node.st_rdev), device.access))
+    for text in texts:
+        kinds, numbers, access = text.split(" ")
+        major, minor = (-1 if number == "*" else int(number) for number in numbers.split(":"))
+        rules += [(kind, major, minor, access) for kind in ("bc" if kinds == "a" else kinds)]
+    return tuple(rules)
+
+
+def mounts_of(instance: Instance, spec: Spec, ids: tuple[int, ...] = ()) -> tuple[PlannedMount, ...]:
+    """The mounts of a container in mount order; `ids` is its user namespace's range, () for none."""
+    return planned_mounts(instance, spec, ids) if spec.mounts else ()
 
 
 def _limit_groups(instance: Instance, container: Container) -> tuple[str, ...]:
     if not container.spec.limits:
         return ()
-    from minirun.kernel.limits import groups, of
-
-    return tuple(str(path) for path in groups(instance.cgroup, container.id, of(container.spec.limits)))
+    return tuple(map(str, limits.groups(instance.cgroup, container.id, limits.of(container.spec.limits))))
 
 
 def _whose(instance: Instance, what: str, mode: str) -> tuple[int, ...]:
-    """The process whose namespace it is to share."""
+    """Pid and start time of the process whose namespace to share; (0, 0) for the host's, () for none."""
     if mode == "host":
         return _HOST
     if not mode.startswith("container:"):

@@ -1,159 +1,160 @@
-"""Ending a running container from outside, or holding it still: signals, patience, and waiting until its monitor has
-taken all back."""
+"""Signals, pausing, and ending a container from outside: stop signal, timeout, SIGKILL, then the shim's cleanup."""
 
 import errno
-import os
 import signal
 import time
 from dataclasses import replace
 from functools import partial
 
-from minirun.engine.lifecycle import KILLED, MONITOR_LOST, delete, finish, is_same, is_tended, tell
+from minirun.engine.lifecycle import KILLED, MONITOR_LOST, finish, tell
+from minirun.engine.liveness import (
+    POLL_INTERVAL,
+    is_same,
+    is_starting,
+    is_tended,
+    past_its_start,
+    signal_process,
+    wait_for_end,
+)
 from minirun.engine.protocol import ATTACH_SOCKET, Kind, frame
 from minirun.errors import MinirunError
 from minirun.instance import Instance
-from minirun.kernel import freezer, processes
+from minirun.kernel import freezer
 from minirun.kernel.sockets import control_connect
-from minirun.model import ACTIVE, Container, Process, Status
-from minirun.options.signals import parse_signal
-from minirun.store.reserve import spending
+from minirun.model import ACTIVE, Container, Status
+from minirun.options.values import parse_signal
+from minirun.store.faults import with_reserve
 
-DEFAULT_PATIENCE = 10
-_MONITOR_PATIENCE = 30.0  # seconds that a monitor may need to take everything back
-_GLANCE = 0.02  # seconds between two looks at the record
-_MOST_STARTS = 10  # by others, of one that is being removed
+DEFAULT_TIMEOUT = 10  # seconds, Docker's
+_CLEANUP_TIMEOUT = 30.0  # seconds that a shim may take to clean up
 
 
 def send(instance: Instance, container: Container, number: int) -> None:
-    """A signal to pid 1. MinirunError when it is not running. One that asks for the end is on record as such."""
-    if container.status is Status.RESTARTING and _ends(container, number):
+    """Send a signal to the container's first process.
+
+    A signal that asks for the end is recorded as a request to stop, so no restart policy starts the container again;
+    of one that waits for its restart, it cancels that. MinirunError when the container is not running.
+    """
+    if container.status is Status.RESTARTING and _asks_for_end(container, number):
         cancel(instance, container)
         return
     if container.status is not Status.RUNNING or container.init is None:
         raise MinirunError(f"Container {container.name} is not running")
     with instance.store.write():
-        if _ends(container, number):
+        if _asks_for_end(container, number):
             instance.store.set_values(container.id, stop_requested=1)
         tell(instance.store, container.id, "kill", signal=str(number))
-    _signal(container.init, number)
+    signal_process(container.init, number)
     if container.paused and number == signal.SIGKILL:
         thaw(instance, container)
 
 
+def _asks_for_end(container: Container, number: int) -> bool:
+    return number in (signal.SIGKILL, signal.SIGTERM, stop_signal(container))
+
+
 def stop_signal(container: Container) -> int:
+    """The number of the container's stop signal: --stop-signal, the image's, or SIGTERM."""
     return parse_signal(container.spec.stop_signal or "SIGTERM")
 
 
 def patience_of(container: Container, wanted: int | None) -> float | None:
-    """Seconds until SIGKILL: what the command says, else what was said at its creation, else 10. None: for ever."""
-    said = wanted if wanted is not None else container.spec.stop_timeout
-    seconds = DEFAULT_PATIENCE if said is None else said
+    """Seconds between the stop signal and SIGKILL; None for no limit.
+
+    `wanted` is the command's own choice and wins over the container's --stop-timeout; the default is 10 s.
+    """
+    chosen = wanted if wanted is not None else container.spec.stop_timeout
+    seconds = DEFAULT_TIMEOUT if chosen is None else chosen
     return None if seconds < 0 else float(seconds)
 
 
-def stop(instance: Instance, container: Container, number: int | None, patience: float | None) -> None:
-    """The stop signal, then after `patience` seconds (None: for ever) SIGKILL; returns when all is taken back."""
+def stop(instance: Instance, container: Container, number: int | None, timeout: float | None) -> None:
+    """Send `number` or the stop signal, then SIGKILL after `timeout` seconds (None: never). Returns after cleanup."""
     if container.status not in ACTIVE:
         return
-    container = _wish_its_end(instance, container)
+    container = _request_stop(instance, container)
     if container.status is Status.RESTARTING:
         cancel(instance, container)
     elif container.init is not None:
-        _signal(container.init, number or stop_signal(container))
+        signal_process(container.init, number or stop_signal(container))
         if container.paused:
             thaw(instance, container)
-        if not _wait(container.init, patience):
-            _signal(container.init, 9)
+        if not wait_for_end(container.init, timeout):
+            signal_process(container.init, signal.SIGKILL)
             _thaw_if_paused(instance, container)
     settle(instance, container)
     with instance.store.write():
         tell(instance.store, container.id, "stop")
 
 
-def stop_keeping(instance: Instance, container: Container, number: int | None, patience: float | None) -> None:
-    """For a restart: one with --rm is not removed by this end. `keep_no_longer` gives it its --rm back."""
+def stop_keeping(instance: Instance, container: Container, number: int | None, timeout: float | None) -> None:
+    """Stop for a restart: suspend --rm, so that this end doesn't remove the container. Undone by `keep_no_longer`."""
     if container.spec.auto_remove:
         instance.store.set_spec(container.id, replace(container.spec, auto_remove=False))
-    stop(instance, container, number, patience)
+    stop(instance, container, number, timeout)
 
 
 def keep_no_longer(instance: Instance, container: Container) -> None:
-    """After its next start, not before: stopped and with --rm, the next command would remove it."""
+    """Restore --rm after the restart; before it, the next command would remove the stopped container."""
     if container.spec.auto_remove:
         instance.store.set_spec(container.id, container.spec)
 
 
 def cancel(instance: Instance, container: Container) -> None:
-    """One that waits for its next start: there is no process to signal, so its monitor is told."""
+    """End a container that waits for its restart: no process to signal, so tell the shim."""
     instance.store.set_values(container.id, stop_requested=1)
     try:
         channel = control_connect(str(instance.container_dir(container.id)), ATTACH_SOCKET)
         channel.sendall(frame(Kind.CANCEL))
         channel.close()
     except OSError:
-        pass  # the monitor is about to end; settle sees how it went
+        pass  # the shim is about to end; settle sees the result
     current = instance.store.container(container.id)
     if current is not None and current.init is not None:
-        _signal(current.init, 9)  # it has just been started again
+        signal_process(current.init, signal.SIGKILL)  # it has just been started again
 
 
-def _wish_its_end(instance: Instance, container: Container) -> Container:
-    """First the wish, then a look: from here on its monitor will not decide to start it again, and what it decided
-    before is seen. One that others have just started again is not yet one that can be ended."""
+def _request_stop(instance: Instance, container: Container) -> Container:
+    """Set stop_requested first, then read the record again, and return it.
+
+    From then on the shim starts no new run, and a run that it had decided on before is seen here. One that another
+    command is starting can't be ended yet: wait for that.
+    """
     while True:
         container = past_its_start(instance, container)
-        wish = partial(instance.store.set_values, container.id, stop_requested=1)
-        spending(instance.root, wish)
+        with_reserve(instance.root, partial(instance.store.set_values, container.id, stop_requested=1))
         current = instance.store.container(container.id)
-        if current is None or not _is_starting(current):
+        if current is None or not is_starting(current):
             return current or container
         container = current
 
 
-def past_its_start(instance: Instance, container: Container) -> Container:
-    """One that is being started has no process to signal yet. A moment later it has, or the start has failed."""
-    deadline = time.monotonic() + _MONITOR_PATIENCE
-    while _is_starting(container):
-        if time.monotonic() > deadline:
-            raise MinirunError(f"container {container.name} is being started since {_MONITOR_PATIENCE:.0f} s")
-        time.sleep(_GLANCE)
-        current = instance.store.container(container.id)
-        if current is None:
-            break
-        container = current
-    return container
-
-
-def _is_starting(container: Container) -> bool:
-    return container.status is Status.STARTING and is_tended(container)
-
-
 def settle(instance: Instance, container: Container) -> None:
-    """Wait for the monitor of a container that is ending; if it is gone without a word, take everything back here.
+    """Wait until the shim of an ending container has cleaned up; if the shim was killed, clean up here.
 
-    Until its record says so, rather than until the monitor is gone: that stays for a reader who is slow. And of this
-    run only: others may start it again meanwhile.
+    Waits for the record, not for the shim's end: a shim stays for slow readers. And for this run only: others may start
+    the container again meanwhile. MinirunError after 30 s.
     """
-    deadline = time.monotonic() + _MONITOR_PATIENCE
+    deadline = time.monotonic() + _CLEANUP_TIMEOUT
     while (current := _same_run(instance, container)) is not None and time.monotonic() < deadline:
-        if current.monitor is None or _wait(current.monitor, _GLANCE):
+        if current.monitor is None or wait_for_end(current.monitor, POLL_INTERVAL):
             break
     current = _same_run(instance, container)
     if current is not None and current.status is Status.STARTING and current.command is not None:
-        _wait(current.command, _MONITOR_PATIENCE)  # its monitor is lost, and it is taking the start back
+        wait_for_end(current.command, _CLEANUP_TIMEOUT)  # its shim was killed, and the command undoes the start
         current = _same_run(instance, container)
     if current is None:
         return
     if is_tended(current):
         raise MinirunError(
-            f"container {container.name} is {current.status}: its end was not recorded in {_MONITOR_PATIENCE:.0f} s",
-            f"see what its monitor, process {current.monitor and current.monitor.pid}, waits for",
+            f"container {container.name} is {current.status}: its end was not recorded in {_CLEANUP_TIMEOUT:.0f} s",
+            f"see what its shim, process {current.monitor and current.monitor.pid}, waits for",
         )
     finish(instance, container.id, current.monitor, KILLED, MONITOR_LOST)
 
 
 def _same_run(instance: Instance, container: Container) -> Container | None:
-    """As it is on record now; None when that run has been taken back."""
+    """The record as it is now; None when that run has been cleaned up."""
     current = instance.store.container(container.id)
     if current is None or current.monitor is None or not is_same(current.monitor, container.monitor):
         return None
@@ -161,32 +162,20 @@ def _same_run(instance: Instance, container: Container) -> Container | None:
 
 
 def take_back(instance: Instance, container: Container) -> None:
-    """For a command whose monitor closed the channel without a word. Others wait for that command (`settle`)."""
-    gone = container.monitor is None or _wait(container.monitor, _MONITOR_PATIENCE)
+    """Clean up for the command whose shim was killed. Other commands leave it to that one (`settle`)."""
+    gone = container.monitor is None or wait_for_end(container.monitor, _CLEANUP_TIMEOUT)
     if gone and container.status in ACTIVE:
         finish(instance, container.id, container.monitor, KILLED, MONITOR_LOST)
 
 
-def thaw(instance: Instance, container: Container) -> None:
-    freezer.thaw(freezer.freezer_group(instance.cgroup, container.id))
-    with instance.store.write():
-        instance.store.set_values(container.id, paused=0)
-        tell(instance.store, container.id, "unpause")
-
-
-def _thaw_if_paused(instance: Instance, container: Container) -> None:
-    """By another command, meanwhile."""
-    current = instance.store.container(container.id)
-    if current is not None and current.paused:
-        thaw(instance, current)
-
-
 def freeze(instance: Instance, container: Container) -> None:
+    """Pause a running container. MinirunError when it is not running, or paused already."""
     if container.status is not Status.RUNNING:
         raise MinirunError(f"Container {container.id} is not running")
     if container.paused:
         raise MinirunError(f"Container {container.id} is already paused")
-    instance.store.set_values(container.id, paused=1)  # before the fact: frozen and not on record, nobody could thaw it
+    # Recorded before the effect: frozen but not on record, nobody could unpause it.
+    instance.store.set_values(container.id, paused=1)
     try:
         freezer.freeze(freezer.freezer_group(instance.cgroup, container.id))
     except BaseException as error:
@@ -198,54 +187,16 @@ def freeze(instance: Instance, container: Container) -> None:
         tell(instance.store, container.id, "pause")
 
 
-def remove(instance: Instance, container: Container, force: bool, volumes: bool = False) -> None:
-    """Remove a stopped container; with `force` a running one is killed first. Gone meanwhile is fine. `volumes`: those
-    that had no name, too."""
-    current: Container | None = container
-    for _ in range(_MOST_STARTS):
-        if current is None:
-            return
-        if current.status in ACTIVE:
-            _refuse_running(current, force)
-            stop(instance, current, 9, None)
-        elif current.monitor is not None:
-            settle(instance, current)
-        if delete(instance, current, volumes or current.spec.auto_remove):
-            return
-        current = instance.store.container(container.id)
-    raise MinirunError(f'cannot remove container "{container.name}": it is started again and again')
+def thaw(instance: Instance, container: Container) -> None:
+    """Unpause a container."""
+    freezer.thaw(freezer.freezer_group(instance.cgroup, container.id))
+    with instance.store.write():
+        instance.store.set_values(container.id, paused=0)
+        tell(instance.store, container.id, "unpause")
 
 
-def _refuse_running(container: Container, force: bool) -> None:
-    if not force:
-        state = "paused" if container.paused else container.status
-        raise MinirunError(
-            f'cannot remove container "{container.name}": container is {state}:'
-            " stop the container before removing or force remove",
-            f"minirun rm -f {container.name}",
-        )
-
-
-def _ends(container: Container, number: int) -> bool:
-    """Whether a user asks for the end by it."""
-    return number in (signal.SIGKILL, signal.SIGTERM, stop_signal(container))
-
-
-def _signal(process: Process, number: int) -> None:
-    pidfd = processes.open_process(process.pid, process.started)
-    if pidfd is None:
-        return
-    try:
-        processes.signal_send(pidfd, number, process.pid)
-    finally:
-        os.close(pidfd)
-
-
-def _wait(process: Process, seconds: float | None) -> bool:
-    pidfd = processes.open_process(process.pid, process.started)
-    if pidfd is None:
-        return True
-    try:
-        return processes.wait_gone(pidfd, seconds)
-    finally:
-        os.close(pidfd)
+def _thaw_if_paused(instance: Instance, container: Container) -> None:
+    """Unpause a container that another command has paused meanwhile."""
+    current = instance.store.container(container.id)
+    if current is not None and current.paused:
+        thaw(instance, current)

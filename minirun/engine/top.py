@@ -1,8 +1,10 @@
-"""The columns of ps(1), made of what /proc says, and the options of ps that choose them.
+"""top: the columns of ps(1), computed from /proc, and the options of ps that choose them.
 
-Docker's `top` runs the host's ps; minirun starts no helper programs. Names, headers and forms are those of procps.
+Docker's `top` runs the host's ps; minirun runs no helper programs. Names, headers and formats are those of procps.
 """
 
+import grp
+import pwd
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,48 +14,51 @@ from minirun.kernel.procfs import HostClock, ProcessStatus, terminal_name
 
 Form = Callable[[ProcessStatus, HostClock], str]
 _DAY = 86400
-# Which processes (e, A, a, x, d) is not for ps to say here; f and u are formats; w asks for long lines: none is cut.
+# e, A, a, x and d select processes and have no effect; f and u are formats; w is for long lines, which are never cut.
 _KNOWN = frozenset("eAaxdfuw")
 
 
 @dataclass(frozen=True)
 class Column:
+    """A column of the output: its header, and how a process is shown in it."""
+
     header: str
     form: Form
 
 
-def elapsed(one: ProcessStatus, clock: HostClock) -> float:
-    return max(0.0, clock.uptime - one.started)
+def elapsed(status: ProcessStatus, clock: HostClock) -> float:
+    """Seconds since the process started."""
+    return max(0.0, clock.uptime - status.started)
 
 
-def _share_of_cpu(one: ProcessStatus, clock: HostClock) -> float:
-    """Percent of one CPU, over its life."""
-    return 100 * one.cpu / (elapsed(one, clock) or 1)
+def _share_of_cpu(status: ProcessStatus, clock: HostClock) -> float:
+    """Percent of one CPU, over the process's life."""
+    return 100 * status.cpu / (elapsed(status, clock) or 1)
 
 
-def _share_of_memory(one: ProcessStatus, clock: HostClock) -> str:
-    return f"{min(99.9, 100 * one.resident / clock.memory):.1f}"
+def _share_of_memory(status: ProcessStatus, clock: HostClock) -> str:
+    return f"{min(99.9, 100 * status.resident / clock.memory):.1f}"
 
 
-def _state(one: ProcessStatus, _: HostClock) -> str:
-    """As ps(1) says under PROCESS STATE CODES."""
+def _state(status: ProcessStatus, _: HostClock) -> str:
+    """The state and its marks, see PROCESS STATE CODES in ps(1)."""
     marks = (
-        ("<", one.nice < 0),
-        ("N", one.nice > 0),
-        ("L", one.locked),
-        ("s", one.session == one.pid),
-        ("l", one.threads > 1),
-        ("+", one.foreground == one.group),
+        ("<", status.nice < 0),
+        ("N", status.nice > 0),
+        ("L", status.locked),
+        ("s", status.session == status.pid),
+        ("l", status.threads > 1),
+        ("+", status.foreground == status.group),
     )
-    return one.state + "".join(mark for mark, is_so in marks if is_so)
+    return status.state + "".join(mark for mark, is_so in marks if is_so)
 
 
-def _command(one: ProcessStatus, _: HostClock) -> str:
-    return f"[{one.name}] <defunct>" if one.state == "Z" else one.arguments or f"[{one.name}]"
+def _command(status: ProcessStatus, _: HostClock) -> str:
+    return f"[{status.name}] <defunct>" if status.state == "Z" else status.arguments or f"[{status.name}]"
 
 
-def _name(one: ProcessStatus, _: HostClock) -> str:
-    return f"{one.name} <defunct>" if one.state == "Z" else one.name
+def _name(status: ProcessStatus, _: HostClock) -> str:
+    return f"{status.name} <defunct>" if status.state == "Z" else status.name
 
 
 def _days(seconds: float) -> tuple[str, int, int, int]:
@@ -62,40 +67,40 @@ def _days(seconds: float) -> tuple[str, int, int, int]:
 
 
 def cpu_time(seconds: float) -> str:
+    """Format a CPU time, [D-]HH:MM:SS."""
     days, hours, minutes, rest = _days(seconds)
     return f"{days}{hours:02}:{minutes:02}:{rest:02}"
 
 
 def elapsed_time(seconds: float) -> str:
+    """Format a time since the start, [[D-]HH:]MM:SS."""
     days, hours, minutes, rest = _days(seconds)
     return f"{days}{hours:02}:{minutes:02}:{rest:02}" if days or hours else f"{minutes:02}:{rest:02}"
 
 
 def start_time(then: float, now: float) -> str:
-    """STIME: the time of day, or in a day of this year the day, or the year."""
+    """Format STIME, of epoch times: the time of day today, the day this year, else the year."""
     started, today = time.localtime(then), time.localtime(now)
     if started.tm_year != today.tm_year:
         return time.strftime("%Y", started)
     return time.strftime("%H:%M" if started.tm_yday == today.tm_yday else "%b%d", started)
 
 
-def _began(one: ProcessStatus, clock: HostClock) -> float:
-    return clock.booted + one.started
+def _began(status: ProcessStatus, clock: HostClock) -> float:
+    return clock.booted + status.started
 
 
 def _start(form: str) -> Form:
-    """START: the time of day within 24 hours, then the day."""
+    """Format START: the time of day within 24 hours, then the day."""
 
-    def text(one: ProcessStatus, clock: HostClock) -> str:
-        return time.strftime(form if elapsed(one, clock) < _DAY else "%b %d", time.localtime(_began(one, clock)))
+    def text(status: ProcessStatus, clock: HostClock) -> str:
+        return time.strftime(form if elapsed(status, clock) < _DAY else "%b %d", time.localtime(_began(status, clock)))
 
     return text
 
 
 def _user(number: int) -> str:
-    """The host's name for it, as ps on the host would say; the container's own /etc/passwd is not asked."""
-    import pwd
-
+    """The host's name for a uid, as ps on the host shows it; the container's /etc/passwd is not read."""
     try:
         return pwd.getpwuid(number).pw_name
     except KeyError:
@@ -103,8 +108,6 @@ def _user(number: int) -> str:
 
 
 def _group(number: int) -> str:
-    import grp
-
     try:
         return grp.getgrgid(number).gr_name
     except KeyError:
@@ -112,11 +115,11 @@ def _group(number: int) -> str:
 
 
 def _number(attribute: str) -> Form:
-    return lambda one, _: str(getattr(one, attribute))
+    return lambda status, _: str(getattr(status, attribute))
 
 
-_USER: Form = lambda one, _: _user(one.effective_user)  # noqa: E731
-_TERMINAL: Form = lambda one, _: terminal_name(one.terminal)  # noqa: E731
+_USER: Form = lambda status, _: _user(status.effective_user)  # noqa: E731
+_TERMINAL: Form = lambda status, _: terminal_name(status.terminal)  # noqa: E731
 _COLUMNS: dict[tuple[str, ...], Column] = {
     ("pid", "tgid"): Column("PID", _number("pid")),
     ("ppid",): Column("PPID", _number("parent")),
@@ -127,31 +130,31 @@ _COLUMNS: dict[tuple[str, ...], Column] = {
     ("gid", "egid"): Column("GID", _number("effective_group")),
     ("rgid",): Column("RGID", _number("real_group")),
     ("user", "euser", "uname"): Column("USER", _USER),
-    ("ruser",): Column("RUSER", lambda one, _: _user(one.user)),
-    ("group", "egroup"): Column("GROUP", lambda one, _: _group(one.effective_group)),
-    ("rgroup",): Column("RGROUP", lambda one, _: _group(one.real_group)),
+    ("ruser",): Column("RUSER", lambda status, _: _user(status.user)),
+    ("group", "egroup"): Column("GROUP", lambda status, _: _group(status.effective_group)),
+    ("rgroup",): Column("RGROUP", lambda status, _: _group(status.real_group)),
     ("comm", "ucomm", "ucmd"): Column("COMMAND", _name),
     ("args", "command"): Column("COMMAND", _command),
     ("cmd",): Column("CMD", _command),
     ("stat",): Column("STAT", _state),
     ("s", "state"): Column("S", _number("state")),
-    ("c",): Column("C", lambda one, clock: str(int(min(99, _share_of_cpu(one, clock))))),
-    ("time", "cputime"): Column("TIME", lambda one, _: cpu_time(one.cpu)),
-    ("bsdtime",): Column("TIME", lambda one, _: f"{int(one.cpu) // 60}:{int(one.cpu) % 60:02}"),
-    ("etime",): Column("ELAPSED", lambda one, clock: elapsed_time(elapsed(one, clock))),
-    ("etimes",): Column("ELAPSED", lambda one, clock: str(int(elapsed(one, clock)))),
-    ("stime",): Column("STIME", lambda one, clock: start_time(_began(one, clock), time.time())),
+    ("c",): Column("C", lambda status, clock: str(int(min(99, _share_of_cpu(status, clock))))),
+    ("time", "cputime"): Column("TIME", lambda status, _: cpu_time(status.cpu)),
+    ("bsdtime",): Column("TIME", lambda status, _: f"{int(status.cpu) // 60}:{int(status.cpu) % 60:02}"),
+    ("etime",): Column("ELAPSED", lambda status, clock: elapsed_time(elapsed(status, clock))),
+    ("etimes",): Column("ELAPSED", lambda status, clock: str(int(elapsed(status, clock)))),
+    ("stime",): Column("STIME", lambda status, clock: start_time(_began(status, clock), time.time())),
     ("bsdstart",): Column("START", _start("%H:%M")),
     ("start", "start_time"): Column("STARTED", _start("%H:%M:%S")),
-    ("lstart",): Column("STARTED", lambda one, clock: time.ctime(_began(one, clock))),
-    ("pcpu", "%cpu"): Column("%CPU", lambda one, clock: f"{_share_of_cpu(one, clock):.1f}"),
+    ("lstart",): Column("STARTED", lambda status, clock: time.ctime(_began(status, clock))),
+    ("pcpu", "%cpu"): Column("%CPU", lambda status, clock: f"{_share_of_cpu(status, clock):.1f}"),
     ("pmem", "%mem"): Column("%MEM", _share_of_memory),
-    ("rss", "rssize", "rsz"): Column("RSS", lambda one, _: str(one.resident // 1024)),
-    ("vsz", "vsize"): Column("VSZ", lambda one, _: str(one.virtual // 1024)),
+    ("rss", "rssize", "rsz"): Column("RSS", lambda status, _: str(status.resident // 1024)),
+    ("vsz", "vsize"): Column("VSZ", lambda status, _: str(status.virtual // 1024)),
     ("tname",): Column("TTY", _TERMINAL),
     ("tty", "tt"): Column("TT", _TERMINAL),
     ("nice", "ni"): Column("NI", _number("nice")),
-    ("pri",): Column("PRI", lambda one, _: str(39 - one.priority)),
+    ("pri",): Column("PRI", lambda status, _: str(39 - status.priority)),
     ("nlwp", "thcount"): Column("NLWP", _number("threads")),
     ("psr",): Column("PSR", _number("processor")),
 }
@@ -166,7 +169,10 @@ _OF_USERS = tuple(
 
 
 def choose_columns(words: Sequence[str]) -> tuple[Column, ...]:
-    """From the options of ps: -ef (the default), -o FIELDS, -eo FIELDS, aux and the like."""
+    """Choose the columns by the options of ps: -ef (the default), -o FIELDS, -eo FIELDS, aux and the like.
+
+    MinirunError for an option or field that is not supported, or without the pid.
+    """
     chosen: list[Column] = []
     letters, rest = "", list(words)
     while rest:
@@ -190,7 +196,7 @@ def _format_of(letters: str, any_given: bool) -> tuple[Column, ...]:
         return _OF_USERS
     if "f" in letters or not any_given:
         return _FULL
-    # Without a dash, BSD's form, which has the state.
+    # Without a dash: the BSD format, which has the state.
     return _PLAIN if letters.startswith("-") else _WITH_STATE
 
 

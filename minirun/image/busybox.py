@@ -1,4 +1,4 @@
-"""The busybox image, made without network from Debian's static busybox and the data files under rootfs/.
+"""The busybox image, built without network from Debian's static busybox and the data files in rootfs/.
 
 The result has the layout of Docker Hub's `busybox`; rootfs/README.md says what is in it and why.
 """
@@ -6,8 +6,10 @@ The result has the layout of Docker Hub's `busybox`; rootfs/README.md says what 
 import errno
 import os
 import struct
+import subprocess
 from pathlib import Path
 
+BUSYBOX = "busybox:latest"
 RECIPE = Path(__file__).parent / "rootfs"
 PACKAGE = "busybox-static"
 
@@ -27,12 +29,12 @@ _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644
 def build(target: Path, busybox: Path = Path("/bin/busybox")) -> None:
     """Fill the empty directory `target` with the image's root file system.
 
-    FileNotFoundError when there is no busybox, ValueError when it needs shared libraries; both say what to install.
-    The same busybox and recipe give the same tree, times included, whatever the umask and the hour.
+    The same busybox and recipe give the same tree, including times, whatever the umask and the time of day.
+    FileNotFoundError if there is no busybox, ValueError if it needs shared libraries; both say what to install.
     """
     program = _read(busybox)
     if not _is_static(program):
-        raise ValueError(f"{busybox} is not a static program, so no image can be made of it: apt install {PACKAGE}")
+        raise ValueError(f"{busybox} is not statically linked: apt install {PACKAGE}")
     for directory in _DIRECTORIES:
         (target / directory).mkdir(parents=True, exist_ok=True)
     for name, points_to in _SYMLINKS.items():
@@ -47,49 +49,47 @@ def _read(busybox: Path) -> bytes:
     try:
         return busybox.read_bytes()
     except FileNotFoundError as error:
-        reason = f"the busybox image is made from Debian's static busybox: apt install {PACKAGE}"
+        reason = f"the busybox image needs Debian's static busybox: apt install {PACKAGE}"
         raise FileNotFoundError(errno.ENOENT, reason, str(busybox)) from error
 
 
 def _is_static(program: bytes) -> bool:
-    """Whether this is an ELF file without interpreter (elf(5), PT_INTERP): what uses shared libraries has one."""
+    """Return whether this is an ELF file without interpreter (elf(5), PT_INTERP): shared libraries need one."""
     if len(program) < 64 or program[:4] != b"\x7fELF":
         return False
-    wide = program[4] == 2
+    is_64_bit = program[4] == 2
     order = "<" if program[5] == 1 else ">"
-    (table,) = struct.unpack_from(order + ("Q" if wide else "I"), program, 32 if wide else 28)
-    size, count = struct.unpack_from(order + "HH", program, 54 if wide else 42)
+    (table,) = struct.unpack_from(order + ("Q" if is_64_bit else "I"), program, 32 if is_64_bit else 28)
+    size, count = struct.unpack_from(order + "HH", program, 54 if is_64_bit else 42)
     kinds = (struct.unpack_from(order + "I", program, table + i * size)[0] for i in range(count))
     return _PT_INTERP not in kinds
 
 
 def _applets(busybox: Path) -> list[str]:
-    """Asked of the program itself: each build of busybox has its own set."""
-    import subprocess
-
+    """Return the applets of this build of busybox."""
     listed = subprocess.run([busybox, "--list"], stdout=subprocess.PIPE, check=True, text=True, env={})
     return listed.stdout.split()
 
 
 def _recipe_files() -> list[Path]:
-    """What goes into the image as it is; the README beside these two directories does not."""
+    """Return the files that are copied into the image; the README beside their directories is not."""
     return [file for top in ("etc", "var") for file in sorted((RECIPE / top).rglob("*")) if file.is_file()]
 
 
 def _install(program: bytes, directory: Path, applets: list[str]) -> None:
-    """A hard link for each applet, as `busybox --install` makes them: it acts by the name it is called by."""
+    """Install busybox with a hard link for each applet, like `busybox --install`."""
     (directory / "busybox").write_bytes(program)
     for applet in set(applets) - {"busybox"}:
         os.link(directory / "busybox", directory / applet)
 
 
 def _settle(target: Path, time: int) -> None:
-    """Give all entries their owner, mode and time, at the end: adding one changes its directory's time."""
+    """Set owner, mode and time of all entries, at the end because adding one changes its directory's time."""
     for folder, directories, files, folder_fd in os.fwalk(target, topdown=False):
         for name in directories + files:
             path = os.path.relpath(os.path.join(folder, name), target)
             if path.startswith("bin/") and name != "busybox":
-                continue  # a hard link: settled as bin/busybox
+                continue  # a hard link to bin/busybox
             owner = _OWNERS.get(path, 0)
             os.chown(name, owner, owner, dir_fd=folder_fd, follow_symlinks=False)
             if path not in _SYMLINKS:

@@ -1,4 +1,4 @@
-"""What a container takes from its image where nothing was said: Docker's rules of merging the two."""
+"""Merge a container's options with its image's configuration, by Docker's rules."""
 
 import os
 from collections.abc import Iterable
@@ -11,7 +11,10 @@ from minirun.model import Health, Mount, Spec
 
 
 def inherit(spec: Spec, image: Image, unset: Iterable[str]) -> Spec:
-    """`unset` are names of variables that the image's environment shall not give."""
+    """Return the spec with the image's defaults. `unset` are variables of the image to leave out.
+
+    MinirunError with exit code 125 if there is no command, 127 if it is empty.
+    """
     config = image.config
     entrypoint, argv = _command(spec, config)
     return replace(
@@ -30,27 +33,27 @@ def inherit(spec: Spec, image: Image, unset: Iterable[str]) -> Spec:
 
 
 def health_of(image: Image) -> Health | None:
-    """None: it says nothing, or says that there is none."""
-    said = image.config.get("Healthcheck", {})
-    kind, *words = said.get("Test") or ["NONE"]
+    """Return the image's health check, None if it has none or disables it."""
+    healthcheck = image.config.get("Healthcheck", {})
+    kind, *words = healthcheck.get("Test") or ["NONE"]
     if kind == "NONE":
         return None
-    given = {
-        ours: said[theirs] / 1e9
-        for ours, theirs in (
+    times = {
+        field: healthcheck[key] / 1e9
+        for field, key in (
             ("interval", "Interval"),
             ("timeout", "Timeout"),
             ("start_period", "StartPeriod"),
             ("start_interval", "StartInterval"),
         )
-        if said.get(theirs)
+        if healthcheck.get(key)
     }
     test = ("/bin/sh", "-c", *words) if kind == "CMD-SHELL" else tuple(words)
-    return replace(Health(test, **given), retries=said.get("Retries") or Health.retries)
+    return replace(Health(test, **times), retries=healthcheck.get("Retries") or Health.retries)
 
 
 def _command(spec: Spec, config: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(entrypoint, argv). --entrypoint drops the image's command with its entrypoint; ("",) stands for none."""
+    """Return (entrypoint, argv). --entrypoint drops the image's command and entrypoint; ("",) means no entrypoint."""
     entrypoint, words = spec.entrypoint, spec.argv
     if not entrypoint:
         words = words or tuple(config.get("Cmd", ()))
@@ -59,24 +62,24 @@ def _command(spec: Spec, config: Config) -> tuple[tuple[str, ...], tuple[str, ..
         entrypoint = ()
     argv = (*entrypoint, *words)
     if not argv:
-        raise MinirunError("no command specified", "give one behind the image", FAILED)
+        raise MinirunError("no command specified", "add a command after the image name", FAILED)
     if not argv[0]:
         raise MinirunError('exec: "": executable file not found in $PATH', code=127)
     return entrypoint, argv
 
 
 def _env(spec: Spec, config: Config, unset: Iterable[str]) -> dict[str, Any]:
-    found = {key: value for key, _, value in (one.partition("=") for one in config.get("Env", ()))}
+    image_env = {key: value for key, _, value in (text.partition("=") for text in config.get("Env", ()))}
     for name in unset:
-        found.pop(name, None)
+        image_env.pop(name, None)
     own = dict(spec.env)
-    return {"env": tuple({**found, **own}.items()), "image_env": tuple(key for key in found if key not in own)}
+    return {"env": tuple({**image_env, **own}.items()), "image_env": tuple(key for key in image_env if key not in own)}
 
 
 def _mounts(spec: Spec, config: Config) -> tuple[Mount, ...]:
-    """An anonymous volume for each that the image names, but where something is mounted already."""
+    """Add an anonymous volume for each of the image's, except where something else is mounted."""
     if "Volumes" not in config:
         return spec.mounts
-    covered = {one.target for one in spec.mounts}
-    places = (os.path.normpath(place) for place in config["Volumes"])
-    return (*spec.mounts, *(Mount("volume", "", place) for place in places if place not in covered))
+    covered = {mount.target for mount in spec.mounts}
+    targets = (os.path.normpath(path) for path in config["Volumes"])
+    return (*spec.mounts, *(Mount("volume", "", target) for target in targets if target not in covered))

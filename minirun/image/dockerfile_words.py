@@ -1,4 +1,4 @@
-"""Words of a Dockerfile's line: quotes, escapes and variables.
+"""Split and expand the words of a Dockerfile's line: quotes, escapes and variables.
 
 https://docs.docker.com/reference/dockerfile/#environment-replacement
 """
@@ -13,13 +13,13 @@ _BRACED = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?:(:?[-+])((?:[^{}\\]|\\.)*))?
 
 
 def split(text: str) -> list[str]:
-    """At white space that is neither quoted nor escaped; quotes and escapes are left as they are."""
+    """Split at white space that is neither quoted nor escaped. Quotes and escapes stay in the words."""
     words: list[str] = []
-    word, quote, at = "", "", 0
-    while at < len(text):
-        char = text[at]
-        if char == "\\" and quote != "'" and at + 1 < len(text):
-            word, at = word + text[at : at + 2], at + 2
+    word, quote, position = "", "", 0
+    while position < len(text):
+        char = text[position]
+        if char == "\\" and quote != "'" and position + 1 < len(text):
+            word, position = word + text[position : position + 2], position + 2
             continue
         if quote:
             quote = "" if char == quote else quote
@@ -27,43 +27,45 @@ def split(text: str) -> list[str]:
             quote = char
         elif char.isspace():
             words += [word] if word else []
-            word, at = "", at + 1
+            word, position = "", position + 1
             continue
-        word, at = word + char, at + 1
+        word, position = word + char, position + 1
     return [*words, word] if word else words
 
 
 def expand(text: str, env: Mapping[str, str]) -> str:
-    """What is left when quotes and escapes have done their work, with variables filled in: none between '...'."""
-    result, quote, at = "", "", 0
-    while at < len(text):
-        char = text[at]
-        at += 1
-        if char == "\\" and quote != "'" and at < len(text):
-            keeps = quote and text[at] not in '"\\$'  # between "..." a backslash is one before anything else
-            result, at = result + ("\\" if keeps else "") + text[at], at + 1
+    """Remove quotes and escapes, and expand variables except in single quotes. MinirunError for an open quote."""
+    result, quote, position = "", "", 0
+    while position < len(text):
+        char = text[position]
+        position += 1
+        if char == "\\" and quote != "'" and position < len(text):
+            keeps = quote and text[position] not in '"\\$'  # in double quotes a backslash escapes only these
+            result, position = result + ("\\" if keeps else "") + text[position], position + 1
         elif char == quote:
             quote = ""
         elif char in "'\"" and not quote:
             quote = char
         elif char == "$" and quote != "'":
-            value, at = _variable(text, at, env)
+            value, position = _variable(text, position, env)
             result += value
         else:
             result += char
     if quote:
-        raise MinirunError(f"failed to process {text!r}: unexpected end of statement, without its second {quote}")
+        raise MinirunError(
+            f"failed to process {text!r}: unexpected end of statement while looking for matching {quote}"
+        )
     return result
 
 
-def _variable(text: str, at: int, env: Mapping[str, str]) -> tuple[str, int]:
-    """(value, where it goes on) of what stands behind a $."""
-    if not text.startswith("{", at):
-        plain = _NAME.match(text, at)
-        return (env.get(plain[0], ""), plain.end()) if plain else ("$", at)
-    braced = _BRACED.match(text, at)
+def _variable(text: str, position: int, env: Mapping[str, str]) -> tuple[str, int]:
+    """Expand the variable after a $. Return its value and the position after it."""
+    if not text.startswith("{", position):
+        plain = _NAME.match(text, position)
+        return (env.get(plain[0], ""), plain.end()) if plain else ("$", position)
+    braced = _BRACED.match(text, position)
     if braced is None:
-        raise MinirunError(f"failed to process {text!r}: ${{NAME}}, ${{NAME:-word}} and ${{NAME:+word}} are understood")
+        raise MinirunError(f"failed to process {text!r}: ${{NAME}}, ${{NAME:-word}} and ${{NAME:+word}} are supported")
     name, modifier, word = braced.groups()
     is_set = bool(env.get(name)) if (modifier or "").startswith(":") else name in env
     if (modifier or "").endswith("+"):

@@ -1,11 +1,11 @@
-"""image inspect: the record, in Docker's shape and field names."""
+"""image inspect: the record in Docker's structure and field names."""
 
 from typing import Any
 
-from minirun.engine.log import timestamp
 from minirun.image import records
 from minirun.image.records import Image
 from minirun.instance import Instance
+from minirun.options.values import timestamp
 
 _EMPTY: dict[str, Any] = {
     "User": "",
@@ -23,6 +23,7 @@ _ALWAYS = ("User", "Env", "Cmd", "Volumes", "WorkingDir", "Entrypoint", "Labels"
 
 
 def describe_image(instance: Instance, image: Image) -> dict[str, Any]:
+    """Return what `image inspect` prints."""
     details, config = image.details, {**_EMPTY, **image.config}
     parent = details.get("parent", "")
     return {
@@ -45,6 +46,6 @@ def describe_image(instance: Instance, image: Image) -> dict[str, Any]:
 
 
 def _overlay(instance: Instance, image: Image) -> dict[str, str]:
-    """The topmost layer, and those below it."""
+    """Return the paths of the topmost layer, and of those below it."""
     top, *below = (str(instance.root / path) for path in image.lower.split(":"))
     return {"UpperDir": top, **({"LowerDir": ":".join(below)} if below else {})}

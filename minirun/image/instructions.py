@@ -1,4 +1,4 @@
-"""import --change and commit --change: the lines of a Dockerfile that say how an image is run.
+"""import --change and commit --change: the Dockerfile instructions that configure an image.
 
 https://docs.docker.com/reference/dockerfile/
 """
@@ -11,12 +11,11 @@ from typing import Any
 from minirun.errors import MinirunError
 from minirun.image.dockerfile_words import expand, split
 from minirun.image.records import Config
-from minirun.options.durations import find_duration
-from minirun.options.hosts import parse_expose
-from minirun.options.signals import parse_signal
+from minirun.options.ports import parse_expose
+from minirun.options.values import find_duration, parse_signal
 
 _SHELL = ["/bin/sh", "-c"]
-_NO_CHANGES = ("ADD", "ARG", "COPY", "FROM", "MAINTAINER", "ONBUILD", "RUN", "SHELL")
+_NOT_ALLOWED = ("ADD", "ARG", "COPY", "FROM", "MAINTAINER", "ONBUILD", "RUN", "SHELL")
 _HEALTH_TIMES = {
     "interval": "Interval",
     "timeout": "Timeout",
@@ -26,7 +25,7 @@ _HEALTH_TIMES = {
 
 
 def apply(config: Config, changes: Iterable[str]) -> Config:
-    """What the lines make of a configuration, one after the other."""
+    """Apply Dockerfile instructions to a configuration and return the result; MinirunError for a wrong one."""
     draft = _Draft(config)
     for line in changes:
         draft.apply(line)
@@ -36,21 +35,21 @@ def apply(config: Config, changes: Iterable[str]) -> Config:
 class _Draft:
     def __init__(self, config: Config) -> None:
         self.config: Config = json.loads(json.dumps(config))
-        self._has_command = False  # by one of the lines: then ENTRYPOINT does not take it away
+        self._has_command = False  # set by an instruction: then ENTRYPOINT does not clear it
 
     def apply(self, line: str) -> None:
         word, _, rest = line.strip().partition(" ")
         name, rest = word.upper(), rest.strip()
-        act = self._acts().get(name)
-        if name in _NO_CHANGES:
-            raise MinirunError(f"{name} is not a valid change command", "one of " + ", ".join(sorted(self._acts())))
-        if act is None:
+        handler = self._handlers().get(name)
+        if name in _NOT_ALLOWED:
+            raise MinirunError(f"{name} is not a valid change command", "one of " + ", ".join(sorted(self._handlers())))
+        if handler is None:
             raise MinirunError(f"dockerfile parse error on line 1: unknown instruction: {word}")
         if not rest:
             raise MinirunError(f"dockerfile parse error on line 1: {name} requires at least one argument")
-        act(rest)
+        handler(rest)
 
-    def _acts(self) -> dict[str, Callable[[str], None]]:
+    def _handlers(self) -> dict[str, Callable[[str], None]]:
         return {
             "CMD": self._cmd,
             "ENTRYPOINT": self._entrypoint,
@@ -74,10 +73,10 @@ class _Draft:
             self.config.pop("Cmd", None)
 
     def _env(self, rest: str) -> None:
-        found = self._variables()
-        for key, value in _pairs("ENV", rest, found):
-            found[key] = value
-        self.config["Env"] = [f"{key}={value}" for key, value in found.items()]
+        env = self._variables()
+        for key, value in _pairs("ENV", rest, env):
+            env[key] = value
+        self.config["Env"] = [f"{key}={value}" for key, value in env.items()]
 
     def _label(self, rest: str) -> None:
         self.config["Labels"] = {**self.config.get("Labels", {}), **dict(_pairs("LABEL", rest, self._variables()))}
@@ -88,18 +87,18 @@ class _Draft:
             ports = parse_expose(words)
         except MinirunError:
             raise MinirunError(
-                f"invalid containerPort: {rest}", "PORT, PORT-PORT, and /tcp or /udp behind it"
+                f"invalid containerPort: {rest}", "PORT or PORT-PORT, optionally with /tcp or /udp"
             ) from None
         self.config["ExposedPorts"] = {**self.config.get("ExposedPorts", {}), **{port: {} for port in ports}}
 
     def _volume(self, rest: str) -> None:
-        places = [expand(word, self._variables()) for word in _exec_form(rest) or split(rest)]
-        if not all(place.startswith("/") and posixpath.normpath(place).strip("/") for place in places):
-            raise MinirunError(f"invalid volume: {rest}", "absolute paths, and not /")
-        self.config["Volumes"] = {**self.config.get("Volumes", {}), **{place: {} for place in places}}
+        paths = [expand(word, self._variables()) for word in _exec_form(rest) or split(rest)]
+        if not all(path.startswith("/") and posixpath.normpath(path).strip("/") for path in paths):
+            raise MinirunError(f"invalid volume: {rest}", "absolute paths other than /")
+        self.config["Volumes"] = {**self.config.get("Volumes", {}), **{path: {} for path in paths}}
 
     def _workdir(self, rest: str) -> None:
-        """A relative one goes on from the one before."""
+        """Set the working directory; a relative path continues the previous one."""
         path = posixpath.join("/", self.config.get("WorkingDir", ""), expand(rest, self._variables()))
         self.config["WorkingDir"] = "/" + posixpath.normpath(path).lstrip("/")
 
@@ -112,13 +111,13 @@ class _Draft:
         self.config["StopSignal"] = name
 
     def _healthcheck(self, rest: str) -> None:
-        said: dict[str, Any] = {}
+        options: dict[str, Any] = {}
         while rest.startswith("--"):
             flag, _, rest = rest.partition(" ")
-            said |= _health_flag(flag)
+            options |= _health_flag(flag)
             rest = rest.strip()
         kind, _, test = rest.partition(" ")
-        if kind.upper() == "NONE" and not test.strip() and not said:
+        if kind.upper() == "NONE" and not test.strip() and not options:
             self.config["Healthcheck"] = {"Test": ["NONE"]}
             return
         if kind.upper() != "CMD" or not test.strip():
@@ -126,19 +125,19 @@ class _Draft:
                 f'Unknown type "{kind.upper()}" in HEALTHCHECK (try CMD)', "[OPTIONS] CMD command, or NONE"
             )
         words = _exec_form(test.strip())
-        self.config["Healthcheck"] = {"Test": ["CMD", *words] if words else ["CMD-SHELL", test.strip()], **said}
+        self.config["Healthcheck"] = {"Test": ["CMD", *words] if words else ["CMD-SHELL", test.strip()], **options}
 
     def _variables(self) -> dict[str, str]:
-        return {key: value for key, _, value in (one.partition("=") for one in self.config.get("Env", []))}
+        return {key: value for key, _, value in (text.partition("=") for text in self.config.get("Env", []))}
 
 
 def _exec_form(text: str) -> list[str] | None:
-    """["a", "b"]; None when it is anything else, which is then the shell's."""
+    """Parse the exec form, such as ["a", "b"]. Return None for anything else: that is the shell form."""
     try:
-        found = json.loads(text)
+        words = json.loads(text)
     except ValueError:
         return None
-    return found if isinstance(found, list) and all(isinstance(one, str) for one in found) else None
+    return words if isinstance(words, list) and all(isinstance(word, str) for word in words) else None
 
 
 def _command(text: str) -> list[str]:
@@ -147,14 +146,14 @@ def _command(text: str) -> list[str]:
 
 
 def _pairs(what: str, text: str, variables: dict[str, str]) -> list[tuple[str, str]]:
-    """name=value ..., or the old form of one name and then its value, to the end of the line."""
+    """Parse name=value ..., or the old form of one name and its value, which is the rest of the line."""
     words = split(text)
     if "=" not in words[0]:
         name, _, value = text.partition(" ")
         if not value.strip():
             raise MinirunError(f"{what} must have two arguments")
         return [(expand(name, variables), expand(value.strip(), variables))]
-    found = []
+    pairs = []
     for word in words:
         name, equals, value = word.partition("=")
         if not equals:
@@ -162,15 +161,15 @@ def _pairs(what: str, text: str, variables: dict[str, str]) -> list[tuple[str, s
         name = expand(name, variables)
         if not name:
             raise MinirunError(f"{what} names can not be blank")
-        found.append((name, expand(value, variables)))
-    return found
+        pairs.append((name, expand(value, variables)))
+    return pairs
 
 
 def _health_flag(text: str) -> dict[str, int]:
     name, _, value = text.removeprefix("--").partition("=")
     if name == "retries":
         if not value.isascii() or not value.isdigit() or not 0 <= int(value[:9]) < 10**8:
-            raise MinirunError(f"--retries must be a number, and not negative: {value}")
+            raise MinirunError(f"--retries must be a non-negative number: {value}")
         return {"Retries": int(value)}
     if name not in _HEALTH_TIMES:
         raise MinirunError(
@@ -178,5 +177,5 @@ def _health_flag(text: str) -> dict[str, int]:
         )
     seconds = find_duration(value)
     if seconds is None or 0 < seconds < 0.001:
-        raise MinirunError(f'time: invalid duration "{value}"', "such as 30s or 1m30s, and 1ms at least")
+        raise MinirunError(f'time: invalid duration "{value}"', "such as 30s or 1m30s, at least 1ms")
     return {_HEALTH_TIMES[name]: int(seconds * 1e9)}

@@ -1,6 +1,6 @@
-"""Images on record: what the tables `images` and `tags` say. Layers are the base first, as in Docker's RootFS.
+"""The records of images: the tables `images` and `tags`.
 
-A start reads one row of these by its key, so nothing is imported or made here that it does not need.
+The layers of an image are in Docker's order, the base first. Functions that write run in the caller's transaction.
 """
 
 import json
@@ -8,11 +8,13 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
+from minirun.instance import Instance
+from minirun.model import Container
 from minirun.store import Store
 
 
 class Config(TypedDict, total=False):
-    """What an image says of the containers that are made from it, in Docker's field names; unsaid is left out."""
+    """The defaults of containers made from an image, in Docker's field names. Fields without value are left out."""
 
     Env: list[str]
     Cmd: list[str]
@@ -27,35 +29,40 @@ class Config(TypedDict, total=False):
 
 
 class Details(TypedDict, total=False):
+    """Everything else that an image's record holds, as JSON."""
+
     config: Config
     architecture: str
     parent: str  # the id of the image whose container was committed
     author: str
     comment: str
-    history: list[dict[str, Any]]  # of each layer: created, created_by, comment, size
-    removed: bool  # by force, while a stopped container still needs its layers: nobody is shown it
+    history: list[dict[str, Any]]  # an entry per layer: created, created_by, comment, size
+    removed: bool  # by force, while a stopped container still needs its layers; hidden from users
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Image:
+    """The record of an image."""
+
     id: str
     details: Details
-    layers: tuple[tuple[str, str], ...]  # name of the directory, digest
-    created: float
-    size: int
+    layers: tuple[tuple[str, str], ...]  # (name of the directory, digest of the content)
+    created: float  # seconds since the epoch
+    size: int  # bytes of all layers
 
     @property
     def config(self) -> Config:
+        """The defaults of containers made from it."""
         return self.details.get("config", {})
 
     @property
     def lower(self) -> str:
-        """For the overlay: the topmost first, relative to the state root."""
+        """The layers for overlayfs: topmost first, relative to the state root."""
         return ":".join(f"layers/{name}" for name, _ in reversed(self.layers))
 
 
 def tagged(store: Store, reference: str) -> Image | None:
-    """`reference` is whole: busybox:latest."""
+    """Return the image with a complete reference, such as busybox:latest."""
     row = store.db.execute(
         "select images.* from tags join images on images.id = tags.image where reference = ?", (reference,)
     ).fetchone()
@@ -63,43 +70,44 @@ def tagged(store: Store, reference: str) -> Image | None:
 
 
 def by_id(store: Store, image_id: str) -> Image | None:
-    """Also one that is removed, and kept for its containers."""
+    """Return the image with an id, even a removed one that is kept for its containers."""
     row = store.db.execute("select * from images where id = ?", (image_id,)).fetchone()
     return row and _image(row)
 
 
 def by_prefix(store: Store, prefix: str) -> list[Image]:
-    """`prefix` is hexadecimal, and so no pattern."""
+    """Return the images whose id starts with `prefix`, which must be hexadecimal."""
     rows = store.db.execute("select * from images where id like ?", (prefix + "%",))
-    return [one for one in map(_image, rows) if not one.details.get("removed")]
+    return [image for image in map(_image, rows) if not image.details.get("removed")]
 
 
 def all_images(store: Store, removed: bool = False) -> list[Image]:
-    """The newest first."""
+    """Return all images, the newest first; `removed`: also those kept for their containers only."""
     rows = store.db.execute("select * from images order by created desc")
-    return [one for one in map(_image, rows) if removed or not one.details.get("removed")]
+    return [image for image in map(_image, rows) if removed or not image.details.get("removed")]
 
 
 def tags(store: Store) -> dict[str, list[str]]:
-    """References by image."""
-    found: dict[str, list[str]] = {}
+    """Return the references of each image: {image id: references}."""
+    references: dict[str, list[str]] = {}
     for row in store.db.execute("select reference, image from tags order by reference"):
-        found.setdefault(row["image"], []).append(row["reference"])
-    return found
+        references.setdefault(row["image"], []).append(row["reference"])
+    return references
 
 
 def children(store: Store, image_id: str) -> list[Image]:
-    return [one for one in all_images(store) if one.details.get("parent") == image_id]
+    """Return the images that were committed from containers of an image."""
+    return [image for image in all_images(store) if image.details.get("parent") == image_id]
 
 
 def is_there(store: Store, image_id: str) -> bool:
-    """Whether a container may still be made from it: asked in the transaction that makes one."""
-    found = by_id(store, image_id)
-    return found is not None and not found.details.get("removed")
+    """Return whether an image exists and is not removed; asked in the transaction that records a container of it."""
+    image = by_id(store, image_id)
+    return image is not None and not image.details.get("removed")
 
 
 def add(store: Store, image: Image) -> None:
-    """In the caller's transaction, as all that follows."""
+    """Record an image, or replace its record."""
     store.db.execute(
         "insert or replace into images (id, config, layers, created, size) values (?, ?, ?, ?, ?)",
         (image.id, json.dumps(image.details), json.dumps(image.layers), image.created, image.size),
@@ -107,21 +115,29 @@ def add(store: Store, image: Image) -> None:
 
 
 def tag(store: Store, reference: str, image_id: str) -> None:
-    """A reference that another image has moves to this one."""
+    """Give an image a reference; another image that has it loses it."""
     store.db.execute("insert or replace into tags (reference, image) values (?, ?)", (reference, image_id))
 
 
 def untag(store: Store, reference: str) -> None:
+    """Delete a reference."""
     store.db.execute("delete from tags where reference = ?", (reference,))
 
 
 def delete(store: Store, image_id: str) -> None:
+    """Delete the record of an image."""
     store.db.execute("delete from images where id = ?", (image_id,))
 
 
 def layers_in_use(store: Store) -> set[str]:
-    """Names of directories."""
-    return {name for one in all_images(store, removed=True) for name, _ in one.layers}
+    """Return the names of the directories that images need."""
+    return {name for image in all_images(store, removed=True) for name, _ in image.layers}
+
+
+def image_size(instance: Instance, container: Container) -> int:
+    """Return the size in bytes of the image that a container was made from; 0 if it is gone."""
+    image = by_id(instance.store, container.spec.image_id)
+    return image.size if image else 0
 
 
 def _image(row: sqlite3.Row) -> Image:

@@ -1,4 +1,4 @@
-"""References to images as Docker spells them: [docker.io/library/]NAME[:TAG].
+"""Image references: [docker.io/library/]NAME[:TAG].
 
 https://github.com/distribution/reference/blob/main/regexp.go
 """
@@ -18,9 +18,9 @@ _OWN_DOMAINS = ("docker.io", "index.docker.io")
 
 
 def parse(text: str) -> str:
-    """NAME:TAG, the way it is kept and shown. MinirunError in Docker's words."""
+    """Return a reference as it is recorded and shown, NAME:TAG. MinirunError, in Docker's words, if it is invalid."""
     if "@" in text:
-        raise _invalid("minirun has no registry, and so no digests to name an image by")
+        raise _invalid("digests are not supported: minirun has no registry")
     if _WHOLE_ID.match(text):
         raise MinirunError(f"invalid repository name ({text}), cannot specify 64-byte hexadecimal strings")
     name, tag = split(text)
@@ -35,14 +35,14 @@ def parse(text: str) -> str:
 
 
 def split(text: str) -> tuple[str, str]:
-    """(name, tag); a colon before a slash belongs to a port of the registry's."""
+    """Split into name and tag ("latest" by default). A colon before a slash belongs to the registry's port."""
     start, slash, last = text.rpartition("/")
     name, colon, tag = last.partition(":")
     return start + slash + name, tag if colon else "latest"
 
 
 def _domain(name: str) -> tuple[str, str]:
-    """("", path) for Docker's own registry, whose name is left out."""
+    """Split a name into domain and path. The domain of Docker's own registry is left out: ("", path)."""
     first, slash, rest = name.partition("/")
     if not slash or not ("." in first or ":" in first or first == "localhost" or first.lower() != first):
         rest = name

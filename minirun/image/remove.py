@@ -1,6 +1,6 @@
-"""rmi and image prune: references go, then the record, then the layers that no other image has.
+"""rmi and image prune: remove the references, then the record, then the layers that no other image has.
 
-The order of the questions, and the words, are those of Docker's engine (moby daemon/images/image_delete.go).
+The order of the checks and the messages are those of Docker's engine (moby daemon/images/image_delete.go).
 """
 
 from dataclasses import dataclass, field
@@ -9,6 +9,7 @@ from minirun.errors import ConflictError
 from minirun.image import records
 from minirun.image.layers import set_removed, sweep, users
 from minirun.image.records import Image
+from minirun.image.reference import parse
 from minirun.image.resolve import find_image, is_id_of
 from minirun.instance import Instance
 from minirun.model import ACTIVE, Container
@@ -17,14 +18,17 @@ from minirun.store import Store
 
 @dataclass(frozen=True)
 class Removed:
-    """What was done, in order: ("Untagged", reference), ("Deleted", sha256:...); and the bytes it gives back."""
+    """What was done, in order: ("Untagged", reference), ("Deleted", sha256:...); and the bytes that were freed."""
 
     lines: list[tuple[str, str]] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
 
 
 def remove_image(instance: Instance, reference: str, force: bool, prune: bool) -> Removed:
-    """`prune`: the parents, too, as far as they have no name and nobody uses them."""
+    """Remove an image, or one reference to it. `prune`: also its parents without references and containers.
+
+    ConflictError if a container or another image needs it, and `force` does not override that.
+    """
     with instance.store.write():
         image = find_image(instance, reference)
         removal = _Removal(instance.store, force, prune)
@@ -34,7 +38,7 @@ def remove_image(instance: Instance, reference: str, force: bool, prune: bool) -
 
 
 def prune_images(instance: Instance, images: list[Image]) -> Removed:
-    """Each that nobody uses at the moment it is looked at."""
+    """Remove those of the images that exist and have no containers when their turn comes."""
     store = instance.store
     with store.write():
         removal = _Removal(store, force=False, prune=True)
@@ -46,7 +50,7 @@ def prune_images(instance: Instance, images: list[Image]) -> Removed:
 
 
 class _Removal:
-    """Within one transaction."""
+    """A removal, within one transaction."""
 
     def __init__(self, store: Store, force: bool, prune: bool) -> None:
         self.store = store
@@ -56,8 +60,7 @@ class _Removal:
         self._containers = store.containers()
 
     def by_name(self, image: Image, reference: str) -> None:
-        from minirun.image.reference import parse
-
+        """Remove one reference, and the image with its last one."""
         user = next(iter(self._users(image)), None)
         if user is not None and not self.force and len(self._tags(image)) == 1:
             raise ConflictError(
@@ -69,11 +72,12 @@ class _Removal:
             self.delete(image, quiet=True)
 
     def by_id(self, image: Image) -> None:
-        self.delete(image, most_tags=1)
+        """Remove the image with all its references."""
+        self.delete(image, max_tags=1)
 
-    def delete(self, image: Image, quiet: bool = False, most_tags: int | None = None) -> None:
-        """`quiet`: what cannot go stays, without a word."""
-        conflict = self._conflict_of(image, most_tags)
+    def delete(self, image: Image, quiet: bool = False, max_tags: int | None = None) -> None:
+        """Remove the image. `quiet`: if it cannot be removed, leave it without an error."""
+        conflict = self._conflict_of(image, max_tags)
         if conflict is not None:
             if quiet:
                 return
@@ -91,17 +95,17 @@ class _Removal:
         if parent and not parent.details.get("removed") and not self._tags(parent) and not self._users(parent):
             self.delete(parent, quiet=True)
 
-    def _conflict_of(self, image: Image, most_tags: int | None) -> ConflictError | None:
+    def _conflict_of(self, image: Image, max_tags: int | None) -> ConflictError | None:
         if records.children(self.store, image.id):
             return self._conflict(image, "cannot be forced", "image has dependent child images")
         users = self._users(image)
-        running = next((one for one in users if one.status in ACTIVE), None)
+        running = next((container for container in users if container.status in ACTIVE), None)
         if running is not None:
             why = f"image is being used by running container {running.short_id}"
             return self._conflict(image, "cannot be forced", why)
         if self.force:
             return None
-        if most_tags is not None and len(self._tags(image)) > most_tags:
+        if max_tags is not None and len(self._tags(image)) > max_tags:
             return self._conflict(image, "must be forced", "image is referenced in multiple repositories")
         if users:
             return self._conflict(
@@ -119,7 +123,7 @@ class _Removal:
 
     def _count_layers(self, image: Image) -> None:
         kept = records.layers_in_use(self.store)
-        sizes = [one.get("size", 0) for one in image.details.get("history", [])]
+        sizes = [entry.get("size", 0) for entry in image.details.get("history", [])]
         for (name, digest), size in reversed(list(zip(image.layers, sizes, strict=True))):
             if name not in kept:
                 self.done.lines.append(("Deleted", f"sha256:{digest}"))
@@ -129,4 +133,4 @@ class _Removal:
         return records.tags(self.store).get(image.id, [])
 
     def _users(self, image: Image) -> list[Container]:
-        return [one for one in self._containers if one.spec.image_id == image.id]
+        return [container for container in self._containers if container.spec.image_id == image.id]

@@ -1,85 +1,90 @@
-"""From what a user calls an image to its record. busybox is built on first use, from the host's own static busybox."""
+"""Find the image that a user's reference means. busybox is built on first use, from the host's static busybox."""
 
 from minirun.errors import FAILED, MinirunError, NotFoundError
 from minirun.image import records
+from minirun.image.busybox import BUSYBOX
+from minirun.image.create import build_busybox
 from minirun.image.records import Image
+from minirun.image.reference import parse
 from minirun.instance import Instance
 from minirun.model import Spec
 
-BUSYBOX = "busybox:latest"
 _HEXADECIMAL = frozenset("0123456789abcdef")
 
 
 class AmbiguousError(MinirunError):
-    """The start of more than one id."""
+    """The reference is the start of several ids."""
 
 
 def lower_of(instance: Instance, spec: Spec) -> str:
-    """A container's layers below its own, the topmost first, relative to the state root."""
-    found = records.by_id(instance.store, spec.image_id) if spec.image_id else image_to_run(instance, spec.image)
-    if found is None:
+    """Return the layers below a container's own for overlayfs: topmost first, relative to the state root.
+
+    NotFoundError if the container's image was removed.
+    """
+    image = records.by_id(instance.store, spec.image_id) if spec.image_id else image_to_run(instance, spec.image)
+    if image is None:
         raise NotFoundError(f"the image {spec.image} of this container is gone", code=FAILED)
-    return found.lower
+    return image.lower
 
 
 def image_to_run(instance: Instance, reference: str) -> Image:
-    """The one that is meant; busybox is built where it is not there yet."""
+    """Return the image for `run` and `create`, and build busybox if it does not exist. NotFoundError for others."""
     exact = reference if ":" in reference else reference + ":latest"
-    found = records.tagged(instance.store, exact) or look_up(instance, reference)
-    if found is None and _whole(reference) == BUSYBOX:
-        from minirun.image.create import build_busybox
-
+    image = records.tagged(instance.store, exact) or look_up(instance, reference)
+    if image is None and _complete(reference) == BUSYBOX:
         return build_busybox(instance)
-    if found is None:
+    if image is None:
         raise NotFoundError(
-            f"Unable to find image '{_whole(reference)}' locally",
-            "minirun images shows what there is; pulling from a registry is not supported",
+            f"Unable to find image '{_complete(reference)}' locally",
+            "minirun images lists them; pulling from a registry is not supported",
             FAILED,
         )
-    return found
+    return image
 
 
 def find_image(instance: Instance, reference: str) -> Image:
-    found = look_up(instance, reference)
-    if found is None:
-        raise NotFoundError(f"No such image: {_whole(reference)}")
-    return found
+    """Return the image that a reference or the start of an id means. NotFoundError if there is none."""
+    image = look_up(instance, reference)
+    if image is None:
+        raise NotFoundError(f"No such image: {_complete(reference)}")
+    return image
 
 
 def look_up(instance: Instance, reference: str) -> Image | None:
-    """By reference, else by id or the start of one, with or without sha256: before it."""
+    """Return the image with a reference, else the one whose id starts with it (sha256: may precede), else None.
+
+    AmbiguousError if several ids do.
+    """
     digits = reference.removeprefix("sha256:")
     is_id = bool(digits) and _HEXADECIMAL.issuperset(digits)
     if not (is_id and (len(digits) == 64 or digits != reference)):
-        found = records.tagged(instance.store, _whole(reference))
-        if found is not None:
-            return found
+        image = records.tagged(instance.store, _complete(reference))
+        if image is not None:
+            return image
     matching = records.by_prefix(instance.store, digits) if is_id else []
     if len(matching) > 1:
-        raise AmbiguousError(f"multiple IDs found with provided prefix: {reference}", "give more of the id, or a name")
+        raise AmbiguousError(f"multiple IDs found with provided prefix: {reference}", "use more of the id, or a name")
     return matching[0] if matching else None
 
 
 def is_made_from(instance: Instance, image_id: str, reference: str) -> bool:
-    """Whether an image is the one that is meant, or was committed from it by way of others."""
+    """Return whether an image is the one that `reference` means, or descends from it by commits."""
     try:
-        wanted = look_up(instance, reference)
+        ancestor = look_up(instance, reference)
     except MinirunError:
         return False
-    while wanted is not None and image_id not in ("", wanted.id):
-        found = records.by_id(instance.store, image_id)
-        image_id = found.details.get("parent", "") if found else ""
-    return wanted is not None and bool(image_id)
+    while ancestor is not None and image_id not in ("", ancestor.id):
+        image = records.by_id(instance.store, image_id)
+        image_id = image.details.get("parent", "") if image else ""
+    return ancestor is not None and bool(image_id)
 
 
 def is_id_of(image: Image, reference: str) -> bool:
-    """Whether a user called it by its id."""
+    """Return whether a user's reference is the image's id or the start of it."""
     return image.id.startswith(reference.removeprefix("sha256:"))
 
 
-def _whole(reference: str) -> str:
-    from minirun.image.reference import parse
-
+def _complete(reference: str) -> str:
     if _HEXADECIMAL.issuperset(digits := reference.removeprefix("sha256:")) and digits != reference:
         return reference
     return reference if len(digits) == 64 and _HEXADECIMAL.issuperset(digits) else parse(reference)

@@ -1,9 +1,10 @@
-"""/dev: the six harmless devices, those of --device, and for --privileged all that the host has."""
+"""/dev: six harmless devices, those of --device, and for --privileged all of the host's."""
 
 import os
 import stat
 
-from minirun.kernel.mounts import NOEXEC, NOSUID, Root, bind_mount
+from minirun.kernel.mounts import NOEXEC, NOSUID, bind_mount
+from minirun.kernel.tree_root import Root
 
 _ALWAYS = {
     "null": (1, 3),
@@ -20,15 +21,19 @@ _LINKS = (
     ("stderr", "/proc/self/fd/2"),
     ("ptmx", "pts/ptmx"),
 )
-_OWN = ("console", "ptmx", "pts", "shm", "mqueue", "fd", *_ALWAYS)  # of the host's /dev: the container has its own
+_OWN = ("console", "ptmx", "pts", "shm", "mqueue", "fd", *_ALWAYS)  # the container has its own of these
 
 
 def populate(root: Root, wanted: tuple[tuple[str, str], ...], everything: bool) -> None:
-    """Bound from the host's; /dev itself is nodev, so a node made in it opens nothing."""
+    """Bind devices from the host's /dev into `root`, and create the usual links.
+
+    `wanted` are pairs of a path on the host and one inside; with `everything`, all devices of the host are added. /dev
+    itself is nodev, so a node created in it opens nothing. OSError when a node on the host is not the device expected.
+    """
     for name, number in _ALWAYS.items():
         source = f"/dev/{name}"
-        found = os.stat(source, follow_symlinks=False)
-        if not stat.S_ISCHR(found.st_mode) or (os.major(found.st_rdev), os.minor(found.st_rdev)) != number:
+        status = os.stat(source, follow_symlinks=False)
+        if not stat.S_ISCHR(status.st_mode) or (os.major(status.st_rdev), os.minor(status.st_rdev)) != number:
             raise OSError(f"{source} on the host is not the device {number[0]}:{number[1]}")
         _bind(root, source, f"dev/{name}")
     directory = root.open("dev", os.O_PATH | os.O_DIRECTORY, follow=False)
@@ -48,10 +53,10 @@ def _bind(root: Root, source: str, target: str) -> None:
 
 
 def nodes(top: str, without: tuple[str, ...] = ()) -> list[str]:
-    """The device itself, or all below a directory."""
+    """List the device `top`, or all devices below the directory `top`, without the entries `without` of it."""
     if not os.path.isdir(top):
         return [top]
-    found = []
+    devices = []
     for directory, names, files in os.walk(top):
         if directory == top:
             names[:] = [name for name in names if name not in without]
@@ -59,5 +64,5 @@ def nodes(top: str, without: tuple[str, ...] = ()) -> list[str]:
         for name in files:
             mode = os.lstat(os.path.join(directory, name)).st_mode
             if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-                found.append(os.path.join(directory, name))
-    return sorted(found)
+                devices.append(os.path.join(directory, name))
+    return sorted(devices)

@@ -1,8 +1,7 @@
-"""What the monitor and the container's first process need to know, all of it, as one plain value.
+"""All that the shim and the container's first process need to know, as one plain value.
 
-It crosses from the command to the monitor by marshal: both are the same interpreter, one forked from the other,
-and marshal is in it already, where json and pickle would have to be imported. A monitor that was asleep may find
-itself in a newer one: that reads what an older one has written of plain values.
+The command sends it to the shim with marshal: both are the same interpreter, one forked from the other. A shim that
+was idle may wake up in a newer interpreter, which still reads plain values that an older one has marshalled.
 """
 
 import marshal
@@ -13,18 +12,20 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 Rule = tuple[str, int, int, str]  # as in kernel/devices.py
-# bind or tmpfs; source on the host; target; read-only; options; propagation; what below the source is meant
+# "bind" or "tmpfs"; source on the host; target; read-only; options; propagation; subpath of the source, "" for none
 PlannedMount = tuple[str, str, str, bool, str, str, str]
 
 
 @dataclass(frozen=True)
 class Plan:
+    """One start of a container."""
+
     root: str  # the state root
     container: str  # the id
     lower: str  # the image's tree, relative to the state root
-    netns: str  # the pinned namespace to join, "" for the host's
-    cgroup: str  # "" where there is no v2 hierarchy
-    scope: str  # systemd's, around the cgroup; "" where it keeps none
+    netns: str  # name of the pinned network namespace, "" for the host's
+    cgroup: str  # "" on a host without cgroup v2
+    scope: str  # systemd's scope around the cgroup, "" for none
     argv: tuple[str, ...]
     env: tuple[tuple[str, str], ...]
     workdir: str
@@ -33,10 +34,10 @@ class Plan:
     tty: bool
     interactive: bool
     init: bool
-    stdin_once: bool  # the input ends when who attached with it leaves
-    fresh: bool  # made by this very command: a start that fails takes the container along
-    mounts: tuple[PlannedMount, ...]  # in the order in which they are mounted
-    asks_policy: bool = False  # whether to ask the record, when the program ends, if it is to start again
+    stdin_once: bool  # standard input ends when the client that gives it leaves
+    fresh: bool  # created by this command: a failed start deletes the container
+    mounts: tuple[PlannedMount, ...]  # in mount order
+    asks_policy: bool = False  # at the end, read the restart policy from the record
     capabilities: tuple[str, ...] = ()
     domainname: str = ""
     groups: tuple[str, ...] = ()
@@ -44,14 +45,14 @@ class Plan:
     privileged: bool = False
     no_new_privileges: bool = False
     unmasked: bool = False
-    seccomp: bytes = b""  # as in confinement.py
+    seccomp: bytes = b""  # a BPF program, see security/confinement.py
     apparmor: str = ""
-    devices: tuple[tuple[str, str], ...] = ()  # on the host, inside
-    device_rules: tuple[Rule, ...] = ()  # of kernel/devices.py; () for all
-    open_devices: bool = False  # those that the rules allow may be opened wherever a node of theirs is
+    devices: tuple[tuple[str, str], ...] = ()  # (path on the host, path inside)
+    device_rules: tuple[Rule, ...] = ()  # () allows all
+    open_devices: bool = False  # allowed devices may be opened through any node
     needs_device_rules: bool = False
-    pid_of: tuple[int, ...] = ()  # pid and start time of whom it shares the namespace with; (0, 0): the host
-    ipc: str = ""  # none: without /dev/shm
+    pid_of: tuple[int, ...] = ()  # whose pid namespace to share: pid, start time; (0, 0): the host
+    ipc: str = ""  # "none": without /dev/shm
     ipc_of: tuple[int, ...] = ()  # as pid_of
     uts_host: bool = False
     cgroup_host: bool = False
@@ -62,20 +63,22 @@ class Plan:
     limits: tuple[tuple[str, int | str], ...] = ()
     limit_groups: tuple[str, ...] = ()
     health: bool = False
-    log: tuple[str, int, int] = ("json-file", 0, 1)  # driver, bytes, files
+    log: tuple[str, int, int] = ("json-file", 0, 1)  # driver, max bytes a file, files
     rows: int = 0
     columns: int = 0
-    ids: tuple[int, ...] = ()  # of its user namespace: the host's id of its root, and how many; () for the host's own
-    has_names: bool = False  # the last of the sockets that come along is its connection to the resolver
+    ids: tuple[int, ...] = ()  # of its user namespace: first id on the host, count; () for none
+    has_names: bool = False  # the last socket sent along is the connection to the DNS server
 
 
-def packed(one: Any) -> bytes:
-    """For another process, or for the same one later."""
-    return marshal.dumps({field.name: getattr(one, field.name) for field in fields(one)})
+def packed(value: Any) -> bytes:
+    """Marshal a flat dataclass for another process, or for this one after execve."""
+    return marshal.dumps({field.name: getattr(value, field.name) for field in fields(value)})
 
 
 def unpacked(kind: Callable[..., T], data: bytes) -> T:
-    """Also what another version of minirun has packed, which was replaced meanwhile: what this one does not know is
-    passed over, and what is new has to have a default."""
+    """Make a `kind` of what `packed` returned, also in another version of minirun.
+
+    Unknown fields are ignored, so a new field needs a default.
+    """
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     return kind(**{name: value for name, value in marshal.loads(data).items() if name in known})

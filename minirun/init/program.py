@@ -1,17 +1,23 @@
-"""Finding the program as a shell would, and the last steps of a process before it becomes it."""
+"""Finding the program as a shell would, and the last steps of a process before execve.
+
+Shared by a container's first process and by exec.
+"""
 
 import errno
 import os
+import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from minirun.errors import CANNOT_INVOKE, FAILED, NOT_FOUND, describe
 from minirun.init.user import UserError, resolve
 from minirun.kernel import credentials, processes, seccomp
 
-_PTS_MAJOR = 136
+_PTS_MAJOR = 136  # Documentation/admin-guide/devices.txt: Unix98 PTY slaves
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+READY, FAILURE = b"R", b"E"  # first byte of a message on the line
 
 
 class StartError(Exception):
@@ -23,32 +29,53 @@ class StartError(Exception):
         self.text = text
 
 
+@dataclass(frozen=True)
+class ChildFiles:
+    """What a new process shares with the one that waits for it: its ends, as open files."""
+
+    line: socket.socket  # READY and FAILURE messages go out, permission to go on comes in
+    stdio: tuple[int, ...]  # standard input, output and error; () when it is to open a terminal
+    error: int  # closed by a successful execve; else it carries the errno as four bytes
+    stub: int  # the sealed file to execute (kernel.execution.sealed_stub)
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """All of them, to be kept open."""
+        return (self.line.fileno(), self.error, self.stub, *self.stdio)
+
+    def close(self) -> None:
+        """Close all of them, in the process that waits."""
+        self.line.close()
+        for fd in (self.error, self.stub, *self.stdio):
+            os.close(fd)
+
+
 def enter_workdir(path: str, make: bool) -> None:
-    """Change to it, and be sure to be inside the root (CVE-2024-21626). `make`: it may be missing."""
+    """Change to the working directory; with `make`, create it if it is missing.
+
+    StartError when it is missing, or turns out to be outside the container's root (CVE-2024-21626).
+    """
     try:
         if make:
             os.makedirs(path, exist_ok=True)
         os.chdir(path)
-        inside = os.getcwd()
+        reached = os.getcwd()
     except OSError as error:
         text = f'chdir to cwd ("{path}"): {(error.strerror or "").lower()}'
         raise StartError(CANNOT_INVOKE, text) from None
-    if not inside.startswith("/"):
+    if not reached.startswith("/"):
         raise StartError(CANNOT_INVOKE, f"the working directory {path!r} is outside the container's root")
 
 
-def set_bounds(oom_score_adj: int, ulimits: tuple[tuple[str, int, int], ...]) -> None:
-    """What one process may use. Outside the root, where /proc is the host's."""
+def set_limits(oom_score_adj: int, ulimits: tuple[tuple[str, int, int], ...]) -> None:
+    """Set the OOM score and resource limits (name, soft, hard). Needs the host's /proc: call before pivot_root."""
     if oom_score_adj:
         processes.oom_score_set(oom_score_adj)
-    if ulimits:
-        from minirun.kernel.rlimits import rlimit_set
-
-        for name, soft, hard in ulimits:
-            rlimit_set(name, soft, hard)
+    for name, soft, hard in ulimits:
+        credentials.rlimit_set(name, soft, hard)
 
 
-def take_user(
+def drop_privileges(
     wanted: str,
     more_groups: tuple[str, ...],
     capabilities: tuple[str, ...],
@@ -57,29 +84,31 @@ def take_user(
     system_calls: bytes,
     no_new_privileges: bool,
 ) -> None:
-    """Give up what the program shall not have: system calls, capabilities, then ids. HOME follows from the user.
+    """Drop, permanently, what the program must not do: system calls, capabilities, then ids.
 
-    The filter comes first, while there is the right to set one; with `no_new_privileges` nobody needs that right.
+    `wanted` is --user, `more_groups` --group-add, `system_calls` a seccomp filter as BPF (b"" for none). Sets HOME in
+    `env` by the user. The filter is loaded first, while the process still may; with `no_new_privileges` anyone may.
+    UserError when there is no such user, StartError when its ids are not in the container's user namespace.
     """
     if no_new_privileges:
         credentials.no_new_privileges()
     user = resolve(wanted, more_groups)
-    # The own group is among the supplementary ones, too: else a file's rule against it would not bind (CVE-2022-36109).
+    # The primary group is supplementary too: else a file's rule against that group would not apply (CVE-2022-36109).
     groups = list(dict.fromkeys((user.gid, *user.groups)))
     env.setdefault("HOME", user.home)
-    with _all_mapped(user.uid, groups):
+    with _unmapped_ids_explained(user.uid, groups):
         for fd in stdio if user.uid else ():
-            give(fd, user.uid)
+            chown_stream(fd, user.uid)
     if system_calls:
         seccomp.seccomp_load(system_calls)
     credentials.drop_capabilities(capabilities)
-    with _all_mapped(user.uid, groups):
+    with _unmapped_ids_explained(user.uid, groups):
         credentials.become(user.uid, user.gid, groups)
 
 
 @contextmanager
-def _all_mapped(uid: int, groups: list[int]) -> Iterator[None]:
-    """EINVAL of an id means that the user namespace has none outside for it (user_namespaces(7))."""
+def _unmapped_ids_explained(uid: int, groups: list[int]) -> Iterator[None]:
+    """EINVAL for an id means that the user namespace maps no id of the host to it (user_namespaces(7))."""
     try:
         yield
     except OSError as error:
@@ -90,16 +119,16 @@ def _all_mapped(uid: int, groups: list[int]) -> Iterator[None]:
         raise StartError(FAILED, text) from None
 
 
-def give(fd: int, uid: int, gid: int = -1) -> None:
-    """/dev/stdout must open for an unprivileged user, too. Pipes and terminals only: /dev/null is the host's."""
-    found = os.fstat(fd)
-    is_terminal = stat.S_ISCHR(found.st_mode) and os.major(found.st_rdev) == _PTS_MAJOR
-    if stat.S_ISFIFO(found.st_mode) or is_terminal:
+def chown_stream(fd: int, uid: int, gid: int = -1) -> None:
+    """Make the user the owner of a pipe or terminal, so that /dev/stdout opens for it. Not of /dev/null, the host's."""
+    status = os.fstat(fd)
+    is_terminal = stat.S_ISCHR(status.st_mode) and os.major(status.st_rdev) == _PTS_MAJOR
+    if stat.S_ISFIFO(status.st_mode) or is_terminal:
         os.fchown(fd, uid, gid)
 
 
 def find_program(name: str, env: dict[str, str]) -> str:
-    """The file to execute. Raises StartError with the words, and the exit code, that Docker gives."""
+    """Find the file to execute, along PATH. StartError with Docker's wording and exit code when there is none."""
     if "/" in name:
         _check_executable(name, name)
         return name
@@ -126,27 +155,46 @@ def _check_executable(path: str, name: str) -> None:
         raise StartError(CANNOT_INVOKE, f'exec: "{name}": permission denied')
 
 
+def environment(tty: bool, *overrides: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """The program's environment: Docker's defaults, then each of `overrides` over the ones before it."""
+    env = {"PATH": DEFAULT_PATH, "HOSTNAME": socket.gethostname(), **({"TERM": "xterm"} if tty else {})}
+    for variables in overrides:
+        env |= dict(variables)
+    return env
+
+
 def execve_failed(number: int, name: str) -> StartError:
-    """What the stub reported: errno of the last execve."""
-    text = os.strerror(number).lower()
-    code = NOT_FOUND if number == 2 else CANNOT_INVOKE
-    if number == 2:  # the file is there (find_program saw it): its interpreter or loader is not
-        return StartError(code, f'exec: "{name}": no such file or directory (its interpreter or loader is missing)')
-    return StartError(code, f'exec: "{name}": {text}')
+    """The StartError for the errno of execve that the stub reported."""
+    if number == errno.ENOENT:  # the file exists, find_program saw it; its interpreter or loader does not
+        return StartError(
+            NOT_FOUND, f'exec: "{name}": no such file or directory (its interpreter or loader is missing)'
+        )
+    return StartError(CANNOT_INVOKE, f'exec: "{name}": {os.strerror(number).lower()}')
 
 
-def last_words() -> None:
-    """Right before the exec: nothing of ours is passed on."""
+def prepare_exec() -> None:
+    """Right before execve: reset umask and signals, and let no descriptor above 2 through."""
     os.umask(0o022)
     processes.clear_signals()
     processes.cloexec_from(3)
 
 
-def report(error: BaseException, no_user: int) -> bytes:
-    """A failure before the exec, as one message to whoever waits: exit code, then text. `no_user` is Docker's code for
-    a user that is not there: 125 for run, 126 for exec."""
+def failure_message(error: BaseException, no_user: int) -> bytes:
+    """Encode a failure before execve for whoever waits: FAILURE, exit code, text.
+
+    `no_user` is Docker's exit code for an unknown user: 125 for run, 126 for exec.
+    """
     if isinstance(error, StartError):
-        return bytes([error.code]) + error.text.encode("utf-8", "replace")
-    if isinstance(error, UserError):
-        return bytes([no_user]) + str(error).encode("utf-8", "replace")
-    return bytes([FAILED]) + describe(error).encode("utf-8", "replace")
+        code, text = error.code, error.text
+    elif isinstance(error, UserError):
+        code, text = no_user, str(error)
+    else:
+        code, text = FAILED, describe(error)
+    return FAILURE + bytes([code]) + text.encode("utf-8", "replace")
+
+
+def parse_failure(message: bytes) -> StartError | None:
+    """Decode what `failure_message` made; None for any other message, or none."""
+    if message[:1] != FAILURE:
+        return None
+    return StartError(message[1], message[2:].decode("utf-8", "replace"))

@@ -1,31 +1,26 @@
-"""The container's mounts, in order: its own tree, the kernel's file systems, devices, files, volumes, covers."""
+"""The container's mounts, in order: its own tree, the kernel's file systems, devices, files, volumes, masked paths."""
 
 import os
-import socket
 import stat
 
 from minirun.init import devices, volumes
 from minirun.init.plan import Plan
+from minirun.kernel import trees, userns
+from minirun.kernel.mount_namespace import directory_go, mounts_private, pivot_root, tree_of_process
 from minirun.kernel.mounts import (
     NODEV,
     NOEXEC,
     NOSUID,
-    PROC_SUPER_MAGIC,
     RDONLY,
-    Root,
     bind_mount,
-    directory_go,
-    filesystem_magic,
     filesystem_mount,
     make_read_only,
     mask,
     mount_read_only,
-    mounts_private,
     overlay_mount,
-    pivot_root,
     tree_attach,
-    tree_of_process,
 )
+from minirun.kernel.tree_root import PROC_SUPER_MAGIC, Root, filesystem_magic
 
 _TTY_GROUP = 5
 _SHM_SIZE = 64 << 20  # bytes
@@ -50,15 +45,18 @@ _READ_ONLY = ["bus", "fs", "irq", "sys", "sysrq-trigger"]
 _LOCKED = NOSUID | NODEV | NOEXEC
 
 
-def build(plan: Plan, ipc_of: int, userns: int = -1) -> None:
-    """From the host's mounts to the container's: on return, / is the container's own. `ipc_of` is the pidfd of whom
-    it shares SysV IPC and /dev/shm with, `userns` a descriptor of its user namespace, or -1."""
+def build(plan: Plan, ipc_of: int, owner: int = -1) -> None:
+    """Replace the host's mounts by the container's: on return, / is the container's own.
+
+    `ipc_of` is a pidfd of the process whose SysV IPC and /dev/shm it shares, `owner` a descriptor of the container's
+    user namespace; each is -1 for none.
+    """
     directory_go(plan.root)
     here = f"containers/{plan.container}"
-    mounts = volumes.open_sources(plan.mounts, userns, 0 if plan.open_devices else NODEV)
+    mounts = volumes.open_sources(plan.mounts, owner, 0 if plan.open_devices else NODEV)
     mounts_private()
-    if userns >= 0:
-        _map_own_files(userns, "layers", here)
+    if owner >= 0:
+        _map_own_files(owner, "layers", here)
     shm = tree_of_process(ipc_of, "dev/shm") if ipc_of >= 0 else -1
     overlay_mount(plan.lower, f"{here}/upper", f"{here}/work", f"{here}/rootfs")
     root = Root(f"{here}/rootfs")
@@ -66,35 +64,32 @@ def build(plan: Plan, ipc_of: int, userns: int = -1) -> None:
     _kernel_filesystems(root, plan)
     _shared_memory(root, plan, shm)
     devices.populate(root, plan.devices, plan.privileged)
-    volumes.attach(root, [one for one in mounts if volumes.covers_top(one)])
+    volumes.attach(root, [mount for mount in mounts if volumes.covers_top(mount)])
     for name in ("hosts", "hostname", "resolv.conf"):
         bind_mount(root, f"{here}/{name}", f"etc/{name}", root.file(f"etc/{name}"), NODEV)
     os.close(root.file(".dockerenv", 0o755))
-    volumes.attach(root, [one for one in mounts if not volumes.covers_top(one)])
+    volumes.attach(root, [mount for mount in mounts if not volumes.covers_top(mount)])
     if not plan.unmasked:
-        _covers(root, null)
+        _mask_paths(root, null)
     os.close(null)
     if plan.read_only:
-        os.close(root.directory(plan.workdir))  # as long as it can still be made
+        os.close(root.directory(plan.workdir))  # created while that is still possible
         mount_read_only(root)
     pivot_root(f"{here}/rootfs")
 
 
-def _map_own_files(userns: int, *directories: str) -> None:
-    """Each covered by itself, with its ids translated: the overlay, and /etc/hosts and others, come through it."""
-    from minirun.kernel import trees
-    from minirun.kernel.userns import tree_idmap
-
+def _map_own_files(owner: int, *directories: str) -> None:
+    """Mount each directory over itself with mapped ids, for the overlay and for /etc/hosts and the like."""
     for path in directories:
         tree = trees.tree_copy(path)
-        tree_idmap(tree, userns, path)
+        userns.tree_idmap(tree, owner, path)
         root = Root(path)
         tree_attach(root, tree, ".", os.dup(root.fd))
         os.close(root.fd)
 
 
 def console(slave: int) -> None:
-    """/dev/console is the container's terminal. Called after pivot_root, with the slave it was given."""
+    """Bind the terminal with the descriptor `slave` to /dev/console. Called after pivot_root."""
     root = Root("/")
     bind_mount(root, f"/proc/self/fd/{slave}", "dev/console", root.file("dev/console", 0o600), 0)
     os.close(root.fd)
@@ -114,14 +109,14 @@ def _kernel_filesystems(root: Root, plan: Plan) -> None:
         _cgroup(root, sealed)
     filesystem_mount(root, "dev", root.real_directory("dev"), "tmpfs", "mode=755,size=65536k", nodev | NOSUID | NOEXEC)
     os.close(root.real_directory("etc"))
-    # devpts alone must not be nodev: its nodes are the terminals, and nobody can make others in it.
+    # devpts alone must not be nodev: its nodes are the terminals, and no others can be created in it.
     options = f"newinstance,ptmxmode=0666,mode=0620,gid={_TTY_GROUP + (plan.ids[0] if plan.ids else 0)}"
     filesystem_mount(root, "dev/pts", root.directory("dev/pts"), "devpts", options, NOSUID | NOEXEC)
     filesystem_mount(root, "dev/mqueue", root.directory("dev/mqueue"), "mqueue", "", _LOCKED)
 
 
 def _shared_memory(root: Root, plan: Plan, shm: int) -> None:
-    """Its own, or that of whom it shares the IPC namespace with: POSIX shared memory is files."""
+    """Mount /dev/shm: its own, or that of the container whose IPC it shares. POSIX shared memory is files."""
     if plan.ipc == "none":
         return
     target = root.directory("dev/shm")
@@ -142,10 +137,10 @@ def _cgroup(root: Root, sealed: int) -> None:
     try:
         filesystem_mount(root, "sys/fs/cgroup", target, "cgroup2", "", _LOCKED | sealed)
     except OSError:
-        pass  # a kernel without cgroup v2: the container then sees none
+        pass  # a kernel without cgroup v2
 
 
-def _covers(root: Root, null: int) -> None:
+def _mask_paths(root: Root, null: int) -> None:
     for name in _MASKED:
         mask(root, f"proc/{name}", null)
     for path in ("sys/firmware", "sys/devices/virtual/powercap"):
@@ -156,11 +151,7 @@ def _covers(root: Root, null: int) -> None:
 
 def _real_null() -> int:
     fd = os.open("/dev/null", os.O_PATH | os.O_CLOEXEC)
-    found = os.fstat(fd)
-    if not stat.S_ISCHR(found.st_mode) or found.st_rdev != os.makedev(1, 3):
+    status = os.fstat(fd)
+    if not stat.S_ISCHR(status.st_mode) or status.st_rdev != os.makedev(1, 3):
         raise OSError("/dev/null on the host is not the null device")
     return fd
-
-
-def set_hostname(name: str) -> None:
-    socket.sethostname(name)

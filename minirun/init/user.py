@@ -1,6 +1,6 @@
-"""Who the program runs as: --user against the image's /etc/passwd and /etc/group, read as the hostile files they are.
+"""Resolving --user by the image's /etc/passwd and /etc/group, which are read as hostile files (passwd(5), group(5)).
 
-The C library's own look-up would load code from the image (nsswitch.conf, libnss_*.so); this is a parser of our own.
+The C library's own look-up would load code from the image (nsswitch.conf, libnss_*.so), hence a parser of our own.
 """
 
 import os
@@ -12,11 +12,13 @@ _MOST_ID = 0x7FFFFFFF
 
 
 class UserError(Exception):
-    """--user names nobody."""
+    """--user or --group-add names no user or group."""
 
 
 @dataclass(frozen=True)
 class User:
+    """Whom the program runs as: ids, supplementary groups, home directory."""
+
     uid: int
     gid: int
     groups: tuple[int, ...]
@@ -24,7 +26,10 @@ class User:
 
 
 def resolve(wanted: str, more_groups: tuple[str, ...] = ()) -> User:
-    """`wanted` is "", "name", "uid", and either with ":group" or ":gid". Called inside the container's root."""
+    """Resolve --user and --group-add inside the container's root. UserError when one of them is unknown.
+
+    `wanted` is "" (root), "name" or "uid", optionally with ":group" or ":gid".
+    """
     name, _, group = wanted.partition(":")
     passwd = _entries("/etc/passwd", 7)
     groups = _entries("/etc/group", 4)
@@ -48,7 +53,7 @@ def _group(groups: list[list[str]], wanted: str) -> int:
 
 
 def _find(entries: list[list[str]], wanted: str) -> list[str] | None:
-    """A number is always an id, never the name of somebody who is called 1000 (CVE-2016-3697)."""
+    """Find an entry by id or name. A number is always an id, never a user named "1000" (CVE-2016-3697)."""
     column = 2 if _is_number(wanted) else 0
     return next((entry for entry in entries if entry[column] == wanted), None)
 
@@ -68,16 +73,16 @@ def _number(text: str) -> int:
 
 
 def _entries(path: str, columns: int) -> list[list[str]]:
-    """Lines of a colon-separated file: a regular one of sane size, or none at all (CVE-2024-9676: a FIFO hangs)."""
+    """Read a colon-separated file; [] unless it is a regular file (CVE-2024-9676: a FIFO would hang)."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:
         return []
     try:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
             return []
-        if found.st_size > _LARGEST:
+        if status.st_size > _LARGEST:
             raise UserError(f"{path} of the image is larger than {_LARGEST} bytes")
         text = os.read(fd, _LARGEST).decode("utf-8", "surrogateescape")
     finally:

@@ -1,4 +1,4 @@
-"""Binds, volumes, tmpfs: copies of the host's mounts are taken before anything is hidden, and attached at the end."""
+"""Binds, volumes and tmpfs: the host's mounts are cloned before anything hides them, and attached at the end."""
 
 import os
 import stat
@@ -7,42 +7,36 @@ from collections.abc import Iterable
 from minirun.errors import FAILED
 from minirun.init.plan import PlannedMount
 from minirun.init.program import StartError
-from minirun.kernel.mounts import (
-    NODEV,
-    NOEXEC,
-    NOSUID,
-    PROC_SUPER_MAGIC,
-    RDONLY,
-    Root,
-    filesystem_magic,
-    filesystem_mount,
-    tree_attach,
-)
+from minirun.kernel import trees
+from minirun.kernel.mounts import NODEV, NOEXEC, NOSUID, RDONLY, filesystem_mount, tree_attach
+from minirun.kernel.tree_root import PROC_SUPER_MAGIC, Root, filesystem_magic
+from minirun.kernel.userns import tree_idmap
 
 _MISMATCH = "not a directory: Are you trying to mount a directory onto a file (or vice-versa)?"
 _FLAGS = {"ro": RDONLY, "nosuid": NOSUID, "nodev": NODEV, "noexec": NOEXEC}
-# Of /proc a container may have these of its own, such as lxcfs makes them; anything else there would fake what the
-# runtime itself believes (CVE-2019-16884).
+# A container may mount over these files of /proc, as lxcfs does. Anything else there would forge what the runtime
+# itself relies on (CVE-2019-16884).
 _HARMLESS = ("cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo")
 
 
-Opened = tuple[PlannedMount, int]  # with a detached copy of the source, -1 for a tmpfs
+Opened = tuple[PlannedMount, int]  # with a descriptor of the detached clone of the source, -1 for a tmpfs
 
 
 def open_sources(mounts: Iterable[PlannedMount], userns: int = -1, attributes: int = NODEV) -> list[Opened]:
-    """While the host's mounts still hear of each other, so that a shared or slave one goes on hearing. In a container
-    with the user namespace `userns` their files belong to whom they would belong to in one without."""
+    """Clone the source of each bind (open_tree(2)), while propagation between the host's mounts still works.
+
+    `userns` is a descriptor of the container's user namespace, or -1: inside, files then have the owners that they have
+    without one. `attributes` are set on each clone.
+    """
     return [(mount, _open_source(mount, userns, attributes) if mount[0] == "bind" else -1) for mount in mounts]
 
 
 def covers_top(opened: Opened) -> bool:
-    """Whether it lies on a directory of the root, such as /etc: then it comes before the runtime's own files there."""
+    """Whether its target is a top directory, such as /etc: then it is attached before the runtime's files there."""
     return opened[0][2].count("/") == 1
 
 
 def _open_source(mount: PlannedMount, userns: int, attributes: int) -> int:
-    from minirun.kernel import trees  # most containers have no mounts of their own
-
     _, source, _, read_only, options, propagation, below = mount
     tree = trees.tree_copy_below(source, below) if below else trees.tree_copy(source, options != "nonrecursive")
     trees.tree_propagation(tree, propagation, source)
@@ -50,14 +44,12 @@ def _open_source(mount: PlannedMount, userns: int, attributes: int) -> int:
     if read_only:
         trees.tree_attributes(tree, RDONLY, options != "writable", source)
     if userns >= 0:
-        from minirun.kernel.userns import tree_idmap
-
         tree_idmap(tree, userns, source)
     return tree
 
 
 def attach(root: Root, mounts: Iterable[Opened]) -> None:
-    """In their order: a later one may lie in an earlier one."""
+    """Attach the mounts below `root` in their order: a later one may lie in an earlier one. StartError on failure."""
     for mount, tree in mounts:
         try:
             _attach(root, mount, tree)
@@ -73,12 +65,12 @@ def _attach(root: Root, mount: PlannedMount, tree: int) -> None:
     if kind == "tmpfs":
         _attach_tmpfs(root, target, options)
         return
-    place = _place(root, target, stat.S_ISDIR(os.fstat(tree).st_mode))
-    tree_attach(root, tree, target.lstrip("/"), place)
+    mount_point = _mount_point(root, target, stat.S_ISDIR(os.fstat(tree).st_mode))
+    tree_attach(root, tree, target.lstrip("/"), mount_point)
 
 
 def _attach_tmpfs(root: Root, target: str, options: str) -> None:
-    """With the mode of the directory that it covers, unless it was given one."""
+    """Mount a tmpfs, by default with the mode of the directory that it covers."""
     words = options.split(",") if options else []
     attributes = 0
     for word in words:
@@ -86,25 +78,26 @@ def _attach_tmpfs(root: Root, target: str, options: str) -> None:
     settings = [word for word in words if word not in _FLAGS]
     if not any(word.startswith("mode=") for word in settings) and (mode := _mode_of(root, target)):
         settings.append(f"mode={mode:o}")
-    place = _place(root, target, True)
-    filesystem_mount(root, target.lstrip("/"), place, "tmpfs", ",".join(settings), attributes | NODEV)
+    mount_point = _mount_point(root, target, True)
+    filesystem_mount(root, target.lstrip("/"), mount_point, "tmpfs", ",".join(settings), attributes | NODEV)
 
 
 def _mode_of(root: Root, target: str) -> int:
-    """0 when there is no such directory."""
+    """The mode of a directory; 0 when there is none."""
     try:
-        found = root.open(target, os.O_PATH | os.O_DIRECTORY)
+        directory = root.open(target, os.O_PATH | os.O_DIRECTORY)
     except OSError:
         return 0
-    mode = stat.S_IMODE(os.fstat(found).st_mode)
-    os.close(found)
+    mode = stat.S_IMODE(os.fstat(directory).st_mode)
+    os.close(directory)
     return mode
 
 
-def _place(root: Root, target: str, is_directory: bool) -> int:
-    place = root.directory(target) if is_directory else root.file(target)
-    if filesystem_magic(place) == PROC_SUPER_MAGIC and target.removeprefix("/proc/") not in _HARMLESS:
+def _mount_point(root: Root, target: str, is_directory: bool) -> int:
+    """Open the target, created if it is missing. StartError inside /proc, NotADirectoryError for the wrong kind."""
+    mount_point = root.directory(target) if is_directory else root.file(target)
+    if filesystem_magic(mount_point) == PROC_SUPER_MAGIC and target.removeprefix("/proc/") not in _HARMLESS:
         raise StartError(FAILED, f'"{target}" cannot be mounted because it is inside /proc')
-    if stat.S_ISDIR(os.fstat(place).st_mode) is not is_directory:
+    if stat.S_ISDIR(os.fstat(mount_point).st_mode) is not is_directory:
         raise NotADirectoryError
-    return place
+    return mount_point

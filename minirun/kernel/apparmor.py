@@ -1,12 +1,13 @@
-"""AppArmor: profiles that the kernel holds, and a process takes on with its next execve (apparmor(7)).
+"""AppArmor: profiles that the kernel holds, and that confine a process from its next execve on (apparmor(7)).
 
-Who takes one on is the stub (csrc/stub.c), at the very end: on the way there the first process does what no profile of
-a container would let it do.
+The stub (csrc/stub.c) chooses the profile at the very end: before, the first process does what a container's profile
+forbids.
 """
 
 from pathlib import Path
 
 from minirun.errors import FAILED, MinirunError
+from minirun.kernel.programs import program_path, program_run
 from minirun.kernel.seam import shell
 
 _PARSER = "apparmor_parser"
@@ -16,6 +17,7 @@ _LOADED = Path("/sys/kernel/security/apparmor/profiles")
 
 
 def is_enabled() -> bool:
+    """Return whether the kernel confines by AppArmor, and its profiles can be listed."""
     try:
         return _ENABLED.read_text().strip() == "Y" and _LOADED.exists()
     except OSError:
@@ -23,21 +25,20 @@ def is_enabled() -> bool:
 
 
 def is_loaded(profile: str) -> bool:
+    """Return whether the kernel holds a profile of this name."""
     return any(line.rpartition(" ")[0] == profile for line in _LOADED.read_text().splitlines())
 
 
 def can_load() -> bool:
-    from minirun.kernel.programs import program_path  # most hosts have no AppArmor, or its profile is loaded
-
+    """Return whether the host has apparmor_parser(8)."""
     return program_path(_PARSER) is not None
 
 
 @shell("apparmor_parser --replace --skip-cache {file}")
 def profile_load(file: Path) -> None:
-    from minirun.kernel.programs import program_path, program_run
-
+    """Load the profile in `file`, or replace it. Raises MinirunError when the parser refuses it."""
     parser = program_path(_PARSER)
     done = program_run(parser or _PARSER, ["--replace", "--skip-cache"], file.read_bytes(), seconds=_SECONDS)
     if done.code != 0:
-        said = done.err.strip() or f"it ended with {done.code}"
-        raise MinirunError(f"{_PARSER} cannot load {file.name}: {said}", f"{_PARSER} --replace {file}", FAILED)
+        reason = done.err.strip() or f"it ended with {done.code}"
+        raise MinirunError(f"{_PARSER} cannot load {file.name}: {reason}", f"{_PARSER} --replace {file}", FAILED)

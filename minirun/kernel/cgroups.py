@@ -12,7 +12,7 @@ from pathlib import Path
 from minirun.kernel.seam import shell
 
 SYSTEM_BUS = "/run/dbus/system_bus_socket"
-_SYSTEMDS = Path("/sys/fs/cgroup")  # the v2 hierarchy, unless others are there, too
+_SYSTEMDS = Path("/sys/fs/cgroup")  # the v2 hierarchy on pure v2 hosts
 
 
 @cache
@@ -25,33 +25,37 @@ def unified() -> Path | None:
 
 
 def container_cgroup(instance: str, container_id: str) -> Path | None:
+    """A container's group in the v2 hierarchy; None without one. It need not exist."""
     base = unified()
     return base and group_in(base, instance, container_id)
 
 
 def group_in(top: Path, instance: str, container_id: str) -> Path:
-    """A container's group in one hierarchy: below minirun's own, or in the v2 one in the scope that systemd has made
-    for it (scopes.py), if there is one."""
+    """A container's group in one hierarchy: below minirun's own group, or in the v2 one in the container's
+    systemd scope if it has one (scopes.py)."""
     if top == unified() and (scope := scope_of(container_id)).exists():
         return scope / "container"
     return top / instance / container_id
 
 
 def is_in_scope(group: Path) -> bool:
+    """Return whether a group is in a scope that systemd made for a container."""
     return group.parent.suffix == ".scope"
 
 
 def scope_of(container_id: str) -> Path:
+    """The scope of a container, where systemd keeps the v2 hierarchy."""
     return _SYSTEMDS / "system.slice" / f"minirun-{container_id}.scope"
 
 
 def is_systemds() -> bool:
-    """Whether systemd is there (sd_booted(3)), keeps the whole v2 hierarchy, and can be asked for a part of it."""
+    """Return whether systemd runs (sd_booted(3)), manages the whole v2 hierarchy, and can be asked for scopes."""
     return os.path.isdir("/run/systemd/system") and unified() == _SYSTEMDS and os.path.exists(SYSTEM_BUS)
 
 
 @shell("mkdir -p {path}")
 def cgroup_add(path: Path) -> None:
+    """Make a group, and those above it; one that exists is fine."""
     path.mkdir(parents=True, exist_ok=True)
 
 
@@ -71,7 +75,7 @@ def cgroup_del(path: Path) -> None:
 
 @shell("echo 1 > {path}/cgroup.kill")
 def cgroup_kill(path: Path) -> None:
-    """SIGKILL to every member at once (Linux 5.14); before that, one by one until none is left."""
+    """Kill every member at once (Linux 5.14); on older kernels, one by one."""
     try:
         (path / "cgroup.kill").write_text("1")
     except FileNotFoundError:
@@ -83,6 +87,7 @@ def cgroup_kill(path: Path) -> None:
 
 
 def cgroup_pids(path: Path) -> list[int]:
+    """The processes in a group, without those in groups below; none when it does not exist."""
     try:
         return [int(line) for line in (path / "cgroup.procs").read_text().split()]
     except FileNotFoundError:
@@ -91,7 +96,7 @@ def cgroup_pids(path: Path) -> list[int]:
 
 @shell("mkdir -p {scope}/monitor && echo $$ > {scope}/monitor/cgroup.procs")
 def cgroup_settle(scope: Path) -> None:
-    """The calling process goes into a group of its own below: one with members cannot pass controllers on."""
+    """Move the calling process into a child group: a group with members cannot pass controllers on."""
     leaf = scope / "monitor"
     leaf.mkdir(exist_ok=True)
     (leaf / "cgroup.procs").write_text("0")
@@ -99,5 +104,5 @@ def cgroup_settle(scope: Path) -> None:
 
 @shell("echo $$ > {path}/cgroup.procs")
 def cgroup_enter(path: Path) -> None:
-    """The calling process moves itself."""
+    """Move the calling process into a group."""
     (path / "cgroup.procs").write_text("0")

@@ -1,27 +1,24 @@
-"""Entries of the connection tracker: found by where they go, deleted by their exact key (conntrack(8), ctnetlink)."""
+"""Entries of the connection tracker: found by their destination, deleted by their exact key (conntrack(8)).
 
-import socket
-import struct
+They are those of the network namespace that the caller is in.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from minirun.kernel.netlink import PROTOCOLS, Netlink, attribute, attributes, nested
+from pyroute2.conntrack import Conntrack, ConntrackEntry, NFCTAttrTuple
+
+from minirun.kernel.netlink_sockets import PROTOCOLS, os_errors
 from minirun.kernel.seam import shell
 
-_NETFILTER, _CT_GET, _CT_DELETE = 12, (1 << 8) | 1, (1 << 8) | 2
-_ORIGINAL, _REPLY, _ID, _ZONE, _FILTER = 1, 2, 12, 18, 25  # CTA_TUPLE_ORIG and so on
-_IP, _PROTO = 1, 2  # CTA_TUPLE_IP, CTA_TUPLE_PROTO
-_ADDRESSES: dict[int, tuple[int, int]] = {socket.AF_INET: (1, 2), socket.AF_INET6: (3, 4)}  # source, destination
-_NUMBER, _SOURCE_PORT, _PORT = 1, 2, 3
-_BY_NUMBER, _BY_PORT = 1 << 3, 1 << 5  # flags of CTA_FILTER_ORIG_FLAGS
-_GETROUTE, _DESTINATION, _LOCAL = 26, 1, 2
 AnyAddress = IPv4Address | IPv6Address
 
 
 @dataclass(frozen=True)
 class Flow:
-    """An entry: the first packet's addresses, and who answers."""
+    """An entry: the first packet's addresses, and those that replies come from."""
 
     source: AnyAddress
     source_port: int
@@ -29,76 +26,52 @@ class Flow:
     port: int
     answerer: AnyAddress
     answerer_port: int
-    key: bytes  # as the kernel calls it: the original tuple, the zone if it has one, and the entry's id
+    entry: ConntrackEntry  # its key: the original tuple, the zone and the entry's id
 
 
-class FlowTable:
-    """The entries of the network namespace that the caller is in when this is made."""
+def flows(protocol: str, family: int, port: int = 0) -> list[Flow]:
+    """The entries of an address family, or those whose first packet went to `port`.
 
-    def __init__(self) -> None:
-        self._netlink = Netlink(_NETFILTER)
+    The kernel selects them (CTA_FILTER, Linux 5.8).
+    """
+    wanted = NFCTAttrTuple(family=family, proto=PROTOCOLS[protocol], dport=port or None)
+    with _conntrack(family) as conntrack:
+        return [_flow(entry) for entry in conntrack.dump_entries(tuple_orig=wanted)]
 
-    def close(self) -> None:
-        self._netlink.close()
 
-    def flows(self, protocol: str, family: int, port: int = 0) -> list[Flow]:
-        """All, or those whose first packet went to `port`: the kernel picks them out (CTA_FILTER, Linux 5.8)."""
-        wanted = attribute(_NUMBER, bytes([PROTOCOLS[protocol]]))
-        flags = _BY_NUMBER
-        if port:
-            wanted += attribute(_PORT, port.to_bytes(2, "big"))
-            flags |= _BY_PORT
-        body = _header(family) + nested(_ORIGINAL, nested(_PROTO, wanted))
-        body += nested(_FILTER, attribute(1, struct.pack("=I", flags)))
-        return [_flow(family, attributes(entry, 4)) for entry in self._netlink.dump(_CT_GET, body)]
-
-    def delete(self, flow: Flow) -> None:
-        words = (str(flow.source), str(flow.destination), flow.source_port, flow.port)
-        flow_del(self._netlink, *words, flow.key)
+def delete_flow(flow: Flow) -> None:
+    """Delete exactly this entry; one that is gone already is fine."""
+    flow_del(str(flow.source), str(flow.destination), flow.source_port, flow.port, flow.entry)
 
 
 @shell("conntrack -D -s {source} -d {destination} --sport {source_port} --dport {port}")
-def flow_del(netlink: Netlink, source: str, destination: str, source_port: int, port: int, key: bytes) -> None:
-    """Exactly this entry; gone already is fine."""
+def flow_del(source: str, destination: str, source_port: int, port: int, entry: ConntrackEntry) -> None:
+    """Delete exactly this entry; one that is gone already is fine."""
     try:
-        netlink.request(_CT_DELETE, _header(socket.AF_INET6 if ":" in source else socket.AF_INET) + key)
+        with _conntrack(entry.tuple_orig.family) as conntrack:
+            conntrack.entry("del", tuple_orig=entry.tuple_orig, zone=entry.zone, id=entry.id)
     except FileNotFoundError:
         pass
 
 
-@cache
-def is_local(address: AnyAddress) -> bool:
-    """Whether this host has it, as `fib daddr type local` of nft sees it: `ip route get`, type local."""
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    route = struct.pack("=BBBBBBBBI", family, address.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
-    netlink = Netlink(socket.NETLINK_ROUTE)
+@contextmanager
+def _conntrack(family: int) -> Iterator[Conntrack]:
+    conntrack = Conntrack(nfgen_family=family)
     try:
-        return netlink.query(_GETROUTE, route + attribute(_DESTINATION, address.packed))[7] == _LOCAL
-    except OSError:  # no way there at all
-        return False
+        with os_errors():
+            yield conntrack
     finally:
-        netlink.close()
+        conntrack.close()
 
 
-def _header(family: int) -> bytes:
-    return struct.pack("=BBH", family, 0, 0)
-
-
-def _flow(family: int, entry: dict[int, bytes]) -> Flow:
-    source, source_port, destination, port = _tuple(family, entry[_ORIGINAL])
-    answerer, answerer_port, _, _ = _tuple(family, entry[_REPLY])
-    key = nested(_ORIGINAL, entry[_ORIGINAL]) + b"".join(
-        attribute(kind, entry[kind]) for kind in (_ZONE, _ID) if kind in entry
+def _flow(entry: ConntrackEntry) -> Flow:
+    original, reply = entry.tuple_orig, entry.tuple_reply
+    return Flow(
+        ip_address(original.saddr),
+        original.sport,
+        ip_address(original.daddr),
+        original.dport,
+        ip_address(reply.saddr),
+        reply.sport,
+        entry,
     )
-    return Flow(source, source_port, destination, port, answerer, answerer_port, key)
-
-
-def _tuple(family: int, data: bytes) -> tuple[AnyAddress, int, AnyAddress, int]:
-    parts = attributes(data)
-    addresses, ports = attributes(parts[_IP]), attributes(parts[_PROTO])
-    source, destination = (ip_address(addresses[kind]) for kind in _ADDRESSES[family])
-    return source, _number(ports[_SOURCE_PORT]), destination, _number(ports[_PORT])
-
-
-def _number(data: bytes) -> int:
-    return int.from_bytes(data, "big")

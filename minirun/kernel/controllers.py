@@ -35,18 +35,19 @@ class Home:
 
 @cache
 def homes() -> dict[str, Home]:
+    """The hierarchy of each controller that this host has."""
     return find_homes(Path("/proc/self/mountinfo").read_text(), cgroups.unified())
 
 
 def acts(controller: str) -> bool:
-    """Whether groups can be made here in which it acts."""
+    """Return whether groups can be made in which a controller acts."""
     home = homes().get(controller)
     return home is not None and os.access(home.top, os.W_OK)
 
 
 def find_homes(mountinfo: str, unified: Path | None) -> dict[str, Home]:
-    """From the text of /proc/PID/mountinfo (proc_pid_mountinfo(5)) and the place of the v2 hierarchy."""
-    found: dict[str, Home] = {}
+    """The hierarchy of each controller, from /proc/PID/mountinfo (proc_pid_mountinfo(5)) and the v2 mount point."""
+    hierarchies: dict[str, Home] = {}
     for line in _lines_with(mountinfo, " - cgroup "):
         before, _, after = line.partition(" - ")
         kind, _, options = after.split(" ", 2)
@@ -55,15 +56,15 @@ def find_homes(mountinfo: str, unified: Path | None) -> dict[str, Home]:
         if kind == "cgroup" and (top / "tasks").exists():
             for option in options.split(","):
                 if option in _V1_NAMES:
-                    found.setdefault(_V1_NAMES[option], Home(top, v2=False))
+                    hierarchies.setdefault(_V1_NAMES[option], Home(top, v2=False))
     if unified is not None:
         for name in (unified / "cgroup.controllers").read_text().split():
-            found.setdefault(name, Home(unified, v2=True))
-    return found
+            hierarchies.setdefault(name, Home(unified, v2=True))
+    return hierarchies
 
 
 def _lines_with(text: str, mark: str) -> Iterator[str]:
-    """Without a look at the others: each container's network namespace is a mount, too."""
+    """The lines that contain `mark`, found quickly: each container's network namespace is a mount, too."""
     at = text.find(mark)
     while at >= 0:
         end = text.find("\n", at)
@@ -73,7 +74,7 @@ def _lines_with(text: str, mark: str) -> Iterator[str]:
 
 
 def existing(instance: str, container_id: str) -> list[Path]:
-    """Every group that a container has, the v2 one first. It needs no record of what was asked for."""
+    """Every group that a container has, the v2 one first, as the file systems show them."""
     unified = cgroups.unified()
     tops = ([unified] if unified else []) + [home.top for home in homes().values()]
     paths = [cgroups.group_in(top, instance, container_id) for top in dict.fromkeys(tops)]
@@ -82,15 +83,15 @@ def existing(instance: str, container_id: str) -> list[Path]:
 
 def home_at(path: Path) -> tuple[set[str], bool]:
     """The controllers that act on a group, and whether it is a v2 one."""
-    found = {name: home for name, home in homes().items() if path.is_relative_to(home.top)}
-    return set(found), any(home.v2 for home in found.values())
+    acting = {name: home for name, home in homes().items() if path.is_relative_to(home.top)}
+    return set(acting), any(home.v2 for home in acting.values())
 
 
 # --- groups
 
 
 def group_ensure(path: Path, wanted: Iterable[str]) -> None:
-    """Make a group in which the `wanted` controllers act and processes may live; it may be there already."""
+    """Make a group in which the `wanted` controllers act and processes may live; one that exists is fine."""
     for _ in range(_TURNS):
         try:
             cgroups.cgroup_add(path)
@@ -142,11 +143,13 @@ def _fill_cpuset(group: Path) -> None:
 
 @shell("echo '{names}' > {group}/cgroup.subtree_control")
 def controllers_on(group: Path, names: str) -> None:
+    """Let controllers (`+memory +pids`) act on the children of a v2 group."""
     (group / "cgroup.subtree_control").write_text(names)
 
 
 @shell("echo {value} > {group}/{name}")
 def setting_write(group: Path, name: str, value: str) -> None:
+    """Write a file of a group, such as memory.max."""
     # With the newline: of nothing at all, the kernel would not even be told.
     (group / name).write_text(f"{value}\n")
 
@@ -156,7 +159,7 @@ def setting_write(group: Path, name: str, value: str) -> None:
 
 @shell("echo {pid} > {group}/cgroup.procs")
 def member_add(group: Path, pid: int) -> None:
-    """Move a process with all its threads, but not its children."""
+    """Move a process with all its threads into a group, but not its children."""
     (group / "cgroup.procs").write_text(str(pid))
 
 
@@ -172,7 +175,7 @@ def enter(paths: Sequence[Path]) -> None:
 
 
 def split(groups: Sequence[Path]) -> tuple[Path | None, list[Path]]:
-    """(the v2 one, in which a process can be born; those that it has to enter)."""
+    """(the v2 group, in which a process can be created; the groups that it has to enter)."""
     unified = cgroups.unified()
     born_in = next((path for path in groups if unified and path.is_relative_to(unified)), None)
     return born_in, [path for path in groups if path != born_in]
@@ -180,11 +183,12 @@ def split(groups: Sequence[Path]) -> tuple[Path | None, list[Path]]:
 
 @shell("echo 0 > {file}")
 def self_add(file: Path) -> None:
+    """Move this process into the group of that cgroup.procs or tasks file."""
     file.write_text("0")
 
 
 def adopt(path: Path, members: Callable[[], Iterable[int]]) -> None:
-    """Move running processes into a new group, again until no child was born outside of it meanwhile."""
+    """Move running processes into a new group, repeatedly until no child was created outside of it meanwhile."""
     for _ in range(_TURNS):
         outside = set(members()) - set(cgroups.cgroup_pids(path))
         for pid in outside:
@@ -196,18 +200,18 @@ def adopt(path: Path, members: Callable[[], Iterable[int]]) -> None:
 
 def members(path: Path) -> list[int]:
     """Every process in a group and below it."""
-    found: list[int] = []
+    pids: list[int] = []
     for directory, _, _ in os.walk(path):
         try:
-            found += cgroups.cgroup_pids(Path(directory))
+            pids += cgroups.cgroup_pids(Path(directory))
         except OSError as error:
             if error.errno not in (errno.ENODEV, errno.EOPNOTSUPP):  # just removed; threaded: counted above
                 raise
-    return found
+    return pids
 
 
 def remove(paths: Iterable[Path]) -> None:
-    """Remove groups, and what the container may have made in them. Gone already is fine; members must be dying."""
+    """Remove groups, and those that the container made in them. Members must be dying; a group that is gone is fine."""
     for path in paths:
         for directory, _, _ in os.walk(path, topdown=False):
             _remove_one(Path(directory))

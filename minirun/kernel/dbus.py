@@ -1,4 +1,4 @@
-"""As much of D-Bus as it takes to call a method and learn whether it worked.
+"""A minimal D-Bus client: it calls a method and reports whether that worked.
 
 https://dbus.freedesktop.org/doc/dbus-specification.html: all numbers little-endian, each value on its own boundary.
 """
@@ -13,18 +13,20 @@ from minirun.kernel.cgroups import SYSTEM_BUS
 
 _SECONDS = 5.0
 _CALL, _RETURN, _ERROR = 1, 2, 3
-_NO_AUTO_START = 2  # a service that does not run is not to be started by this
+_NO_AUTO_START = 2  # do not start a service that is not running
 _PATH, _INTERFACE, _MEMBER, _ERROR_NAME, _REPLY_SERIAL, _DESTINATION, _SIGNATURE = 1, 2, 3, 4, 5, 6, 8
 _BOUNDARY = {"y": 1, "g": 1, "v": 1, "(": 8, "t": 8}  # of the others 4
 
 
 class Failure(NamedTuple):
+    """An error reply."""
+
     name: str  # org.freedesktop.systemd1.UnitExists
     text: str
 
 
 class Bus:
-    """The system bus. OSError when nobody is there, or nobody answers."""
+    """A connection to the system bus. Raises OSError when the bus does not answer."""
 
     def __init__(self, path: str = SYSTEM_BUS) -> None:
         self._channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -43,22 +45,26 @@ class Bus:
             raise
 
     def close(self) -> None:
+        """Close the connection."""
         self._channel.close()
 
     def call(
         self, destination: str, path: str, interface: str, member: str, signature: str = "", *values: Any
     ) -> Failure | None:
-        """None when it worked. `values` are as `signature` says: s str, b and u and t int, v a pair of signature and
-        value, arrays and structures sequences."""
+        """Call a method. Returns None on success.
+
+        `values` are of the types in `signature`: s str; b, u and t int; v a pair of signature and value; arrays and
+        structures are sequences.
+        """
         self._serial += 1
         self._channel.sendall(_message(self._serial, (destination, path, interface, member), signature, values))
         while True:
-            kind, fields, said = self._receive()
+            kind, fields, text = self._receive()
             if fields.get(_REPLY_SERIAL) == self._serial and kind in (_RETURN, _ERROR):
-                return Failure(str(fields.get(_ERROR_NAME)), said or "it failed") if kind == _ERROR else None
+                return Failure(str(fields.get(_ERROR_NAME)), text or "it failed") if kind == _ERROR else None
 
     def _receive(self) -> tuple[int, dict[int, str | int], str]:
-        """(kind, header fields, its first value as a text)."""
+        """(kind, header fields, first value as text) of the next message."""
         head = self._exactly(16)
         order = "<" if head[:1] == b"l" else ">"
         size, _, fields_size = struct.unpack_from(f"{order}III", head, 4)
@@ -96,7 +102,7 @@ def _message(serial: int, to: tuple[str, str, str, str], signature: str, values:
 
 
 def _kinds(signature: str) -> Iterator[str]:
-    """The complete types that a signature is made of: sa(sv)u has s, a(sv) and u."""
+    """Split a signature into complete types: sa(sv)u has s, a(sv) and u."""
     at = 0
     while at < len(signature):
         end = at
@@ -130,20 +136,20 @@ def _put(data: bytearray, kind: str, value: Any) -> None:
         _put(data, "g", value[0])
         _put(data, *value)
     elif first == "(":
-        for inner, one in zip(_kinds(kind[1:-1]), value, strict=True):
-            _put(data, inner, one)
+        for inner, member in zip(_kinds(kind[1:-1]), value, strict=True):
+            _put(data, inner, member)
     else:
         place = len(data)
         data += b"\0\0\0\0"
         data += b"\0" * (-len(data) % _BOUNDARY.get(kind[1], 4))
         begin = len(data)
-        for one in value:
-            _put(data, kind[1:], one)
+        for item in value:
+            _put(data, kind[1:], item)
         struct.pack_into("<I", data, place, len(data) - begin)
 
 
 def _fields(fields: bytes, order: str) -> Iterator[tuple[int, str | int]]:
-    """The header's, as code and value; those of them that are texts and numbers."""
+    """(code, value) of the header fields that are strings and numbers."""
     at = 0
     while at < len(fields):
         code, size = fields[at], fields[at + 1]

@@ -1,8 +1,8 @@
-"""Which device nodes the processes of a v2 group may open or make: a BPF program that the kernel asks (cgroup-v2.rst,
-"Device controller"; bpf(2)). It stays with the group, and goes with it.
+"""Which device nodes the processes of a v2 group may open or make: a BPF program of the group (cgroup-v2.rst, "Device
+controller"; bpf(2)), which the kernel removes with it.
 
-It is the second lock: every mount of a container is nodev already, but for the nodes that are bound one by one. What
-only it can do is to let a node be read and not written.
+It is a second barrier: every mount of a container is nodev already, except for single nodes that are bound. Only the
+program can allow a node to be read and not written.
 """
 
 import os
@@ -10,13 +10,12 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from minirun.kernel._sys import ffi, lib
-from minirun.kernel.errno import check
 from minirun.kernel.seam import shell
+from minirun.kernel.syscalls import check, ffi, lib
 
 Rule = tuple[str, int, int, str]  # c or b; major; minor, each -1 for any; letters of r, w, m (make a node)
 
-# As Docker has it: nodes may be made of all, and used of these.
+# As in Docker: any node may be made, and these may be used.
 ALWAYS: tuple[Rule, ...] = (
     ("c", -1, -1, "m"),
     ("b", -1, -1, "m"),
@@ -34,7 +33,7 @@ _LOAD, _SET, _COPY, _AND, _SHIFT, _IF_NOT, _IF_NOT_SAME, _EXIT = 0x61, 0xB4, 0xB
 
 
 def program(rules: Iterable[Rule]) -> bytes:
-    """What the kernel runs at each open(2) and mknod(2): 1 if any rule allows all that is wanted, otherwise 0."""
+    """The program that the kernel runs at each open(2) and mknod(2): 1 if a rule allows all of the access, else 0."""
     code = _line(_LOAD, 2, 1, 0) + _line(_COPY, 3, 2) + _line(_AND, 2, number=0xFFFF) + _line(_SHIFT, 3, number=16)
     code += _line(_LOAD, 4, 1, 4) + _line(_LOAD, 5, 1, 8)
     for rule in rules:
@@ -63,7 +62,7 @@ def _line(code: int, to: int = 0, source: int = 0, offset: int = 0, number: int 
 
 @shell("# bpf(2): a program says which devices {group} may use")
 def devices_allow(group: Path, rules: Iterable[Rule]) -> None:
-    """OSError from a kernel that knows no such programs, or where one may not load them."""
+    """Attach such a program to a group. Raises OSError when the kernel lacks them, or loading is not permitted."""
     code = program(rules)
     text, license_ = ffi.from_buffer(code), ffi.new("char[]", b"GPL")
     loaded = _bpf(_PROG_LOAD, struct.pack("<IIQQ", _CGROUP_DEVICE, len(code) // 8, _address(text), _address(license_)))

@@ -1,7 +1,7 @@
-"""One turn of an event loop, for whoever carries streams: the monitor, an attached command, exec.
+"""One turn of an event loop, for processes that forward streams: the shim, an attached command, exec.
 
-What is waited for is said anew each turn, because it depends on what could not be written yet; nothing is
-registered that could be forgotten.
+The interests are stated anew each turn, because they depend on what could not be written yet; nothing is registered
+that could be forgotten.
 """
 
 import select
@@ -9,59 +9,62 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 READ, WRITE = select.POLLIN, select.POLLOUT
-_TROUBLE = select.POLLHUP | select.POLLERR | select.POLLNVAL
+_ERRORS = select.POLLHUP | select.POLLERR | select.POLLNVAL
 Interest = tuple[int, int, Callable[[], None]]  # descriptor, READ or WRITE, what to do then
 
 
 def turn(interests: Iterable[Interest], seconds: float | None = None) -> bool:
-    """Wait until something is ready, `seconds` at most, and do what is to be done then. False when nothing was."""
+    """Wait until something is ready, `seconds` at most, and call its callbacks. Return whether anything was."""
     wanted: dict[int, list[tuple[int, Callable[[], None]]]] = {}
     for fd, mask, call in interests:
         wanted.setdefault(fd, []).append((mask, call))
     poll = select.poll()
     for fd, calls in wanted.items():
         mask = 0
-        for one, _ in calls:
-            mask |= one
+        for events, _ in calls:
+            mask |= events
         poll.register(fd, mask)
     # Rounded up: with 0 for the last fraction of a millisecond the loop would spin through it.
     ready = poll.poll(None if seconds is None else max(0, int(seconds * 1000 + 0.999)))
-    for fd, found in ready:
+    for fd, events in ready:
         for mask, call in wanted[fd]:
-            if found & (mask | _TROUBLE):
+            if events & (mask | _ERRORS):
                 call()
     return bool(ready)
 
 
 class Part(Protocol):
-    """Something that lives in a loop together with others, so it may never block."""
+    """Something that shares a loop with others, so it may never block."""
 
     def interests(self) -> Iterable[Interest]:
-        """Said anew each turn."""
+        """What to wait for in the next turn."""
 
     def due(self) -> float | None:
-        """Seconds until `tick` wants to be called, at the latest; None: no wish."""
+        """Seconds until `tick` must be called at the latest; None: no deadline."""
 
     def tick(self) -> None:
         """Called after each turn."""
 
 
 def turn_parts(parts: Iterable[Part], interests: Iterable[Interest] = (), seconds: float | None = None) -> bool:
-    """One turn of all of them, and of the other interests. False when nothing was ready."""
+    """One turn of all parts, and of the other interests. Return whether anything was ready."""
     parts = list(parts)
-    wishes = [wish for part in parts if (wish := part.due()) is not None]
+    deadlines = [due for part in parts if (due := part.due()) is not None]
     if seconds is not None:
-        wishes.append(seconds)
-    happened = turn((*interests, *(one for part in parts for one in part.interests())), min(wishes, default=None))
+        deadlines.append(seconds)
+    happened = turn(
+        (*interests, *(interest for part in parts for interest in part.interests())), min(deadlines, default=None)
+    )
     for part in parts:
         part.tick()
     return happened
 
 
 def is_ready(fd: int) -> bool:
-    """Whether a read would give something, or the end, at once."""
+    """Return whether a read would return data, or the end of file, at once."""
     return bool(select.select([fd], [], [], 0)[0])
 
 
 def wait_writable(fd: int) -> None:
+    """Wait until a write would not block."""
     select.select([], [fd], [])

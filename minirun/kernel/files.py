@@ -1,4 +1,4 @@
-"""File chores on trees that a container wrote: nothing in them is believed."""
+"""Removing trees that a container wrote, which may hold anything, and writing small files."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from minirun.kernel.seam import shell
 
 @shell("rm -rf {path}")
 def remove_tree(path: Path) -> None:
-    """Remove a directory and all below it; gone already is fine.
+    """Remove a directory and all below it; one that is gone already is fine.
 
     No recursion and no following: a container may nest directories deeper than Python recurses or than a path can
     be long, so a directory that is not empty is first moved up to the top.
@@ -39,7 +39,7 @@ def _names(directory: int) -> list[str]:
 
 
 def _remove_entry(top: int, name: str, moved: int) -> int:
-    """Remove one entry of the top directory; what it holds is moved up. Gone meanwhile is fine."""
+    """Remove one entry of the top directory; the entries below it move up. One that is gone meanwhile is fine."""
     try:
         os.unlink(name, dir_fd=top)
     except FileNotFoundError:
@@ -77,10 +77,10 @@ def _lift(directory: int, child: str, top: int, name: str) -> None:
 
 
 def write_private(path: Path, text: str, mode: int = 0o644) -> None:
-    """A small file, whole or not there: written beside, then renamed."""
-    beside = path.with_name(path.name + ".new")
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    """Write a small file whole or not at all: to a temporary name, then rename(2)."""
+    temporary = path.with_name(path.name + ".new")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     with os.fdopen(fd, "w") as file:
         file.write(text)
-    os.chmod(beside, mode)
-    os.rename(beside, path)
+    os.chmod(temporary, mode)
+    os.rename(temporary, path)

@@ -1,6 +1,6 @@
-"""Stopping a container where it stands, and letting it go on: the v2 group's switch, or v1's freezer controller.
+"""Pausing a container and resuming it: by the v2 group's cgroup.freeze, or v1's freezer controller.
 
-Signals do not do: a process sees SIGSTOP in its parent, and SIGCONT can come from anybody. In v2 a frozen process can
+Signals do not work: a parent notices SIGSTOP, and any process may send SIGCONT. In v2 a frozen process can
 still be killed; in v1 a kill waits until the thaw.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from minirun.errors import FAILED, MinirunError
 from minirun.kernel import cgroups, controllers
 
-_PATIENCE = 10.0  # seconds; a process in the middle of a system call that cannot be interrupted holds it up
+_PATIENCE = 10.0  # seconds; a process in an uninterruptible system call delays it
 
 
 def freezer_group(instance: str, container_id: str) -> Path:
@@ -30,7 +30,7 @@ def freezer_group(instance: str, container_id: str) -> Path:
 
 
 def freeze(group: Path) -> None:
-    """Returns when all members stand still. If they do not, all go on, and that is an error."""
+    """Freeze a group, and wait until all members are. Raises MinirunError, and thaws it, when that takes too long."""
     _switch(group, True)
     deadline = time.monotonic() + _PATIENCE
     while not is_frozen(group):
@@ -45,7 +45,7 @@ def freeze(group: Path) -> None:
 
 
 def thaw(group: Path) -> None:
-    """Gone already is fine: the container has ended, and its group with it."""
+    """Resume a group. One that is gone is fine: the container has ended."""
     try:
         _switch(group, False)
     except OSError as error:
@@ -54,7 +54,7 @@ def thaw(group: Path) -> None:
 
 
 def is_frozen(group: Path) -> bool:
-    """All members stand still; not yet, while some of them are still running into it."""
+    """Return whether all members are frozen."""
     if (group / "cgroup.freeze").exists():
         return "frozen 1" in (group / "cgroup.events").read_text().splitlines()
     return (group / "freezer.state").read_text().strip() == "FROZEN"

@@ -1,7 +1,7 @@
 """iptables-legacy: rules that live beside nftables, in the kernel's older tables (iptables(8)).
 
-Only its own program writes them: it replaces whole tables, under a lock of its own. Nothing is started where these
-tables are not in use, and asking for that does not bring them into use.
+Only iptables-legacy writes them: it replaces whole tables, under a lock of its own. It is not started where these
+tables are not in use, and checking that does not load them.
 """
 
 from pathlib import Path
@@ -15,6 +15,7 @@ _WAIT = ["-w", "5"]  # seconds for its lock
 
 
 def legacy_filter_in_use(family: str) -> bool:
+    """Return whether the kernel has a legacy `filter` table of a family (ip, ip6)."""
     try:
         return "filter" in _LISTS[family].read_text().split()
     except OSError:
@@ -22,13 +23,13 @@ def legacy_filter_in_use(family: str) -> bool:
 
 
 def legacy_rules(family: str, chain: str) -> list[str] | None:
-    """The chain as `iptables -S` says it, its policy first; None when there is no such chain."""
+    """A chain as `iptables -S` lists it, its policy first; None when it does not exist."""
     text = _run(_PROGRAMS[family], [*_WAIT, "-S", chain])
     return None if text is None else text.splitlines()
 
 
 def legacy_change(family: str, words: list[str]) -> None:
-    """OSError when it is refused, or there is no such program."""
+    """Change the rules of a family by the words of iptables(8). Raises OSError when it fails or is not installed."""
     program = _PROGRAMS[family]
     _change(program, words)
 
@@ -40,9 +41,9 @@ def _change(program: str, words: list[str]) -> None:
 
 
 def _run(program: str, words: list[str]) -> str | None:
-    """What it says; None when it ends with an error."""
+    """The output; None when the program fails."""
     path = program_path(program)
     if path is None:
-        raise FileNotFoundError(2, "its tables are in use, but there is no such program", program)
+        raise FileNotFoundError(2, "its tables are in use, but it is not installed", program)
     done = program_run(path, words)
     return done.out if done.code == 0 else None

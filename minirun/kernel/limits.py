@@ -1,7 +1,7 @@
-"""What a container may use at most, kept by the kernel's cgroup controllers: cgroup-v1/*.rst and cgroup-v2.rst.
+"""Resource limits of containers, by the kernel's cgroup controllers: cgroup-v1/*.rst and cgroup-v2.rst.
 
-`_V1` and `_V2` say which file stands for which limit. A limit that nobody asked for is never
-written; one that this host cannot keep is refused, never ignored.
+`_V1` and `_V2` map limits to files. A limit that was not requested is never written; one that this host does not
+support is refused, never ignored.
 """
 
 import errno
@@ -21,47 +21,47 @@ _LEAST_SHARES, _MOST_SHARES, _MOST_WEIGHT = 2, 262_144, 10_000
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Limits:
-    """Plain values, so that dataclasses.astuple and marshal can carry them. 0 and "" mean: not limited."""
+    """The limits of a container, as plain values that marshal can carry. 0 and "" mean: not limited."""
 
     memory: int = 0  # bytes
-    memory_swap: int = 0  # bytes, memory and swap together; 0: twice `memory`, as Docker has it; -1: no limit
-    memory_reservation: int = 0  # bytes; what is kept for it when memory is short
+    memory_swap: int = 0  # bytes, memory and swap together; 0: twice `memory`, as in Docker; -1: no limit
+    memory_reservation: int = 0  # bytes that are protected when memory is short
     nano_cpus: int = 0  # 1_000_000_000 is one CPU
-    cpu_shares: int = 0  # v1's scale, 2 to 262144, where 1024 is everybody's
+    cpu_shares: int = 0  # v1's scale, 2 to 262144, where 1024 is the default
     cpuset_cpus: str = ""  # such as 0-1,3
     pids: int = 0  # processes and threads; -1: no limit
     blkio_weight: int = 0  # 10 to 1000
 
 
 def of(given: Iterable[tuple[str, int | str]]) -> Limits:
-    """From the pairs that a spec and a plan have."""
+    """Make Limits from (name, value) pairs, as a spec and a plan have them."""
     return Limits(**dict(given))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class Write:
-    """One value for one file of a group; `other` is the same for kernels that know it by another name."""
+    """One value for one file of a group; `other` is (file, value) on kernels that have another file for it."""
 
     controller: str
-    option: str  # what the user knows it by
+    option: str  # of the command line
     name: str
     value: str
     other: tuple[str, str] | None = None
-    needed: bool = True  # False: where the file is missing, Docker does without
+    needed: bool = True  # False: ignored where the file is missing, as in Docker
 
 
 def weight_of_shares(shares: int) -> int:
-    """v1 shares (2..262144, everybody's 1024) as v2 weight (1..10000, everybody's 100): those three points coincide.
+    """Convert v1 shares (2..262144, default 1024) to a v2 weight (1..10000, default 100): these three points coincide.
 
     A curve through them, 10^((l^2 + 125 l)/612 - 7/34) with l = log2(shares), as in runc since 1.3.2 and crun since
-    1.23. Before, both used a straight line, which made 39 of 1024: a container then lost against its neighbours.
+    1.23. Before, both used a straight line, which made 1024 into 39, less than the default.
     """
     log = math.log2(min(max(shares, _LEAST_SHARES), _MOST_SHARES))
     return min(math.ceil(round(10 ** ((log * log + 125 * log) / 612 - 7 / 34), 9)), _MOST_WEIGHT)
 
 
 def io_weight_of_blkio(weight: int) -> int:
-    """10..1000 stretched to v2's 1..10000, as runc does."""
+    """Convert a blkio weight (10..1000) to v2's 1..10000, as runc does."""
     return 1 + (weight - 10) * 9999 // 990
 
 
@@ -77,7 +77,7 @@ def _swap_alone(limits: Limits) -> int | str:
 
 
 def _quota(limits: Limits) -> int:
-    """Microseconds a period, or 0; the kernel takes no less than a millisecond."""
+    """Microseconds in each period, or 0; the kernel's minimum is a millisecond."""
     return limits.nano_cpus and max(_LEAST_QUOTA, limits.nano_cpus * _PERIOD // _NANO)
 
 
@@ -85,7 +85,7 @@ def _tasks(limits: Limits) -> int | str:
     return limits.pids if limits.pids > 0 else "max"
 
 
-# The controller, Docker's option, the file, and its value: for Limits(), what a new group has.
+# The controller, Docker's option, the file, and its value; for Limits() that of a new group.
 _Row = tuple[str, str, str, Callable[[Limits], int | str]]
 _V1: tuple[_Row, ...] = (
     ("memory", "--memory", "memory.limit_in_bytes", lambda of: of.memory or -1),
@@ -95,7 +95,7 @@ _V1: tuple[_Row, ...] = (
     ("cpu", "--cpu-shares", "cpu.shares", lambda of: of.cpu_shares or 1024),
     ("cpuset", "--cpuset-cpus", "cpuset.cpus", lambda of: of.cpuset_cpus),
     ("pids", "--pids-limit", "pids.max", _tasks),
-    # The name that BFQ gives it; CFQ, gone since Linux 5.0, said blkio.weight.
+    # BFQ's file; that of CFQ, which Linux 5.0 removed, was blkio.weight.
     ("io", "--blkio-weight", "blkio.bfq.weight", lambda of: of.blkio_weight or 100),
 )
 _V2: tuple[_Row, ...] = (
@@ -111,20 +111,20 @@ _V2: tuple[_Row, ...] = (
 
 
 def writes(old: Limits, new: Limits, *, v2: bool) -> list[Write]:
-    """What to write, and in which order, to get from one set of limits to another; a new group has Limits()."""
-    found = []
+    """The writes, in order, that change one set of limits to another; a new group has Limits()."""
+    changes = []
     for controller, option, name, value_of in _V2 if v2 else _V1:
         if value_of(new) != value_of(old):
             other = _other_weight(new, v2) if controller == "io" else None
             needed = option != "--memory-swap" or new.memory_swap > 0
-            found.append(Write(controller, option, name, str(value_of(new)), other, needed))
+            changes.append(Write(controller, option, name, str(value_of(new)), other, needed))
     if not v2 and _raises_swap(old, new):
-        found.sort(key=lambda write: write.option != "--memory-swap")  # stable: only this one moves
-    return found
+        changes.sort(key=lambda write: write.option != "--memory-swap")  # stable: only this one moves
+    return changes
 
 
 def _raises_swap(old: Limits, new: Limits) -> bool:
-    """v1 refuses memsw < memory at every moment. So what falls, falls memory first; what rises, rises memsw first."""
+    """v1 refuses memsw < memory at every moment: so memory is lowered first, and memsw is raised first."""
     before, after = swap_total(old), swap_total(new)
     return before >= 0 and (after < 0 or after > before)
 
@@ -139,10 +139,10 @@ def _other_weight(limits: Limits, v2: bool) -> tuple[str, str]:
 
 
 def groups(instance: str, container_id: str, limits: Limits) -> list[Path]:
-    """The groups that keep these limits; they need not exist yet. What the host cannot keep is refused.
+    """The v1 groups for these limits; they need not exist yet. Raises MinirunError for an unsupported limit.
 
-    On a v1-only host also the freezer's, always: there it does what the v2 group does elsewhere, which is to hold
-    the container's processes together.
+    On a v1-only host always with the freezer's: there that group keeps the container's processes together, as the v2
+    group does elsewhere.
     """
     homes = controllers.homes()
     tops = []
@@ -161,10 +161,10 @@ def apply(paths: Sequence[Path], limits: Limits) -> None:
 
 
 def update(paths: Sequence[Path], old: Limits, new: Limits, members: Callable[[], Iterable[int]] | None = None) -> None:
-    """From one set of limits to another. `paths`: the groups that exist, and those that the new limits need.
+    """Change one set of limits to another. `paths`: the groups that exist, and those that the new limits need.
 
-    A group that this makes takes in the container's `members`. In v1, what memory they have already stays accounted
-    where it was. In v2, a memory limit below what is used kills; v1 refuses it.
+    The container's `members` are moved into a group that this makes. In v1, the memory that they have stays accounted
+    where it was. In v2, a memory limit below the usage kills; v1 refuses it.
     """
     for path in dict.fromkeys(paths):
         here, v2 = controllers.home_at(path)
@@ -186,7 +186,7 @@ def _set(path: Path, write: Write) -> None:
             raise _no_file(write)
         return
     if name == "cpuset.cpus" and not value and not (path / "cgroup.subtree_control").exists():
-        value = (path.parent / name).read_text().strip()  # v1 has no word for "as above"
+        value = (path.parent / name).read_text().strip()  # v1 has no value for "as the parent"
     try:
         controllers.setting_write(path, name, value)
     except OSError as error:

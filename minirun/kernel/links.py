@@ -8,7 +8,7 @@ import errno
 import socket
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
 
-from minirun.kernel.rtnetlink import rtnetlink
+from minirun.kernel.netlink_sockets import rtnetlink
 from minirun.kernel.seam import shell
 
 _IFA_F_NODAD = 0x02  # linux/if_addr.h
@@ -26,7 +26,7 @@ def bridge_add(name: str, mac: str, alias: str, mtu: int) -> None:
     """
     learning = {"optval": _BR_BOOLOPT_NO_LL_LEARN, "optmask": _BR_BOOLOPT_NO_LL_LEARN}
     with rtnetlink() as ipr:
-        ipr.link("add", ifname=name, kind="bridge", address=mac, mtu=mtu, multi_boolopt=learning)
+        ipr.link("add", ifname=name, kind="bridge", address=mac, mtu=mtu, br_multi_boolopt=learning)
     _set_alias(name, alias)
 
 

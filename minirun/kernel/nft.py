@@ -1,20 +1,17 @@
 """nftables through libnftables: one call is one transaction, and a failing one leaves nothing behind (nft(8))."""
 
 import errno
+import json
 import re
 from typing import Any
 
-from minirun.kernel._sys import ffi, lib
-from minirun.kernel.netlink import NETLINK_NETFILTER, PROTOCOLS, attributes, dump
+from minirun.kernel.netlink_sockets import PROTOCOLS
 from minirun.kernel.seam import Raw, shell
+from minirun.kernel.syscalls import ffi, lib
 
-FAMILIES = {1: "inet", 2: "ip", 10: "ip6"}  # those that see IP packets; by NFPROTO_*
 _STATELESS, _HANDLES, _JSON = 1 << 2, 1 << 3, 1 << 4  # NFT_CTX_OUTPUT_*, nftables/libnftables.h
-_GETTABLE, _TABLE_NAME, _HEADER = 10 << 8 | 1, 1, 4  # linux/netfilter/nf_tables.h, struct nfgenmsg
-
-
 # libnftables knows protocols by name only where the host has an /etc/protocols.
-_NAMES = {str(number): name for name, number in PROTOCOLS.items()}
+_NAMES = {str(int(number)): name for name, number in PROTOCOLS.items()}
 _NUMBERED = re.compile(r"(?:(?<=protocol )|(?<=nexthdr )|(?<=l4proto ))(?:6|17)\b|(?<![\w.])(?:6|17)(?= \. )")
 
 
@@ -30,25 +27,19 @@ def nft_apply(commands: str) -> None:
         _apply_line(commands.strip())
 
 
-def nft_tables() -> list[tuple[str, str]]:
-    """(family, name) of those that see IP packets, whoever made them. One question to the kernel: 0.05 ms."""
-    found = ((data[0], attributes(data, _HEADER)) for data in dump(NETLINK_NETFILTER, _GETTABLE, bytes(_HEADER)))
-    return [(FAMILIES[family], one[_TABLE_NAME].rstrip(b"\0").decode()) for family, one in found if family in FAMILIES]
-
-
 @shell("nft {line}")
 def _apply_line(line: str) -> None:
-    _run(line)
+    transact(line)
 
 
 @shell("nft -f - <<'EOF'\n{text}EOF")
 def _apply_text(text: Raw) -> None:
-    _run(text)
+    transact(text)
 
 
 class HeldRules:
-    """Rules that go with this process, however it ends: their table belongs to the socket that made it (nft(8), `flags
-    owner`). Made by `commands`, which have to say so."""
+    """Rules that the kernel deletes when this process ends: their table belongs to the socket that made it (nft(8),
+    `flags owner`, which `commands` must contain)."""
 
     def __init__(self, commands: str) -> None:
         _load()
@@ -56,6 +47,7 @@ class HeldRules:
         _held_add(self._context, Raw(commands))
 
     def close(self) -> None:
+        """Delete the rules."""
         lib.nft_close(self._context)
 
 
@@ -65,23 +57,21 @@ def _held_add(context: object, text: Raw) -> None:
 
 
 def nft_rules(family: str, table: str, counters: bool = False) -> dict[int, str]:
-    """The rules of a table as text, by their handles; with what their counters say, or without."""
+    """The rules of a table as text, by their handles, with or without the values of their counters."""
     lines = _listed(f"list table {family} {table}", _HANDLES | (0 if counters else _STATELESS)).splitlines()
-    found = (line.rpartition(" # handle ") for line in lines)
-    return {int(handle): with_names(text.strip()) for text, mark, handle in found if mark and handle.isdecimal()}
+    parts = (line.rpartition(" # handle ") for line in lines)
+    return {int(handle): with_names(text.strip()) for text, mark, handle in parts if mark and handle.isdecimal()}
 
 
 def with_names(text: str) -> str:
-    """What nft lists of rules and elements, with protocols by name."""
+    """Replace protocol numbers by names in what nft lists of rules and elements."""
     return _NUMBERED.sub(lambda match: _NAMES[match[0]], text)
 
 
 def nft_objects(family: str, table: str) -> list[dict[str, Any]]:
-    """All of a table, as libnftables' JSON has it (libnftables-json(5))."""
-    import json  # monitors, of which there may be a thousand, do without
-
-    found: list[dict[str, Any]] = json.loads(_listed(f"list table {family} {table}", _JSON))["nftables"]
-    return found
+    """All objects of a table, as in libnftables-json(5)."""
+    objects: list[dict[str, Any]] = json.loads(_listed(f"list table {family} {table}", _JSON))["nftables"]
+    return objects
 
 
 def _listed(command: str, flags: int) -> str:
@@ -101,14 +91,15 @@ def _load() -> None:
         raise OSError(errno.ENOSYS, f"{text}; it is in the package libnftables1")
 
 
-def _run(commands: str) -> str:
+def transact(commands: str) -> None:
+    """Run `commands` as one transaction, for a primitive that declares its command itself. Raises NftError."""
     _load()
     # A context reads the ruleset generation of the namespace it was made in, so each transaction has its own.
     context = lib.nft_open()
     if context == ffi.NULL:
         raise MemoryError("nft_ctx_new")
     try:
-        return _run_in(context, commands)
+        _run_in(context, commands)
     finally:
         lib.nft_close(context)
 
@@ -116,7 +107,7 @@ def _run(commands: str) -> str:
 def _run_in(context: object, commands: str) -> str:
     if lib.nft_run(context, commands.encode()) != 0:
         message = ffi.string(lib.nft_error(context)).decode(errors="replace").strip()
-        raise NftError(_errno(message), message or "nft: refused without a word")
+        raise NftError(_errno(message), message or "nft: refused without a message")
     return str(ffi.string(lib.nft_output(context)).decode(errors="replace"))
 
 

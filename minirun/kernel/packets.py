@@ -1,5 +1,5 @@
-"""Reading packets as they are on the wire (RFC 791, 8200, 9293, 768, 792, 4443, 826). Bytes from anybody: what is cut
-short or strange is read as far as it goes, and never raises."""
+"""Decoding packets as they are on the wire (RFC 791, 8200, 9293, 768, 792, 4443, 826). The bytes are
+untrusted: truncated or odd packets are decoded as far as possible, and never raise."""
 
 import struct
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ AnyAddress = IPv4Address | IPv6Address
 
 @dataclass(frozen=True)
 class Packet:
-    """What was understood. `protocol` is tcp, udp, icmp, icmp6, arp, the number of another one, or ether."""
+    """What was decoded. `protocol` is tcp, udp, icmp, icmp6, arp, the number of another one, or ether."""
 
     protocol: str
     source: AnyAddress | None = None
@@ -61,7 +61,7 @@ def _place(address: AnyAddress, port: int) -> str:
 
 
 def read_frame(data: bytes) -> Packet:
-    """An Ethernet frame."""
+    """Decode an Ethernet frame."""
     if len(data) < 14:
         return Packet("ether", kind="cut short")
     kind, offset = struct.unpack_from(">H", data, 12)[0], 14

@@ -1,8 +1,10 @@
-"""What /proc says of one process (proc_pid_stat(5), proc_pid_status(5)). Names and arguments are the process's own
-words: bytes that are no text arrive as \\xNN, and control characters as they are."""
+"""Reading processes from /proc (proc_pid_stat(5), proc_pid_status(5)), and who holds a lock (proc_locks(5)).
+
+Names and arguments are untrusted: bytes that are not text become \\xNN, control characters stay.
+"""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,8 @@ _LONGEST = 128 * 1024  # bytes of a command line; the kernel would give as much 
 
 @dataclass(frozen=True)
 class ProcessStatus:
+    """The state of one process."""
+
     pid: int
     name: str  # as the kernel calls it: 15 bytes
     arguments: str  # "" of kernel threads and zombies
@@ -39,7 +43,7 @@ class ProcessStatus:
 
 @dataclass(frozen=True)
 class HostClock:
-    """What the figures of processes are held against."""
+    """What the figures of processes are relative to."""
 
     uptime: float  # seconds
     booted: float  # seconds since the epoch
@@ -47,13 +51,14 @@ class HostClock:
 
 
 def host_clock() -> HostClock:
+    """Read the clocks and the size of memory."""
     lines = dict(line.split(" ", 1) for line in Path("/proc/stat").read_text().splitlines())
     uptime = float(Path("/proc/uptime").read_text().split()[0])
     return HostClock(uptime, float(lines["btime"]), _PAGE * os.sysconf("SC_PHYS_PAGES"))
 
 
 def process_status(pid: int) -> ProcessStatus | None:
-    """None when it is gone."""
+    """The state of a process; None when it is gone."""
     try:
         line = Path(f"/proc/{pid}/stat").read_bytes()
         status = dict(_status_lines(Path(f"/proc/{pid}/status").read_bytes()))
@@ -93,9 +98,9 @@ def process_status(pid: int) -> ProcessStatus | None:
 
 
 def terminal_name(number: int) -> str:
-    """As ps shows it: pts/3, tty1, or ? for none (major numbers of linux/Documentation/admin-guide/devices.txt).
+    """A terminal as ps(1) shows it: pts/3, tty1, or ? for none (linux/Documentation/admin-guide/devices.txt).
 
-    Guessed from the number, as ps does where it finds no such node: the container's /dev/pts is not the host's.
+    Derived from the number, as ps does when it finds no such node: the container's /dev/pts is not the host's.
     """
     major, minor = os.major(number), os.minor(number)
     if 136 <= major <= 143:
@@ -106,23 +111,23 @@ def terminal_name(number: int) -> str:
 
 
 def namespace_members(pid: int) -> list[int]:
-    """Every process in the pid namespace of `pid`: for hosts where no group holds them together."""
+    """Every process in the pid namespace of `pid`, for hosts without a cgroup for them."""
     try:
         wanted = _namespace(pid)
     except OSError:
         return []
-    found = []
+    pids = []
     for name in os.listdir("/proc"):
         try:
             if name.isdigit() and _namespace(int(name)) == wanted:
-                found.append(int(name))
+                pids.append(int(name))
         except OSError:
             continue  # gone meanwhile
-    return found
+    return pids
 
 
 def traffic(pid: int) -> tuple[int, int]:
-    """Bytes received and sent by the links of its network namespace, but for loopback. Gone: none."""
+    """Bytes (received, sent) by the links of its network namespace except loopback; (0, 0) when it is gone."""
     try:
         lines = Path(f"/proc/{pid}/net/dev").read_text().splitlines()[2:]
     except OSError:
@@ -131,9 +136,21 @@ def traffic(pid: int) -> tuple[int, int]:
     return sum(int(count[0]) for count in counts), sum(int(count[8]) for count in counts)
 
 
+def lock_holders(files: Iterable[Path]) -> list[tuple[int, str]]:
+    """(pid, command line) of each other visible process that has one of the files locked for writing."""
+    wanted = set()
+    for file in files:
+        try:
+            wanted.add(file.stat().st_ino)
+        except OSError:
+            continue
+    pids = {pid for pid, inode in _write_locks() if inode in wanted and pid not in (-1, 0, os.getpid())}
+    return [(pid, _command_line(pid)) for pid in sorted(pids)]
+
+
 def _namespace(pid: int) -> tuple[int, int]:
-    found = os.stat(f"/proc/{pid}/ns/pid")
-    return found.st_dev, found.st_ino
+    namespace = os.stat(f"/proc/{pid}/ns/pid")
+    return namespace.st_dev, namespace.st_ino
 
 
 def _status_lines(text: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -144,3 +161,18 @@ def _status_lines(text: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _text(raw: bytes) -> str:
     return raw.decode(errors="backslashreplace")
+
+
+def _write_locks() -> Iterable[tuple[int, int]]:
+    """(pid, inode). The device is not compared: a file system may show another one there than stat(2) does."""
+    for line in Path("/proc/locks").read_text().splitlines():
+        fields = line.split()
+        if len(fields) == 8 and fields[3] == "WRITE":
+            yield int(fields[4]), int(fields[5].rpartition(":")[2])
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()[:60]
+    except OSError:
+        return "?"

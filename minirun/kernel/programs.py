@@ -1,4 +1,4 @@
-"""Running a program of the host's to its end: for what only its owner's program may write, or CNI plugins do."""
+"""Running a program of the host, for what only that program can do: iptables-legacy, apparmor_parser, CNI plugins."""
 
 import os
 import signal
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from minirun.kernel.processes import wait_gone
 
 DIRECTORIES = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")  # not the caller's PATH: it runs as root
-_MOST = 1 << 20  # bytes of what it says that are read
+_MOST = 1 << 20  # bytes of its output that are read
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What became of it. `code` is negative when a signal ended it, None when it was ended because it took too long."""
+    """The result. `code` is negative when a signal ended the program, None when it was killed after the timeout."""
 
     code: int | None
     out: str
@@ -21,7 +21,8 @@ class Finished:
 
 
 def program_path(name: str, directories: tuple[str, ...] = DIRECTORIES) -> str | None:
-    return next((found for place in directories if os.access(found := f"{place}/{name}", os.X_OK)), None)
+    """The path of a program, or None when none of the directories has it."""
+    return next((path for directory in directories if os.access(path := f"{directory}/{name}", os.X_OK)), None)
 
 
 def program_run(
@@ -31,23 +32,23 @@ def program_run(
     env: Mapping[str, str] | None = None,
     seconds: float | None = None,
 ) -> Finished:
-    """With nothing of the caller's environment but what `env` says. OSError when it cannot be started.
+    """Run a program with the environment `env`, for `seconds` at most. Raises OSError when it cannot be started.
 
-    Its streams are files in memory: a pipe would have to be emptied while it runs.
+    Its streams are files in memory: a pipe would have to be read while it runs.
     """
-    given, said, complained = (os.memfd_create(name, os.MFD_CLOEXEC) for name in ("stdin", "stdout", "stderr"))
+    stdin_fd, stdout_fd, stderr_fd = (os.memfd_create(name, os.MFD_CLOEXEC) for name in ("stdin", "stdout", "stderr"))
     try:
-        os.write(given, stdin)
-        os.lseek(given, 0, os.SEEK_SET)
-        streams = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((given, said, complained))]
+        os.write(stdin_fd, stdin)
+        os.lseek(stdin_fd, 0, os.SEEK_SET)
+        streams = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((stdin_fd, stdout_fd, stderr_fd))]
         environment = {"PATH": ":".join(DIRECTORIES), **(env or {})}
         name = os.path.basename(path)
-        # In a session of its own: Ctrl-C at the terminal is not for it, and it goes whole when it takes too long.
+        # In a session of its own: Ctrl-C at the terminal does not reach it, and a timeout kills all its processes.
         pid = os.posix_spawn(path, [name, *words], environment, file_actions=streams, setsid=True)
         code = _wait(pid, seconds)
-        return Finished(code, *(os.pread(fd, _MOST, 0).decode("utf-8", "replace") for fd in (said, complained)))
+        return Finished(code, *(os.pread(fd, _MOST, 0).decode("utf-8", "replace") for fd in (stdout_fd, stderr_fd)))
     finally:
-        for fd in (given, said, complained):
+        for fd in (stdin_fd, stdout_fd, stderr_fd):
             os.close(fd)
 
 

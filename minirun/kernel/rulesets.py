@@ -1,33 +1,39 @@
-"""Which nftables rule sets there are on this host (linux/netfilter/nf_tables.h), whoever made them.
+"""The nftables rule sets of this host (linux/netfilter/nf_tables.h), whoever made them.
 
-Read to find out what others do with packets; minirun's own table is never read. Also iptables' rules, where iptables
-is the one that writes nftables.
+Read to find out what others do with packets; minirun's own table is never read. iptables' rules are among them where
+iptables writes nftables. Netlink rather than libnftables' JSON, because nftables 1.0.6 lists an iptables target such as
+REJECT as `xt` without its name, and because a start reads a few chains of rule sets that may be large.
 """
 
-import struct
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
-from minirun.kernel.netlink import NETLINK_NETFILTER, attribute, attribute_list, attributes, dump
-from minirun.kernel.nft import FAMILIES
+from pyroute2.netlink import NETLINK_NETFILTER, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_ERROR
+from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_NFTABLES, nfgen_msg
+from pyroute2.netlink.nfnetlink import nftsocket as nf
+
+from minirun.kernel.netlink_events import NfTablesMarshal
+from minirun.kernel.netlink_sockets import complete, nf_tables
 
 FORWARD = 2  # NF_INET_FORWARD
-_GETCHAIN, _GETRULE = (10 << 8 | number for number in (4, 7))  # NFNL_SUBSYS_NFTABLES
+FAMILIES = {nf.NFPROTO_INET: "inet", nf.NFPROTO_IPV4: "ip", nf.NFPROTO_IPV6: "ip6"}  # those that see IP packets
+ChainKey = tuple[int, str, str]  # family (NFPROTO_*), table, name
 _NUMBERS = {name: number for number, name in FAMILIES.items()}
-_HEADER = 4  # struct nfgenmsg
-_CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY, _HOOK_NUMBER = 1, 3, 4, 5, 1
-_RULE_TABLE, _RULE_CHAIN, _RULE_HANDLE, _RULE_EXPRESSIONS = 1, 2, 3, 4
-_EXPRESSION_NAME, _EXPRESSION_DATA = 1, 2
-_IMMEDIATE_DATA, _DATA_VALUE, _DATA_VERDICT, _VERDICT_CODE, _VERDICT_CHAIN = 2, 1, 2, 1, 2
-_META_KEY, _META_OIFNAME, _CMP_DATA, _TARGET_NAME = 2, 7, 3, 1
+_ALL_FAMILIES = 0  # NFPROTO_UNSPEC
+_DROP = 0  # NF_DROP
 _IFNAMSIZ = 16
-_DROP, _JUMP, _RETURN = 0, -3, -5
+_LARGEST = 1 << 13  # bytes of an answer
 # What may stand in a rule beside its verdict without making it one for some packets only.
-_ASIDE = {"counter", "immediate", "reject", "log", "target"}
+_WITHOUT_CONDITION = {"counter", "immediate", "reject", "log", "target"}
 
 
-@dataclass(frozen=True, eq=False, repr=False)  # cheap to make: on the path of each start
+@dataclass(frozen=True, eq=False, repr=False)
 class Chain:
+    """A chain of nftables."""
+
     family: str
     table: str
     name: str
@@ -36,99 +42,141 @@ class Chain:
 
 
 class Rule:
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        found = attributes(data, _HEADER)
-        self.handle: int = struct.unpack(">Q", found[_RULE_HANDLE])[0]
-        self._expressions = [
-            (_text(parts[_EXPRESSION_NAME]), attributes(parts.get(_EXPRESSION_DATA, b"")))
-            for _, element in attribute_list(found.get(_RULE_EXPRESSIONS, b""))
-            for parts in (attributes(element),)
-        ]
+    """A rule of nftables; decoded as far as it is asked."""
+
+    def __init__(self, message: Any) -> None:
+        self._message = message
+        self._data = bytes(message.data[message.offset : message.offset + message.length])
+        self.handle: int = message.get_attr("NFTA_RULE_HANDLE")
 
     def comment(self, mark: str) -> str:
-        """The comment that begins with `mark`, or "": nft keeps it beside the rule, and iptables-restore, which finds
-        it there, puts it into an expression."""
-        start = self.data.find(mark.encode())
-        return "" if start < 0 else _text(self.data[start : self.data.index(b"\0", start)])
+        """The comment that begins with `mark`, or "". nft keeps it beside the rule; iptables-restore, which finds it
+        there, puts it into an expression."""
+        start = self._data.find(mark.encode())
+        return "" if start < 0 else self._data[start : self._data.index(b"\0", start)].decode("utf-8", "replace")
 
     @property
     def is_plain_return(self) -> bool:
-        return self._is_unconditional and any(code == _RETURN for code, _ in self._verdicts())
+        """Whether it returns for every packet."""
+        return self._is_unconditional and any(code == "NFT_RETURN" for code, _ in self._verdicts())
 
     @property
     def ends_all(self) -> bool:
-        """Whether it drops or rejects every packet that comes to it."""
+        """Whether it drops or rejects every packet that reaches it."""
         rejects = any(
-            name == "reject" or (name == "target" and _text(found.get(_TARGET_NAME, b"")) == "REJECT")
-            for name, found in self._expressions
+            name == "reject" or (name == "target" and data.get_attr("NFTA_TARGET_NAME") == "REJECT")
+            for name, data in self._expressions
         )
-        return self._is_unconditional and (rejects or any(code == _DROP for code, _ in self._verdicts()))
+        return self._is_unconditional and (rejects or any(code == "NF_DROP" for code, _ in self._verdicts()))
 
     @property
     def jumps_to(self) -> str:
-        return next((chain for code, chain in self._verdicts() if code == _JUMP), "")
+        """The chain that it jumps to, or ""."""
+        return next((chain for code, chain in self._verdicts() if code == "NFT_JUMP"), "")
 
     @property
     def output_interface(self) -> str:
-        """The name that it compares with the interface a packet leaves by; "" when it does not."""
-        wanted = False
-        for name, found in self._expressions:
-            if name == "cmp" and wanted:
-                return _text(attributes(found[_CMP_DATA])[_DATA_VALUE])
-            wanted = name == "meta" and found.get(_META_KEY) == struct.pack(">I", _META_OIFNAME)
+        """The name that it compares with the interface a packet leaves by, or ""."""
+        follows_oifname = False
+        for name, data in self._expressions:
+            if name == "cmp" and follows_oifname:
+                return _compared(data).partition(b"\0")[0].decode("utf-8", "replace")
+            follows_oifname = name == "meta" and data.get_attr("NFTA_META_KEY") == "NFT_META_OIFNAME"
         return ""
 
     def names_interface(self, pattern: str) -> bool:
-        """Whether it asks for this interface; a pattern may end in "*"."""
+        """Whether it compares with this interface; a pattern may end in "*"."""
         value = pattern[:-1].encode() if pattern.endswith("*") else pattern.encode().ljust(_IFNAMSIZ, b"\0")
-        return any(
-            attributes(found[_CMP_DATA]).get(_DATA_VALUE) == value for name, found in self._expressions if name == "cmp"
+        return value in self._data and any(
+            name == "cmp" and _compared(data) == value for name, data in self._expressions
         )
+
+    @cached_property
+    def _expressions(self) -> list[tuple[str, Any]]:
+        expressions = self._message.get_attr("NFTA_RULE_EXPRESSIONS") or ()
+        return [(part.get_attr("NFTA_EXPR_NAME"), part.get_attr("NFTA_EXPR_DATA")) for part in expressions]
 
     @property
     def _is_unconditional(self) -> bool:
-        return all(name in _ASIDE for name, _ in self._expressions)
+        return all(name in _WITHOUT_CONDITION for name, _ in self._expressions)
 
-    def _verdicts(self) -> Iterator[tuple[int, str]]:
-        for name, found in self._expressions:
-            if name == "immediate":
-                verdict = attributes(attributes(found[_IMMEDIATE_DATA]).get(_DATA_VERDICT, b""))
-                if _VERDICT_CODE in verdict:
-                    yield struct.unpack(">i", verdict[_VERDICT_CODE])[0], _text(verdict.get(_VERDICT_CHAIN, b""))
+    def _verdicts(self) -> Iterator[tuple[str, str]]:
+        for name, data in self._expressions:
+            verdict = (
+                data.get_attr("NFTA_IMMEDIATE_DATA").get_attr("NFTA_DATA_VERDICT") if name == "immediate" else None
+            )
+            if verdict:
+                yield verdict.get_attr("NFTA_VERDICT_CODE"), verdict.get_attr("NFTA_VERDICT_CHAIN") or ""
+
+
+def nft_tables() -> list[tuple[str, str]]:
+    """(family, name) of those that see IP packets."""
+    messages = _dump(nf.nft_table_msg, nf.NFT_MSG_GETTABLE, _ALL_FAMILIES)
+    keys = ((message["nfgen_family"], message.get_attr("NFTA_TABLE_NAME")) for message in messages)
+    return [(FAMILIES[family], name) for family, name in keys if family in FAMILIES]
 
 
 def chains(wanted: set[tuple[str, str]]) -> Iterator[Chain]:
-    """Of these tables. The kernel sends those of all others, too: they are passed over with a look at their start."""
+    """The chains of these tables (family, name)."""
     for family in {family for family, _ in wanted}:
-        names = {name.encode() + b"\0" for one, name in wanted if one == family}
-        for data in _dump(_GETCHAIN, _NUMBERS[family]):
-            parts = attribute_list(data, _HEADER)
-            kind, table = next(parts)
-            if kind == _CHAIN_TABLE and table in names:
-                yield _chain(family, _text(table), dict(parts))
+        for message in _dump(nf.nft_chain_msg, nf.NFT_MSG_GETCHAIN, _NUMBERS[family]):
+            if (family, message.get_attr("NFTA_CHAIN_TABLE")) in wanted:
+                yield _chain(family, message)
 
 
 def rules(family: str, table: str, chain: str = "") -> list[Rule]:
-    """In their order; empty when there is no such table or chain."""
-    words = attribute(_RULE_TABLE, table.encode() + b"\0")
-    if chain:
-        words += attribute(_RULE_CHAIN, chain.encode() + b"\0")
-    return [Rule(data) for data in _dump(_GETRULE, _NUMBERS[family], words)]
+    """The rules of a table, or of one of its chains, in their order; empty when it does not exist."""
+    words = {"NFTA_RULE_TABLE": table} | ({"NFTA_RULE_CHAIN": chain} if chain else {})
+    return [Rule(message) for message in _dump(nf.nft_rule_msg, nf.NFT_MSG_GETRULE, _NUMBERS[family], words)]
 
 
-def _chain(family: str, table: str, found: dict[int, bytes]) -> Chain:
-    name = _text(found[_CHAIN_NAME])
-    if _CHAIN_HOOK not in found:
-        return Chain(family, table, name)
-    hook = struct.unpack(">I", attributes(found[_CHAIN_HOOK])[_HOOK_NUMBER])[0]
-    policy = found.get(_CHAIN_POLICY)
-    return Chain(family, table, name, hook, policy is not None and struct.unpack(">I", policy)[0] == _DROP)
+def chain_uses(chains: Sequence[ChainKey]) -> list[int]:
+    """How many rules each chain has, and jumps to it; 0 when it does not exist. One request for all."""
+    requests = [
+        _request(nf.nft_chain_msg, nf.NFT_MSG_GETCHAIN, family, {"NFTA_CHAIN_TABLE": table, "NFTA_CHAIN_NAME": name})
+        for family, table, name in chains
+    ]
+    for number, request in enumerate(requests):
+        request["header"]["sequence_number"] = number
+        request.encode()
+    uses = [0] * len(chains)
+    # A plain socket: NFTSocket would wait for an acknowledgement of each.
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER) as netfilter:
+        netfilter.send(b"".join(request.data for request in requests))
+        for _ in chains:
+            for answer in NfTablesMarshal().parse(netfilter.recv(_LARGEST)):
+                if answer["header"]["type"] != NLMSG_ERROR:
+                    uses[answer["header"]["sequence_number"]] = answer.get_attr("NFTA_CHAIN_USE")
+    return uses
 
 
-def _dump(kind: int, family: int, words: bytes = b"") -> list[bytes]:
-    return dump(NETLINK_NETFILTER, kind, struct.pack("=BBH", family, 0, 0) + words)
+def _chain(family: str, message: Any) -> Chain:
+    hook = message.get_attr("NFTA_CHAIN_HOOK")
+    return Chain(
+        family,
+        message.get_attr("NFTA_CHAIN_TABLE"),
+        message.get_attr("NFTA_CHAIN_NAME"),
+        hook.get_attr("NFTA_HOOK_HOOKNUM") if hook else None,
+        message.get_attr("NFTA_CHAIN_POLICY") == _DROP,
+    )
 
 
-def _text(data: bytes) -> str:
-    return data.partition(b"\0")[0].decode("utf-8", "replace")
+def _compared(data: Any) -> bytes:
+    return bytes(data.get_attr("NFTA_CMP_DATA").get_attr("NFTA_DATA_VALUE") or b"")
+
+
+def _dump(message: type[nfgen_msg], kind: int, family: int, attributes: dict[str, str] | None = None) -> list[Any]:
+    def dump() -> Iterable[Any]:
+        request = _request(message, kind, family, attributes or {}, NLM_F_DUMP)
+        return nft.nlm_request_batch([request])  # type: ignore[no-any-return]
+
+    with nf_tables() as nft:
+        return complete(dump)
+
+
+def _request(message: type[nfgen_msg], kind: int, family: int, attributes: dict[str, str], flags: int = 0) -> nfgen_msg:
+    request = message()
+    request["nfgen_family"] = family
+    request["attrs"] = list(attributes.items())
+    request["header"].update(type=NFNL_SUBSYS_NFTABLES << 8 | kind, flags=NLM_F_REQUEST | flags)
+    return request

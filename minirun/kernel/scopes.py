@@ -1,11 +1,11 @@
-"""Where systemd keeps the v2 hierarchy, groups of others are below one that it has given away: a transient scope for
-each container, with `Delegate=yes` (https://systemd.io/CGROUP_DELEGATION/).
+"""A systemd scope for each container, where systemd manages the v2 hierarchy: a transient one with `Delegate=yes`
+(https://systemd.io/CGROUP_DELEGATION/).
 
-systemd then leaves alone what is below; made at the top without asking, a group loses its controllers when systemd
-puts its own house in order. `systemctl status` and `systemd-cgls` show the container, and who logs out does not take
-it along. The scope goes by itself when its last process has ended.
+systemd then does not change what is below; a group outside a delegated one loses its controllers when systemd next sets
+up its own. `systemctl status` and `systemd-cgls` show the container, and a logout does not end it. systemd removes the
+scope when its last process has ended.
 
-    system.slice/minirun-ID.scope/monitor      the monitor, since a group with members cannot pass controllers on
+    system.slice/minirun-ID.scope/monitor      the shim, since a group with members cannot pass controllers on
                                  /container    the container
 """
 
@@ -20,13 +20,15 @@ from minirun.kernel.seam import shell
 _MANAGER = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
 _EXISTS = "org.freedesktop.systemd1.UnitExists"
 _NO_LIMIT = (1 << 64) - 1
-_PATIENCE = 10.0  # seconds; under load systemd has other things to do
+_PATIENCE = 10.0  # seconds; systemd may be slow under load
 
 
 @shell("# systemd makes minirun-{container_id}.scope with Delegate=yes around process {pid}")
 def scope_add(container_id: str, name: str, pid: int, patience: float | None) -> None:
-    """On return `pid` is in the scope. It may have to wait until the one of the container's last run is gone.
-    `patience`: seconds that a shutdown of the host leaves the container after SIGTERM; None: for ever."""
+    """Make a scope with `pid` in it; waits until the scope of the container's last run is gone.
+
+    `patience`: seconds that a shutdown of the host waits after SIGTERM; None: for ever. Raises MinirunError.
+    """
     properties = [
         ("Description", ("s", f"minirun container {name}")),
         ("Delegate", ("b", True)),
@@ -50,7 +52,7 @@ def scope_add(container_id: str, name: str, pid: int, patience: float | None) ->
             bus.close()
     except OSError as error:
         raise _refused(scope, error.strerror or "no answer") from error
-    while pid not in cgroups.cgroup_pids(scope):  # systemd has only promised to
+    while pid not in cgroups.cgroup_pids(scope):  # systemd has only queued the job
         if time.monotonic() > deadline:
             raise _refused(scope, "it was not made in time")
         time.sleep(0.001)

@@ -1,7 +1,8 @@
-"""The seam: each kernel primitive says, on the line above it, the shell command that does the same.
+"""The seam: `@shell` annotates each kernel operation with the equivalent shell command.
 
-From this one place come the note on an exception ("while doing: ip link add ..."), `--explain`, timings, and the
-points where tests make things fail. Callers carry no trace code; without a watcher a call costs one `if`.
+(A seam is a place where behaviour can be observed or changed without editing it there: Feathers, "Working Effectively
+with Legacy Code".) It gives the note on an exception ("while doing: ip link add ..."), `--explain`, timings, and the
+points where tests inject faults. Callers carry no trace code; without a watcher a call costs one `if`.
 """
 
 import os
@@ -16,7 +17,7 @@ R = TypeVar("R")
 
 
 class Operation:
-    """One call of one primitive. `command` is rendered only when somebody asks: most starts never do."""
+    """One call of an annotated function. `command` is rendered only when it is read: most starts never do that."""
 
     def __init__(
         self,
@@ -34,16 +35,19 @@ class Operation:
 
     @property
     def command(self) -> str:
+        """The shell command that does the same."""
         values = self._values | {name: make(self._values) for name, make in self._made.items()}
         return self._prefix + self._template.format_map(_Quoted(values))
 
 
 class Watcher:
-    """Told of each operation. Raising from `before` makes the operation fail: this is how tests inject faults."""
+    """Observes each operation. Raising from `before` makes the operation fail: tests inject faults so."""
 
-    def before(self, operation: Operation) -> None: ...
+    def before(self, operation: Operation) -> None:
+        """Called before the operation. Raise to make it fail."""
 
-    def after(self, operation: Operation, seconds: float, error: BaseException | None) -> None: ...
+    def after(self, operation: Operation, seconds: float, error: BaseException | None) -> None:
+        """Called after the operation, with the exception that it raised."""
 
 
 class _Quoted(dict[str, object]):
@@ -58,14 +62,14 @@ class _Quoted(dict[str, object]):
 
 
 def _quoted(text: str) -> str:
-    """As shlex.quote has it, which cannot be imported where a container's first process fails: inside its root."""
+    """Quote as shlex.quote does, which cannot be imported where a container's first process fails: in its root."""
     if text and _PLAIN.issuperset(text):
         return text
     return "'" + text.replace("'", "'\"'\"'") + "'"
 
 
 class Raw(str):
-    """A piece of shell that stands as it is, such as the body of a here-document."""
+    """A piece of shell that is not quoted, such as the body of a here-document."""
 
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-")
@@ -76,31 +80,33 @@ _open: list[int] = []
 
 
 def watch(watcher: Watcher) -> None:
+    """Tell a watcher of each operation from now on."""
     _watchers.append(watcher)
 
 
 def role() -> str:
-    """What this process is in the story of a container."""
+    """The role of this process in a container's life, such as "command" or "first process"."""
     return _role[0]
 
 
 def be(role: str) -> None:
-    """Said by each process when it begins its part."""
+    """Set the role of this process."""
     _role[0] = role
 
 
 def keep_open(fd: int) -> None:
-    """A watcher needs it: whoever closes what it has inherited leaves this one."""
+    """Exempt a descriptor from `processes.close_from`, because a watcher needs it."""
     _open.append(fd)
 
 
 def kept_open() -> tuple[int, ...]:
+    """The descriptors that `keep_open` was told of."""
     return tuple(_open)
 
 
 @contextmanager
 def prefixed(prefix: str) -> Iterator[None]:
-    """Within: commands are shown as run through `prefix`, such as `ip netns exec web`."""
+    """Show commands as run through `prefix`, such as `ip netns exec web`, within the block."""
     _prefixes.append(prefix + " ")
     try:
         yield
@@ -108,18 +114,20 @@ def prefixed(prefix: str) -> Iterator[None]:
         _prefixes.pop()
 
 
-# In quotes: what a parameter specification is, only the real typing knows.
-def shell(template: str, **made: Callable[[dict[str, Any]], object]) -> "Callable[[Callable[P, R]], Callable[P, R]]":
-    """Declare the command for a primitive; `{name}` is the argument of that name, quoted for a shell, or what `made`
-    makes of the arguments."""
+def shell(template: str, **made: Callable[[dict[str, Any]], object]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Declare the equivalent command of a function.
 
-    def decorate(function: "Callable[P, R]") -> "Callable[P, R]":
+    `{name}` in `template` is the argument of that name, quoted for a shell, or what `made[name]` returns for the
+    arguments. An OSError that the function raises gets the command as a note.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
         code = function.__code__
         names = code.co_varnames[: code.co_argcount]
         defaults = dict(zip(reversed(names), reversed(function.__defaults__ or ()), strict=False))
 
         @wraps(function)
-        def call(*args: "P.args", **kwargs: "P.kwargs") -> R:
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
             values = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
             operation = Operation(function.__name__, template, values, made, "".join(_prefixes))
             if _watchers:
@@ -150,6 +158,6 @@ def _watched(
             error.add_note(f"while doing: {operation.command}")
         raise
     finally:
-        if os.getpid() == process:  # who is made by the operation comes back from it, too
+        if os.getpid() == process:  # a process that the operation forked returns from it, too
             for watcher in _watchers:
                 watcher.after(operation, time.perf_counter() - started, failure)

@@ -10,9 +10,8 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from minirun.kernel._sys import ffi, lib
-from minirun.kernel.errno import check
 from minirun.kernel.seam import shell
+from minirun.kernel.syscalls import check, ffi, lib
 
 Instruction = struct.Struct("=HBBI")  # struct sock_filter: code, jt, jf, k
 ALLOW, LOG, TRAP, KILL_THREAD, KILL_PROCESS = 0x7FFF0000, 0x7FFC0000, 0x00030000, 0, 0x80000000
@@ -29,7 +28,7 @@ _MOST = 4096  # BPF_MAXINSNS
 
 
 class Comparison(NamedTuple):
-    """Of one argument (0 to 5), all 64 bits of it. With MASKED_EQ `value` is the mask, and `other` what is compared."""
+    """Compares one argument (0 to 5), all 64 bits. With MASKED_EQ `value` is the mask, and `other` the operand."""
 
     argument: int
     operator: int
@@ -38,7 +37,7 @@ class Comparison(NamedTuple):
 
 
 class Filter:
-    """One that is being made. OSError when libseccomp is not there, or refuses a rule."""
+    """A filter that is being made. Raises OSError when libseccomp is missing, or refuses a rule."""
 
     def __init__(self, default_action: int, arches: Sequence[int]) -> None:
         _load()
@@ -47,16 +46,18 @@ class Filter:
             raise OSError(errno.EINVAL, "libseccomp refuses the default action, or an architecture")
 
     def close(self) -> None:
+        """Free the filter."""
         lib.scmp_close(self._filter)
 
     def add(self, action: int, name: str, comparisons: Sequence[Comparison] = ()) -> None:
-        """When all comparisons hold. A name that libseccomp does not know is passed over, as Docker does."""
-        array = ffi.new("struct scmp_arg_cmp[]", [tuple(one) for one in comparisons])
+        """Add a rule: `action` for a call when all comparisons hold. Unknown names are ignored, as in Docker."""
+        array = ffi.new("struct scmp_arg_cmp[]", [tuple(comparison) for comparison in comparisons])
         result = lib.scmp_add(self._filter, action, name.encode(), len(comparisons), array)
         if result < 0:
             raise OSError(-result, f"libseccomp refuses the rule for {name}: {os.strerror(-result)}")
 
     def export(self) -> bytes:
+        """The filter as a BPF program."""
         fd = os.memfd_create("filter", os.MFD_CLOEXEC)
         try:
             result = lib.scmp_export(self._filter, fd)
@@ -68,15 +69,17 @@ class Filter:
 
 
 def syscall_number(arch: int, name: str) -> int:
-    """Negative where there is no such call."""
+    """The number of a system call; negative when the architecture has none of that name."""
     _load()
     return int(lib.scmp_resolve(arch, name.encode()))
 
 
 @shell("# seccomp(2): system calls are filtered from here on")
 def seccomp_load(program: bytes) -> None:
-    """Filter the calls of this process from now on, and of all that come of it; nothing takes that back. Takes
-    CAP_SYS_ADMIN, or PR_SET_NO_NEW_PRIVS before."""
+    """Filter the system calls of this process and its descendants, irrevocably.
+
+    It takes CAP_SYS_ADMIN, or PR_SET_NO_NEW_PRIVS before.
+    """
     check(lib.sys_seccomp(ffi.from_buffer(program), len(program) // Instruction.size))
 
 

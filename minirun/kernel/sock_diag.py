@@ -1,26 +1,30 @@
-"""Who listens in a network namespace, as `ss -ltun` shows it (sock_diag(7)): asked of the kernel, so that neither a
-connection nor a program in the container is needed."""
+"""Who listens in a network namespace, as `ss -ltun` shows it (sock_diag(7)).
+
+The kernel is asked, so that neither a connection nor a program in the container is needed.
+"""
 
 import socket
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
 
-from minirun.kernel.netlink import PROTOCOLS, Netlink, attribute_list
+from pyroute2 import DiagSocket
+from pyroute2.netlink import NLMSG_ERROR, nlmsgerr
+from pyroute2.netlink.diag import SS_CLOSE, SS_LISTEN
 
-_SOCK_DIAG, _BY_FAMILY = 4, 20
+from minirun.kernel.netlink_sockets import PROTOCOLS, complete
+
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
-_LISTEN, _CLOSE = 10, 7  # tcp_states.h; a UDP socket that is bound and not connected is in the state "close"
-_STATES = {"tcp": 1 << _LISTEN, "udp": 1 << _CLOSE}
-_REQUEST = struct.Struct("=BBBxI48x")  # inet_diag_req_v2: family, protocol, extensions, states
-_MESSAGE = struct.Struct("=BBBB2s2s16s16s4x8x16xI")  # inet_diag_msg: family, state, .., ports, addresses, .., inode
-_SKV6ONLY = 11
+# A UDP socket that is bound and not connected is in the state "close".
+_STATES = {"tcp": 1 << SS_LISTEN, "udp": 1 << SS_CLOSE}
 
 
 @dataclass(frozen=True)
 class Listener:
-    protocol: str
+    """A socket that accepts connections or datagrams."""
+
+    protocol: str  # tcp, udp
     address: IPv4Address | IPv6Address
     port: int
     inode: int = 0
@@ -31,33 +35,49 @@ class Listener:
         return f"{host}:{self.port}/{self.protocol}"
 
     def stands_in_the_way(self, address: IPv4Address | IPv6Address) -> bool:
-        """Of a socket that would be bound to `address` and the same port."""
+        """Whether no other socket can be bound to `address` and the same port."""
         if self.address.version != address.version:
             return self.address == IPv6Address(0) and not self.only_ipv6
         return self.address == address or self.address.is_unspecified or address.is_unspecified
 
 
 class SocketTable:
-    """The sockets of the network namespace that the caller is in when this is made, whatever namespace it asks from."""
+    """The sockets of the network namespace that the caller is in when this is made, whichever it is in later."""
 
     def __init__(self) -> None:
-        self._netlink = Netlink(_SOCK_DIAG)
+        self._socket = DiagSocket()
 
     def close(self) -> None:
-        self._netlink.close()
+        """Close the netlink socket."""
+        self._socket.close()
 
     def listeners(self, protocols: Iterable[str] = ("tcp", "udp")) -> list[Listener]:
-        return [one for protocol in protocols for family in _FAMILIES for one in self._dump(protocol, family)]
+        """All listeners of these protocols, of both address families."""
+        return [
+            listener
+            for protocol in protocols
+            for family in _FAMILIES
+            for message in self._dump(protocol, family)
+            if (listener := _listener(protocol, message)).port  # a UDP socket that was never bound has none
+        ]
 
-    def _dump(self, protocol: str, family: int) -> list[Listener]:
-        asked = _REQUEST.pack(family, PROTOCOLS[protocol], 0, _STATES[protocol])
-        found = [_listener(protocol, body) for body in self._netlink.dump(_BY_FAMILY, asked)]
-        return [one for one in found if one.port]  # a UDP socket that was never bound has none
+    def _dump(self, protocol: str, family: int) -> list[Any]:
+        def dump() -> Iterable[Any]:
+            return self._socket.get_sock_stats(  # type: ignore[no-any-return]
+                family=family, states=_STATES[protocol], protocol=PROTOCOLS[protocol]
+            )
+
+        messages = complete(dump)
+        for message in messages:  # pyroute2's DiagSocket does not recognize errors
+            if message["header"]["type"] == NLMSG_ERROR:
+                error = nlmsgerr(message.data, offset=message.offset)
+                error.decode()
+                raise OSError(-error["error"], "sock_diag")
+        return messages
 
 
-def _listener(protocol: str, body: bytes) -> Listener:
-    family, _, _, _, port, _, source, _, inode = _MESSAGE.unpack_from(body)
-    only_ipv6 = any(kind == _SKV6ONLY and data[:1] == b"\1" for kind, data in attribute_list(body, _MESSAGE.size))
-    address = IPv4Address(source[:4]) if family == socket.AF_INET else IPv6Address(source)
+def _listener(protocol: str, message: Any) -> Listener:
+    address = ip_address(message["idiag_src"])
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return Listener(protocol, mapped or address, int.from_bytes(port, "big"), inode, only_ipv6)
+    only_ipv6 = bool(message.get_attr("INET_DIAG_SKV6ONLY"))
+    return Listener(protocol, mapped or address, message["idiag_sport"], message["idiag_inode"], only_ipv6)

@@ -1,4 +1,4 @@
-"""What needs a socket but no netlink: loopback up, and holding a host port so that nobody else can take it."""
+"""Sockets other than netlink: ioctls on links, host ports that are held, and unix sockets for control."""
 
 import array
 import errno
@@ -9,9 +9,9 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from minirun.kernel._sys import lib
-from minirun.kernel.errno import check
 from minirun.kernel.seam import shell
+from minirun.kernel.sock_diag import SocketTable
+from minirun.kernel.syscalls import check, lib
 
 _IP_MTU = 14
 _FAR_AWAY = ("198.41.0.4", 53)  # a root name server: an address that nobody has at home
@@ -24,7 +24,7 @@ _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 @shell("ip link set lo up")
 def loopback_up() -> None:
-    """By ioctl (netdevice(7)): `none` then needs no netlink library. 127.0.0.1 comes with being up."""
+    """Set loopback up, which adds 127.0.0.1. By ioctl (netdevice(7)), for use in a container's first process."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control:
         request = struct.pack("16sh14x", b"lo", 0)
         flags = struct.unpack_from("h", fcntl.ioctl(control, _SIOCGIFFLAGS, request), 16)[0]
@@ -33,7 +33,7 @@ def loopback_up() -> None:
 
 @shell("ip address replace {address}/32 dev lo")
 def loopback_address_add(address: str) -> None:
-    """One more address on loopback, by ioctl as above: under the label of an alias, beside 127.0.0.1."""
+    """Add an address to loopback, by ioctl as above: under the label of an alias, beside 127.0.0.1."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control:
         for call, value in ((_SIOCSIFADDR, address), (_SIOCSIFNETMASK, "255.255.255.255")):
             place = struct.pack("=HH4s8x", socket.AF_INET, 0, socket.inet_aton(value))
@@ -41,7 +41,7 @@ def loopback_address_add(address: str) -> None:
 
 
 def egress_mtu() -> int | None:
-    """The largest packet that fits through the way out: the route's MTU, or its link's. None when there is no way out.
+    """The MTU of the default route, or of its link, in bytes. None when there is no such route.
 
     Connecting a UDP socket looks the route up, by all the rules there are, and sends nothing (ip(7), IP_MTU).
     """
@@ -54,14 +54,14 @@ def egress_mtu() -> int | None:
 
 
 def link_mtu(name: str) -> int:
-    """OSError ENODEV when there is no such link."""
+    """The MTU of a link in bytes. Raises OSError ENODEV when there is no such link."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control:
         answer = fcntl.ioctl(control, _SIOCGIFMTU, struct.pack("16s24x", name.encode()))
     return int(struct.unpack_from("i", answer, 16)[0])
 
 
 def link_state(name: str) -> tuple[str, bool]:
-    """(hardware address, administratively up) of a link, by ioctl: no dump; ("", False) when there is none."""
+    """(hardware address, administratively up) of a link, by ioctl; ("", False) when it does not exist."""
     request = struct.pack("16s24x", name.encode())
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control:
         try:
@@ -73,7 +73,7 @@ def link_state(name: str) -> tuple[str, bool]:
 
 
 def interface_index(name: str) -> int:
-    """0 when there is none of that name."""
+    """The index of a link; 0 when it does not exist."""
     try:
         return socket.if_nametoindex(name)
     except OSError:
@@ -82,7 +82,7 @@ def interface_index(name: str) -> int:
 
 @shell("# hold {protocol} {host}:{port} so that no other process can take it")
 def port_hold(protocol: str, host: str, port: int) -> socket.socket:
-    """Bind a host port, of IPv6 when `host` is; port 0 lets the kernel choose. OSError EADDRINUSE when it is taken.
+    """Bind a host port, of IPv6 when `host` is; port 0 lets the kernel choose. Raises OSError EADDRINUSE when taken.
 
     The socket only occupies the port: packets are translated before they reach it, and its filter drops what does.
     A TCP socket does not listen yet, see `port_close`. Until then only one without SO_REUSEADDR keeps everybody out, so
@@ -108,23 +108,21 @@ def port_hold(protocol: str, host: str, port: int) -> socket.socket:
 
 
 def port_close(holder: socket.socket) -> None:
-    """Once packets are translated: listen, which keeps out also those who have SO_REUSEADDR.
+    """Listen on a held port, which keeps out processes with SO_REUSEADDR too. Call it once packets are translated.
 
-    Not earlier: a client that knocks in between would be dropped without a word, and by the entry that conntrack made
-    for its first packet all its further ones would come here too, for as long as it tries. So it is refused at once,
-    and its next attempt is a new connection. OSError EADDRINUSE: such a process was quicker.
+    Earlier, the packets of a client that connects in between would be dropped silently, and conntrack's entry for the
+    first would send all its further ones here. Now such a client is refused at once, and its next attempt is a new
+    connection. Raises OSError EADDRINUSE when another process was quicker.
     """
     if holder.type == socket.SOCK_STREAM:
         holder.listen(1)
 
 
 def port_owner(protocol: str, port: int) -> str | None:
-    """Which process listens on a host port, as "nginx (pid 7)"; None when that cannot be told."""
-    from minirun.kernel.sock_diag import SocketTable
-
+    """Which process listens on a host port, as "nginx (pid 7)"; None when it is not known."""
     table = SocketTable()
     try:
-        inodes = {one.inode for one in table.listeners((protocol,)) if one.port == port}
+        inodes = {listener.inode for listener in table.listeners((protocol,)) if listener.port == port}
     finally:
         table.close()
     targets = {f"socket:[{inode}]" for inode in inodes}
@@ -141,7 +139,7 @@ def sockets_of(pids: Iterable[int]) -> set[int]:
 
 
 def _links(process: Path) -> set[str]:
-    """What its descriptors stand for; nothing of one that has ended."""
+    """What its descriptors lead to; nothing when it has ended."""
     try:
         return {os.readlink(fd) for fd in (process / "fd").iterdir()}
     except OSError:
@@ -156,15 +154,15 @@ def _comm(process: Path) -> str:
 
 
 def send_with_fds(channel: socket.socket, data: bytes, fds: list[int]) -> None:
-    """Bytes on a stream socket, with open files riding on the first of them (unix(7), SCM_RIGHTS)."""
+    """Send bytes on a stream socket, and open files with the first of them (unix(7), SCM_RIGHTS)."""
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     sent = channel.sendmsg([data], ancillary)
-    if sent < len(data):  # of nothing at all it would still be told that the other end is closed by now
+    if sent < len(data):  # sending nothing would fail, too, when the other end is closed by now
         channel.sendall(data[sent:])
 
 
 def receive_with_fds(channel: socket.socket, size: int, most: int) -> tuple[bytes, list[int]]:
-    """Up to `size` bytes and `most` files, which arrive close-on-exec; b"" at the end of the stream."""
+    """Receive up to `size` bytes and `most` files, which are close-on-exec; b"" at the end of the stream."""
     fds = array.array("i")
     room = socket.CMSG_LEN(most * fds.itemsize)
     data, ancillary, _, _ = channel.recvmsg(size, room, socket.MSG_CMSG_CLOEXEC)
@@ -175,8 +173,10 @@ def receive_with_fds(channel: socket.socket, size: int, most: int) -> tuple[byte
 
 
 def above_select(fd: int) -> int:
-    """The same open file under a number that select(2) cannot use: libnftables, for one, talks with it, and is ended by
-    libc when what it opens has a number of FD_SETSIZE or more."""
+    """Move an open file to a number of FD_SETSIZE (1024) or more, and return that.
+
+    It leaves the lower numbers to libnftables, which uses select(2): with a higher one libc ends the process.
+    """
     if fd >= _FD_SETSIZE:
         return fd
     moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FD_SETSIZE)
@@ -185,9 +185,9 @@ def above_select(fd: int) -> int:
 
 
 def control_listen(directory: str, name: str) -> socket.socket:
-    """A listening unix socket for root alone; one that a killed process left there is replaced.
+    """A listening unix socket for root alone; one that a killed process left is replaced.
 
-    By way of /proc/self/fd: the path itself may be longer than the 107 bytes that unix(7) allows.
+    Through /proc/self/fd: the path itself may be longer than the 107 bytes that unix(7) allows.
     """
     fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
@@ -206,7 +206,7 @@ def control_listen(directory: str, name: str) -> socket.socket:
 
 
 def control_connect(directory: str, name: str) -> socket.socket:
-    """OSError when nobody listens there."""
+    """Connect to such a socket. Raises OSError when nobody listens."""
     fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:

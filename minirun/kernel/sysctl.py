@@ -8,7 +8,7 @@ _ROOT = Path("/proc/sys")
 
 
 def sysctl_read(key: str) -> str | None:
-    """The value, or None when this kernel has no such key (IPv6 switched off, for one)."""
+    """The value, or None when this kernel has no such key (for example with IPv6 disabled)."""
     try:
         return _path(key).read_text().strip()
     except FileNotFoundError:
@@ -17,11 +17,12 @@ def sysctl_read(key: str) -> str | None:
 
 @shell("sysctl -w {key}={value}")
 def sysctl_write(key: str, value: str) -> None:
+    """Write a setting. Raises FileNotFoundError when this kernel has no such key."""
     _path(key).write_text(value)
 
 
 def sysctl_ensure(key: str, value: str) -> bool:
-    """Write only what differs; True when it was changed. A key that the kernel lacks has nothing to be switched."""
+    """Write a setting that differs. Return whether it was changed; a key that the kernel lacks is ignored."""
     present = sysctl_read(key)
     if present is None or present.split() == value.split():
         return False
@@ -30,7 +31,7 @@ def sysctl_ensure(key: str, value: str) -> bool:
 
 
 def sysctl_names(directory: str) -> list[str]:
-    """What there are settings for: the interfaces, below net/ipv6/conf."""
+    """The names below a directory of settings: of net/ipv6/conf, the interfaces."""
     try:
         return sorted(path.name for path in (_ROOT / directory).iterdir())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Looking at packets as they pass interfaces (packet(7)), without a program in between and without touching them."""
+"""Capturing packets as they pass interfaces (packet(7))."""
 
 import socket
 import struct
@@ -30,7 +30,7 @@ class Sight:
 
 
 class Tap:
-    """The interfaces of the network namespace that the caller is in when this is made: one, or all."""
+    """Captures on one interface, or on all, of the network namespace that the caller is in when this is made."""
 
     def __init__(self, interface: str = "", most: int = _MOST) -> None:
         self._most = most
@@ -42,25 +42,27 @@ class Tap:
         self.socket.setblocking(False)
         if interface:
             self.socket.bind((interface, _ALL))
-            # Also what is not for this interface: of a bridge, all that its ports say to each other.
+            # Also frames for others: of a bridge, all that its ports exchange.
             index = socket.if_nametoindex(interface)
             self.socket.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, _MEMBERSHIP.pack(index, _PROMISCUOUS, 0))
 
     @classmethod
     def of(cls, made: socket.socket) -> "Tap":
-        """From the socket of one that was made elsewhere."""
+        """Make one from the socket of another, which a different process made."""
         tap = cls.__new__(cls)
         tap._most, tap.socket = _MOST, made
         return tap
 
     def fileno(self) -> int:
+        """For poll(2)."""
         return self.socket.fileno()
 
     def close(self) -> None:
+        """Close the socket."""
         self.socket.close()
 
     def read(self) -> Sight | None:
-        """None: nothing has passed since."""
+        """The next packet, or None."""
         try:
             data, ancillary, _, address = self.socket.recvmsg(self._most, 256, socket.MSG_TRUNC)
         except BlockingIOError:
@@ -73,6 +75,6 @@ class Tap:
         return Sight(seconds, address[0], address[2] == _OUTGOING, read_frame(data), data, len(data))
 
     def lost(self) -> int:
-        """How many packets passed unseen since the last time."""
+        """How many packets were lost since the last call."""
         answer = self.socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, _LOST.size)
         return int(_LOST.unpack(answer)[1])

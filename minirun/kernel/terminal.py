@@ -5,6 +5,7 @@ import os
 import signal
 import struct
 import termios
+import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,29 +26,31 @@ def open_pty() -> tuple[int, int]:
 
 
 def take_terminal(slave: int) -> None:
-    """Make it the controlling terminal of a new session."""
+    """Start a session, and make `slave` its controlling terminal."""
     os.setsid()
     fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
 
 
 def window_size(fd: int) -> tuple[int, int]:
-    """(rows, columns)."""
+    """(rows, columns) of a terminal."""
     rows, columns, _, _ = struct.unpack("HHHH", fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8)))
     return rows, columns
 
 
 def set_window_size(fd: int, rows: int, columns: int) -> None:
+    """Set the size of a terminal (ioctl_tty(2), TIOCSWINSZ); the kernel sends SIGWINCH."""
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
 @contextmanager
 def raw_mode(fd: int) -> Iterator[None]:
-    """Within: every key goes to the container, Ctrl-C included. Whatever ends us, the terminal is given back."""
+    """Put a terminal into raw mode within the block: every key goes to the container, Ctrl-C included.
+
+    The terminal is restored however this process ends.
+    """
     before = termios.tcgetattr(fd)
     done = _guard(fd, before)
     try:
-        import tty
-
         tty.setraw(fd, termios.TCSADRAIN)  # the default would throw away what was typed ahead
         yield
     finally:
@@ -55,14 +58,14 @@ def raw_mode(fd: int) -> Iterator[None]:
         try:
             os.write(done, b".")
         except BrokenPipeError:
-            pass  # somebody killed the guard
+            pass  # the guard was killed
         os.close(done)
 
 
 def _guard(fd: int, before: list[Any]) -> int:
-    """A process that gives the terminal back when we are killed. It ends quietly when told that it was done.
+    """Fork a process that restores the terminal when this one is killed, and exits when this one has done so.
 
-    It shares nothing with us but the terminal, and one end of a pipe whose other end dies with us.
+    It shares nothing with this process but the terminal, and one end of a pipe whose other end this process has.
     """
     watched, done = os.pipe()
     if os.fork():
@@ -80,7 +83,7 @@ def _guard(fd: int, before: list[Any]) -> int:
 
 
 def size_of_caller() -> tuple[int, int]:
-    """(rows, columns) of whichever standard stream is a terminal; (0, 0) without one."""
+    """(rows, columns) of the first standard stream that is a terminal; (0, 0) without one."""
     for fd in (0, 1, 2):
         try:
             return window_size(fd)

@@ -1,8 +1,7 @@
-"""A throwaway copy of the host for one process and all that it starts: namespaces of its own for everything that
-minirun changes. Nothing that is done there is seen outside, and when its first process ends, the kernel takes all of it
-back.
+"""A throwaway copy of the host for a process and its descendants: namespaces of its own for everything that minirun
+changes. Nothing done there is visible outside, and the kernel removes all of it when the first process ends.
 
-Files of the host are there to be read. What is written is in memory: /run, and whatever the caller covers.
+Files of the host are readable. What is written is in memory: /run, and what the caller mounts.
 """
 
 import os
@@ -10,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from minirun.kernel import cgroups, controllers, credentials, processes
-from minirun.kernel._sys import lib
-from minirun.kernel.errno import check
-from minirun.kernel.mounts import Root, filesystem_mount, mounts_private, mounts_read_only
+from minirun.kernel.mount_namespace import mounts_private, mounts_read_only
+from minirun.kernel.mounts import filesystem_mount
 from minirun.kernel.sockets import loopback_up
+from minirun.kernel.syscalls import check, lib
+from minirun.kernel.tree_root import Root
 
 _EVERYTHING = (
     lib.CLONE_NEWNS | lib.CLONE_NEWNET | lib.CLONE_NEWPID | lib.CLONE_NEWUTS | lib.CLONE_NEWIPC | lib.CLONE_NEWCGROUP
@@ -25,8 +25,10 @@ _SETTINGS = [
 
 
 def host_live(name: str, live: Callable[[], int]) -> int:
-    """Have `live` in a throwaway host, and return what it returns. `name` is that of its groups meanwhile. The caller
-    must be single-threaded (see csrc/sys.c)."""
+    """Run `live` in a throwaway host, and return its result. `name` is that of its cgroups meanwhile.
+
+    The caller must be single-threaded (see csrc/sys.c).
+    """
     groups = [home.top / name for home in _homes()]
     for home, group in zip(_homes(), groups, strict=True):
         controllers.group_ensure(group, ()) if not home.v2 else cgroups.cgroup_add(group / "init")
@@ -43,7 +45,7 @@ def host_live(name: str, live: Callable[[], int]) -> int:
 
 
 def _sweep_afterwards(groups: list[Path], alive: int, known: int) -> None:
-    """Somebody has to remove the groups when this process is killed: who waits for its end of a pipe to be closed."""
+    """Fork a process that removes the groups when this one has ended, however it does: a pipe tells."""
     if processes.fork_away():
         return
     try:
@@ -55,12 +57,12 @@ def _sweep_afterwards(groups: list[Path], alive: int, known: int) -> None:
 
 
 def _homes() -> list[controllers.Home]:
-    """Each hierarchy once, the v2 one also where no controller is bound to it."""
+    """Each hierarchy once; the v2 one even if no controller is bound to it."""
     unified = cgroups.unified()
-    found = {home.top: home for home in controllers.homes().values()}
+    hierarchies = {home.top: home for home in controllers.homes().values()}
     if unified is not None:
-        found.setdefault(unified, controllers.Home(unified, v2=True))
-    return list(found.values())
+        hierarchies.setdefault(unified, controllers.Home(unified, v2=True))
+    return list(hierarchies.values())
 
 
 def _complain(error: BaseException) -> None:
@@ -82,7 +84,7 @@ def _enter(groups: list[Path], command: int, live: Callable[[], int]) -> int:
 
 
 def _first(settings: dict[Path, str], live: Callable[[], int]) -> int:
-    """As pid 1 there. `settings` of the network are those of the host."""
+    """Run as pid 1 there. `settings` are the network settings of the host."""
     credentials.die_with_parent(0)
     homes, kinds = _homes(), {home.top: _options(home) for home in _homes()}
     mounts_private()
@@ -103,10 +105,10 @@ def _first(settings: dict[Path, str], live: Callable[[], int]) -> int:
 
 
 def _options(home: controllers.Home) -> str:
-    """A v1 hierarchy is mounted again by the controllers that it has."""
+    """The mount options of a hierarchy: a v1 one is mounted again by its controllers."""
     if home.v2:
         return ""
-    names = {name for name, one in controllers.homes().items() if one.top == home.top}
+    names = {name for name, other in controllers.homes().items() if other.top == home.top}
     return ",".join(sorted("blkio" if name == "io" else name for name in names))
 
 

@@ -1,6 +1,6 @@
-"""What a container uses: from the groups that it has, and where no controller counts for it, from /proc.
+"""What a container uses: from its groups, and where no controller counts, from /proc.
 
-On a hybrid host a container without limits has its v2 group alone, which counts CPU time without any controller.
+On a hybrid host a container without limits has only a v2 group, which counts CPU time without any controller.
 
 figure   from the groups, the first that knows it             without: summed over the container's processes
 CPU      v2 cpu.stat, v1 cpuacct.usage                         user and system time, of children that have ended too
@@ -9,7 +9,7 @@ limit    memory.max or limit_in_bytes, at most the host's      the host's memory
 pids     pids.current                                          threads
 block    v2 io.stat, v1 blkio                                  /proc/PID/io, of children that have ended too
 
-What an ended process used that was nobody's child within (the first of an `exec`) is missing in the sums.
+The sums lack what ended processes used that were not children of members (the first process of an `exec`).
 """
 
 import os
@@ -27,7 +27,7 @@ _TICK_NS = 1_000_000_000 // TICKS
 
 @dataclass(frozen=True)
 class Usage:
-    """One reading. Rates are for the caller to make, of two readings."""
+    """One reading; a rate is the difference of two."""
 
     cpu_ns: int  # used by the container since its start
     system_cpu_ns: int  # passed on all CPUs of the host since boot, idle or not
@@ -40,11 +40,11 @@ class Usage:
 
 
 def usage(paths: Sequence[Path], others: Sequence[int] = ()) -> Usage:
-    """Of the groups of one container, in any order: each figure comes from the first group that knows it.
+    """Read the usage of a container from its groups, in any order: each figure comes from the first that has it.
 
-    `others`: its processes, for where it has no group.
+    `others`: its processes, for hosts where it has no group.
     """
-    pids: Sequence[int] = next((found for path in paths if (found := members(path))), others)
+    pids: Sequence[int] = next((inside for path in paths if (inside := members(path))), others)
     system, cpus = _system_cpu()
     cpu, memory = _first(paths, _group_cpu), _first(paths, _group_memory)
     tasks, block = _first(paths, _group_tasks), _first(paths, _group_block) or _processes_block(pids)
@@ -62,7 +62,7 @@ def usage(paths: Sequence[Path], others: Sequence[int] = ()) -> Usage:
 
 
 def oom_killed(paths: Sequence[Path]) -> bool:
-    """Has the kernel killed anything in these groups for want of memory? To be asked before they are removed."""
+    """Return whether the kernel killed a process in these groups because memory ran out. Ask before removing them."""
     for name in ("memory.events", "memory.oom_control"):  # v2, v1 (since Linux 4.13)
         for path in paths:
             if _keyed(path / name).get("oom_kill"):
@@ -114,14 +114,14 @@ def _group_block(path: Path) -> tuple[int, int] | None:
 
 
 def _total(triples: Sequence[tuple[str, str, str]], key: str) -> int:
-    return sum(int(value) for found, _, value in triples if found == key)
+    return sum(int(value) for name, _, value in triples if name == key)
 
 
 # --- from /proc
 
 
 def _process_cpu(pid: int) -> int:
-    """Of a process and its children that have ended (proc_pid_stat(5): utime, stime, cutime, cstime)."""
+    """Nanoseconds of a process and its ended children (proc_pid_stat(5): utime, stime, cutime, cstime)."""
     return sum(int(ticks) for ticks in _stat(pid)[11:15]) * _TICK_NS
 
 
@@ -130,7 +130,7 @@ def _process_threads(pid: int) -> int:
 
 
 def _process_memory(pid: int) -> int:
-    """Bytes: its share of what it shares with others (PSS), so that a sum counts nothing twice; or all (RSS)."""
+    """Bytes: the proportional share (PSS), so that a sum counts nothing twice; or else all (RSS)."""
     share = _keyed(Path(f"/proc/{pid}/smaps_rollup"), ":").get("Pss")
     if share is not None:
         return share * 1024
@@ -139,7 +139,7 @@ def _process_memory(pid: int) -> int:
 
 
 def _processes_block(pids: Sequence[int]) -> tuple[int, int] | None:
-    """Bytes that really went to and from devices (proc_pid_io(5)); not every kernel keeps these."""
+    """Bytes (read, written) on devices (proc_pid_io(5)); None where the kernel does not count them."""
     counts = [_keyed(Path(f"/proc/{pid}/io"), ":") for pid in pids]
     known = [count for count in counts if "read_bytes" in count]
     if not known:
@@ -148,12 +148,12 @@ def _processes_block(pids: Sequence[int]) -> tuple[int, int] | None:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields from the state on: the name before it may hold anything. None of them when it is gone."""
+    """The fields of /proc/PID/stat from the state on: the name before may hold anything. Empty when it is gone."""
     return (_text(Path(f"/proc/{pid}/stat")) or "").rpartition(") ")[2].split()
 
 
 def _system_cpu() -> tuple[int, int]:
-    """Nanoseconds on all CPUs, guests' not counted twice (proc_stat(5): user to steal), and how many CPUs."""
+    """(nanoseconds on all CPUs, number of CPUs); guests are not counted twice (proc_stat(5): user to steal)."""
     lines = [line.split() for line in Path("/proc/stat").read_text().splitlines() if line.startswith("cpu")]
     return sum(int(ticks) for ticks in lines[0][1:9]) * _TICK_NS, len(lines) - 1
 
@@ -168,7 +168,7 @@ def _memory_total() -> int:
 def _text(path: Path) -> str | None:
     try:
         return path.read_text(errors="replace")
-    except OSError:  # not there, or its process or group has gone since, or may not be read
+    except OSError:  # it does not exist, or its process or group is gone, or it is not readable
         return None
 
 
@@ -178,7 +178,7 @@ def _number(path: Path) -> int | None:
 
 
 def _keyed(path: Path, separator: str = "") -> dict[str, int]:
-    """Files of lines `key number`, with something after either, perhaps."""
+    """Read a file of lines `key number`; `separator` follows a key, and a unit may follow a number."""
     return dict(_pairs(_text(path) or "", separator))
 
 

@@ -1,8 +1,8 @@
 """User namespaces: ids inside that are other ids outside, and mounts that translate them (user_namespaces(7),
 mount_setattr(2): MOUNT_ATTR_IDMAP).
 
-A namespace is kept by what it owns. A container's is the owner of its pinned network namespace, so it needs no name of
-its own, and who has the one finds the other (ioctl_nsfs(2)).
+A user namespace lives as long as the namespaces that it owns. A container's owns its pinned network namespace, so it
+needs no pin of its own: it is found through that one (ioctl_nsfs(2)).
 """
 
 import errno
@@ -16,19 +16,20 @@ from pathlib import Path
 import prctl
 
 from minirun.kernel import processes
-from minirun.kernel._sys import lib
-from minirun.kernel.errno import check
-from minirun.kernel.mounts import namespace_root_enter
+from minirun.kernel.mount_namespace import namespace_root_enter
 from minirun.kernel.netns import netns_pin, pin_path
 from minirun.kernel.seam import shell
+from minirun.kernel.syscalls import check, lib
 
 _NS_GET_USERNS = 0xB701
 
 
 @shell("unshare --user --map-users=0,{first},{count} --map-groups=0,{first},{count} --net=/run/netns/{name} true")
 def netns_add_mapped(name: str, first: int, count: int) -> None:
-    """A new user namespace, in which 0 and the ids after it are `first` and those after it, and a network namespace
-    that it owns, pinned as `name`. FileExistsError when somebody has that name."""
+    """Make a user namespace, and a network namespace that it owns and that is pinned as `name`.
+
+    Ids from 0 up are `first` and up outside, `count` of them. Raises FileExistsError when the name is taken.
+    """
 
     def make() -> None:
         namespace_root_enter()  # the kernel makes none in a chroot
@@ -42,7 +43,7 @@ def netns_add_mapped(name: str, first: int, count: int) -> None:
 
 @shell("# unshare(2): a network namespace {name} in the user namespace of {owner}")
 def netns_add_beside(name: str, owner: str) -> None:
-    """A network namespace pinned as `name` in the user namespace that owns the one pinned as `owner`."""
+    """Make a network namespace pinned as `name` in the user namespace that owns the one pinned as `owner`."""
     fd = userns_of(owner)
 
     def make() -> None:
@@ -67,13 +68,15 @@ def userns_of(name: str) -> int:
 
 @shell("# setns(2): into the user namespace")
 def userns_join(fd: int) -> None:
-    """Into the user namespace that `fd`, or the process of a pidfd, is of: with all rights there, and none outside.
-    There is no way back. The ids stay what they were outside; `root_become` takes new ones."""
+    """Join the user namespace of `fd`, or of the process of a pidfd: with all capabilities there, and none outside.
+
+    There is no way back. The ids stay what they were outside; `root_become` takes new ones.
+    """
     check(lib.sys_setns(fd, lib.CLONE_NEWUSER))
 
 
 def root_become() -> None:
-    """Root of the user namespace that one is in."""
+    """Take the ids of root in the current user namespace."""
     os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
@@ -81,15 +84,17 @@ def root_become() -> None:
 
 @shell("# setfsuid(2): files are made as {uid}:{gid}")
 def fsids_set(uid: int, gid: int) -> None:
-    """What this process makes belongs to these ids, while its rights stay as they are (setfsuid(2))."""
+    """Let new files belong to these ids, while the process keeps its capabilities (setfsuid(2))."""
     prctl.securebits.no_setuid_fixup = True
     check(lib.sys_setfsids(uid, gid))
 
 
 @shell("# mount_setattr(2): the copy of {shown} shows ids as the user namespace does (X-mount.idmap)")
 def tree_idmap(tree: int, userns: int, shown: str) -> None:
-    """A detached tree shows the ids of its files as those that they are mapped to in that namespace, and keeps files
-    made through it under the ids of there. Nothing on the disk is changed."""
+    """Let a detached tree show the ids of its files as that user namespace maps them, and map ids of new files back.
+
+    Nothing on the disk is changed.
+    """
     flags = lib.AT_EMPTY_PATH | lib.AT_RECURSIVE
     try:
         check(lib.sys_mount_idmap(tree, flags, userns), shown)
@@ -101,7 +106,7 @@ def tree_idmap(tree: int, userns: int, shown: str) -> None:
 
 @contextmanager
 def _held_by_child(make: Callable[[], None]) -> Iterator[int]:
-    """The pid of a child that has entered new namespaces by `make`, and stays while the block lasts."""
+    """Yield the pid of a child that has entered new namespaces by `make`, and lives as long as the block."""
     ours, theirs = socket.socketpair()
 
     def stay() -> int:
@@ -111,12 +116,12 @@ def _held_by_child(make: Callable[[], None]) -> Iterator[int]:
         theirs.recv(1)
         return 0
 
-    pid = processes.fork(stay, lambda error: _tell(theirs, error))
+    pid = processes.fork(stay, lambda error: _report(theirs, error))
     theirs.close()
     try:
-        said = ours.recv(64)
-        if said != b"R":
-            number = int(said or errno.ECHILD)
+        answer = ours.recv(64)
+        if answer != b"R":
+            number = int(answer or errno.ECHILD)
             raise OSError(number, os.strerror(number))
         yield pid
     finally:
@@ -124,5 +129,5 @@ def _held_by_child(make: Callable[[], None]) -> Iterator[int]:
         os.waitpid(pid, 0)
 
 
-def _tell(line: socket.socket, error: BaseException) -> None:
-    line.send(str(error.errno if isinstance(error, OSError) else errno.EIO).encode())
+def _report(channel: socket.socket, error: BaseException) -> None:
+    channel.send(str(error.errno if isinstance(error, OSError) else errno.EIO).encode())

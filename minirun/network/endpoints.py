@@ -21,7 +21,7 @@ from minirun.network.dns.veth import EndpointInNetwork
 from minirun.network.drivers import driver_named
 from minirun.network.drivers.bridge import enable_forwarding
 from minirun.network.firewall import foreign, tables
-from minirun.network.ports.udp_conntrack import forget_misled
+from minirun.network.ports.udp_conntrack import delete_stale_flows
 
 _MAC_SECONDS = 5.0  # how long to wait for a hardware address that a dying namespace still uses
 # IPv6 is off in a new namespace (network/sandbox.py) until an endpoint has an IPv6 address, which minirun assigns.
@@ -39,7 +39,7 @@ def apply(instance: Instance, container: Container, missing_only: bool) -> list[
     networks = [network for _, network in own]
     # Rules first: the guard chain must stand before a bridge with route_localnet does.
     tables.ensure(store, instance.table, networks, container.id)
-    forget_misled(store.ports(container=container.id))
+    delete_stale_flows(store.ports(container=container.id))
     attach(instance, container, own, missing_only)
     return [*enable_forwarding(networks), *foreign.ensure(instance)]
 

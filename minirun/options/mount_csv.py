@@ -1,4 +1,4 @@
-"""--mount: KEY=VALUE,... as one line of CSV."""
+"""--mount: KEY=VALUE,... as one line of CSV, so that quotes allow a comma in a value."""
 
 import csv
 import os
@@ -7,26 +7,26 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from minirun.model import Mount
-from minirun.options import bad, invalid
-from minirun.options.mount_words import CONSISTENCY, PROPAGATION, check_driver, check_volume_name, target_of
-from minirun.options.tmpfs import options_of, sized
+from minirun.options import invalid_argument, option_error
+from minirun.options.mount_values import CONSISTENCY, PROPAGATION, parse_target, parse_tmpfs_options, parse_tmpfs_size
+from minirun.options.volumes import check_driver, check_volume_name
 
 _RECURSION = {"enabled": "", "disabled": "nonrecursive", "writable": "writable", "readonly": ""}
 _TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false")
 
 
 def parse_mount(text: str) -> Mount:
-    """KEY=VALUE,...: as one line of CSV, so that quotes allow a comma."""
+    """Parse the argument of --mount. https://docs.docker.com/reference/cli/docker/container/run/#mount"""
     mount = Mount("volume", "", "", must_exist=True)
     for key, value in _fields(text):
         owner = key.partition("-")[0]
         setter = _SETTERS.get(key)
         if setter is None:
-            raise invalid(text, "mount", f"unexpected key '{key}' in '{key}={value or ''}'")
+            raise invalid_argument(text, "mount", f"unexpected key '{key}' in '{key}={value or ''}'")
         if value is None and key not in _SWITCHES:
-            raise invalid(text, "mount", f"invalid field '{key}' must be a key=value pair")
+            raise invalid_argument(text, "mount", f"invalid field '{key}' must be a key=value pair")
         if owner in ("bind", "volume", "tmpfs") and owner != _kind_of(text):
-            raise invalid(text, "mount", f"cannot mix '{owner}-*' options with mount type '{_kind_of(text)}'")
+            raise invalid_argument(text, "mount", f"cannot mix '{owner}-*' options with mount type '{_kind_of(text)}'")
         mount = setter(mount, _switch(text, key, value) if key in _SWITCHES else value or "")
     return _checked(mount, text)
 
@@ -35,7 +35,7 @@ def _fields(text: str) -> list[tuple[str, str | None]]:
     try:
         (row,) = csv.reader([text], strict=True) if text else ([],)
     except (csv.Error, ValueError) as error:
-        raise invalid(text, "mount", str(error) or "one line is wanted") from None
+        raise invalid_argument(text, "mount", str(error) or "more than one line") from None
     pairs = (field.partition("=") for field in row)
     return [(key.strip().lower(), value if equals else None) for key, equals, value in pairs]
 
@@ -48,55 +48,57 @@ def _switch(text: str, key: str, value: str | None) -> str:
     if value is None or value.lower() in _TRUE:
         return "1"
     if value.lower() not in _FALSE:
-        raise invalid(text, "mount", f"invalid value for {key}: {value}")
+        raise invalid_argument(text, "mount", f"invalid value for {key}: {value}")
     return ""
 
 
 def _checked(mount: Mount, text: str) -> Mount:
     if not mount.target:
-        raise invalid(text, "mount", "target is required")
-    wrong = f'invalid mount config for type "{mount.kind}": '
+        raise invalid_argument(text, "mount", "target is required")
+    prefix = f'invalid mount config for type "{mount.kind}": '
     if mount.kind == "bind":
         if not mount.source:
-            raise bad(f"{wrong}field Source must not be empty")
+            raise option_error(f"{prefix}field Source must not be empty")
         source = os.path.abspath(mount.source) if mount.source.startswith(".") else mount.source
         if not source.startswith("/") or "\0" in source:
-            raise bad(f"{wrong}invalid mount path: '{source}' mount path must be absolute")
+            raise option_error(f"{prefix}invalid mount path: '{source}' mount path must be absolute")
         return replace(mount, source=os.path.normpath(source))
     if mount.kind == "tmpfs":
         if mount.source:
-            raise bad(f"{wrong}field Source must not be specified")
+            raise option_error(f"{prefix}field Source must not be specified")
         read_only = "ro" if mount.read_only else ""
-        return replace(mount, options=options_of(",".join(filter(None, (mount.options, read_only)))), read_only=False)
+        return replace(
+            mount, options=parse_tmpfs_options(",".join(filter(None, (mount.options, read_only)))), read_only=False
+        )
     if mount.source:
         check_volume_name(mount.source)
     elif mount.subpath:
-        raise bad(f"{wrong}must not set Subpath when using anonymous volumes")
+        raise option_error(f"{prefix}must not set Subpath when using anonymous volumes")
     return mount
 
 
 def _set_kind(mount: Mount, value: str) -> Mount:
     kind = value.lower()
     if kind not in ("bind", "volume", "tmpfs"):
-        raise bad(f"mount type {value}: minirun mounts bind, volume and tmpfs")
+        raise option_error(f"mount type {value} is not supported", "bind, volume or tmpfs")
     return replace(mount, kind=kind)
 
 
 def _set_propagation(mount: Mount, value: str) -> Mount:
     if value.lower() not in PROPAGATION:
-        raise bad(f"invalid propagation mode: {value}", "one of " + ", ".join(PROPAGATION))
+        raise option_error(f"invalid propagation mode: {value}", "one of " + ", ".join(PROPAGATION))
     return replace(mount, propagation=value.lower())
 
 
 def _set_recursion(mount: Mount, value: str) -> Mount:
     if value not in _RECURSION:
-        raise bad(f"invalid value for bind-recursive: {value}", "one of " + ", ".join(_RECURSION))
+        raise option_error(f"invalid value for bind-recursive: {value}", "one of " + ", ".join(_RECURSION))
     return replace(mount, options=_RECURSION[value])
 
 
 def _set_subpath(mount: Mount, value: str) -> Mount:
     if value.startswith("/") or ".." in value.split("/") or "\0" in value:
-        raise bad('invalid mount config for type "volume": subpath must be a relative path within the volume')
+        raise option_error('invalid mount config for type "volume": subpath must be a relative path within the volume')
     return replace(mount, subpath=os.path.normpath(value))
 
 
@@ -107,12 +109,14 @@ def _set_driver(mount: Mount, value: str) -> Mount:
 
 def _set_consistency(mount: Mount, value: str) -> Mount:
     if value not in (*CONSISTENCY, "default"):
-        raise bad(f"invalid consistency: {value}", "one of " + ", ".join(CONSISTENCY))
+        raise option_error(f"invalid consistency: {value}", "one of " + ", ".join(CONSISTENCY))
     return mount
 
 
 def _refuse_details(mount: Mount, value: str) -> Mount:
-    raise bad("volume-label and volume-opt are not taken here", "make the volume first, with minirun volume create")
+    raise option_error(
+        "volume-label and volume-opt are not supported", "create the volume first: minirun volume create"
+    )
 
 
 def _add_option(name: str, read: Callable[[str], str]) -> Callable[[Mount, str], Mount]:
@@ -121,12 +125,12 @@ def _add_option(name: str, read: Callable[[str], str]) -> Callable[[Mount, str],
 
 def _mode(value: str) -> str:
     if not re.fullmatch("[0-7]{1,5}", value):
-        raise bad(f"invalid value for tmpfs-mode: {value}", "an octal number such as 1770")
+        raise option_error(f"invalid value for tmpfs-mode: {value}", "an octal number such as 1770")
     return value
 
 
 def _set_target(mount: Mount, value: str) -> Mount:
-    return replace(mount, target=target_of(value))
+    return replace(mount, target=parse_target(value))
 
 
 def _set_source(mount: Mount, value: str) -> Mount:
@@ -156,6 +160,6 @@ _SETTERS: dict[str, Callable[[Mount, str], Mount]] = {
     "volume-driver": _set_driver,
     "volume-label": _refuse_details,
     "volume-opt": _refuse_details,
-    "tmpfs-size": _add_option("size", sized),
+    "tmpfs-size": _add_option("size", parse_tmpfs_size),
     "tmpfs-mode": _add_option("mode", _mode),
 }

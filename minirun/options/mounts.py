@@ -1,53 +1,55 @@
-"""-v, --mount, --tmpfs, --volumes-from: what is to be mounted, in the words of `docker run`."""
+"""Mounts: -v, --tmpfs, --volumes-from, and all of them together with --mount."""
 
 import os
 from collections.abc import Iterable
 from dataclasses import replace
 
 from minirun.model import Mount
-from minirun.options import bad
+from minirun.options import option_error
 from minirun.options.mount_csv import parse_mount
-from minirun.options.mount_words import CONSISTENCY, PROPAGATION, check_volume_name, target_of
-from minirun.options.tmpfs import options_of
+from minirun.options.mount_values import CONSISTENCY, PROPAGATION, parse_target, parse_tmpfs_options
+from minirun.options.volumes import check_volume_name
 
 
 def parse_mounts(volumes: Iterable[str], mounts: Iterable[str], tmpfs: Iterable[str]) -> tuple[Mount, ...]:
-    """All of them; two at one place are an error, but for one without a name, which gives way."""
-    found = [*(parse_volume(text) for text in volumes), *(parse_mount(text) for text in mounts)]
-    found += {one.target: one for one in map(parse_tmpfs, tmpfs)}.values()  # of two, the last
-    named = [one for one in found if one.source or one.kind == "tmpfs" or one.must_exist]
+    """Parse every -v, --mount and --tmpfs.
+
+    Two mounts with one target are an error, except that an anonymous volume gives way to another mount.
+    """
+    parsed = [*(parse_volume(text) for text in volumes), *(parse_mount(text) for text in mounts)]
+    parsed += {mount.target: mount for mount in map(parse_tmpfs, tmpfs)}.values()  # of two, the last
+    named = [mount for mount in parsed if mount.source or mount.kind == "tmpfs" or mount.must_exist]
     targets: set[str] = set()
-    for one in named:
-        if one.target in targets:
-            raise bad(f"Duplicate mount point: {one.target}")
-        targets.add(one.target)
-    nameless = {one.target: one for one in found if one not in named and one.target not in targets}
-    return (*named, *nameless.values())
+    for mount in named:
+        if mount.target in targets:
+            raise option_error(f"Duplicate mount point: {mount.target}")
+        targets.add(mount.target)
+    anonymous = {mount.target: mount for mount in parsed if mount not in named and mount.target not in targets}
+    return (*named, *anonymous.values())
 
 
 def parse_volumes_from(text: str) -> str:
-    """CONTAINER[:ro|rw]."""
+    """Check `CONTAINER[:ro|rw]`, the argument of --volumes-from, and return it."""
     name, _, mode = text.partition(":")
     if not name:
-        raise bad(f"invalid volumes-from specification: {text}", "CONTAINER or CONTAINER:ro")
+        raise option_error(f"invalid volumes-from specification: {text}", "CONTAINER or CONTAINER:ro")
     for word in mode.split(",") if mode else ():
         if word not in ("ro", "rw", "z", "Z"):
-            raise bad(f"invalid mode: {mode} in --volumes-from {text}", "ro or rw")
+            raise option_error(f"invalid mode: {mode} in --volumes-from {text}", "ro or rw")
         _check_label(word)
     return text
 
 
-# --- -v
-
-
 def parse_volume(text: str) -> Mount:
-    """[SOURCE:]TARGET[:MODE,...]. A colon in a path cannot be said this way, but with --mount."""
+    """Parse `[SOURCE:]TARGET[:MODE,...]`, the argument of -v. A path with a colon needs --mount."""
     parts = text.split(":")
     if len(parts) > 3 or not all(parts) or "\0" in text:
-        raise bad(f"invalid volume specification: '{text}'", "[SOURCE:]TARGET[:ro]; paths with a colon need --mount")
+        raise option_error(
+            f"invalid volume specification: '{text}'", "[SOURCE:]TARGET[:ro]; paths with a colon need --mount"
+        )
     if len(parts) == 1:
-        return Mount("volume", "", target_of(text))
-    source, target = parts[0], target_of(parts[1])
+        return Mount("volume", "", parse_target(text))
+    source, target = parts[0], parse_target(parts[1])
     if source.startswith("."):
         source = os.path.abspath(source)
     if source.startswith("/"):
@@ -62,7 +64,9 @@ def _with_modes(mount: Mount, modes: str, text: str) -> Mount:
     for word in modes.split(","):
         kind = _mode_kind(word)
         if kind in seen or kind == {"bind": "nocopy", "volume": "propagation"}[mount.kind] or not kind:
-            raise bad(f"invalid mode: {modes} in -v {text}", "such as ro, rw, nocopy (volumes), rslave (binds)")
+            raise option_error(
+                f"invalid mode: {modes} in -v {text}", "such as ro, rw, nocopy (volumes), rslave (binds)"
+            )
         seen.add(kind)
         _check_label(word)
         if kind == "access":
@@ -83,15 +87,12 @@ def _mode_kind(word: str) -> str:
 
 
 def _check_label(word: str) -> None:
-    """Where SELinux is off, as on Debian and Ubuntu, there is nothing to label: Docker, too, does nothing then."""
+    """Refuse z and Z where SELinux is on. Where it is off, as on Debian and Ubuntu, Docker ignores them, too."""
     if word in ("z", "Z") and os.path.exists("/sys/fs/selinux/enforce"):
-        raise bad(f"the mode {word} asks for an SELinux label: minirun gives none")
-
-
-# --- --tmpfs
+        raise option_error(f"the mode {word} is not supported: minirun sets no SELinux labels")
 
 
 def parse_tmpfs(text: str) -> Mount:
-    """TARGET[:OPTIONS], options as mount(8) takes them; Docker's defaults are noexec,nosuid,nodev."""
+    """Parse `TARGET[:OPTIONS]`, the argument of --tmpfs; options are those of mount(8)."""
     target, _, options = text.partition(":")
-    return Mount("tmpfs", "", target_of(target), options=options_of(options))
+    return Mount("tmpfs", "", parse_target(target), options=parse_tmpfs_options(options))

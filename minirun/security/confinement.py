@@ -1,4 +1,4 @@
-"""What a program is confined by beside its capabilities: a filter of system calls, and a profile of AppArmor."""
+"""A container's confinement besides its capabilities: a seccomp filter and an AppArmor profile."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,33 +14,42 @@ DEFAULT = "minirun-default"
 
 @dataclass(frozen=True)
 class Confinement:
-    system_calls: bytes  # the program that filters them, b"" for none
-    profile: str  # "" for none
+    """What confines a container's processes."""
+
+    system_calls: bytes  # the seccomp filter, a BPF program; b"" for none
+    profile: str  # the name of the AppArmor profile; "" for none
 
 
 def confinement_for(instance: Instance, security: Security) -> Confinement:
+    """Return the confinement of a container with these settings. Loads the default AppArmor profile if needed."""
     return Confinement(filter_for(instance, security), profile_for(security))
 
 
 def has_apparmor() -> bool:
-    """Whether containers that ask for nothing else are confined by the default profile."""
+    """Return whether containers are confined by the default AppArmor profile unless another is requested."""
     return apparmor.is_enabled() and (apparmor.can_load() or apparmor.is_loaded(DEFAULT))
 
 
 def profile_for(security: Security) -> str:
-    """The default one is loaded here, where it can be; one that was asked for by name has to be loaded already."""
-    wanted = security.apparmor
-    if wanted == UNCONFINED or (security.privileged and not wanted):
+    """Return the name of the AppArmor profile, "" for none.
+
+    The default profile is loaded if necessary and possible. MinirunError if a profile that was requested by name is not
+    loaded, or AppArmor is not enabled.
+    """
+    requested = security.apparmor
+    if requested == UNCONFINED or (security.privileged and not requested):
         return ""
     if not apparmor.is_enabled():
-        if wanted:
-            raise MinirunError(f"--security-opt apparmor={wanted}: AppArmor is not enabled on this host", code=FAILED)
+        if requested:
+            raise MinirunError(
+                f"--security-opt apparmor={requested}: AppArmor is not enabled on this host", code=FAILED
+            )
         return ""
-    if apparmor.is_loaded(wanted or DEFAULT):
-        return wanted or DEFAULT
-    if wanted:
+    if apparmor.is_loaded(requested or DEFAULT):
+        return requested or DEFAULT
+    if requested:
         raise MinirunError(
-            f"--security-opt apparmor={wanted}: no such profile is loaded", "apparmor_parser --replace FILE", FAILED
+            f"--security-opt apparmor={requested}: no such profile is loaded", "apparmor_parser --replace FILE", FAILED
         )
     if not apparmor.can_load():
         return ""

@@ -1,79 +1,77 @@
-"""The program for a container: made once for a profile and a set of capabilities, then kept in the state root."""
+"""The cache of seccomp filters in the state root: one BPF program for each profile and set of capabilities.
+
+Compiling takes 10 ms, reading 0.1 ms.
+"""
 
 import os
 import struct
 import zlib
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 from minirun.instance import Instance
-from minirun.kernel.capabilities import NAMES, granted
+from minirun.kernel.credentials import NAMES, granted
 from minirun.model import UNCONFINED, Security
+from minirun.security.seccomp_compiler import compiled
+from minirun.security.seccomp_profile import parse
 
 _DEFAULT = Path(__file__).with_name("default.json")
-_SEAL = struct.Struct("=I")
-_FORMAT = 2  # of what is kept: one more whenever compiling.py makes something else
+_CHECKSUM = struct.Struct("=I")
+_FORMAT = 2  # of the programs: increment it whenever seccomp_compiler.py's output changes
 
 
 def filter_for(instance: Instance, security: Security) -> bytes:
-    """b"": nothing is filtered."""
+    """Return the BPF program for a container's settings, b"" for no filter."""
     if security.privileged or security.seccomp == UNCONFINED:
         return b""
     capabilities = granted(security.cap_add, security.cap_drop, security.privileged)
-    place = instance.root / "cache" / "seccomp" / _key(security.seccomp, capabilities)
-    return _kept(place) or _keep(place, _compiled(security.seccomp or _DEFAULT.read_text(), capabilities))
+    path = instance.root / "cache" / "seccomp" / _key(security.seccomp, capabilities)
+    return _read(path) or _write(path, _compiled(security.seccomp or _DEFAULT.read_text(), capabilities))
 
 
 def _key(profile: str, capabilities: tuple[str, ...]) -> str:
-    """Of all that the program follows from."""
-    if profile:
-        from hashlib import sha256  # 1 ms, which most starts can do without
-
-        name = sha256(profile.encode()).hexdigest()
-    else:
-        name = f"default-{_DEFAULT.stat().st_mtime_ns:x}"
-    held = sum(1 << NAMES.index(one) for one in capabilities)
+    """Return the name of a program's file, from everything that determines the program."""
+    name = sha256(profile.encode()).hexdigest() if profile else f"default-{_DEFAULT.stat().st_mtime_ns:x}"
+    mask = sum(1 << NAMES.index(capability) for capability in capabilities)
     machine = os.uname()
-    return f"{name}-{held:x}-{machine.machine}-{machine.release}-{_FORMAT}"
+    return f"{name}-{mask:x}-{machine.machine}-{machine.release}-{_FORMAT}"
 
 
 def check(text: str) -> None:
-    """MinirunError when no program can be made of this profile."""
+    """Check that a profile's text can be compiled; MinirunError if not."""
     _compiled(text, ())
 
 
 def _compiled(text: str, capabilities: tuple[str, ...]) -> bytes:
-    from minirun.security.seccomp_compiler import compiled
-    from minirun.security.seccomp_profile import parse
-
     return compiled(parse(text), frozenset(capabilities))
 
 
-def _kept(place: Path) -> bytes:
-    """b"" when there is none, or not all of it: a filter that is cut short is another filter."""
+def _read(path: Path) -> bytes:
+    """Return a cached program, b"" if there is none or it is incomplete: a truncated filter is another filter."""
     try:
-        data = place.read_bytes()
+        data = path.read_bytes()
     except FileNotFoundError:
         return b""
-    program, seal = data[: -_SEAL.size], data[-_SEAL.size :]
-    return program if seal == _sealed(program) else b""
+    program, checksum = data[: -_CHECKSUM.size], data[-_CHECKSUM.size :]
+    return program if checksum == _checksum(program) else b""
 
 
-def _sealed(program: bytes) -> bytes:
-    return _SEAL.pack(zlib.crc32(program))
+def _checksum(program: bytes) -> bytes:
+    return _CHECKSUM.pack(zlib.crc32(program))
 
 
-def _keep(place: Path, program: bytes) -> bytes:
-    """Whole or not at all: several may be at it, and any may be killed."""
-    data = program + _sealed(program)
-    with suppress(OSError):  # a full disk: then it is made again the next time
-        for directory in (place.parent.parent, place.parent):
+def _write(path: Path, program: bytes) -> bytes:
+    """Cache a program and return it. The file is written whole or not at all, even by several processes at once."""
+    data = program + _checksum(program)
+    with suppress(OSError):  # the disk is full: it is compiled again next time
+        for directory in (path.parent.parent, path.parent):
             directory.mkdir(mode=0o700, exist_ok=True)
-        fd = os.open(place.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        fd = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         try:
             if os.write(fd, data) == len(data):
-                place.unlink(missing_ok=True)  # it was not whole
-                os.link(f"/proc/self/fd/{fd}", place, src_dir_fd=fd, follow_symlinks=True)  # or it is the link itself
+                path.unlink(missing_ok=True)  # an incomplete one
+                os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd, follow_symlinks=True)  # the file, not the symlink
         finally:
             os.close(fd)
     return program

@@ -1,8 +1,8 @@
-"""A profile, for a set of capabilities and this machine, as a program that the kernel takes.
+"""Compile a seccomp profile, for a set of capabilities and this machine, to a BPF program for the kernel (seccomp(2)).
 
-libseccomp makes it. In front of that stands a piece of our own: what is newer than all that the profile names is told
-ENOSYS ("no such call"), so that a C library which tries a new call first goes on with the old one. With the
-EPERM of the usual default it would give up.
+libseccomp compiles it. A prologue of our own answers ENOSYS to system calls that are newer than all those the profile
+names, as runc does: a C library that tries a new call first then falls back to the old one. With EPERM, the usual
+default, it would give up.
 """
 
 import errno
@@ -24,25 +24,29 @@ _NO_SUCH_CALL = seccomp.ERRNO | errno.ENOSYS
 
 
 def compiled(profile: Profile, capabilities: frozenset[str]) -> bytes:
-    """MinirunError when libseccomp is not there, or the profile contradicts itself."""
+    """Compile a profile. `capabilities` are those of the container: rules may depend on them.
+
+    MinirunError if libseccomp is missing, does not know this machine, or finds the profile contradictory.
+    """
     machine = platform.machine()
     if machine not in _MACHINES:
         raise MinirunError(
-            f"no system calls can be filtered on {machine} yet", "--security-opt seccomp=unconfined goes without"
+            f"seccomp filters are not supported on {machine}", "run without: --security-opt seccomp=unconfined"
         )
     native, go_name = _MACHINES[machine]
-    beside = profile.arches.get(native, ())
+    subarches = profile.arches.get(native, ())
     try:
-        newer = b"".join(_newer(profile, (native, *beside)))
-        program = newer + _filtered(profile, capabilities, beside, go_name)
+        prologue = b"".join(_prologue(profile, (native, *subarches)))
+        program = prologue + _filter(profile, capabilities, subarches, go_name)
     except OSError as error:
         raise MinirunError(f"seccomp profile: {error.strerror}") from error
     if len(program) > 4096 * Instruction.size:
-        raise MinirunError(f"seccomp profile: {len(program) // Instruction.size} instructions; the kernel takes 4096")
+        raise MinirunError(f"seccomp profile: {len(program) // Instruction.size} instructions; the kernel accepts 4096")
     return program
 
 
-def counts(rule: Rule, capabilities: frozenset[str], go_name: str, kernel: tuple[int, int]) -> bool:
+def applies(rule: Rule, capabilities: frozenset[str], go_name: str, kernel: tuple[int, int]) -> bool:
+    """Return whether a rule applies: `go_name` is Go's name of the architecture, `kernel` (major, minor)."""
     includes, excludes = rule.includes, rule.excludes
     if not includes.capabilities <= capabilities or excludes.capabilities & capabilities:
         return False
@@ -51,33 +55,37 @@ def counts(rule: Rule, capabilities: frozenset[str], go_name: str, kernel: tuple
     return kernel >= includes.kernel and not (excludes.kernel != Condition().kernel and kernel >= excludes.kernel)
 
 
-def _filtered(profile: Profile, capabilities: frozenset[str], beside: tuple[int, ...], go_name: str) -> bytes:
-    made = seccomp.Filter(profile.default_action, beside)
+def _filter(profile: Profile, capabilities: frozenset[str], subarches: tuple[int, ...], go_name: str) -> bytes:
+    bpf_filter = seccomp.Filter(profile.default_action, subarches)
     kernel = _kernel()
     try:
         for rule in profile.rules:
-            if rule.action != profile.default_action and counts(rule, capabilities, go_name, kernel):
+            if rule.action != profile.default_action and applies(rule, capabilities, go_name, kernel):
                 for name in rule.names:
                     for comparisons in _alternatives(rule.comparisons):
-                        made.add(rule.action, name, comparisons)
-        return made.export()
+                        bpf_filter.add(rule.action, name, comparisons)
+        return bpf_filter.export()
     finally:
-        made.close()
+        bpf_filter.close()
 
 
 def _alternatives(comparisons: tuple[seccomp.Comparison, ...]) -> Iterator[tuple[seccomp.Comparison, ...]]:
-    """All of one rule have to hold; but where several are about one argument, each is a rule of its own (as runc has
-    it, for which the format was made)."""
-    ordered = sorted(comparisons, key=lambda one: one.argument)
-    if any(len(list(group)) > 1 for _, group in groupby(ordered, key=lambda one: one.argument)):
-        yield from ((one,) for one in comparisons)
+    """Yield the comparisons of each rule for libseccomp.
+
+    All comparisons of a rule must hold; but as in runc, if several are about one argument, each is a rule of its own.
+    """
+    ordered = sorted(comparisons, key=lambda comparison: comparison.argument)
+    if any(len(list(group)) > 1 for _, group in groupby(ordered, key=lambda comparison: comparison.argument)):
+        yield from ((comparison,) for comparison in comparisons)
     else:
         yield comparisons
 
 
-def _newer(profile: Profile, arches: tuple[int, ...]) -> Iterator[bytes]:
-    """For each architecture: past the last number that the profile names, ENOSYS; else on to the filter. A profile that
-    only names what is forbidden lets all else through, whatever it is."""
+def _prologue(profile: Profile, arches: tuple[int, ...]) -> Iterator[bytes]:
+    """Return ENOSYS for numbers above the last one that the profile names, for each architecture.
+
+    A profile that names what is forbidden gets no prologue: it allows everything else, new calls too.
+    """
     if profile.default_action in (seccomp.ALLOW, seccomp.LOG):
         return
     last = {arch: _last_number(arch, (name for rule in profile.rules for name in rule.names)) for arch in arches}
@@ -87,21 +95,21 @@ def _newer(profile: Profile, arches: tuple[int, ...]) -> Iterator[bytes]:
         if number < 0:
             continue
         block = [(_LOAD, 0, 0, _AT_NUMBER)]
-        if arch == seccomp.X86_64 and x32 >= 0:  # one architecture for the kernel, two ranges of numbers
+        if arch == seccomp.X86_64 and x32 >= 0:  # x32: the same architecture for the kernel, another range of numbers
             block += [(_AT_LEAST, 0, 2, seccomp.X32_BIT), (_GREATER, 1, 0, x32), (_JUMP, 0, 0, 2)]
             block += [(_GREATER, 0, 1, number), (_RETURN, 0, 0, _NO_SUCH_CALL)]
         else:
             block += [(_GREATER, 0, 1, number), (_RETURN, 0, 0, _NO_SUCH_CALL)]
         blocks.append([(_LOAD, 0, 0, _AT_ARCH), (_EQUAL, 0, len(block), arch), *block])
     for block in blocks:
-        yield from (Instruction.pack(*one) for one in block)
+        yield from (Instruction.pack(*instruction) for instruction in block)
 
 
 def _last_number(arch: int, names: Iterable[str]) -> int:
     numbers = {seccomp.syscall_number(arch, name) for name in names}
-    return max((one for one in numbers if one >= 0), default=-1)
+    return max((number for number in numbers if number >= 0), default=-1)
 
 
 def _kernel() -> tuple[int, int]:
     major, minor, *_ = os.uname().release.split(".")
-    return int(major), int("".join(sign for sign in minor if sign.isdigit()) or 0)
+    return int(major), int("".join(char for char in minor if char.isdigit()) or 0)

@@ -1,4 +1,7 @@
-"""Seccomp profiles in Docker's JSON format, as anybody may have written them."""
+"""Read and check a seccomp profile in Docker's JSON format, which may be anything.
+
+https://docs.docker.com/engine/security/seccomp/
+"""
 
 import json
 import re
@@ -29,7 +32,7 @@ _ARCHES = {
 }
 _NAME = re.compile(r"[a-z0-9_]{1,64}\Z")
 _RELEASE = re.compile(r"(\d{1,5})\.(\d{1,5})\Z")
-# What only says something to readers.
+# Keys without effect.
 _COMMENTS = ("comment", "comments")
 _PROFILE = ("defaultAction", "defaultErrnoRet", "architectures", "archMap", "syscalls", *_COMMENTS)
 _RULE = ("names", "name", "action", "errnoRet", "args", "includes", "excludes", *_COMMENTS)
@@ -39,15 +42,17 @@ _CONDITION = ("caps", "arches", "minKernel")
 
 @dataclass(frozen=True)
 class Condition:
-    """Of a rule: it counts only with (`includes`), or without (`excludes`), all of these."""
+    """A condition of a rule, which must hold (`includes`) or not hold (`excludes`)."""
 
     capabilities: frozenset[str] = frozenset()
-    arches: frozenset[str] = frozenset()  # as Go calls them
-    kernel: tuple[int, int] = (0, 0)  # at least
+    arches: frozenset[str] = frozenset()  # in Go's names
+    kernel: tuple[int, int] = (0, 0)  # the lowest version
 
 
 @dataclass(frozen=True)
 class Rule:
+    """What to do with some system calls, if the comparisons of their arguments and the conditions hold."""
+
     names: tuple[str, ...]
     action: int
     comparisons: tuple[seccomp.Comparison, ...]
@@ -57,13 +62,15 @@ class Rule:
 
 @dataclass(frozen=True)
 class Profile:
+    """A whole profile. Actions are the kernel's, with the error number (seccomp(2))."""
+
     default_action: int
-    arches: Mapping[int, tuple[int, ...]]  # by the machine's own: those beside it
+    arches: Mapping[int, tuple[int, ...]]  # native architecture -> others that the machine can run
     rules: tuple[Rule, ...]
 
 
 def parse(text: str) -> Profile:
-    """MinirunError says what is wrong, and where."""
+    """Parse a profile. MinirunError says what is wrong, and where."""
     if len(text) > LARGEST:
         raise _wrong(f"it is longer than {LARGEST} characters")
     try:
@@ -75,7 +82,7 @@ def parse(text: str) -> Profile:
     return Profile(
         _action(data.get("defaultAction"), data.get("defaultErrnoRet"), "defaultAction"),
         _arches(data),
-        tuple(_rule(one, f"syscalls[{number}]") for number, one in enumerate(rules)),
+        tuple(_rule(rule, f"syscalls[{index}]") for index, rule in enumerate(rules)),
     )
 
 
@@ -85,12 +92,12 @@ def _rule(data: Any, where: str) -> Rule:
     if not names:
         raise _wrong(f"{where} names no system call")
     if bad := [name for name in names if not _NAME.match(name)]:
-        raise _wrong(f"{where}: {bad[0]!r} is no name of a system call")
+        raise _wrong(f"{where}: {bad[0]!r} is not the name of a system call")
     arguments = _list(data, "args", where)
     return Rule(
         tuple(names),
         _action(data.get("action"), data.get("errnoRet"), f"{where}.action"),
-        tuple(_comparison(one, f"{where}.args[{number}]") for number, one in enumerate(arguments)),
+        tuple(_comparison(argument, f"{where}.args[{index}]") for index, argument in enumerate(arguments)),
         _condition(data.get("includes"), f"{where}.includes"),
         _condition(data.get("excludes"), f"{where}.excludes"),
     )
@@ -115,13 +122,13 @@ def _condition(data: Any, where: str) -> Condition:
     _keys(data, _CONDITION, where)
     capabilities = [name.lower() for name in _strings(data, "caps", where)]
     release = data.get("minKernel", "0.0")
-    found = _RELEASE.match(release) if isinstance(release, str) else None
-    if not found:
+    version = _RELEASE.match(release) if isinstance(release, str) else None
+    if not version:
         raise _wrong(f"{where}.minKernel is {release!r}, not a version such as 4.8")
     return Condition(
         frozenset(name.removeprefix("cap_") for name in capabilities),
         frozenset(_strings(data, "arches", where)),
-        (int(found[1]), int(found[2])),
+        (int(version[1]), int(version[2])),
     )
 
 
@@ -132,26 +139,26 @@ def _action(name: Any, number: Any, where: str) -> int:
         known = ", ".join([*_SIMPLE, *_NUMBERED])
         raise _wrong(f"{where} is {name!r}; minirun knows {known}")
     if number is not None and (type(number) is not int or not 0 <= number < 4096):
-        raise _wrong(f"{where} comes with the error number {number!r}")
+        raise _wrong(f"{where} has the invalid error number {number!r}")
     return _NUMBERED[name] | (_EPERM if number is None else number)
 
 
 def _arches(data: dict[str, Any]) -> Mapping[int, tuple[int, ...]]:
-    """Those of which libseccomp is not asked here are left out: no call of theirs can be made."""
+    """Return the architectures. Unknown ones are left out: the machine cannot make their calls."""
     flat = [_ARCHES[name] for name in _strings(data, "architectures", "the profile") if name in _ARCHES]
-    found = {one: tuple(other for other in flat if other != one) for one in flat}
-    for number, entry in enumerate(_list(data, "archMap", "the profile")):
-        where = f"archMap[{number}]"
+    arches = {native: tuple(other for other in flat if other != native) for native in flat}
+    for index, entry in enumerate(_list(data, "archMap", "the profile")):
+        where = f"archMap[{index}]"
         _keys(entry, ("architecture", "subArchitectures"), where)
         name = entry.get("architecture")
-        beside = _strings(entry, "subArchitectures", where)
+        subarches = _strings(entry, "subArchitectures", where)
         if isinstance(name, str) and name in _ARCHES:
-            found[_ARCHES[name]] = tuple(_ARCHES[one] for one in beside if one in _ARCHES)
-    return found
+            arches[_ARCHES[name]] = tuple(_ARCHES[subarch] for subarch in subarches if subarch in _ARCHES)
+    return arches
 
 
 def _keys(data: Any, known: Sequence[str], where: str) -> None:
-    """What is not known is refused: a condition that is passed over would open what somebody meant to close."""
+    """Refuse unknown keys: ignoring a condition would allow what its author meant to forbid."""
     if not isinstance(data, dict):
         raise _wrong(f"{where} is not an object")
     if more := [key for key in data if key not in known]:
@@ -159,24 +166,24 @@ def _keys(data: Any, known: Sequence[str], where: str) -> None:
 
 
 def _list(data: dict[str, Any], key: str, where: str) -> list[Any]:
-    found = data.get(key)
-    if found is not None and not isinstance(found, list):
+    values = data.get(key)
+    if values is not None and not isinstance(values, list):
         raise _wrong(f"{where}: {key} is not a list")
-    return found or []
+    return values or []
 
 
 def _strings(data: dict[str, Any], key: str, where: str) -> list[str]:
-    found = _list(data, key, where)
-    if not all(isinstance(one, str) for one in found):
+    values = _list(data, key, where)
+    if not all(isinstance(value, str) for value in values):
         raise _wrong(f"{where}: {key} is not a list of strings")
-    return found
+    return values
 
 
 def _number(data: dict[str, Any], key: str, most: int, where: str) -> int:
-    found = data.get(key, 0)
-    if type(found) is not int or not 0 <= found <= most:
-        raise _wrong(f"{where}.{key} is {found!r}, not a number from 0 to {most}")
-    return found
+    number = data.get(key, 0)
+    if type(number) is not int or not 0 <= number <= most:
+        raise _wrong(f"{where}.{key} is {number!r}, not a number from 0 to {most}")
+    return number
 
 
 def _wrong(what: str) -> MinirunError:

@@ -1,25 +1,26 @@
-"""The monitor: one small process a container. It makes the container's first process, carries its streams, writes
-its log, waits for it, starts it again if it should, and takes everything back at the end.
+"""The shim: one small process a container. It makes the container's first process, carries its streams, writes its log,
+waits for it, restarts it, and cleans up at the end.
 
-It is forked from the command before anything heavy is imported, so that it stays small and its own imports overlap
-the command's. The dance:
+The command line forks it before it opens the state; it calls the engine for records and cleanup, network for what may
+change while it runs, init for the first process, and kernel. How it works with the others:
 
-    command                         monitor                              container's first process
+    command                         shim                                 container's first process
     PLAN, sockets of the ports -->  cgroup, clone           -->          builds its tree
-    wires the network
+    sets up the network
     GO                         -->  (waits for both)        <--  R       is ready
                                     one byte                -->          becomes the program
     STARTED                    <--  end of file on the error pipe
     STDIN, RESIZE, SIGNAL      -->
                                <--  OUT, ERR
-    EXITED                     <--  records, takes back     <--          ends
+    EXITED                     <--  records, cleans up      <--          ends
 
-If the command goes before GO, the start is taken back; afterwards the container goes on without it. If the monitor
-goes, the kernel kills the container (PR_SET_PDEATHSIG), and the next command finds both dead and takes back the rest.
+If the command ends before GO, the start is undone; afterwards the container goes on without it. If the shim is killed,
+the kernel kills the container (PR_SET_PDEATHSIG), and the next command cleans up.
 
-waiting.py      before there is a plan
-tending.py      the story from the plan to the end
-program.py      one run of the program
-clients.py      who looks on
-restarting.py   when to start again
+prefork.py            how its process begins
+main.py               from the plan to the end
+container_process.py  one run of the program; streams.py its pipes or terminal
+clients.py            the commands that are connected
+restart_policy.py     when to start again
+idle.py               how it waits at no cost; state.py how it reaches the database
 """

@@ -1,4 +1,4 @@
-"""The monitor's share in the resolver: its connection keeps that alive, and when it breaks, starts it again."""
+"""The shim's connection to the DNS server. The server lives as long as it has connections; a lost one restarts it."""
 
 import socket
 import time
@@ -8,57 +8,78 @@ from minirun.instance import Instance
 from minirun.kernel.event_loop import READ, Interest
 from minirun.network import operations
 
-_FIRST, _LONGEST = 0.1, 60.0
-_STEADY = 10.0  # seconds after which the next death counts as the first
+_FIRST_DELAY, _MAX_DELAY = 0.1, 60.0  # seconds
+_STABLE = 10.0  # seconds of a connection after which the delay starts anew
 
 
-class ResolverKeeper:
-    """`instance` gives the one that is open at the moment."""
+class DnsKeepalive:
+    """Part of the event loop. It has a connection only while the container is in a network with names (`is_wanted`).
 
-    def __init__(self, instance: Callable[[], Instance], channel: socket.socket | None) -> None:
+    `instance` returns the instance that is open at that moment, `fd` is the connection so far.
+    """
+
+    def __init__(self, instance: Callable[[], Instance], fd: int | None) -> None:
         self._instance = instance
-        self._channel = channel
+        self._channel = None if fd is None else socket.socket(fileno=fd)
+        self.is_wanted = fd is not None
         self._since = self._next = time.monotonic()
         self._delay = 0.0
 
     @property
-    def channel(self) -> int:
-        """Its descriptor; -1 while the connection is broken."""
-        return -1 if self._channel is None else self._channel.fileno()
+    def fd(self) -> int | None:
+        """The connection's descriptor; None while there is none."""
+        return None if self._channel is None else self._channel.fileno()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection is wanted, but broken."""
+        return self.is_wanted and self._channel is None
+
+    def renew(self, container: str) -> None:
+        """Open or close the connection, as the networks of the container have changed."""
+        has_names = operations.has_names(self._instance(), container)
+        if not has_names:
+            self.close()
+        elif not self.is_wanted:
+            self.is_wanted, self._next = True, time.monotonic()
 
     def close(self) -> None:
+        """Close the connection for good."""
+        self.is_wanted = False
         if self._channel is not None:
             self._channel.close()
+            self._channel = None
 
     def interests(self) -> Iterator[Interest]:
+        """What the event loop is to wait for now."""
         if self._channel is not None:
-            yield self._channel.fileno(), READ, self._hear
+            yield self._channel.fileno(), READ, self._on_end
 
     def due(self) -> float | None:
-        """Seconds until `tick` wants to be called; None: no wish."""
-        return None if self._channel is not None else max(0.0, self._next - time.monotonic())
+        """Seconds until `tick` is due; None while nothing is to be done."""
+        return None if not self.is_lost else max(0.0, self._next - time.monotonic())
 
     def tick(self) -> None:
-        """Everyone who has lost it comes here; the first starts it, the others find it there."""
-        if self._channel is not None or time.monotonic() < self._next:
+        """Reconnect if it is time. Every shim does so: the first starts the server, the others find it running."""
+        if not self.is_lost or time.monotonic() < self._next:
             return
         try:
             self._channel = operations.dns_connection(self._instance())
             self._since = time.monotonic()
         except OSError:
-            self._put_off()
+            self._schedule()
 
-    def _hear(self) -> None:
-        """It never says anything: this is the end."""
+    def _on_end(self) -> None:
+        """The server sends nothing, so anything to read is the end of the connection."""
         if self._channel is None:
             return
         self._channel.close()
         self._channel = None
-        if time.monotonic() - self._since >= _STEADY:
+        if time.monotonic() - self._since >= _STABLE:
             self._delay = 0.0
-        self._put_off()
+        self._schedule()
 
-    def _put_off(self) -> None:
-        """At once for the first time, then later and later."""
+    def _schedule(self) -> None:
+        """At once the first time, then after growing delays."""
         self._next = time.monotonic() + self._delay
-        self._delay = min(max(2 * self._delay, _FIRST), _LONGEST)
+        self._delay = min(max(2 * self._delay, _FIRST_DELAY), _MAX_DELAY)

@@ -1,4 +1,4 @@
-"""Health checks: a program run in the container every now and then, and what its exit codes say of the container.
+"""Health checks: a program that runs in the container at intervals, and the status that its exit codes give.
 
 https://docs.docker.com/reference/dockerfile/#healthcheck
 """
@@ -10,24 +10,25 @@ import time
 from collections.abc import Iterator
 
 from minirun.engine.environment import with_environment
-from minirun.engine.exec import Joined, Request, join
+from minirun.engine.exec import Joined, join
 from minirun.engine.lifecycle import tell
-from minirun.engine.log import timestamp
 from minirun.errors import MinirunError
+from minirun.init.exec_process import Request
 from minirun.init.program import StartError
 from minirun.instance import Instance
 from minirun.kernel import controllers, processes
 from minirun.kernel.event_loop import READ, Interest, is_ready
 from minirun.model import Container, Health, Status
+from minirun.options.values import timestamp
 from minirun.security.confinement import confinement_for
 
-_KEPT = 5  # results
-_LARGEST = 4096  # bytes of output
+_KEPT_RESULTS = 5
+_MAX_OUTPUT = 4096  # bytes
 STARTING, HEALTHY, UNHEALTHY = "starting", "healthy", "unhealthy"
 
 
 class HealthCheck:
-    """Of one run of the program. `due` says when `tick` wants to be called, at the latest."""
+    """The health of one run of the program. Part of the event loop (kernel.event_loop.Part)."""
 
     def __init__(self, instance: Instance, container: Container, health: Health) -> None:
         self._instance = instance
@@ -37,41 +38,51 @@ class HealthCheck:
         self._status = STARTING
         self._streak = 0
         self._log: list[dict[str, object]] = []
-        self._joined: Joined | None = None
+        self._check: Joined | None = None
         self._output = bytearray()
         self._start = self._deadline = 0.0
         self._next = self._began + self._interval()
         self._record()
 
+    @classmethod
+    def begin(cls, instance: Instance, container_id: str) -> "HealthCheck | None":
+        """The check of a container that has just started; None when it has none, or is gone."""
+        container = instance.store.container(container_id)
+        if container is None or container.spec.health is None:
+            return None
+        return cls(instance, container, container.spec.health)
+
     def due(self) -> float:
-        """Seconds from now."""
-        return max(0.0, (self._deadline if self._joined else self._next) - time.monotonic())
+        """Seconds until `tick` is due."""
+        return max(0.0, (self._deadline if self._check else self._next) - time.monotonic())
 
     def interests(self) -> Iterator[Interest]:
-        if self._joined is not None:
-            yield self._joined.pidfd, READ, self._finish
-            for fd in self._joined.outputs:
+        """What the event loop is to wait for now."""
+        if self._check is not None:
+            yield self._check.pidfd, READ, self._finish
+            for fd in self._check.outputs:
                 yield fd, READ, lambda fd=fd: self._read(fd)  # type: ignore[misc]
 
     def tick(self) -> None:
+        """If it is time, begin the next check, or kill one that takes too long."""
         if self.due() > 0:
             return
-        if self._joined is None:
-            self._begin()
+        if self._check is None:
+            self._run_check()
         else:
-            processes.signal_send(self._joined.pidfd, 9, self._joined.pid)
-            processes.wait_gone(self._joined.pidfd, None)
+            processes.signal_send(self._check.pidfd, 9, self._check.pid)
+            processes.wait_gone(self._check.pidfd, None)
             seconds = f"{self._health.timeout:g}s"
             self._finish(timed_out=f"Health check exceeded timeout ({seconds})")
 
     def close(self) -> None:
-        """The container has ended, and the check with it: it says nothing any more."""
-        if self._joined is not None:
-            processes.signal_send(self._joined.pidfd, 9, self._joined.pid)
-            self._reap(self._joined)
-            self._joined = None
+        """The container has ended: kill a check that runs, without a result."""
+        if self._check is not None:
+            processes.signal_send(self._check.pidfd, 9, self._check.pid)
+            self._reap(self._check)
+            self._check = None
 
-    def _begin(self) -> None:
+    def _run_check(self) -> None:
         container = self._instance.store.container(self._id)
         now = time.monotonic()
         if container is None or container.status is not Status.RUNNING or container.paused:
@@ -83,44 +94,44 @@ class HealthCheck:
         try:
             target = with_environment(self._instance, container)
             groups = controllers.existing(self._instance.cgroup, self._id)
-            self._joined = join(target, request, groups, confinement_for(self._instance, target.spec.security))
+            self._check = join(target, request, groups, confinement_for(self._instance, target.spec.security))
         except StartError as error:
             self._judge(error.code, error.text)
         except (MinirunError, OSError) as error:  # the program has just ended
             self._judge(-1, str(error))
 
     def _read(self, fd: int) -> None:
-        if self._joined is None or fd not in self._joined.outputs:
-            return  # its end was seen in the same turn
-        data = os.read(fd, _LARGEST)
+        if self._check is None or fd not in self._check.outputs:
+            return  # its end was handled in the same turn of the loop
+        data = os.read(fd, _MAX_OUTPUT)
         if not data:
-            del self._joined.outputs[fd]
+            del self._check.outputs[fd]
             os.close(fd)
-        elif len(self._output) < _LARGEST:
-            self._output += data[: _LARGEST - len(self._output)]
+        elif len(self._output) < _MAX_OUTPUT:
+            self._output += data[: _MAX_OUTPUT - len(self._output)]
 
     def _finish(self, timed_out: str = "") -> None:
-        joined = self._joined
-        if joined is None or not processes.wait_gone(joined.pidfd, 0):
+        check = self._check
+        if check is None or not processes.wait_gone(check.pidfd, 0):
             return
-        for fd in list(joined.outputs):
-            while fd in joined.outputs and is_ready(fd):
+        for fd in list(check.outputs):
+            while fd in check.outputs and is_ready(fd):
                 self._read(fd)
-        code = self._reap(joined)
-        self._joined = None
+        code = self._reap(check)
+        self._check = None
         self._judge(-1 if timed_out else code, timed_out or self._output.decode("utf-8", "replace"))
 
-    def _reap(self, joined: Joined) -> int:
-        for fd in (joined.pidfd, *joined.outputs):
+    def _reap(self, check: Joined) -> int:
+        for fd in (check.pidfd, *check.outputs):
             os.close(fd)
-        status = os.waitstatus_to_exitcode(os.waitpid(joined.pid, 0)[1])
+        status = os.waitstatus_to_exitcode(os.waitpid(check.pid, 0)[1])
         return 128 - status if status < 0 else status
 
     def _judge(self, code: int, output: str) -> None:
-        """Failures of the start period do not count, as long as nothing has succeeded yet."""
+        """Record a result. Failures within the start period don't count until the first success."""
         before = self._status
         entry = {"Start": _stamp(self._start), "End": _stamp(time.time()), "ExitCode": code, "Output": output}
-        self._log = [*self._log, entry][-_KEPT:]
+        self._log = [*self._log, entry][-_KEPT_RESULTS:]
         if code == 0:
             self._status, self._streak = HEALTHY, 0
         elif not (self._status == STARTING and self._is_early()):
@@ -139,7 +150,7 @@ class HealthCheck:
                 if changed:
                     tell(store, self._id, f"health_status: {self._status}")
         except sqlite3.OperationalError:
-            pass  # locked for long, or no room: the next result is written again
+            pass  # locked for long, or no space: the next result is recorded with all before it
 
     def _interval(self) -> float:
         if self._status == STARTING and self._is_early():

@@ -1,28 +1,28 @@
-"""A monitor with nothing to do sleeps: it becomes a C program of a few pages (csrc/sleeper.c), and when one of its
-files has something to read, that becomes the monitor again.
+"""An idle shim becomes a C program of a few pages (csrc/sleeper.c), which becomes the shim again on the next event.
 
-It stays the same process all the while: its number, its children, its files and its share in the container's end
-(PR_SET_PDEATHSIG) survive execve(2). What else it knows waits in a file in memory. To be awake again takes 20 ms; a
-Python that waits takes 6 MB, and for a thousand containers that was most of what they needed.
+It stays the same process: pid, children, files and PR_SET_PDEATHSIG, which ties the container's life to its own,
+survive execve(2). The rest of its state waits in a memfd. Python in the event loop would take 6 MB for each container
+that does nothing.
 """
 
-import gc
 import os
 import sys
 from dataclasses import dataclass
 
 from minirun.errors import MinirunError
 from minirun.init.plan import packed, unpacked
-from minirun.kernel import processes, seam
+from minirun.kernel import execution, seam
 
 _VARIABLE = "MINIRUN_AWAKE"
-_USUAL = "1"
+_DEFAULT = "1"
 
 
-def patience() -> float | None:
-    """Seconds without any event before it sleeps; None: it never does. With --explain it has somebody to tell what it
-    does."""
-    text = os.environ.get(_VARIABLE, _USUAL)
+def idle_timeout() -> float | None:
+    """Seconds without an event after which the shim becomes the sleeper; None for never.
+
+    MINIRUN_AWAKE sets it. Never with --explain, which reports what the shim does. MinirunError for an invalid value.
+    """
+    text = os.environ.get(_VARIABLE, _DEFAULT)
     if not text or seam.kept_open():
         return None
     try:
@@ -30,13 +30,13 @@ def patience() -> float | None:
     except ValueError:
         seconds = -1
     if not 0 <= seconds < 1e6:
-        raise MinirunError(f"{_VARIABLE}={text}: how many seconds a monitor waits before it sleeps; empty for ever")
+        raise MinirunError(f"{_VARIABLE}={text}: must be the seconds until an idle shim sleeps, or empty for never")
     return seconds
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What is written down. Numbers of files are descriptors; `began` is on the monotonic clock."""
+class IdleState:
+    """The shim's state while it is the sleeper. Files are descriptors; `began` is on the monotonic clock."""
 
     container: str
     plan: bytes
@@ -55,52 +55,38 @@ class Kept:
 
     @property
     def watched(self) -> list[int]:
+        """The descriptors whose events wake the shim."""
         return [self.pidfd, self.listener, *self.outputs, *(() if self.resolver is None else (self.resolver,))]
 
     @property
     def files(self) -> list[int]:
+        """All descriptors, which must survive execve."""
         return [fd for fd in {*self.watched, self.stdin, self.terminal, *self.ports} if fd >= 0]
 
 
-def fall_asleep(kept: Kept) -> None:
-    """Returns only when it cannot be done. SIGTERM is blocked, and stays so."""
-    memory = processes.memory_file("minirun-asleep", packed(kept))
-    script = f"import sys; sys.path[:] = {sys.path!r}; from minirun.shim.idle import wake; wake({memory})"
+def become_sleeper(state: IdleState) -> None:
+    """Execute the sleeper, which later executes Python with `shim.prefork.wake`. Returns only on failure.
+
+    SIGTERM must be blocked, and stays so.
+    """
+    memory = execution.memory_file("minirun-idle", packed(state))
+    script = f"import sys; sys.path[:] = {sys.path!r}; from minirun.shim.prefork import wake; wake({memory})"
     try:
-        processes.exec_sleeper(["minirun-monitor", kept.container[:12]], kept.watched, [*kept.files, memory], script)
+        execution.exec_sleeper(["minirun-shim", state.container[:12]], state.watched, [*state.files, memory], script)
     except OSError as error:
-        print(f"cannot sleep, so it stays awake: {error}", file=sys.stderr)
+        print(f"cannot execute the sleeper, so the shim stays awake: {error}", file=sys.stderr)
         os.close(memory)
-        _take(kept.files)
+        _close_on_exec(state.files)
 
 
-def _take(files: list[int]) -> None:
-    """They go to no other program."""
+def restore(memory: int) -> IdleState:
+    """Read the state back from the memfd, and make its files close-on-exec again."""
+    with open(memory, "rb") as file:
+        state = unpacked(IdleState, file.read())
+    _close_on_exec(state.files)
+    return state
+
+
+def _close_on_exec(files: list[int]) -> None:
     for fd in files:
         os.set_inheritable(fd, False)
-
-
-def wake(memory: int) -> None:
-    """The life of a monitor goes on. It never returns."""
-    code = 1
-    try:
-        gc.disable()
-        seam.be("shim")
-        processes.left_sleeper()
-        with open(memory, "rb") as file:
-            kept = unpacked(Kept, file.read())
-        _take(kept.files)
-        from minirun.shim.main import Monitor
-
-        monitor = Monitor.awake(kept)
-        gc.enable()
-        gc.freeze()
-        monitor.live()
-        code = 0
-    finally:
-        sys.stderr.flush()
-        if code:
-            import traceback
-
-            traceback.print_exc()
-        os._exit(code)

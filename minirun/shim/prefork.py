@@ -1,53 +1,60 @@
-"""A shim in waiting: forked from the command, it waits for its plan.
-
-The command forks it before it opens the state database: SQLite connections must not be carried across a fork.
-"""
+"""How a shim's process begins: forked from the command early, it waits for a plan; or it wakes up after being idle."""
 
 import gc
 import os
 import socket
+import sys
 import traceback
 
 from minirun.engine.protocol import CHUNK, MOST_FDS, Kind, Parser, Spool, frame
 from minirun.errors import FAILED, describe
 from minirun.init.plan import Plan, unpacked
-from minirun.kernel import processes, seam
+from minirun.kernel import execution, processes, seam
 from minirun.kernel.sockets import receive_with_fds
 from minirun.shim.clients import Client
-from minirun.shim.main import Monitor
+from minirun.shim.idle import restore
+from minirun.shim.main import Shim
 
 
-def spawn() -> tuple[int, int]:
-    """Fork a shim in waiting. Returns (pid, descriptor of the channel to it); closing that unused ends the shim."""
+def spawn(keep: tuple[int, ...] = ()) -> tuple[int, int]:
+    """Fork a shim that waits for its plan. Returns its pid, and the descriptor of the channel to it.
+
+    Call it before the state is opened: SQLite must not be forked. The shim inherits only the channel and `keep`, and
+    ends when the channel is closed unused.
+    """
     ours, theirs = socket.socketpair()
-    pid = processes.fork(lambda: _live(theirs.detach()), lambda _: traceback.print_exc())
+    pid = processes.fork(lambda: _begin(theirs.detach(), keep), _report)
     theirs.close()
     return pid, ours.detach()
 
 
-def _live(fd: int) -> int:
-    """The child's whole life. The command may be gone when it fails: the traceback goes to monitor.log, if open."""
+def _begin(channel: int, keep: tuple[int, ...]) -> int:
     os.setsid()
-    processes.close_from(3, (fd,))
-    serve(fd)
+    processes.close_from(3, (channel, *keep))
+    serve(channel)
     return 0
 
 
+def _report(error: BaseException) -> None:
+    """The command may be gone: standard error is the shim's log, once it has a plan."""
+    traceback.print_exception(error)
+
+
 def serve(fd: int) -> None:
-    """The life of a monitor: wait for a plan, carry it out. End of file first: the command needed none."""
+    """The life of a shim: wait for a plan on the channel `fd`, and carry it out. End of file first: none is needed."""
     seam.be("shim")
     channel = socket.socket(fileno=fd)
     parser = Parser()
-    held: list[int] = []
-    stub = processes.sealed_stub()  # made while the command is still reading its own words
+    received: list[int] = []
+    stub = execution.sealed_stub()  # made while the command still parses its arguments
     while True:
         data, fds = receive_with_fds(channel, CHUNK, MOST_FDS)
-        held += fds
+        received += fds
         if not data:
             return None
         for kind, body in parser.feed(data):
             if kind is Kind.SPARE:
-                spare = held.pop()
+                spare = received.pop()
                 if processes.fork_away():
                     os.close(spare)
                     continue
@@ -56,28 +63,47 @@ def serve(fd: int) -> None:
                 os.write(spare, os.getpid().to_bytes(4, "big"))
                 return serve(spare)
             if kind is Kind.PLAN:
-                return _carry_out(unpacked(Plan, body), channel, parser, held, stub)
+                return _carry_out(unpacked(Plan, body), channel, parser, received, stub)
 
 
-def _carry_out(plan: Plan, channel: socket.socket, parser: Parser, held: list[int], stub: int) -> None:
+def _carry_out(plan: Plan, channel: socket.socket, parser: Parser, received: list[int], stub: int) -> None:
     _leave_terminal(plan)
     first = Client(channel, Spool(f"{plan.root}/containers/{plan.container}"), parser)
     try:
-        monitor = Monitor.fresh(plan, first, held, stub)
+        shim = Shim.fresh(plan, first, received, stub)
     except BaseException as error:
         channel.setblocking(True)
         channel.sendall(frame(Kind.FAILED, bytes([FAILED]) + describe(error).encode()))
         raise
-    monitor.clients.hear_pending(first)
-    gc.enable()  # off since the fork; what is left alive now is all there will be for long
+    shim.clients.hear_pending(first)
+    gc.enable()  # off in the command; what is alive now lives as long as the shim
     gc.freeze()
-    monitor.live()
+    shim.live()
 
 
 def _leave_terminal(plan: Plan) -> None:
-    """The caller's terminal and pipes are not ours to keep open: `-d | cat` must end, ssh must be able to leave."""
+    """Close the caller's terminal and pipes, so that `-d | cat` ends and ssh can disconnect. Errors go to a log."""
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     for fd in (0, 1):
         os.dup2(null, fd)
-    path = f"{plan.root}/containers/{plan.container}/monitor.log"
+    path = f"{plan.root}/containers/{plan.container}/shim.log"
     os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), 2)
+
+
+def wake(memory: int) -> None:
+    """Go on as the shim, in the Python that the sleeper has executed. `memory` is the memfd. Never returns."""
+    code = 1
+    try:
+        gc.disable()
+        seam.be("shim")
+        execution.left_sleeper()
+        shim = Shim.awake(restore(memory))
+        gc.enable()
+        gc.freeze()
+        shim.live()
+        code = 0
+    except BaseException:  # noqa: BLE001 - a traceback for the shim's log; there is nobody else to tell
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)

@@ -1,7 +1,8 @@
-"""The record of what should exist: one SQLite database below the state root.
+"""The record of what should exist: one SQLite database in the state root.
 
-The schema forbids mistakes: a name among containers, an address in its network, a port on its host address are
-unique because the tables say so. Every allocation is one transaction.
+The schema forbids mistakes: names of containers, addresses in a network and ports on a host address are unique because
+the tables say so, and every allocation is one transaction. Every room above calls it; it calls only the model and the
+kernel's lock queries.
 """
 
 import os
@@ -11,11 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from minirun.errors import MinirunError
-from minirun.store.activity import Activity
+from minirun.store.activity import Activity, Event
 from minirun.store.containers import Containers
-from minirun.store.events import Event, Events
-from minirun.store.foreign_places import Places
-from minirun.store.naming import Naming
+from minirun.store.firewall import Firewall
+from minirun.store.lookup import Naming
 from minirun.store.networks import Networks
 from minirun.store.schema import VERSION, upgrade
 
@@ -23,13 +23,16 @@ __all__ = ["BUSY_SECONDS", "DATABASE", "UNTOUCHED", "VERSION", "Event", "Store",
 
 BUSY_SECONDS = 10
 DATABASE = "state.db"
-UNTOUCHED = "nothing was touched: put a copy of it in its place, or use another --root"
-# What cannot be used is not closed either: closing would write what is in its log into it.
+UNTOUCHED = "nothing was changed: replace it with a backup, or use another --root"
+# An unusable database is not closed: closing would write its log into it.
 _left_open: list[sqlite3.Connection] = []
 
 
-class Store(Activity, Containers, Events, Naming, Networks, Places):
-    """An open database. Use `write` around anything that must happen whole."""
+class Store(Activity, Containers, Naming, Networks, Firewall):
+    """The open database of a state root. Use `write` around anything that must happen whole or not at all.
+
+    MinirunError when the database is lost or was written by a newer minirun; sqlite3.Error when it cannot be used.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -43,17 +46,18 @@ class Store(Activity, Containers, Events, Naming, Networks, Places):
             raise
 
     def close(self) -> None:
+        """Close the database."""
         self.db.close()
 
     @contextmanager
     def write(self) -> Iterator[None]:
-        """One transaction that excludes other writers from its start, so that what it reads stays true."""
+        """Run the block as one transaction, which excludes other writers from its start: what it reads stays true."""
         self.db.execute("begin immediate")
         try:
             yield
             self.db.execute("commit")
         except BaseException:
-            if self.db.in_transaction:  # on a full disk SQLite has rolled back already
+            if self.db.in_transaction:  # not on a full disk: SQLite has rolled back already
                 self.db.execute("rollback")
             raise
 
@@ -62,7 +66,7 @@ class Store(Activity, Containers, Events, Naming, Networks, Places):
         if not version:
             self._refuse_lost()
         if version < VERSION:
-            os.chmod(self.root / DATABASE, 0o600)  # what SQLite puts beside it has the same mode
+            os.chmod(self.root / DATABASE, 0o600)  # SQLite gives its log files the same mode
             self.db.execute("pragma journal_mode=wal")
             with self.write():
                 version = self.db.execute("pragma user_version").fetchone()[0]
@@ -71,12 +75,12 @@ class Store(Activity, Containers, Events, Naming, Networks, Places):
             raise MinirunError(
                 f"the state in {self.root} was written by another version of minirun (format {version}, this one"
                 f" reads {VERSION})",
-                "use the newer minirun, or another --root; nothing was touched",  # see _left_open
+                "use the newer minirun, or another --root; nothing was changed",  # see _left_open
             )
         self.db.execute("pragma synchronous=normal")
 
     def _refuse_lost(self) -> None:
-        """A new database comes before the first container: when there are some, it is not new but was lost."""
+        """Refuse to start with an empty database when there are containers: it was lost, not newly made."""
         containers = self.root / "containers"
         if containers.is_dir() and any(containers.iterdir()):
             raise MinirunError(
@@ -85,7 +89,7 @@ class Store(Activity, Containers, Events, Naming, Networks, Places):
 
 
 def make_private(root: Path) -> None:
-    """The state root is root's alone: container trees hold setuid programs (CVE-2021-41091)."""
+    """Make the state root accessible to root only: container trees hold setuid programs (CVE-2021-41091)."""
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     if root.stat().st_mode & 0o077:
         os.chmod(root, 0o700)

@@ -10,17 +10,21 @@ _STARTABLE = "status in ('created', 'exited') and monitor_pid is null"
 
 
 class Containers:
+    """Queries of containers. Changes run in the caller's transaction; see `Store.write`."""
+
     db: sqlite3.Connection
 
     def containers(self) -> list[Container]:
+        """Return all containers, the newest first."""
         return [_container(row) for row in self.db.execute("select * from containers order by created desc")]
 
     def container(self, container_id: str) -> Container | None:
+        """Return the container with an id."""
         row = self.db.execute("select * from containers where id = ?", (container_id,)).fetchone()
         return row and _container(row)
 
     def find_containers(self, reference: str) -> list[Container]:
-        """By exact name or id, otherwise every one whose id starts with `reference`."""
+        """Return the container with that name or id, otherwise all whose id starts with `reference`."""
         exact = self.db.execute("select * from containers where name = ?1 or id = ?1", (reference,)).fetchall()
         if exact or not reference:
             return [_container(row) for row in exact]
@@ -29,15 +33,16 @@ class Containers:
         return [_container(row) for row in rows]
 
     def refuse_taken_name(self, name: str) -> None:
-        """Early, for the sake of the message: what keeps names unique is the schema."""
-        held = self.db.execute("select id from containers where name = ?", (name,)).fetchone()
-        if held:
+        """ConflictError if a container has that name. The schema keeps names unique; this is for the message."""
+        holder = self.db.execute("select id from containers where name = ?", (name,)).fetchone()
+        if holder:
             raise ConflictError(
-                f'Conflict. The container name "/{name}" is already in use by container "{held[0]}".'
+                f'Conflict. The container name "/{name}" is already in use by container "{holder[0]}".'
                 " You have to remove (or rename) that container to be able to reuse that name."
             )
 
     def add_container(self, container: Container) -> None:
+        """Record a new container. ConflictError if its name is in use."""
         self.refuse_taken_name(container.name)
         self.db.execute(
             "insert into containers (id, name, spec, created, ids) values (?, ?, ?, ?, ?)",
@@ -51,12 +56,12 @@ class Containers:
         )
 
     def id_ranges(self) -> list[tuple[int, int]]:
-        """(first, count) of the user namespace of each container that has one."""
+        """Return (first host id, count) of each container with a user namespace of its own."""
         rows = self.db.execute("select ids from containers where ids != ''")
         return [(first, count) for first, count in map(_numbers, (row[0] for row in rows))]
 
     def move_status(self, container_id: str, sources: tuple[Status, ...], to: Status) -> bool:
-        """Change the status only from one of `sources`; False when somebody else was there first."""
+        """Change the status from one of `sources`. Return False if another process changed it first."""
         marks = ",".join("?" * len(sources))
         changed = self.db.execute(
             f"update containers set status = ? where id = ? and status in ({marks})",
@@ -65,8 +70,10 @@ class Containers:
         return changed.rowcount == 1
 
     def set_starting(self, container_id: str, command: Process, monitor: Process, boot: str) -> bool:
-        """Claim a stopped container for a start; False when it is not stopped (any more), or what its last run held
-        is still being given back."""
+        """Claim a stopped container for a start.
+
+        Return False if it is not stopped any more, or its last run has not been cleaned up.
+        """
         changed = self.db.execute(
             "update containers set status = 'starting', command_pid = ?, command_started = ?,"
             " monitor_pid = ?, monitor_started = ?, boot = ?, init_pid = null, init_started = null,"
@@ -78,11 +85,12 @@ class Containers:
         return changed.rowcount == 1
 
     def is_startable(self, container_id: str) -> bool:
-        """As `set_starting` will find it."""
+        """Return whether `set_starting` would succeed."""
         row = self.db.execute(f"select 1 from containers where id = ? and {_STARTABLE}", (container_id,)).fetchone()
         return row is not None
 
     def set_running(self, container_id: str, init: Process, now: float) -> None:
+        """Record that the container runs."""
         self.db.execute(
             "update containers set status = 'running', init_pid = ?, init_started = ?, started_at = ?, paused = 0"
             " where id = ?",
@@ -90,7 +98,7 @@ class Containers:
         )
 
     def set_restarting(self, container_id: str, code: int, now: float, error: str) -> bool:
-        """It ended and shall start again; False when a user has asked for its end meanwhile."""
+        """Record that it exited and will restart. Return False if a user asked it to stop meanwhile."""
         changed = self.db.execute(
             "update containers set status = 'restarting', exit_code = ?, finished_at = ?, error = ?,"
             " restarts = restarts + 1, init_pid = null, init_started = null, paused = 0"
@@ -100,7 +108,7 @@ class Containers:
         return changed.rowcount == 1
 
     def set_exited(self, container_id: str, code: int, now: float, error: str) -> bool:
-        """The first to say how it ended is right; who cleans up later only finds it said."""
+        """Record how it exited. Return False if that was recorded already: the first report is right."""
         changed = self.db.execute(
             "update containers set status = 'exited', exit_code = ?, finished_at = ?, error = ?, paused = 0"
             " where id = ? and status in ('starting', 'running', 'restarting', 'created')",
@@ -109,34 +117,40 @@ class Containers:
         return changed.rowcount == 1
 
     def set_values(self, container_id: str, **values: "int | str | float") -> None:
-        """Columns that no state machine guards: paused, stop_requested, health, oom_killed, name, held, sandbox,
-        second_pin, started_at."""
+        """Set columns that no state machine guards.
+
+        paused, stop_requested, health, oom_killed, name, held, sandbox, second_pin, started_at
+        """
         names = ", ".join(f"{name} = ?" for name in values)
         self.db.execute(f"update containers set {names} where id = ?", (*values.values(), container_id))
 
     def set_spec(self, container_id: str, spec: Spec) -> None:
+        """Replace the spec, after `update`."""
         self.db.execute("update containers set spec = ? where id = ?", (json.dumps(spec.to_dict()), container_id))
 
     def held(self, container_id: str) -> dict[str, str]:
-        """Addresses and ports of the last start, which the next one asks for again: {"network id": "address"}."""
+        """Return the addresses and ports of the last start, which the next one requests: {"network id": "address"}."""
         row = self.db.execute("select held from containers where id = ?", (container_id,)).fetchone()
         return json.loads(row[0]) if row else {}
 
     def forget_processes(self, container_id: str) -> None:
+        """Record that the last run has been cleaned up: no processes, no sandbox."""
         self.db.execute(
             "update containers set monitor_pid = null, init_pid = null, sandbox = '' where id = ?",
             (container_id,),
         )
 
     def delete_container(self, container_id: str) -> None:
+        """Delete the record."""
         self.db.execute("delete from containers where id = ?", (container_id,))
 
     def boot_of(self, container_id: str) -> str:
+        """Return the boot id of the last start, "" if there was none."""
         row = self.db.execute("select boot from containers where id = ?", (container_id,)).fetchone()
         return row[0] if row else ""
 
     def members(self, sandbox: str) -> list[Container]:
-        """The containers whose processes are, or are about to be, in a sandbox."""
+        """Return the containers whose processes are in a sandbox, or will be."""
         rows = self.db.execute(
             "select * from containers where sandbox = ? and sandbox != ''"
             " and status in ('starting', 'running', 'restarting')",

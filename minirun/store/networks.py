@@ -1,24 +1,24 @@
-"""The records of networks, of the endpoints in them, and of published ports."""
+"""The records of networks and of the endpoints in them."""
 
 import json
 import sqlite3
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
-from minirun.model import Endpoint, Network, Pool, PortMapping, Publication
-from minirun.store.schema import OVERLAPS
-
-_ip_address = lru_cache(ip_address)  # a thousand ports have few addresses
+from minirun.model import Endpoint, Network, Pool
 
 
 class Networks:
+    """Queries of networks and endpoints. Changes run in the caller's transaction; see `Store.write`."""
+
     db: sqlite3.Connection
 
     def networks(self) -> list[Network]:
+        """Return all networks, the oldest first."""
         return [_network(row) for row in self.db.execute("select * from networks order by created")]
 
     def find_network(self, reference: str) -> Network | None:
+        """Return the network with that name or id, or whose id alone starts with `reference`."""
         row = self.db.execute("select * from networks where name = ?1 or id = ?1", (reference,)).fetchone()
         if row is None and len(reference) >= 4 and reference.isalnum():
             rows = self.db.execute("select * from networks where id like ?", (reference + "%",)).fetchall()
@@ -26,6 +26,7 @@ class Networks:
         return row and _network(row)
 
     def add_network(self, network: Network) -> None:
+        """Record a new network; sqlite3.IntegrityError if its name, bridge or subnet is in use."""
         pool, pool6 = network.pool, network.pool6
         self.db.execute(
             "insert into networks (id, name, driver, subnet, subnet6, bridge, created, config)"
@@ -43,29 +44,31 @@ class Networks:
         )
 
     def set_pool(self, network: Network) -> None:
-        """Of one that nobody is in."""
+        """Replace the IPv4 pool of a network without endpoints."""
         self.db.execute(
             "update networks set subnet = ?, config = ?, last_address = 0 where id = ?",
             (str(network.subnet), json.dumps(_config(network)), network.id),
         )
 
     def delete_network(self, network_id: str) -> None:
+        """Delete the record."""
         self.db.execute("delete from networks where id = ?", (network_id,))
 
     def last_address(self, network_id: str) -> int:
-        """The last one given out, as an integer."""
+        """Return the address that was allocated last, as an integer; 0 for none."""
         row = self.db.execute("select last_address from networks where id = ?", (network_id,)).fetchone()
         return row[0] if row else 0
 
     def is_used(self, network_id: str, address: int) -> bool:
-        found = self.db.execute("select 1 from endpoints where network = ? and address = ?", (network_id, address))
-        return found.fetchone() is not None
+        """Return whether an endpoint has an IPv4 address, given as an integer."""
+        rows = self.db.execute("select 1 from endpoints where network = ? and address = ?", (network_id, address))
+        return rows.fetchone() is not None
 
     def first_free(self, network_id: str, low: int, high: int) -> int | None:
-        """The first address from `low` to `high` that no endpoint has."""
+        """Return the first free address from `low` to `high`, all as integers; None if there is none."""
         if not self.is_used(network_id, low):
             return low
-        # The end of the run of held ones that begins at `low`: each step is one look into the index.
+        # The end of the run of used addresses that begins at `low`: one index lookup per step.
         row = self.db.execute(
             "select address + 1 from endpoints as held where network = ?1 and address between ?2 and ?3 and not exists"
             " (select 1 from endpoints where network = ?1 and address = held.address + 1) order by address limit 1",
@@ -74,12 +77,12 @@ class Networks:
         return row[0] if row and row[0] <= high else None
 
     def is_used6(self, network_id: str, address: IPv6Address) -> bool:
-        found = self.db.execute(
-            "select 1 from endpoints where network = ? and address6 = ?", (network_id, str(address))
-        )
-        return found.fetchone() is not None
+        """Return whether an endpoint has an IPv6 address."""
+        rows = self.db.execute("select 1 from endpoints where network = ? and address6 = ?", (network_id, str(address)))
+        return rows.fetchone() is not None
 
     def add_endpoint(self, endpoint: Endpoint) -> None:
+        """Record a new endpoint; sqlite3.IntegrityError if its address is in use."""
         address = None if endpoint.address is None else int(endpoint.address)
         self.db.execute(
             "insert into endpoints (sandbox, position, network, address, address6, mac, aliases, state)"
@@ -99,7 +102,7 @@ class Networks:
             self.db.execute("update networks set last_address = ? where id = ?", (address, endpoint.network))
 
     def set_endpoint(self, endpoint: Endpoint) -> None:
-        """What a driver of its own addresses has given."""
+        """Record the addresses and the state that a driver with its own IPAM has set."""
         self.db.execute(
             "update endpoints set address = ?, address6 = ?, mac = ?, state = ? where sandbox = ? and position = ?",
             (
@@ -113,8 +116,8 @@ class Networks:
         )
 
     def endpoints(self, sandbox: str | None = None, network: str | None = None) -> list[Endpoint]:
-        # One statement each: with an "or" in it the index would not be used, and a start would cost more with each
-        # container that runs.
+        """Return the endpoints of a sandbox, of a network, or all."""
+        # Three statements: with an "or" the index would not be used, and each running container would slow a start.
         if sandbox is not None:
             rows = self.db.execute("select * from endpoints where sandbox = ? order by position", (sandbox,))
         elif network is not None:
@@ -124,65 +127,30 @@ class Networks:
         return [_endpoint(row) for row in rows]
 
     def networks_of(self, sandbox: str) -> list[Network]:
+        """Return the networks in which a sandbox has endpoints."""
         rows = self.db.execute(
             "select * from networks where id in (select network from endpoints where sandbox = ?)", (sandbox,)
         )
         return [_network(row) for row in rows]
 
     def network(self, network_id: str) -> Network | None:
+        """Return the network with an id."""
         row = self.db.execute("select * from networks where id = ?", (network_id,)).fetchone()
         return row and _network(row)
 
     def delete_endpoints(self, sandbox: str) -> None:
+        """Delete all endpoints of a sandbox."""
         self.db.execute("delete from endpoints where sandbox = ?", (sandbox,))
 
     def delete_endpoint(self, endpoint: Endpoint) -> None:
+        """Delete one endpoint."""
         self.db.execute(
             "delete from endpoints where sandbox = ? and position = ?", (endpoint.sandbox, endpoint.position)
         )
 
-    def add_port(self, publication: Publication) -> None:
-        mapping = publication.mapping
-        self.db.execute(
-            "insert into ports values (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                publication.sandbox,
-                publication.container,
-                mapping.protocol,
-                str(mapping.host_address),
-                mapping.host_port,
-                mapping.container_port,
-                str(publication.target),
-                mapping.count,
-            ),
-        )
-
-    def ports(self, container: str | None = None) -> list[Publication]:
-        where = "where container = ?" if container is not None else ""
-        query = f"select * from ports {where} order by protocol, host_port, instr(host_address, ':') > 0"
-        return [_publication(row) for row in self.db.execute(query, () if container is None else (container,))]
-
-    def port_holder(self, mapping: PortMapping) -> Publication | None:
-        """Whose published port stands in the way of `mapping`."""
-        row = self.db.execute(
-            "with wanted (protocol, host_port, count, host_address) as (values (?, ?, ?, ?))"
-            f" select held.* from wanted, ports as held where {OVERLAPS.format('wanted')}",
-            (mapping.protocol, mapping.host_port, mapping.count, str(mapping.host_address)),
-        ).fetchone()
-        return row and _publication(row)
-
-    def delete_port(self, mapping: PortMapping) -> None:
-        self.db.execute(
-            "delete from ports where protocol = ? and host_address = ? and host_port = ?",
-            (mapping.protocol, str(mapping.host_address), mapping.host_port),
-        )
-
-    def delete_ports(self, container: str) -> None:
-        self.db.execute("delete from ports where container = ?", (container,))
-
 
 def _config(network: Network) -> dict[str, Any]:
-    """What no constraint of the schema looks at."""
+    """Return what no constraint of the schema needs, as plain values."""
     config: dict[str, Any] = {"mtu": network.mtu}
     for name, pool in (("", network.pool), ("6", network.pool6)):
         if pool is not None:
@@ -201,19 +169,19 @@ def _network(row: sqlite3.Row) -> Network:
     config = json.loads(row["config"])
     pool = pool6 = None
     if row["subnet"] is not None:
-        within = config.get("ip_range")
+        ip_range = config.get("ip_range")
         pool = Pool(
             IPv4Network(row["subnet"]),
             IPv4Address(config["gateway"]),
-            IPv4Network(within) if within else None,
+            IPv4Network(ip_range) if ip_range else None,
             tuple((label, IPv4Address(address)) for label, address in config.get("aux", ())),
         )
     if row["subnet6"] is not None:
-        within = config.get("ip_range6")
+        ip_range = config.get("ip_range6")
         pool6 = Pool(
             IPv6Network(row["subnet6"]),
             IPv6Address(config["gateway6"]),
-            IPv6Network(within) if within else None,
+            IPv6Network(ip_range) if ip_range else None,
             tuple((label, IPv6Address(address)) for label, address in config.get("aux6", ())),
         )
     return Network(
@@ -242,10 +210,3 @@ def _endpoint(row: sqlite3.Row) -> Endpoint:
         aliases=tuple(json.loads(row["aliases"])),
         state=row["state"],
     )
-
-
-def _publication(row: sqlite3.Row) -> Publication:
-    mapping = PortMapping(
-        row["container_port"], row["host_port"], row["protocol"], _ip_address(row["host_address"]), row["count"]
-    )
-    return Publication(row["sandbox"], row["container"], mapping, _ip_address(row["target"]))

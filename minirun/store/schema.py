@@ -1,4 +1,4 @@
-"""The tables, and how each version of them became the next."""
+"""The tables, and the upgrade from each version of them to the next."""
 
 import json
 import sqlite3
@@ -81,16 +81,16 @@ drop table networks;
 alter table networks_4 rename to networks;
 alter table endpoints_4 rename to endpoints;
 """
-# What minirun has in others' rule sets.
+# minirun's own rules in foreign firewalls.
 _SCHEMA_4_PLACES = """
 create table places (
     kind text not null, family text not null, tab text not null, chain text not null,
     primary key (kind, family, tab, chain)
 ) strict;
 """
-# `count` consecutive ports, which run in step. Two rows overlap when a port and a protocol are in both, and an address
-# is: 0.0.0.0 and :: are every address of their family. Ports that came singly are found by the index, which leaves the
-# ranges that begin lower: these have an index of their own, so that the thousandth port costs what the first did.
+# `count` consecutive ports. Two rows overlap when they share a port, the protocol and an address; 0.0.0.0 and :: are
+# every address of their family. An index finds single ports; ranges that begin lower have an index of their own, so
+# that the thousandth port costs no more than the first.
 OVERLAPS = """(
     held.protocol = {0}.protocol and held.host_port between {0}.host_port and {0}.host_port + {0}.count - 1
     or held.protocol = {0}.protocol and held.count > 1 and held.host_port < {0}.host_port
@@ -117,8 +117,8 @@ create trigger ports_overlap before insert on ports
 when exists (select 1 from ports as held where {OVERLAPS.format("new")})
 begin select raise(abort, 'UNIQUE constraint failed: ports overlap'); end;
 """
-# What every command asks: which containers are not wholly ended, and who shares a sandbox. Without these the thousandth
-# container would cost a walk through the specs of all others.
+# Every command asks which containers have not completely ended, and who shares a sandbox. Without these indexes it
+# would read the specs of all containers.
 UNFINISHED = (
     "(status in ('starting', 'running', 'restarting', 'removing') or sandbox != '' or monitor_pid is not null"
     " or (status = 'exited' and json_extract(spec, '$.auto_remove')))"
@@ -133,7 +133,7 @@ _SCHEMA_7 = """
 alter table containers add column ids text not null default '';
 create index containers_ids on containers (ids) where ids != '';
 """
-# Of the many that run each command asks only whether the monitor lives: all that takes is in the index.
+# For running containers each command only asks whether the shim lives: the index holds all that takes.
 _SCHEMA_8 = f"""
 create index containers_running on containers (boot, monitor_pid, id) where status = 'running';
 create index containers_unsettled on containers (id) where status != 'running' and {UNFINISHED};
@@ -142,8 +142,8 @@ drop index containers_unfinished;
 
 
 def _attachments(db: sqlite3.Connection) -> None:
-    """Specs of version 3 name their networks; since 4 they say for each what is wanted there."""
-    for identity, text in db.execute("select id, spec from containers").fetchall():
+    """Upgrade specs from lists of network names (version 3) to attachments with options (version 4)."""
+    for container_id, text in db.execute("select id, spec from containers").fetchall():
         spec = json.loads(text)
         first = {name: value for name in ("mac", "links") if (value := spec.pop(name, None))}
         request = spec.pop("network", {"mode": "bridge", "names": ["bridge"], "address": None})
@@ -153,10 +153,10 @@ def _attachments(db: sqlite3.Connection) -> None:
         elif request["names"]:
             kept["attachments"] = [{"network": name} for name in request["names"]]
             kept["attachments"][0] |= first | ({"address": request["address"]} if request["address"] else {})
-        db.execute("update containers set spec = ? where id = ?", (json.dumps({**spec, "network": kept}), identity))
+        db.execute("update containers set spec = ? where id = ?", (json.dumps({**spec, "network": kept}), container_id))
 
 
-# Each brings the database one version further; a new one runs them all.
+# Each upgrades by one version; a new database runs them all.
 _SCHEMAS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] = (
     (_SCHEMA_1,),
     (_SCHEMA_2,),
@@ -171,7 +171,7 @@ VERSION = len(_SCHEMAS)
 
 
 def upgrade(db: sqlite3.Connection, version: int) -> None:
-    """From `version` to the newest, within the caller's transaction."""
+    """Upgrade from `version` (0: a new database) to the newest, within the caller's transaction."""
     for step in (step for steps in _SCHEMAS[version:] for step in steps):
         if callable(step):
             step(db)

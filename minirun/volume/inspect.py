@@ -1,4 +1,4 @@
-"""Volumes and mounts in Docker's shape and field names."""
+"""volume inspect, and the mounts in container inspect: Docker's structure and field names."""
 
 import time
 from typing import Any
@@ -12,12 +12,13 @@ _ANONYMOUS = "com.docker.volume.anonymous"
 
 
 def labels_of(volume: Volume) -> dict[str, str]:
-    """Docker tells an anonymous one by a label."""
+    """Return a volume's labels, with Docker's label for an anonymous one."""
     return {**volume.labels, **({_ANONYMOUS: ""} if volume.anonymous else {})}
 
 
 def describe_volume(instance: Instance, volume: Volume) -> dict[str, Any]:
-    own = data_path(instance, Volume(volume.name))  # also of one that stands for a directory of the host's
+    """Return what `volume inspect` prints."""
+    own = data_path(instance, Volume(volume.name))
     return {
         "CreatedAt": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(volume.created)),
         "Driver": "local",
@@ -30,19 +31,20 @@ def describe_volume(instance: Instance, volume: Volume) -> dict[str, Any]:
 
 
 def host_config(spec: Spec) -> dict[str, Any]:
-    """What was asked for, as it was asked for: by -v, --mount, --tmpfs and --volumes-from."""
-    binds = [one for one in spec.mounts if not one.must_exist and one.kind != "tmpfs" and not one.anonymous]
+    """Return the mounts as they were requested, by -v, --mount, --tmpfs and --volumes-from."""
+    mounts = spec.mounts
+    binds = [mount for mount in mounts if not mount.must_exist and mount.kind != "tmpfs" and not mount.anonymous]
     return {
-        "Binds": [":".join(filter(None, (one.source, one.target, _modes(one)))) for one in binds] or None,
-        "Mounts": [_as_asked(one) for one in spec.mounts if one.must_exist],
-        "Tmpfs": {one.target: one.options for one in spec.mounts if one.kind == "tmpfs" and not one.must_exist},
+        "Binds": [":".join(filter(None, (mount.source, mount.target, _modes(mount)))) for mount in binds] or None,
+        "Mounts": [_requested(mount) for mount in mounts if mount.must_exist],
+        "Tmpfs": {mount.target: mount.options for mount in mounts if mount.kind == "tmpfs" and not mount.must_exist},
         "VolumesFrom": list(spec.volumes_from) or None,
     }
 
 
 def mounts(instance: Instance, spec: Spec) -> list[dict[str, Any]]:
-    """What there is. As in Docker, of the tmpfs only those of --mount."""
-    return [_mounted(instance, one) for one in spec.mounts if one.kind != "tmpfs" or one.must_exist]
+    """Return the mounts as they are. As in Docker, a tmpfs is included only if --mount requested it."""
+    return [_mounted(instance, mount) for mount in spec.mounts if mount.kind != "tmpfs" or mount.must_exist]
 
 
 def _mounted(instance: Instance, mount: Mount) -> dict[str, Any]:
@@ -68,11 +70,11 @@ def _mounted(instance: Instance, mount: Mount) -> dict[str, Any]:
 
 
 def _modes(mount: Mount) -> str:
-    words = ("ro" if mount.read_only else "", "nocopy" if mount.no_copy else "", mount.propagation)
-    return ",".join(filter(None, words))
+    modes = ("ro" if mount.read_only else "", "nocopy" if mount.no_copy else "", mount.propagation)
+    return ",".join(filter(None, modes))
 
 
-def _as_asked(mount: Mount) -> dict[str, Any]:
+def _requested(mount: Mount) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if mount.kind == "bind" and mount.propagation:
         options["BindOptions"] = {"Propagation": mount.propagation}

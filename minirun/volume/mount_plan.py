@@ -1,43 +1,48 @@
-"""A container's mounts before they are mounted: names and copies of others' at its creation, directories and
-contents before its start."""
+"""A container's mounts before they are mounted.
+
+When it is created: names for anonymous volumes, and the mounts of --volumes-from. Before it starts: the directories and
+the content of volumes, and the plan for its first process.
+"""
 
 import errno
 import os
 from collections.abc import Iterator
 from dataclasses import replace
 
+from minirun.archive.chroot import Tree
 from minirun.errors import FAILED, MinirunError
 from minirun.init.plan import PlannedMount
 from minirun.instance import Instance
 from minirun.kernel.trees import propagation_of
 from minirun.model import Container, Mount, Spec
 from minirun.store.lookup import find_container
+from minirun.volume.copy_up import CopyUp
 from minirun.volume.records import Volume, find_volume
-from minirun.volume.volumes import data_path, home, make_directory, new_name
+from minirun.volume.volumes import data_path, make_directory, new_name, volume_dir
 
 _DEFAULT_PROPAGATION = "rprivate"
 
 
 def settle_mounts(instance: Instance, spec: Spec) -> Spec:
-    """At creation: what --volumes-from means, and a name for each volume that has none. What was asked for by name
-    goes before what another container has at the same place, and that before a volume without a name."""
-    named = [one for one in spec.mounts if not _is_nameless(one)]
-    taken = {one.target for one in named}
-    theirs = {one.target: one for one in _of_others(instance, spec) if one.target not in taken}
-    taken |= theirs.keys()
-    fresh = [replace(one, source=new_name(), anonymous=True) for one in _nameless(spec) if one.target not in taken]
-    return replace(spec, mounts=(*named, *theirs.values(), *fresh))
+    """Resolve --volumes-from, and name the anonymous volumes, when a container is created.
+
+    Of several mounts with one target, the container's own comes first, then that of --volumes-from, then an anonymous
+    volume. NotFoundError if --volumes-from names an unknown container.
+    """
+    named = [mount for mount in spec.mounts if not _is_nameless(mount)]
+    targets = {mount.target for mount in named}
+    shared = {mount.target: mount for mount in _volumes_from(instance, spec) if mount.target not in targets}
+    targets |= shared.keys()
+    nameless = {mount.target: mount for mount in spec.mounts if _is_nameless(mount) and mount.target not in targets}
+    anonymous = [replace(mount, source=new_name(), anonymous=True) for mount in nameless.values()]
+    return replace(spec, mounts=(*named, *shared.values(), *anonymous))
 
 
 def _is_nameless(mount: Mount) -> bool:
     return mount.kind == "volume" and not mount.source
 
 
-def _nameless(spec: Spec) -> list[Mount]:
-    return list({one.target: one for one in spec.mounts if _is_nameless(one)}.values())
-
-
-def _of_others(instance: Instance, spec: Spec) -> Iterator[Mount]:
+def _volumes_from(instance: Instance, spec: Spec) -> Iterator[Mount]:
     for text in spec.volumes_from:
         name, _, mode = text.partition(":")
         for mount in find_container(instance.store, name, FAILED).spec.mounts:
@@ -46,8 +51,10 @@ def _of_others(instance: Instance, spec: Spec) -> Iterator[Mount]:
 
 
 def prepare(instance: Instance, container: Container, lower: str) -> None:
-    """Everything is there to be mounted, or a sentence says what is not. Volumes are filled at their first use, which
-    is before the container's first start."""
+    """Prepare the sources of a container's mounts before it starts; `lower` are the image's layers.
+
+    Empty volumes are filled before the container's first start. MinirunError if something cannot be mounted.
+    """
     for mount in container.spec.mounts:
         if mount.kind == "bind":
             _prepare_bind(mount)
@@ -64,12 +71,12 @@ def _prepare_bind(mount: Mount) -> None:
         os.makedirs(mount.source, exist_ok=True)  # as docker -v does
     kind = mount.propagation.removeprefix("r")
     if kind in ("shared", "slave"):
-        place, found = propagation_of(mount.source)
-        if not found & {"shared", kind}:
-            wanted = "shared" if kind == "shared" else "shared or slave"
+        mount_point, current = propagation_of(mount.source)
+        if not current & {"shared", kind}:
+            required = "shared" if kind == "shared" else "shared or slave"
             raise MinirunError(
-                f"path {mount.source} is mounted on {place} but it is not a {wanted} mount",
-                f"mount --make-shared {place}",
+                f"path {mount.source} is mounted on {mount_point} but it is not a {required} mount",
+                f"mount --make-shared {mount_point}",
                 FAILED,
             )
 
@@ -81,23 +88,25 @@ def _prepare_volume(instance: Instance, container: Container, lower: str, mount:
         reason = os.strerror(errno.ENOENT).lower()
         raise MinirunError(f"failed to mount local volume {volume.name}: {volume.device}: {reason}", code=FAILED)
     if not (mount.no_copy or mount.subpath or container.started_at or volume.read_only):
-        from minirun.volume.copy_up import Filling
-
         data = data_path(instance, volume)
-        filling = Filling(data if volume.device else home(instance, volume.name), data)
-        if filling.may_be_needed():
-            filling.fill(instance, container, lower, mount.target)
+        copy_up = CopyUp(data if volume.device else volume_dir(instance, volume.name), data)
+        if copy_up.may_be_needed():
+            tree = Tree(base=instance.root, directory=f"containers/{container.id}", lower=lower)
+            copy_up.fill(tree, mount.target)
 
 
 def planned_mounts(instance: Instance, spec: Spec, ids: tuple[int, ...]) -> tuple[PlannedMount, ...]:
-    """In the order in which they are mounted: what lies deeper comes later. `ids` are those of its user namespace."""
-    ordered = sorted(spec.mounts, key=lambda one: one.target.count("/"))
-    return tuple(_planned(instance, one, ids) for one in ordered)
+    """Return the mounts in the order in which they are mounted: deeper targets come later.
+
+    `ids` is (first host id, count) of the container's user namespace, () without one.
+    """
+    ordered = sorted(spec.mounts, key=lambda mount: mount.target.count("/"))
+    return tuple(_planned(instance, mount, ids) for mount in ordered)
 
 
 def _planned(instance: Instance, mount: Mount, ids: tuple[int, ...]) -> PlannedMount:
     if mount.kind == "tmpfs":
-        options = ",".join(_outside(word, ids) for word in mount.options.split(",")) if ids else mount.options
+        options = ",".join(_host_id(word, ids) for word in mount.options.split(",")) if ids else mount.options
         return "tmpfs", "", mount.target, mount.read_only, options, "", ""
     source, read_only = mount.source, mount.read_only
     if mount.kind == "volume":
@@ -107,8 +116,8 @@ def _planned(instance: Instance, mount: Mount, ids: tuple[int, ...]) -> PlannedM
     return "bind", source, mount.target, read_only, mount.options, propagation, mount.subpath
 
 
-def _outside(option: str, ids: tuple[int, ...]) -> str:
-    """uid= and gid= of a tmpfs as the host calls them, which mounts it."""
+def _host_id(option: str, ids: tuple[int, ...]) -> str:
+    """Convert uid= and gid= of a tmpfs to ids of the host, which mounts it."""
     key, _, value = option.partition("=")
     return f"{key}={ids[0] + int(value)}" if key in ("uid", "gid") and value.isdecimal() else option
 

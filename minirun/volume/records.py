@@ -1,4 +1,4 @@
-"""The table of volumes, and who uses them: any container on record, running or not."""
+"""The records of volumes, and which containers use them: those on record, running or not."""
 
 import json
 import sqlite3
@@ -11,62 +11,70 @@ from minirun.store import Store
 
 @dataclass(frozen=True)
 class Volume:
+    """The record of a volume."""
+
     name: str
-    created: float = field(default_factory=time.time)
+    created: float = field(default_factory=time.time)  # seconds since the epoch
     labels: dict[str, str] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
-    anonymous: bool = False
+    anonymous: bool = False  # removed with its container
 
     @property
     def device(self) -> str:
-        """The directory of the host's that it stands for; "" for one of our own."""
+        """The host directory that it stands for; "" if it has a directory of its own."""
         return self.options.get("device", "")
 
     @property
     def read_only(self) -> bool:
+        """Whether it is always mounted read-only: --opt o=ro."""
         return "ro" in self.options.get("o", "").split(",")
 
 
 def volumes(store: Store) -> list[Volume]:
+    """Return all volumes, by name."""
     return [_volume(row) for row in store.db.execute("select * from volumes order by name")]
 
 
 def find_volume(store: Store, name: str) -> Volume | None:
+    """Return the volume with that name."""
     row = store.db.execute("select * from volumes where name = ?", (name,)).fetchone()
     return row and _volume(row)
 
 
 def add_volume(store: Store, volume: Volume) -> bool:
-    """With its event, in the caller's transaction. False when there is one of that name."""
+    """Record a volume and its event, in the caller's transaction. Return False if the name is in use."""
     added = store.db.execute(
         "insert or ignore into volumes (name, created, labels, options, anonymous) values (?, ?, ?, ?, ?)",
         (volume.name, volume.created, json.dumps(volume.labels), json.dumps(volume.options), int(volume.anonymous)),
     )
     if added.rowcount == 1:
-        tell_volume(store, volume.name, "create")
+        add_volume_event(store, volume.name, "create")
     return added.rowcount == 1
 
 
 def delete_volume(store: Store, name: str) -> None:
+    """Delete the record and add an event, in the caller's transaction."""
     store.db.execute("delete from volumes where name = ?", (name,))
-    tell_volume(store, name, "destroy")
+    add_volume_event(store, name, "destroy")
 
 
-def tell_volume(store: Store, name: str, action: str, **attributes: str) -> None:
+def add_volume_event(store: Store, name: str, action: str, **attributes: str) -> None:
+    """Add an event of a volume."""
     store.add_event("volume", action, name, {"driver": "local", **attributes})
 
 
 def volume_mounts(container: Container) -> list[Mount]:
+    """Return a container's mounts that are volumes."""
     return [mount for mount in container.spec.mounts if mount.kind == "volume"]
 
 
 def users(store: Store) -> dict[str, list[str]]:
-    """The ids of the containers that have a volume, by its name."""
-    found: dict[str, list[str]] = {}
+    """Return the ids of the containers that use each volume: {volume name: container ids}."""
+    container_ids: dict[str, list[str]] = {}
     for container in store.containers():
         for name in {mount.source for mount in volume_mounts(container)}:
-            found.setdefault(name, []).append(container.id)
-    return found
+            container_ids.setdefault(name, []).append(container.id)
+    return container_ids
 
 
 def _volume(row: sqlite3.Row) -> Volume:

@@ -1,89 +1,103 @@
-"""Making and removing volumes: the record first, and for the removal record and directory at one stroke."""
+"""Create and remove volumes.
+
+The record is created before the directory. A removal moves the directory to ROOT/removed in the transaction that
+deletes the record, then deletes it; `sweep` deletes what a killed command left there.
+"""
 
 import fcntl
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from minirun.archive.tree_walk import tree_size
 from minirun.errors import ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
 from minirun.kernel.files import remove_tree
 from minirun.model import Container
 from minirun.store import Store
-from minirun.volume.records import Volume, add_volume, delete_volume, find_volume, tell_volume, users, volume_mounts
+from minirun.volume.records import (
+    Volume,
+    add_volume,
+    add_volume_event,
+    delete_volume,
+    find_volume,
+    users,
+    volume_mounts,
+)
 
 
 def new_name() -> str:
+    """Return a name for an anonymous volume: 64 random hexadecimal digits."""
     return os.urandom(32).hex()
 
 
-def home(instance: Instance, name: str) -> Path:
+def volume_dir(instance: Instance, name: str) -> Path:
+    """Return the directory that minirun keeps for a volume."""
     return instance.root / "volumes" / name
 
 
 def data_path(instance: Instance, volume: Volume) -> Path:
-    return Path(volume.device) if volume.device else home(instance, volume.name) / "_data"
+    """Return the directory with a volume's files."""
+    return Path(volume.device) if volume.device else volume_dir(instance, volume.name) / "_data"
 
 
 def create_volume(instance: Instance, volume: Volume) -> None:
-    """One that is there already stays as it is."""
+    """Create a volume. An existing one of that name stays as it is."""
     with instance.store.write():
         add_volume(instance.store, volume)
     make_directory(instance, volume.name)
 
 
 def record_volumes(store: Store, container: Container) -> None:
-    """What a container needs that is not there yet, in the transaction that puts the container itself on record."""
+    """Record the volumes of a container that do not exist, in the transaction that records the container."""
     for mount in volume_mounts(container):
         add_volume(store, Volume(mount.source, anonymous=mount.anonymous))
 
 
 def make_directory(instance: Instance, name: str) -> None:
-    """In a transaction, so that no removal comes between the look at the record and the making."""
-    place = home(instance, name)
+    """Create the directory of a volume on record; in a transaction, so that it cannot be removed in between."""
+    directory = volume_dir(instance, name)
     with instance.store.write():
         volume = find_volume(instance.store, name)
         if volume is None or volume.device:
             return
-        for directory, mode in ((place.parent, 0o700), (place, 0o700), (place / "_data", 0o755)):
-            directory.mkdir(mode=mode, exist_ok=True)
+        for path, mode in ((directory.parent, 0o700), (directory, 0o700), (directory / "_data", 0o755)):
+            path.mkdir(mode=mode, exist_ok=True)
 
 
 def tell_mounts(store: Store, container: Container, action: str) -> None:
-    """`mount` and `unmount`, with Docker's attributes."""
+    """Add an event `mount` or `unmount` for each volume of a container, with Docker's attributes."""
     for mount in volume_mounts(container):
         details = {"destination": mount.target, "propagation": "", "read/write": str(not mount.read_only).lower()}
-        tell_volume(store, mount.source, action, container=container.id, **(details if action == "mount" else {}))
-
-
-# --- removal
+        add_volume_event(store, mount.source, action, container=container.id, **(details if action == "mount" else {}))
 
 
 def remove_volume(instance: Instance, name: str) -> None:
+    """Remove a volume. NotFoundError if it does not exist, ConflictError if a container uses it."""
     with instance.store.write():
         if find_volume(instance.store, name) is None:
             raise NotFoundError(f"get {name}: no such volume")
-        holders = users(instance.store).get(name)
-        if holders:
-            raise ConflictError(f"remove {name}: volume is in use - [{', '.join(holders)}]")
+        container_ids = users(instance.store).get(name)
+        if container_ids:
+            raise ConflictError(f"remove {name}: volume is in use - [{', '.join(container_ids)}]")
         _detach(instance, name)
     sweep(instance)
 
 
 def detach_anonymous(instance: Instance, container: Container) -> None:
-    """The volumes that had no name and go with a container, whose record is deleted in the same transaction: those
-    that nobody else has. `sweep` removes what was in them."""
-    held = users(instance.store)
+    """Detach the anonymous volumes of a container that no other uses, in the transaction that deletes its record.
+
+    `sweep` deletes their files.
+    """
+    used = users(instance.store)
     for name in {mount.source for mount in volume_mounts(container) if mount.anonymous}:
         volume = find_volume(instance.store, name)
-        if volume is not None and volume.anonymous and name not in held:
+        if volume is not None and volume.anonymous and name not in used:
             _detach(instance, name)
 
 
 def prune_volumes(instance: Instance, chosen: Iterable[Volume]) -> tuple[list[str], int]:
-    """(names removed, bytes). One that somebody uses meanwhile is left to them."""
-    from minirun.engine.sizes import tree_size  # a start has no use for it
-
+    """Remove volumes, except those that a container uses by now. Return the names removed and the bytes freed."""
     removed, freed = [], 0
     for volume in chosen:
         size = 0 if volume.device else tree_size(data_path(instance, volume))
@@ -97,28 +111,28 @@ def prune_volumes(instance: Instance, chosen: Iterable[Volume]) -> tuple[list[st
 
 
 def _detach(instance: Instance, name: str) -> None:
-    """Out of the way, with its record: who makes one of the same name finds an empty one."""
+    """Move a volume's directory away and delete the record: a new one of the same name is empty."""
     trash = instance.root / "removed"
     try:
         trash.mkdir(mode=0o700, exist_ok=True)
-        os.rename(home(instance, name), trash / f"{name[:64]}-{os.urandom(8).hex()}")
+        os.rename(volume_dir(instance, name), trash / f"{name[:64]}-{os.urandom(8).hex()}")
     except FileNotFoundError:
-        pass  # never made, or its host directory is all there is
+        pass  # never created, or it stands for a host directory
     delete_volume(instance.store, name)
 
 
 def sweep(instance: Instance) -> None:
-    """Remove what was moved to the side; what another command is removing is left to that."""
+    """Delete the files of removed volumes, except what another command is deleting."""
     trash = instance.root / "removed"
     if not trash.exists():
         return
     for name in os.listdir(trash):
         _remove(trash / name)
     try:
-        with instance.store.write():  # not between another's look at it and its move
+        with instance.store.write():  # not between another command's mkdir and rename
             os.rmdir(trash)
     except OSError:
-        pass  # something has come meanwhile, or somebody else was first
+        pass  # not empty any more, or removed by another command
 
 
 def _remove(path: Path) -> None:

@@ -1,8 +1,8 @@
 """minirun with a fault: `python fault_injection.py fail|lack|kill|count STEP REPORT WORDS...` runs `minirun WORDS...`.
 
 The STEP-th kernel operation of all its processes together fails (ENOSPC; lack: ENOSYS), or kills the process that does
-it. The file REPORT has one byte for each operation, and says afterwards which ones were begun, and in byte 0 whether
-the fault fired.
+it. A STEP that is no number means the first operation whose shell command contains that text. The file REPORT has one
+byte for each operation: it says afterwards which ones were begun, and in byte 0 whether the fault fired.
 
 The operations are those of the seam (minirun/kernel/seam.py): nothing in the program knows of this.
 """
@@ -27,7 +27,7 @@ class FaultWatcher(seam.Watcher):
     a container's root, and needs no open file. The processes act at the same time, so a semaphore guards the counter.
     """
 
-    def __init__(self, how: str, step: int, report: mmap.mmap) -> None:
+    def __init__(self, how: str, step: str, report: mmap.mmap) -> None:
         self.how = how
         self.step = step
         self.report = report
@@ -36,8 +36,9 @@ class FaultWatcher(seam.Watcher):
         self.libc.sem_init(ctypes.c_void_p(self.semaphore), 1, 1)  # shared by processes, free
 
     def before(self, operation: seam.Operation) -> None:
-        number = self._next()
-        if self.how == "count" or number != self.step:
+        number = str(self._next())
+        is_meant = number == self.step if self.step.isdigit() else self.step in operation.command
+        if self.how == "count" or not is_meant or self.report[0]:
             return
         self.report[0] = 1
         if self.how == "lack":
@@ -60,7 +61,7 @@ class FaultWatcher(seam.Watcher):
 
 
 def main() -> None:
-    how, step, report = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    how, step, report = sys.argv[1:4]
     sys.argv[1:] = sys.argv[4:]
     with open(report, "w+b") as file:
         file.truncate(MOST + _SEMAPHORE)

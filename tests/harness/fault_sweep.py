@@ -24,11 +24,11 @@ def count_operations(host: Host, words: Sequence[str]) -> int:
     return _run(host, "count", 0, words, check=True)[1][1:MOST].count(1)
 
 
-def inject_fault(host: Host, how: str, step: int, words: Sequence[str]) -> Done:
+def inject_fault(host: Host, how: str, step: int | str, words: Sequence[str]) -> Done:
     """Run the command with one fault, which must fire.
 
     how: "fail" (ENOSPC), "lack" (ENOSYS) or "kill" (SIGKILL to the process that does the operation).
-    step: the number of the operation, from 1.
+    step: the number of the operation, from 1; or a text, for the first operation whose shell command contains it.
     """
     return _run(host, how, step, words, check=False)[0]
 
@@ -63,7 +63,7 @@ def sweep_faults(
             raise AssertionError(f"{how} at step {step} of {total}: {error}\n{done.stderr}") from None
 
 
-def _run(host: Host, how: str, step: int, words: Sequence[str], check: bool) -> tuple[Done, bytes]:
+def _run(host: Host, how: str, step: int | str, words: Sequence[str], check: bool) -> tuple[Done, bytes]:
     name = f"run/faults-{uuid.uuid4().hex[:8]}"
     report = Path(f"/proc/{host.pid}/root/{name}")
     done = host.run([*_PROGRAM, how, str(step), f"/{name}", *words], env=_ENVIRONMENT, check=check)

@@ -20,7 +20,7 @@ from bench.cgroups import hierarchies
 REPO = Path(__file__).resolve().parents[2]
 MINIRUN = os.environ.get("MINIRUN_BIN", str(Path(sys.executable).with_name("minirun")))
 _PRIVATE = (
-    "import os, sys; from minirun.kernel.mounts import mounts_private; mounts_private();"
+    "import os, sys; from minirun.kernel.mount_namespace import mounts_private; mounts_private();"
     " os.execvp('sh', ['sh', '-c', sys.argv[1]])"
 )
 _DISK = "/var/lib/minirun"

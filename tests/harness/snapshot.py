@@ -88,11 +88,11 @@ def _is_foreign(command: str) -> bool:
 
 
 def _numbered(commands: list[str]) -> list[str]:
-    """A monitor has another command line while it sleeps and after: what counts is how many there are."""
-    monitor = re.compile(r"minirun-monitor |.*monitor\.asleep import wake|\S+ -IS \S+/minirun .*\b(run|start) ")
-    monitors = [command for command in commands if monitor.match(command)]
-    rest = [command for command in commands if not monitor.match(command)]
-    return [*rest, *(f"monitor {number}" for number in range(len(monitors)))]
+    """A shim has another command line while it sleeps and after: what counts is how many there are."""
+    shim = re.compile(r"minirun-shim |.*shim\.prefork import wake|\S+ -IS? \S+/minirun .*\b(run|start) ")
+    shims = [command for command in commands if shim.match(command)]
+    rest = [command for command in commands if not shim.match(command)]
+    return [*rest, *(f"shim {number}" for number in range(len(shims)))]
 
 
 def _lines(part: str) -> list[str]:

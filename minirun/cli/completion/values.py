@@ -10,8 +10,7 @@ from click.shell_completion import CompletionItem
 
 from minirun.cli.completion.records import Records
 from minirun.instance import state_root
-from minirun.kernel.capabilities import NAMES
-from minirun.kernel.rlimits import RESOURCES
+from minirun.kernel.credentials import NAMES, RESOURCES
 
 Completer = Callable[[click.Context, str], list[str]]
 

@@ -14,13 +14,14 @@ from minirun.cli.container.streams import PROXIED, SignalPipe, Sink, drain
 from minirun.cli.parameters import NONE, RunningContainer
 from minirun.cli.session import commands, open_instance, warn
 from minirun.engine.environment import with_environment
-from minirun.engine.exec import Joined, Request, join
+from minirun.engine.exec import Joined, join
 from minirun.engine.protocol import CHUNK, HIGH_WATER, Outbox
 from minirun.errors import MinirunError
+from minirun.init.exec_process import Request
 from minirun.init.program import StartError
 from minirun.kernel import controllers, processes, terminal
 from minirun.kernel.event_loop import READ, WRITE, Interest, is_ready, turn
-from minirun.options.parse import parse_env
+from minirun.options.environment import parse_env
 from minirun.security.confinement import confinement_for
 from minirun.store.lookup import find_container
 

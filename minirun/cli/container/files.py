@@ -10,13 +10,14 @@ from typing import Annotated
 from typer import Argument, Option
 
 from minirun.archive import copy_paths
-from minirun.archive.chroot import Tree, tree_of
+from minirun.archive.chroot import Tree
 from minirun.cli.completion.values import COPIED, FILE
 from minirun.cli.image.tags import check_reference
 from minirun.cli.parameters import NONE, AnyContainer
 from minirun.cli.session import commands, open_instance, warn
 from minirun.engine import copy
 from minirun.engine.commit import commit as commit_container
+from minirun.engine.copy import tree_of
 from minirun.engine.diff import changes
 from minirun.engine.lifecycle import tell
 from minirun.engine.stop import freeze, thaw

@@ -19,14 +19,15 @@ from minirun.cli.parameters import (
 )
 from minirun.cli.prune import KEYS, Choice, choice_of, confirmed, print_reclaimed, print_removed
 from minirun.cli.session import commands, open_instance
-from minirun.engine import rename as renaming
+from minirun.engine import lifecycle
+from minirun.engine import remove as removal
 from minirun.engine import stop as stopping
-from minirun.engine.prune import prune_containers, stopped_containers
+from minirun.engine.remove import prune_containers, stopped_containers
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.model import Container
-from minirun.options import parse
-from minirun.options.signals import parse_signal
+from minirun.options import values
+from minirun.options.values import parse_signal
 from minirun.store.lookup import find_container
 
 app = commands()
@@ -127,7 +128,7 @@ def rm(
     return for_each_container(
         instance,
         containers,
-        lambda container: stopping.remove(instance, container, force, volumes),
+        lambda container: removal.remove(instance, container, force, volumes),
         missing_is_fine=force,
     )
 
@@ -135,9 +136,9 @@ def rm(
 @app.command("rename")
 def rename(container: AnyContainer, new_name: Annotated[str, Argument(metavar="NEW_NAME")]) -> None:
     """Rename a container."""
-    parse.check_name(new_name)
+    values.check_name(new_name)
     instance = open_instance()
-    renaming.rename(instance, find_container(instance.store, container), new_name)
+    lifecycle.rename(instance, find_container(instance.store, container), new_name)
 
 
 @app.command("prune")

@@ -11,7 +11,7 @@ from minirun.cli.session import commands, open_instance
 from minirun.engine import hot_update
 from minirun.errors import MinirunError
 from minirun.model import PortMapping
-from minirun.options import parse
+from minirun.options import ports
 from minirun.store.lookup import find_container
 
 app = commands()
@@ -56,7 +56,7 @@ def _private(text: str) -> str:
 
 
 def _change(verb: str, reference: str, texts: list[str]) -> None:
-    mappings = [parse.parse_port(text) if verb == "add" else parse.parse_place(text) for text in texts]
+    mappings = [ports.parse_port(text) if verb == "add" else ports.parse_host_port(text) for text in texts]
     instance = open_instance()
     for text, mapping in zip(texts, mappings, strict=True):
         target = find_container(instance.store, reference)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from typer import Option
 
+from minirun.archive.tree_walk import tree_size
 from minirun.cli.container.ps_filters import KEYS, filtered
 from minirun.cli.output.filters import Filters, parse_filters
 from minirun.cli.output.format import Columns, Row, print_rows
@@ -13,7 +14,7 @@ from minirun.cli.output.states import state_of, status_of
 from minirun.cli.output.table import ago, size
 from minirun.cli.parameters import NONE, NoTrunc, TableFormat, filter_option
 from minirun.cli.session import commands, open_instance
-from minirun.engine.sizes import image_size, tree_size
+from minirun.image.records import image_size
 from minirun.instance import Instance
 from minirun.model import ACTIVE, Container, Mode, PortMapping
 

@@ -15,7 +15,7 @@ from minirun.engine import start
 from minirun.engine.start import Launch, Terms
 from minirun.errors import FAILED, MinirunError
 from minirun.kernel import terminal
-from minirun.options import parse
+from minirun.options import values
 from minirun.shim import prefork
 
 app = commands()
@@ -44,7 +44,7 @@ def run(
     patience = waiting.patience(detach, "--detach")
     spec = spec_of(options, image, words, detach)
     if options.name:
-        parse.check_name(options.name)
+        values.check_name(options.name)
     check_terminal(options, detach)
     check_cidfile(options.cidfile)
     require_root()
@@ -94,7 +94,7 @@ def create(image: _Image, options: CreateOptions, words: _Words = NONE) -> None:
     session().fail_with(FAILED)
     spec = spec_of(options, image, words, detach=False)
     if options.name:
-        parse.check_name(options.name)
+        values.check_name(options.name)
     check_cidfile(options.cidfile)
     session().fail_with(1)
     require_root()

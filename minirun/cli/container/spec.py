@@ -8,19 +8,29 @@ from minirun.cli.container.options import CreateOptions, HealthOptions, LimitOpt
 from minirun.cli.session import session
 from minirun.engine.id_ranges import refuse_hosts_namespaces
 from minirun.errors import MinirunError
+from minirun.image.create import architecture, architecture_of
 from minirun.image.defaults import health_of, inherit
-from minirun.image.platform import architecture, architecture_of
 from minirun.image.resolve import image_to_run
 from minirun.instance import Instance
 from minirun.kernel import controllers, limits
 from minirun.model import Health, Logging, Mode, NetworkRequest, Spec
-from minirun.options import bad, hosts, mount_words, mounts, parse, process
-from minirun.options.environment_files import parse_labels
-from minirun.options.health_options import parse_health
-from minirun.options.limits import asked, check, parse_bytes
-from minirun.options.log_options import parse_logging
-from minirun.options.network_options import first_attachment
-from minirun.options.signals import parse_signal
+from minirun.options import (
+    environment,
+    hosts,
+    mounts,
+    networks,
+    option_error,
+    ports,
+    process,
+    supervision,
+    values,
+    volumes,
+)
+from minirun.options.environment import parse_labels
+from minirun.options.limits import check_limits, parse_limits
+from minirun.options.networks import parse_first_attachment
+from minirun.options.supervision import parse_health, parse_logging
+from minirun.options.values import parse_bytes, parse_signal
 
 _DEFAULT_LIMITS = (("pids", 2048),)  # as podman: room for any program, and an end to a fork bomb
 Limits = tuple[tuple[str, int | str], ...]
@@ -35,7 +45,7 @@ def spec_of(options: CreateOptions, image: str, argv: list[str], detach: bool) -
         image=image,
         argv=tuple(argv),
         entrypoint=() if options.entrypoint is None else (options.entrypoint,),
-        env=parse.parse_env(options.env, options.env_file),
+        env=environment.parse_env(options.env, options.env_file),
         workdir=_workdir(options.workdir) if options.workdir else "",
         user=options.user,
         hostname=_hostname(options, network.mode),
@@ -45,11 +55,11 @@ def spec_of(options: CreateOptions, image: str, argv: list[str], detach: bool) -
         init=options.init,
         detach=detach,
         network=network,
-        ports=parse.parse_ports(options.publish),
+        ports=ports.parse_ports(options.publish),
         **_mounts(options),
-        restart=parse.parse_restart(options.restart, options.remove),
+        restart=supervision.parse_restart(options.restart, options.remove),
         labels=parse_labels(options.label, options.label_file),
-        domainname=parse.check_hostname(options.domainname) if options.domainname else "",
+        domainname=values.check_hostname(options.domainname) if options.domainname else "",
         **_names(options, network.mode),
         groups=tuple(options.group_add),
         read_only=options.read_only,
@@ -78,7 +88,9 @@ def spec_of(options: CreateOptions, image: str, argv: list[str], detach: bool) -
 def with_image(instance: Instance, spec: Spec, options: CreateOptions) -> Spec:
     """Add what the image says: environment, command, user, health check, ..."""
     image = image_to_run(instance, spec.image)
-    spec = inherit(spec, image, parse.unset_env(options.env, options.env_file) if "Env" in image.config else ())
+    spec = inherit(
+        spec, image, environment.names_to_unset(options.env, options.env_file) if "Env" in image.config else ()
+    )
     health = _health(options, health_of(image) if "Healthcheck" in image.config else None)
     return replace(spec, health=health) if health is not None else spec
 
@@ -88,14 +100,14 @@ def limits_of(options: LimitOptions) -> Limits:
     given = asked_limits(options)
     default = _DEFAULT_LIMITS if options.pids_limit is None and controllers.acts("pids") else ()
     if given:
-        check(limits.of((*given, *default)))
+        check_limits(limits.of((*given, *default)))
     return (*given, *default)
 
 
 def asked_limits(options: LimitOptions) -> Limits:
     """Only the limits that were typed, not yet checked together: update adds them to what a container has."""
     typed = {field.name: getattr(options, field.name) for field in fields(LimitOptions)}
-    return asked({name.replace("_", "-"): value for name, value in typed.items() if value is not None})
+    return parse_limits({name.replace("_", "-"): value for name, value in typed.items() if value is not None})
 
 
 def check_terminal(options: CreateOptions, detach: bool) -> None:
@@ -108,7 +120,7 @@ def check_terminal(options: CreateOptions, detach: bool) -> None:
 def check_cidfile(path: str) -> None:
     """MinirunError if the file of --cidfile exists."""
     if path and os.path.lexists(path):
-        raise bad(
+        raise option_error(
             f"container ID file found, make sure the other container isn't running or delete {path}",
         )
 
@@ -122,28 +134,30 @@ def write_cidfile(path: str, container_id: str) -> None:
 
 def _check_image_options(options: CreateOptions) -> None:
     if options.pull not in ("always", "missing", "never"):
-        raise bad(f'invalid pull option: \'{options.pull}\': must be one of "always", "missing" or "never"')
+        raise option_error(f'invalid pull option: \'{options.pull}\': must be one of "always", "missing" or "never"')
     if options.pull == "always":
-        raise bad("--pull=always: minirun has no registry to pull from", "minirun images shows what there is")
+        raise option_error("--pull=always: minirun has no registry to pull from", "minirun images shows what there is")
     if options.platform and architecture_of(options.platform) != architecture():
-        raise bad(f"image with platform {options.platform} was not found: this machine is linux/{architecture()}")
+        raise option_error(
+            f"image with platform {options.platform} was not found: this machine is linux/{architecture()}"
+        )
 
 
 def _network(options: CreateOptions) -> NetworkRequest:
-    first = first_attachment(
+    first = parse_first_attachment(
         options.ip, options.ip6, options.mac_address, tuple(options.network_alias), tuple(options.link)
     )
-    return parse.parse_network(options.network, first)
+    return networks.parse_network(options.network, first)
 
 
 def _hostname(options: CreateOptions, mode: Mode) -> str:
     if not options.hostname:
         return ""
     if options.uts == "host":
-        raise bad("conflicting options: hostname and the UTS mode")
+        raise option_error("conflicting options: hostname and the UTS mode")
     if mode is Mode.CONTAINER:
-        raise bad("conflicting options: hostname and the network mode")
-    return parse.check_hostname(options.hostname)
+        raise option_error("conflicting options: hostname and the network mode")
+    return values.check_hostname(options.hostname)
 
 
 def _names(options: CreateOptions, mode: Mode) -> dict[str, Any]:
@@ -151,22 +165,22 @@ def _names(options: CreateOptions, mode: Mode) -> dict[str, Any]:
     if mode is Mode.CONTAINER:
         for flag, given in (("custom host-to-IP mapping", options.add_host), ("dns", options.dns)):
             if given:
-                raise bad(f"conflicting options: {flag} and the network mode container")
+                raise option_error(f"conflicting options: {flag} and the network mode container")
         if options.expose:
-            raise bad("conflicting options: port exposing and the container type network mode")
+            raise option_error("conflicting options: port exposing and the container type network mode")
     return {
         "extra_hosts": hosts.parse_extra_hosts(options.add_host),
         "dns": hosts.parse_dns(options.dns),
         "dns_search": hosts.parse_dns_search(options.dns_search),
         "dns_options": hosts.parse_dns_options(options.dns_option),
-        "expose": hosts.parse_expose(options.expose),
+        "expose": ports.parse_expose(options.expose),
         "publish_all": options.publish_all,
     }
 
 
 def _mounts(options: CreateOptions) -> dict[str, Any]:
     if options.volume_driver:
-        mount_words.check_driver(options.volume_driver)
+        volumes.check_driver(options.volume_driver)
     return {
         "mounts": mounts.parse_mounts(options.volume, options.mount, options.tmpfs),
         "volumes_from": tuple(mounts.parse_volumes_from(text) for text in options.volumes_from),
@@ -184,7 +198,7 @@ def _shm_size(text: str) -> int:
         return 0
     size = parse_bytes(text, "--shm-size")
     if size == 0:
-        raise bad("--shm-size 0: SHM size can not be less than 0", "such as 128m")
+        raise option_error("--shm-size 0: SHM size can not be less than 0", "such as 128m")
     return size
 
 

@@ -14,7 +14,7 @@ from minirun.cli.output.format import Columns, Row, print_rows
 from minirun.cli.output.table import binary_size, print_table, size
 from minirun.cli.parameters import NONE, RunningContainer, TableFormat, containers_argument
 from minirun.cli.session import commands, open_instance
-from minirun.engine.members import is_running, member_pids, require_running
+from minirun.engine.liveness import is_running, member_pids, require_running
 from minirun.engine.top import choose_columns
 from minirun.instance import Instance
 from minirun.kernel.controllers import existing

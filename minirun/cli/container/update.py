@@ -18,8 +18,8 @@ from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
 from minirun.kernel import cgroups, controllers, limits
 from minirun.model import ACTIVE, Container, Status
-from minirun.options import parse
-from minirun.options.limits import check, compact, merge
+from minirun.options import supervision
+from minirun.options.limits import check_limits, limit_fields, merge_limits
 
 app = commands()
 
@@ -44,7 +44,7 @@ def update(
     session().fail_with(FAILED)
     asked = asked_limits(options)
     if restart is not None:
-        parse.parse_restart(restart)
+        supervision.parse_restart(restart)
     session().fail_with(1)
     instance = open_instance()
     return for_each_container(instance, containers, lambda container: _update(instance, container, asked, restart))
@@ -54,17 +54,17 @@ def _update(instance: Instance, container: Container, asked: Limits, restart: st
     """Change the kernel first: what it refuses is not on record either."""
     spec = container.spec
     if restart is not None:
-        spec = replace(spec, restart=parse.parse_restart(restart, spec.auto_remove))
+        spec = replace(spec, restart=supervision.parse_restart(restart, spec.auto_remove))
     if asked:
-        new = check(merge(limits.of(spec.limits), limits.of(asked)))
+        new = check_limits(merge_limits(limits.of(spec.limits), limits.of(asked)))
         # On record before its groups are made: an end that comes in between then knows of them.
-        instance.store.set_spec(container.id, replace(spec, limits=compact(new)))
+        instance.store.set_spec(container.id, replace(spec, limits=limit_fields(new)))
         try:
             _apply(instance, container, new)
         except BaseException:
             instance.store.set_spec(container.id, container.spec)
             raise
-        spec = replace(spec, limits=compact(new))
+        spec = replace(spec, limits=limit_fields(new))
     with instance.store.write():
         instance.store.set_spec(container.id, spec)
         tell(instance.store, container.id, "update")

@@ -10,15 +10,16 @@ from minirun.cli.container.attach_session import GONE, Attachment, Manner
 from minirun.cli.container.launch import parse_seconds
 from minirun.cli.parameters import NONE, RunningContainers
 from minirun.cli.session import commands, open_instance, warn
-from minirun.engine.lifecycle import reconcile
+from minirun.engine.liveness import past_its_start
 from minirun.engine.protocol import ATTACH_SOCKET
 from minirun.engine.readiness import Waiting, until_ready
-from minirun.engine.stop import past_its_start, settle
+from minirun.engine.reconcile import reconcile
+from minirun.engine.stop import settle
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel.sockets import control_connect
 from minirun.model import ACTIVE, Container, Status
-from minirun.options import parse
+from minirun.options import ports
 from minirun.store.lookup import find_container
 
 app = commands()
@@ -46,7 +47,7 @@ def wait(
 
 def _until_listening(references: list[str], texts: list[str], timeout: str) -> int:
     """Print each container as it was typed, as start does: there is no exit code yet."""
-    ports = [[parse.parse_private(text)] for text in texts]
+    ports = [[ports.parse_container_port(text)] for text in texts]
     seconds = parse_seconds(timeout, "--timeout")
     instance = open_instance()
     with ExitStack() as opened:

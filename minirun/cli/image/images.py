@@ -16,13 +16,13 @@ from minirun.cli.parameters import NONE as NOTHING
 from minirun.cli.parameters import Image as ImageArgument
 from minirun.cli.parameters import NoTrunc, TableFormat, filter_option
 from minirun.cli.session import commands, open_instance
-from minirun.engine.log import timestamp
 from minirun.errors import MinirunError
 from minirun.image import records
 from minirun.image.layers import sweep
 from minirun.image.records import Image
 from minirun.image.resolve import find_image
 from minirun.instance import Instance
+from minirun.options.values import timestamp
 
 NONE = "<none>"
 _NOT_COUNTED = dict.fromkeys(("Containers", "SharedSize", "UniqueSize"), "N/A")

@@ -6,7 +6,7 @@ from typing import Annotated, BinaryIO
 
 from typer import Argument, Option
 
-from minirun.archive.layer_fill import unpack_archive
+from minirun.archive.layer_content import unpack_archive
 from minirun.cli.completion.values import FILE, images
 from minirun.cli.image.images import chosen
 from minirun.cli.output.filters import Filters, parse_filters
@@ -15,13 +15,13 @@ from minirun.cli.prune import KEYS, confirmed, print_reclaimed, print_removed
 from minirun.cli.session import commands, open_instance, warn_of
 from minirun.errors import FAILED, MinirunError, NotFoundError
 from minirun.image import records
-from minirun.image.create import add_image
+from minirun.image.busybox import BUSYBOX
+from minirun.image.create import add_image, architecture, architecture_of
 from minirun.image.instructions import apply
-from minirun.image.platform import architecture, architecture_of
 from minirun.image.records import Details
 from minirun.image.reference import parse
 from minirun.image.remove import prune_images, remove_image
-from minirun.image.resolve import BUSYBOX, find_image, image_to_run
+from minirun.image.resolve import find_image, image_to_run
 from minirun.instance import Instance
 
 _SCHEMES = ("http://", "https://")

@@ -15,7 +15,7 @@ from minirun.errors import MinirunError, NotFoundError
 from minirun.instance import Instance
 from minirun.model import DEFAULT_NETWORK, RESERVED_NETWORKS, Network
 from minirun.network.networks import network_by_name
-from minirun.options.network_options import first_attachment
+from minirun.options.networks import parse_first_attachment
 from minirun.store.lookup import find_container, find_network
 
 app = commands()
@@ -41,7 +41,7 @@ def connect(
     mac_address: Annotated[str, Option("--mac-address", help="MAC address of the container in the network")] = "",
 ) -> None:
     """Connect a container to a network."""
-    wanted = first_attachment(ip, ip6, mac_address, tuple(alias), tuple(link))
+    wanted = parse_first_attachment(ip, ip6, mac_address, tuple(alias), tuple(link))
     instance = open_instance()
     target = _network(instance, network)
     if alias and target.is_default:

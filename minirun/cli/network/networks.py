@@ -14,17 +14,17 @@ from minirun.cli.parameters import NONE, ForcePrune, ObjectFormat, filter_option
 from minirun.cli.prune import KEYS, Choice, choice_of, confirmed, print_removed
 from minirun.cli.session import commands, open_instance, require_root, session, warn
 from minirun.engine.inspect import describe_network
-from minirun.engine.lifecycle import reconcile
-from minirun.engine.log import timestamp
-from minirun.engine.prune import prune_networks
+from minirun.engine.reconcile import reconcile
+from minirun.engine.remove import prune_networks
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.model import DEFAULT_NETWORK, RESERVED_NETWORKS, Network, NetworkCreateRequest
 from minirun.network.networks import create_network, default_network, remove_network
 from minirun.network.repair.restore import repair
-from minirun.options import parse
-from minirun.options.environment_files import parse_labels
-from minirun.options.network_options import PoolWords, parse_options, parse_pools
+from minirun.options import environment, values
+from minirun.options.environment import parse_labels
+from minirun.options.networks import PoolOptions, parse_driver_options, parse_pools
+from minirun.options.values import timestamp
 from minirun.store.lookup import find_network
 
 COLUMNS = Columns({"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE"}, "ID")
@@ -68,8 +68,8 @@ def create(
     ] = NONE,
 ) -> None:
     """Create a network."""
-    parse.check_name(name, "network")
-    texts = PoolWords(tuple(subnet), tuple(ip_range), tuple(gateway), tuple(aux_address))
+    values.check_name(name, "network")
+    texts = PoolOptions(tuple(subnet), tuple(ip_range), tuple(gateway), tuple(aux_address))
     pool4, pool6 = parse_pools(texts, ipv6)
     request = NetworkCreateRequest(
         name=name,
@@ -79,8 +79,8 @@ def create(
         internal=internal,
         attachable=attachable,
         labels=parse_labels(label, ()),
-        options=parse_options(opt),
-        env=parse.parse_env(env),
+        options=parse_driver_options(opt),
+        env=environment.parse_env(env),
     )
     session().fail_with(1)
     print(create_network(open_instance(), request).id)

@@ -4,9 +4,8 @@ import re
 import time
 from datetime import UTC, datetime
 
-from minirun.engine.log import timestamp
 from minirun.errors import MinirunError
-from minirun.options.durations import find_duration
+from minirun.options.values import find_duration, timestamp
 
 _FORMS = ("%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
 

@@ -14,7 +14,7 @@ from minirun.cli.output.format import shower
 from minirun.cli.output.moments import moment
 from minirun.cli.parameters import NONE, filter_option
 from minirun.cli.session import commands, open_instance
-from minirun.engine.log import timestamp
+from minirun.options.values import timestamp
 from minirun.store import Event, Store
 
 _PAUSE = 0.05  # seconds between two looks: one `select` of a few microseconds each

@@ -9,7 +9,7 @@ from minirun import __version__
 from minirun.cli.output.format import shower
 from minirun.cli.parameters import ObjectFormat
 from minirun.cli.session import commands, open_instance
-from minirun.image.platform import architecture
+from minirun.image.create import architecture
 from minirun.image.records import all_images
 from minirun.instance import Instance
 from minirun.kernel import cgroups, controllers

@@ -9,9 +9,9 @@ from minirun.diagnostics.doctor.findings import GOOD, NOTE, PROBLEM, WARNING, Fi
 from minirun.diagnostics.topology.survey import read_topology
 from minirun.instance import Instance
 from minirun.kernel import apparmor, cgroups, controllers
-from minirun.kernel.nft import nft_tables
+from minirun.kernel.link_queries import interfaces
+from minirun.kernel.rulesets import nft_tables
 from minirun.kernel.sockets import egress_mtu
-from minirun.kernel.topology import interfaces
 from minirun.model import Place
 from minirun.network.firewall.foreign.detect import TOLD, advice, blocking_places, reach_of
 from minirun.network.ipam.foreign_subnets import foreign_subnets

@@ -13,8 +13,8 @@ from minirun.diagnostics.doctor.findings import WARNING, Finding
 from minirun.instance import Instance
 from minirun.kernel import cgroups, controllers
 from minirun.kernel.files import remove_tree
+from minirun.kernel.link_queries import interfaces
 from minirun.kernel.links import link_del
-from minirun.kernel.topology import interfaces
 from minirun.network.dns.veth import leg_name
 
 

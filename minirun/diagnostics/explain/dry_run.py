@@ -17,7 +17,8 @@ from typing import TypeAlias
 from minirun.diagnostics.explain.recorder import RECORDER
 from minirun.instance import Instance
 from minirun.kernel import processes, seam, throwaway
-from minirun.kernel.mounts import NODEV, Root, bind_mount, filesystem_mount
+from minirun.kernel.mounts import NODEV, bind_mount, filesystem_mount
+from minirun.kernel.tree_root import Root
 from minirun.model import Container, Status
 
 # Runs one command line (the words after `minirun`) as if it were typed, and returns its exit code. It may also leave

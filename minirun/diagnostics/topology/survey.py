@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from minirun.diagnostics.topology.data import Bridge, Link, Namespace, Port, Rules, Topology
 from minirun.instance import Instance
 from minirun.kernel import rulesets
+from minirun.kernel.link_queries import Interface, gateways, interfaces
 from minirun.kernel.netns import PINS, entered
-from minirun.kernel.nft import nft_tables
-from minirun.kernel.topology import Interface, gateways, interfaces
+from minirun.kernel.rulesets import nft_tables
 from minirun.model import Container, Endpoint, Mode, Network, Publication, Status
 from minirun.network.dns.veth import leg_name
 from minirun.network.firewall.foreign.detect import owner_of

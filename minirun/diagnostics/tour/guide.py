@@ -11,8 +11,9 @@ from pathlib import Path
 
 from minirun.diagnostics.tour.chapters import Chapter, Commands, Prose
 from minirun.kernel import throwaway
-from minirun.kernel.mounts import NODEV, Root, filesystem_mount
+from minirun.kernel.mounts import NODEV, filesystem_mount
 from minirun.kernel.programs import program_run
+from minirun.kernel.tree_root import Root
 
 _TIMEOUT = 60.0  # seconds, for one command
 _PROMPT = "  [Enter] run  [s] skip  [q] quit "

@@ -10,9 +10,9 @@ from typing import TypeAlias
 from minirun.diagnostics.trace.outside_host import HOST_SIDE, OUTER_SIDE, VETH, OutsideHost
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
+from minirun.kernel.link_queries import interfaces
 from minirun.kernel.netns import entered
 from minirun.kernel.taps import Tap
-from minirun.kernel.topology import interfaces
 from minirun.model import Container, Publication, Status
 from minirun.store.lookup import find_container
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from minirun.diagnostics.trace.endpoints import HOST, Source, Target
-from minirun.kernel.nftrace import Step
+from minirun.kernel.netlink_events import Step
 from minirun.kernel.packets import Packet
 from minirun.kernel.taps import Sight
 

@@ -13,9 +13,9 @@ from minirun.diagnostics.trace.endpoints import HOST, Source, Target, open_tap
 from minirun.diagnostics.trace.journey import Journey, Passage
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
-from minirun.kernel.conntrack import FlowTable
+from minirun.kernel.conntrack import flows
+from minirun.kernel.netlink_events import Trace
 from minirun.kernel.nft import HeldRules, nft_rules
-from minirun.kernel.nftrace import Trace
 from minirun.kernel.packets import Packet
 from minirun.kernel.taps import Sight, Tap
 
@@ -99,10 +99,9 @@ def _read_conntrack(journey: Journey) -> None:
     first, target = journey.passages[0].sight.packet, journey.target
     journey.sender = str(first.source), first.source_port
     last = journey.arrival or first
-    with closing(FlowTable()) as table:
-        flows = table.flows(target.protocol, _family(target), target.port)
+    entries = flows(target.protocol, _family(target), target.port)
     ports = (first.source_port, last.source_port)
-    flow = next((each for each in flows if each.answerer == last.destination and each.source_port in ports), None)
+    flow = next((each for each in entries if each.answerer == last.destination and each.source_port in ports), None)
     if flow is not None:
         journey.sender = str(flow.source), flow.source_port
         journey.target = replace(target, address=flow.destination)

@@ -7,7 +7,7 @@ from typing import Any
 from minirun.diagnostics.trace.endpoints import HOST
 from minirun.diagnostics.trace.journey import Diagnosis, Journey, Passage
 from minirun.errors import printable
-from minirun.kernel.nftrace import Step
+from minirun.kernel.netlink_events import Step
 
 
 def as_text(journey: Journey, diagnosis: Diagnosis, color: bool) -> str:

@@ -4,7 +4,7 @@ import re
 
 from minirun.diagnostics.trace.journey import Diagnosis, Journey
 from minirun.instance import Instance
-from minirun.kernel.nftrace import Step
+from minirun.kernel.netlink_events import Step
 from minirun.model import Container
 from minirun.network.dns.veth import legs_of
 from minirun.network.firewall.foreign.detect import TOLD, advice, blocking_places, is_own, owner_of, reach_of

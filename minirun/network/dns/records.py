@@ -7,7 +7,7 @@ from minirun.model import Network
 from minirun.network.dns.upstream import HostResolvers, Upstream
 from minirun.network.dns.veth import HOST_NAME
 from minirun.store import Store
-from minirun.store.naming import Member
+from minirun.store.lookup import Member
 
 _ARPA, _ARPA6 = ".in-addr.arpa", ".ip6.arpa"
 _NO_MEMBERS: tuple[Member, ...] = ()

@@ -10,7 +10,7 @@ from ipaddress import ip_interface
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
-from minirun.kernel.glance import Interfaces, bridge_port
+from minirun.kernel.link_queries import Interfaces, bridge_port
 from minirun.kernel.links import address_add, bridge_add, bridge_port_add, hairpin_on, link_del, link_up, veth_add
 from minirun.kernel.netns import entered, pin_path
 from minirun.kernel.sockets import egress_mtu, interface_index, link_state
@@ -87,36 +87,12 @@ class Bridge:
 
     def attach(self, instance: Instance, network: Network, endpoint: Endpoint, container: Container) -> Endpoint:
         """Create the veth pair. One that exists and has only lost its bridge is attached again: connections survive."""
-        alias = f"minirun {container.name} {container.id[:12]} {endpoint.interface}"
-        fd = os.open(pin_path(container.name), os.O_RDONLY | os.O_CLOEXEC)
-        deadline = time.monotonic() + _VETH_SECONDS
         try:
-            while True:
-                try:
-                    veth_add(
-                        endpoint.veth,
-                        network.bridge,
-                        endpoint.interface,
-                        endpoint.mac,
-                        network.mtu,
-                        container.name,
-                        fd,
-                        alias,
-                    )
-                    break
-                except FileExistsError:
-                    if _is_inside(endpoint, container):
-                        bridge_port_add(endpoint.veth, network.bridge)
-                        break
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.005)
+            _attach_veth(network, endpoint, container)
         except OSError as error:
             if error.errno == errno.EXFULL:
                 raise _full(network) from error
             raise
-        finally:
-            os.close(fd)
         # Link-local frames (to 01:80:c2:00:00:0e) reach the host on this port itself, past every rule that names the
         # bridge. No address is routed by the port, so with these two settings the host accepts none of them.
         sysctl_ensure(f"net/ipv6/conf/{endpoint.veth}/disable_ipv6", "1")
@@ -175,6 +151,25 @@ def _keep_router_advertisements() -> list[str]:
     for name in links:
         sysctl_write(f"net/ipv6/conf/{name}/accept_ra", "2")
     return links
+
+
+def _attach_veth(network: Network, endpoint: Endpoint, container: Container) -> None:
+    alias = f"minirun {container.name} {container.id[:12]} {endpoint.interface}"
+    inside = (endpoint.interface, endpoint.mac, network.mtu, container.name)
+    deadline = time.monotonic() + _VETH_SECONDS
+    fd = os.open(pin_path(container.name), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while True:
+            try:
+                return veth_add(endpoint.veth, network.bridge, *inside, fd, alias)
+            except FileExistsError:
+                if _is_inside(endpoint, container):
+                    return bridge_port_add(endpoint.veth, network.bridge)
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.005)
+    finally:
+        os.close(fd)
 
 
 def _is_inside(endpoint: Endpoint, container: Container) -> bool:

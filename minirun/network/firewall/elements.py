@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import permutations
 from typing import NamedTuple
 
-from minirun.kernel.setelements import SetElement
+from minirun.kernel.nft_elements import SetElement
 from minirun.model import AnyAddress, Endpoint, Network, Publication
 from minirun.network.firewall.policy import ISOLATED, Policy
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from minirun.instance import Instance
 from minirun.kernel import rulesets
-from minirun.kernel.nft import nft_objects, nft_rules, nft_tables, with_names
-from minirun.kernel.topology import interfaces
+from minirun.kernel.link_queries import interfaces
+from minirun.kernel.nft import nft_objects, nft_rules, with_names
+from minirun.kernel.rulesets import nft_tables
 from minirun.model import Container, Network
 from minirun.network.dns.veth import legs_of
 from minirun.network.firewall.foreign.backends import NFT

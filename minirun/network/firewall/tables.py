@@ -9,7 +9,7 @@ protocol and port, so a stale duplicate cannot exist. Nothing is read back to de
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from minirun.kernel.nft import NftError, nft_apply
-from minirun.kernel.setelements import SetElement, elements_add, elements_del
+from minirun.kernel.nft_elements import SetElement, elements_add, elements_del
 from minirun.model import Endpoint, Network, Publication
 from minirun.network.firewall import antispoof, rules
 from minirun.network.firewall.elements import (

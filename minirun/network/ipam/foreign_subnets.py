@@ -1,6 +1,6 @@
 """Subnets in the configuration files of other container runtimes and of libvirt, whether their bridges exist or not.
 
-Existing bridges are in the kernel's routes (kernel/routes.py). These files belong to other programs and may hold
+Existing bridges are in the kernel's routes (kernel/link_queries.py). These files belong to other programs and may hold
 anything: unreadable ones are skipped, and size, number and nesting are bounded.
 """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from minirun.config import AddressPool, Config, load
 from minirun.errors import ConflictError, MinirunError
-from minirun.kernel.routes import networks_in_use
+from minirun.kernel.link_queries import networks_in_use
 from minirun.model import Network, Pool, Pool4, Pool6, PoolRequest4, PoolRequest6, Subnet
 from minirun.network.ipam.foreign_subnets import foreign_subnets
 from minirun.network.ipam.subnets import DOCKER_DEFAULT, POOLS4, Claim, free_subnet, private_pool6

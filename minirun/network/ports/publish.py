@@ -11,7 +11,7 @@ from minirun.network.drivers.bridge import allow_hairpin
 from minirun.network.firewall import tables
 from minirun.network.ports import reservations
 from minirun.network.ports.mappings import PreviousPorts, default_addresses, port_numbers, publishing_endpoint
-from minirun.network.ports.udp_conntrack import forget_misled
+from minirun.network.ports.udp_conntrack import delete_stale_flows
 from minirun.network.update import ContainerUpdate
 
 
@@ -98,7 +98,7 @@ def _apply(
     try:
         allow_hairpin(endpoint)
         tables.ensure(store, instance.table, [], container.id)
-        forget_misled(store.ports(container=container.id))
+        delete_stale_flows(store.ports(container=container.id))
         reserved.shut(store)
     except BaseException:
         with store.write():

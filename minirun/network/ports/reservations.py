@@ -14,13 +14,13 @@ from dataclasses import replace
 
 from minirun.errors import FAILED, ConflictError, MinirunError
 from minirun.instance import Instance
-from minirun.kernel.rlimits import files_ensure
+from minirun.kernel.credentials import files_ensure
 from minirun.kernel.sock_diag import SocketTable
 from minirun.kernel.sockets import above_select, port_close, port_hold, port_owner
 from minirun.model import AnyAddress, Container, Endpoint, PortMapping, Publication
 from minirun.network.firewall import tables
 from minirun.network.ports.mappings import PreviousPorts, candidates, publication_of, publishing_endpoint
-from minirun.network.ports.udp_conntrack import forget_led
+from minirun.network.ports.udp_conntrack import delete_withdrawn_flows
 from minirun.store import Store
 
 # A range of more ports than this is not reserved. A socket for each would be 16384 descriptors for the media ports of
@@ -134,7 +134,7 @@ def withdraw(instance: Instance, publications: Collection[Publication], endpoint
     """
     if publications or endpoints:
         tables.withdraw(instance.store, instance.table, publications, endpoints)
-        forget_led(publications)
+        delete_withdrawn_flows(publications)
 
 
 def _reserve_mapping(

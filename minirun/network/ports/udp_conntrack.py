@@ -15,33 +15,33 @@ container that is gone gets an ICMP error after 3 seconds, when ARP fails.
 import socket
 from collections.abc import Iterable, Iterator
 
-from minirun.kernel.conntrack import Flow, FlowTable, is_local
+from minirun.kernel.conntrack import Flow, delete_flow, flows
+from minirun.kernel.link_queries import is_local
 from minirun.model import Publication
 
 
-def forget_misled(publications: Iterable[Publication]) -> None:
+def delete_stale_flows(publications: Iterable[Publication]) -> None:
     """Delete flows to these published ports that lead elsewhere. Call it once the rules are in force."""
-    for ports, flows in _by_family(publications):
-        for flow in flows:
+    for ports, entries in _by_family(publications):
+        for flow in entries:
             publication = ports.publication_of(flow)
             if publication and not _leads_to(flow, publication) and _is_for_host(flow, publication):
-                ports.table.delete(flow)
+                delete_flow(flow)
 
 
-def forget_led(publications: Iterable[Publication]) -> None:
+def delete_withdrawn_flows(publications: Iterable[Publication]) -> None:
     """Delete flows that these ports, which have been withdrawn, led to their targets."""
-    for ports, flows in _by_family(publications):
-        for flow in flows:
+    for ports, entries in _by_family(publications):
+        for flow in entries:
             publication = ports.publication_of(flow)
             if publication and _leads_to(flow, publication):
-                ports.table.delete(flow)
+                delete_flow(flow)
 
 
 class _PortsOfFamily:
     """Publications of one address family, by what a flow is addressed to."""
 
-    def __init__(self, table: FlowTable, publications: list[Publication]) -> None:
-        self.table = table
+    def __init__(self, publications: list[Publication]) -> None:
         self._by_place = {(port.mapping.host_address, port.mapping.host_port): port for port in publications}
         self._ranges = [port for port in publications if port.mapping.count > 1]
         self._everywhere = {port.mapping.host_address for port in publications if _is_everywhere(port)}
@@ -57,14 +57,10 @@ def _by_family(publications: Iterable[Publication]) -> Iterator[tuple[_PortsOfFa
     udp = [publication for publication in publications if publication.mapping.protocol == "udp"]
     if not udp:
         return
-    table = FlowTable()
-    try:
-        for version, family in ((4, socket.AF_INET), (6, socket.AF_INET6)):
-            if ports := [publication for publication in udp if publication.target.version == version]:
-                single = ports[0].mapping.host_port if len(ports) == 1 and ports[0].mapping.count == 1 else 0
-                yield _PortsOfFamily(table, ports), table.flows("udp", family, single)
-    finally:
-        table.close()
+    for version, family in ((4, socket.AF_INET), (6, socket.AF_INET6)):
+        if ports := [publication for publication in udp if publication.target.version == version]:
+            single = ports[0].mapping.host_port if len(ports) == 1 and ports[0].mapping.count == 1 else 0
+            yield _PortsOfFamily(ports), flows("udp", family, single)
 
 
 def _leads_to(flow: Flow, publication: Publication) -> bool:

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from minirun.instance import Instance
-from minirun.kernel.glance import Chain, Interfaces, bridge_ports, chain_uses
+from minirun.kernel.link_queries import Interfaces, bridge_ports
 from minirun.kernel.netns import netns_exists
+from minirun.kernel.rulesets import ChainKey, chain_uses
 from minirun.kernel.sockets import interface_index
 from minirun.model import Container, Status, veth_name
 from minirun.network.dns.veth import has_names, leg_name, legs_of
@@ -46,7 +47,7 @@ def find_damage(instance: Instance) -> Damage:
     settled = instance.store.settled_legs()
     if not settled:
         return Damage()
-    chains: list[Chain] = [(family, instance.table, name) for family, name in _CHAINS]
+    chains: list[ChainKey] = [(family, instance.table, name) for family, name in _CHAINS]
     ports = bridge_ports()
     broken, bridge_indexes, bridgeless = set(), {}, set()
     has_dns = netns_exists(instance.resolver_netns)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from minirun.instance import Instance
-from minirun.kernel.changes import LinkChanges, RuleChanges
 from minirun.kernel.event_loop import READ, Interest
+from minirun.kernel.netlink_events import LinkChanges, RuleChanges
 from minirun.network.firewall import foreign
 from minirun.network.repair.damage import find_damage
 from minirun.network.repair.restore import Repairs, repair

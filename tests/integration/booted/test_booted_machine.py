@@ -95,14 +95,14 @@ def test_who_started_it_may_go() -> None:
     assert state("web")["Running"]
 
 
-@pytest.mark.parametrize("patience", ["0.2", ""], ids=["asleep", "awake"])
+@pytest.mark.parametrize("patience", ["0.2", ""], ids=["idle", "awake"])
 def test_the_end_of_the_host_is_told_to_the_program(patience: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINIRUN_AWAKE", patience)
     script = "trap 'echo farewell; exit 3' TERM; echo ready; while :; do sleep 0.1; done"
     minirun("run", "-d", "--name", "web", "--restart=always", "--net=none", "busybox", "sh", "-c", script)
     eventually(lambda: "ready" in minirun("logs", "web").stdout, 20)
     monitor = Path(f"/proc/{state('web')['MonitorPid']}/cmdline")
-    eventually(lambda: monitor.read_text().startswith("minirun-monitor") == bool(patience), 20)
+    eventually(lambda: monitor.read_text().startswith("minirun-shim") == bool(patience), 20)
     sh(f"systemctl stop {unit('web')}")
     eventually(lambda: not state("web")["Running"], 20)
     assert state("web")["ExitCode"] == 3

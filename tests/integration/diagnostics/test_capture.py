@@ -15,7 +15,7 @@ FETCH = "busybox wget -qO- http://127.0.0.1:8080/ > /dev/null"
 
 
 @pytest.fixture(scope="module")
-def town() -> Iterator[Host]:
+def machine() -> Iterator[Host]:
     with Host() as host:
         host.minirun("run", "-d", "--name", "web", "-p", "8080:80", *SERVE)
         host.minirun("run", "-d", "--name", "two", "busybox", "sleep", "1000")
@@ -36,9 +36,9 @@ def captured(host: Host, what: str, *flags: str, script: str = FETCH) -> tuple[s
     return out.decode(), errors.decode()
 
 
-def test_a_container(town: Host) -> None:
-    before = Snapshot.of(town)
-    lines, errors = captured(town, "web", "-c", "9", "--protocol", "tcp")
+def test_a_container(machine: Host) -> None:
+    before = Snapshot.of(machine)
+    lines, errors = captured(machine, "web", "-c", "9", "--protocol", "tcp")
     assert errors == ""
     assert len(lines.splitlines()) == 9
     inward = [line for line in lines.splitlines() if " eth0 < 172.17.0.1:" in line]
@@ -46,32 +46,32 @@ def test_a_container(town: Host) -> None:
     assert len(inward) + len(outward) == 9
     assert all(" > 172.17.0.2:80 tcp [" in line for line in inward)
     assert all(line.partition(" len ")[2].isdecimal() for line in outward)
-    assert_same(town, before)
+    assert_same(machine, before)
 
 
-def test_a_published_port_and_a_network(town: Host) -> None:
-    lines, _ = captured(town, "8080", "-c", "5", script=f"{FETCH}; {MINIRUN} exec two ping -c1 172.17.0.2")
+def test_a_published_port_and_a_network(machine: Host) -> None:
+    lines, _ = captured(machine, "8080", "-c", "5", script=f"{FETCH}; {MINIRUN} exec two ping -c1 172.17.0.2")
     assert all(":80 " in line for line in lines.splitlines())
     # Between two containers, which the bridge itself has no part in.
     lines, _ = captured(
-        town, "bridge", "-c", "2", "--protocol", "icmp", script=f"{MINIRUN} exec two ping -c1 172.17.0.2"
+        machine, "bridge", "-c", "2", "--protocol", "icmp", script=f"{MINIRUN} exec two ping -c1 172.17.0.2"
     )
     assert "minirun0 < 172.17.0.3 > 172.17.0.2 icmp echo request" in lines
-    lines, _ = captured(town, "bridge", "-c", "3", "-p", "80")
+    lines, _ = captured(machine, "bridge", "-c", "3", "-p", "80")
     assert len(lines.splitlines()) == 3
 
 
-def test_as_json(town: Host) -> None:
-    lines, _ = captured(town, "8080", "-c", "3", "--json")
-    found = [json.loads(line) for line in lines.splitlines()]
-    assert len(found) == 3
-    assert all(one["protocol"] == "tcp" and 80 in (one["port"], one["source_port"]) for one in found)
-    assert {one["interface"] for one in found} == {"eth0"}
+def test_as_json(machine: Host) -> None:
+    lines, _ = captured(machine, "8080", "-c", "3", "--json")
+    packets = [json.loads(line) for line in lines.splitlines()]
+    assert len(packets) == 3
+    assert all(packet["protocol"] == "tcp" and 80 in (packet["port"], packet["source_port"]) for packet in packets)
+    assert {packet["interface"] for packet in packets} == {"eth0"}
 
 
-def test_a_file(town: Host) -> None:
-    lines, _ = captured(town, "web", "-c", "6", "--protocol", "tcp", "-w", "/run/web.pcap")
-    data = town.run(["cat", "/run/web.pcap"], text=False).stdout
+def test_a_file(machine: Host) -> None:
+    lines, _ = captured(machine, "web", "-c", "6", "--protocol", "tcp", "-w", "/run/web.pcap")
+    data = machine.run(["cat", "/run/web.pcap"], text=False).stdout
     magic, major, minor, _, _, _, link = struct.unpack_from("<IHHIIII", data)
     assert (magic, major, minor, link) == (0xA1B23C4D, 2, 4, 1)
     at, frames = 24, []
@@ -84,20 +84,20 @@ def test_a_file(town: Host) -> None:
         at += 16 + kept
     assert len(frames) == len(lines.splitlines()) == 6
     assert all(frame[12:14] == b"\x08\x00" for frame in frames)
-    assert oct(int(town.sh("stat -c %a /run/web.pcap"), 8)) == oct(0o600)
-    done = town.minirun("capture", "-w", "/run/web.pcap", "web", check=False)
+    assert oct(int(machine.sh("stat -c %a /run/web.pcap"), 8)) == oct(0o600)
+    done = machine.minirun("capture", "-w", "/run/web.pcap", "web", check=False)
     assert "File exists" in done.stderr
 
 
-def test_it_ends_by_itself(town: Host) -> None:
-    assert town.minirun("capture", "-t", "1", "-p", "9", "web").stdout == ""
-    out, _ = captured(town, "web", "-t", "20", "--size", "1k", "-q", "-w", "/run/small.pcap")
+def test_it_ends_by_itself(machine: Host) -> None:
+    assert machine.minirun("capture", "-t", "1", "-p", "9", "web").stdout == ""
+    out, _ = captured(machine, "web", "-t", "20", "--size", "1k", "-q", "-w", "/run/small.pcap")
     assert out == ""
-    assert int(town.sh("stat -c %s /run/small.pcap")) < 70_000
+    assert int(machine.sh("stat -c %s /run/small.pcap")) < 70_000
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["nosuch"], "network nosuch not found"),
         (["9999"], "no container publishes port 9999"),
@@ -107,7 +107,7 @@ def test_it_ends_by_itself(town: Host) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_refused(town: Host, words: list[str], said: str) -> None:
-    done = town.minirun("capture", *words, check=False)
+def test_refused(machine: Host, words: list[str], message: str) -> None:
+    done = machine.minirun("capture", *words, check=False)
     assert done.returncode in (1, 125)
-    assert said in done.stderr
+    assert message in done.stderr

@@ -15,11 +15,11 @@ def findings(host: Host, *flags: str) -> dict[str, dict[str, object]]:
     """Return findings by their sentence, without the note of a host without cgroup controllers."""
     done = host.minirun("doctor", "--json", *flags, check=False)
     assert done.stdout, done.stderr
-    found = {finding["what"]: finding for finding in json.loads(done.stdout)}
-    assert done.returncode == int(any(finding["level"] == "problem" for finding in found.values()))
+    problems = {finding["what"]: finding for finding in json.loads(done.stdout)}
+    assert done.returncode == int(any(finding["level"] == "problem" for finding in problems.values()))
     return {
         what: finding
-        for what, finding in found.items()
+        for what, finding in problems.items()
         if finding["level"] != "ok" and not what.startswith("limits on ")
     }
 
@@ -42,7 +42,7 @@ def test_no_problems(web: Host) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "problem"),
     [
         ("sysctl -q -w net.ipv4.ip_forward=0", "IPv4 forwarding is off"),
         ("nft flush ruleset", "rules are missing"),
@@ -58,16 +58,16 @@ def test_no_problems(web: Host) -> None:
     ],
     ids=lambda value: value if value.startswith(("sysctl", "nft", "ip", "mkdir")) else "",
 )
-def test_problems_of_minirun_are_reported_and_repaired(web: Host, damage: str, said: str) -> None:
+def test_problems_of_minirun_are_reported_and_repaired(web: Host, damage: str, problem: str) -> None:
     if "cgroup" in damage and not web.sh("ls -d /sys/fs/cgroup/minirun 2>/dev/null || true"):
         pytest.skip("this machine has no cgroup v2 hierarchy")
     before = Snapshot.of(web)
     with web.unwatched():
         web.sh(damage)
-        found = findings(web, "--quick")
-        assert any(said in what and finding["can_mend"] for what, finding in found.items()), found
-        assert findings(web, "--quick") == found, "a check changes nothing"
-        assert f"repaired: {next(iter(found))}\n" in web.minirun("doctor", "--fix", "--quick").stderr
+        problems = findings(web, "--quick")
+        assert any(problem in what and finding["can_mend"] for what, finding in problems.items()), problems
+        assert findings(web, "--quick") == problems, "a check changes nothing"
+        assert f"repaired: {next(iter(problems))}\n" in web.minirun("doctor", "--fix", "--quick").stderr
     assert findings(web) == {}
     eventually(lambda: assert_same(web, before) is None)
 
@@ -78,21 +78,21 @@ def test_problems_that_only_the_user_can_fix(web: Host) -> None:
     web.minirun("network", "create", "--subnet", "10.77.0.0/24", "own")
     web.sh("ip link add lan1 type veth peer name lan1p; ip address add 10.77.0.9/16 dev lan1; ip link set lan1 up")
     eventually(lambda: any("listens on 127.0.0.1 inside" in what for what in findings(web)))
-    found = findings(web)
-    said = "\n".join(found)
-    assert "mute: 0.0.0.0:9090->90/tcp: arrived at mute, which refused it: no program listens on port 90" in said
-    assert "the subnet of network own overlaps with that of lan1" in said
-    clash = next(finding for what, finding in found.items() if "network own overlaps" in what)
+    problems = findings(web)
+    text = "\n".join(problems)
+    assert "mute: 0.0.0.0:9090->90/tcp: arrived at mute, which refused it: no program listens on port 90" in text
+    assert "the subnet of network own overlaps with that of lan1" in text
+    clash = next(finding for what, finding in problems.items() if "network own overlaps" in what)
     assert clash["evidence"] == "10.77.0.0/24 and 10.77.0.9/16 on lan1"
-    assert not any(finding["can_mend"] for finding in found.values())
+    assert not any(finding["can_mend"] for finding in problems.values())
     assert "\n    do: make the program listen on 0.0.0.0" in web.minirun("doctor", check=False).stdout
 
 
 def test_the_policy_of_a_foreign_table(web: Host) -> None:
     web.sh("nft 'add table inet mine; add chain inet mine c { type filter hook forward priority 10; policy drop; }'")
-    found = findings(web)
-    assert any("chain c of nftables table inet mine drops forwarded packets" in what for what in found)
-    assert any("by the policy of chain c of another program's table inet mine" in what for what in found)
+    problems = findings(web)
+    assert any("chain c of nftables table inet mine drops forwarded packets" in what for what in problems)
+    assert any("by the policy of chain c of another program's table inet mine" in what for what in problems)
 
 
 # --- inspect --rules
@@ -119,9 +119,9 @@ def test_rules_of_a_container(web: Host) -> None:
     assert "8080" not in other
     assert veth not in other
     assert "(network inner)" in other
-    told = json.loads(web.minirun("inspect", "--rules", "-f", "json", "web").stdout)[0]
-    assert told["Name"] == "web"
-    assert f'tcp . 8080 comment "{identity}"' in str([rule["text"] for rule in told["Rules"]])
+    container = json.loads(web.minirun("inspect", "--rules", "-f", "json", "web").stdout)[0]
+    assert container["Name"] == "web"
+    assert f'tcp . 8080 comment "{identity}"' in str([rule["text"] for rule in container["Rules"]])
     both = web.minirun("inspect", "--rules", "web", "two").stdout
     assert "web (" in both
     assert "two (" in both
@@ -132,7 +132,7 @@ def test_rules_in_a_foreign_chain(web: Host) -> None:
     web.sh("nft 'add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }'")
     web.minirun("network", "reload")
     shown = web.minirun("inspect", "--rules", "web").stdout
-    assert "ip filter chain DOCKER-USER  (all networks, among somebody else's rules)" in shown
+    assert "ip filter chain DOCKER-USER  (all networks, in another firewall's table)" in shown
     assert 'oifname "minirun0"' in shown
 
 

@@ -24,7 +24,7 @@ MODES = {
 }
 
 
-def told(host: Host, *words: str) -> str:
+def explained(host: Host, *words: str) -> str:
     """What --explain prints for a command, which must succeed."""
     return str(host.minirun(*words).stderr)
 
@@ -34,9 +34,12 @@ def told(host: Host, *words: str) -> str:
 
 def normal(text: str) -> list[str]:
     """Operations without what differs from one container to the next."""
-    operations = [one for step in json.loads(text) for one in step["operations"]]
-    commands = [one["command"] for one in sorted(operations, key=lambda one: (one["role"], one["began"]))]
-    return [_anonymous(one) for one in commands]
+    operations = [operation for step in json.loads(text) for operation in step["operations"]]
+    commands = [
+        operation["command"]
+        for operation in sorted(operations, key=lambda operation: (operation["role"], operation["began"]))
+    ]
+    return [_anonymous(command) for command in commands]
 
 
 def _anonymous(text: str) -> str:
@@ -51,8 +54,8 @@ def test_a_dry_run_shows_what_the_command_then_does(primed: Host) -> None:
     done = primed.minirun("--explain=json", *words)
     # A bridge without containers is not in the copy: there the first container makes it.
     real, copy = normal(done.stderr), normal(dry_run.stdout)
-    assert [one for one in real if one not in copy] == []
-    assert {one.split()[0] for one in copy if one not in real} <= {"ip", "sysctl", "nft", "add"}
+    assert [command for command in real if command not in copy] == []
+    assert {command.split()[0] for command in copy if command not in real} <= {"ip", "sysctl", "nft", "add"}
     # In the copy, the first process waits for its stop signal.
     primed.minirun("run", "-d", "--name", "other", *SLEEP)
     dry_run = primed.minirun("explain", "-f", "json", "stop", "-t", "1", "other")
@@ -64,16 +67,16 @@ def test_all_processes_of_a_command_are_recorded(primed: Host) -> None:
     done = primed.minirun("--explain=json", "run", "--rm", "-p", "8080:80", "--userns=auto", "busybox", "echo", "hello")
     assert done.stdout == "hello\n"
     start, end = _documents(done.stderr)
-    roles = {one["role"] for step in start for one in step["operations"]}
+    roles = {operation["role"] for step in start for operation in step["operations"]}
     assert roles == {"command", "shim", "helper", "builder", "first process"}
     assert {step["step"] for step in start} >= {"ports", "userns", "cgroup", "process", "rules", "veth", "program"}
     assert [step["step"] for step in end if step["step"] == "end"]
-    every = [one for step in start for one in step["operations"]]
-    assert len({json.dumps(one) for one in every}) == len(every)
-    assert all(0 <= one["seconds"] < 5 and not one["failure"] for one in every)
+    every = [operation for step in start for operation in step["operations"]]
+    assert len({json.dumps(operation) for operation in every}) == len(every)
+    assert all(0 <= operation["seconds"] < 5 and not operation["failure"] for operation in every)
     primed.minirun("run", "-d", "--name", "web", *SLEEP)
-    joined = json.loads(told(primed, "--explain=json", "exec", "web", "true"))
-    roles = {one["role"] for step in joined for one in step["operations"]}
+    joined = json.loads(explained(primed, "--explain=json", "exec", "web", "true"))
+    roles = {operation["role"] for step in joined for operation in step["operations"]}
     assert roles - {"command"} == {
         "helper",
         "new process",
@@ -83,9 +86,9 @@ def test_all_processes_of_a_command_are_recorded(primed: Host) -> None:
 def _documents(text: str) -> Iterator[list[dict[str, object]]]:
     decoder, at = json.JSONDecoder(), text.index("[\n")
     while at < len(text.rstrip()):
-        found, at = decoder.raw_decode(text, at)
+        document, at = decoder.raw_decode(text, at)
         at += len(text[at:]) - len(text[at:].lstrip())
-        yield found
+        yield document
 
 
 def test_operations_that_are_not_shown_are_announced(primed: Host) -> None:
@@ -110,37 +113,39 @@ def test_a_failure_is_shown_where_it_happened(primed: Host) -> None:
 
 def network(host: Host) -> dict[str, object]:
     """Links, addresses, routes and rules of the host, and of the namespace of `web`."""
-    found: dict[str, object] = {}
+    state: dict[str, object] = {}
     for where, prefix in (("host", ""), ("web", "ip netns exec web ")):
         if prefix and "web" not in host.sh("ip netns"):
             continue
         links = json.loads(host.sh(f"{prefix}ip -j -d link"))
         keep = ("ifname", "mtu", "master", "ifalias", "link_type", "address")
-        found[f"{where} links"] = sorted(
-            [str({key: one.get(key) for key in keep if _is_given(one, key)}) for one in links]
+        state[f"{where} links"] = sorted(
+            [str({key: link.get(key) for key in keep if _is_given(link, key)}) for link in links]
         )
-        found[f"{where} ports"] = sorted(
-            str(one["linkinfo"]["info_slave_data"]["hairpin"])
-            for one in links
-            if "info_slave_data" in one.get("linkinfo", {})
+        state[f"{where} ports"] = sorted(
+            str(link["linkinfo"]["info_slave_data"]["hairpin"])
+            for link in links
+            if "info_slave_data" in link.get("linkinfo", {})
         )
         addresses = json.loads(host.sh(f"{prefix}ip -j address"))
-        found[f"{where} addresses"] = sorted(
-            f"{one['ifname']} {info['local']}/{info['prefixlen']}"
-            for one in addresses
-            for info in one["addr_info"]
+        state[f"{where} addresses"] = sorted(
+            f"{link['ifname']} {info['local']}/{info['prefixlen']}"
+            for link in addresses
+            for info in link["addr_info"]
             if not info["local"].startswith("fe80")
         )
         routes = host.sh(f"{prefix}ip route show table all; {prefix}ip -6 route show table all").splitlines()
         routes = [
-            " ".join(one.replace("linkdown", "").split()) for one in routes if "fe80" not in one and "ff00" not in one
+            " ".join(route.replace("linkdown", "").split())
+            for route in routes
+            if "fe80" not in route and "ff00" not in route
         ]
-        found[f"{where} routes"] = sorted(routes)
+        state[f"{where} routes"] = sorted(routes)
         names = "net.ipv4.ip_unprivileged_port_start net.ipv4.ping_group_range net.ipv4.ip_forward"
-        found[f"{where} sysctl"] = host.sh(f"{prefix}sysctl {names} net.ipv6.conf.all.disable_ipv6")
-    found["rules"] = re.sub(r"packets \d+ bytes \d+", "", host.sh("nft list ruleset"))
-    found["pins"] = host.sh("ls /run/netns 2>/dev/null || true")
-    return found
+        state[f"{where} sysctl"] = host.sh(f"{prefix}sysctl {names} net.ipv6.conf.all.disable_ipv6")
+    state["rules"] = re.sub(r"packets \d+ bytes \d+", "", host.sh("nft list ruleset"))
+    state["pins"] = host.sh("ls /run/netns 2>/dev/null || true")
+    return state
 
 
 def _is_given(link: dict[str, object], key: str) -> bool:
@@ -154,8 +159,8 @@ _SEEN = ("ro", "nosuid", "nodev", "noexec")
 
 def mounts(text: str) -> set[tuple[str, str, str]]:
     return {
-        (one["place"], one["kind"], ",".join(word for word in one["options"].split(",") if word in _SEEN))
-        for one in MOUNTS.finditer(text)
+        (mount["place"], mount["kind"], ",".join(word for word in mount["options"].split(",") if word in _SEEN))
+        for mount in MOUNTS.finditer(text)
     }
 
 
@@ -184,7 +189,7 @@ def _does_the_same(host: Host, words: list[str], empty: str) -> None:
     what both keep for other containers."""
     host.sh(empty)
     before = network(host)
-    start = told(host, "--explain=script", "run", "-d", *words)
+    start = explained(host, "--explain=script", "run", "-d", *words)
     running = network(host)
     identity = host.minirun("inspect", "-f", "{{.Id}}", "web").stdout.strip()
     pid = host.minirun("inspect", "-f", "{{.State.Pid}}", "web").stdout.strip()
@@ -206,11 +211,11 @@ def _does_the_same(host: Host, words: list[str], empty: str) -> None:
 
 
 def test_the_script_lists_what_it_omits(primed: Host) -> None:
-    plain = told(primed, "--explain=script", "run", "--rm", "busybox", "true")
-    mapped = told(primed, "--explain=script", "run", "--rm", "--userns=auto", "busybox", "true")
+    plain = explained(primed, "--explain=script", "run", "--rm", "busybox", "true")
+    mapped = explained(primed, "--explain=script", "run", "--rm", "--userns=auto", "busybox", "true")
     assert "Not done by this script" not in plain
-    _, said, rest = mapped.partition("# Not done by this script")
-    assert said
+    _, separator, rest = mapped.partition("# Not done by this script")
+    assert separator
     assert "# builder:\n# " in rest
     start, _, _ = rest.partition("#!/bin/sh")  # the removal has a script of its own
     assert [line for line in start.splitlines()[1:] if line and not line.startswith("#")] == []

@@ -89,9 +89,9 @@ def _sorted_links(text: str) -> str:
 
 
 def test_other_formats(machine: Host) -> None:
-    found = json.loads(machine.minirun("map", "--json").stdout)
-    assert found["troubles"] == []
-    by_name = {bridge["network"]: bridge for bridge in found["switches"]}
+    topology = json.loads(machine.minirun("map", "--json").stdout)
+    assert topology["troubles"] == []
+    by_name = {bridge["network"]: bridge for bridge in topology["switches"]}
     assert by_name["bridge"]["plugs"][0]["owner"] == "web"
     assert by_name["db"]["internal"]
     assert by_name[""]["name"] == "docker0"

@@ -57,10 +57,10 @@ def test_a_policy_of_dockers(machine: Host) -> None:
             machine.sh("nft 'add table ip filter'; nft 'add chain ip filter DOCKER-USER'")
             machine.sh("nft 'add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }'")
             machine.sh("nft 'add rule ip filter FORWARD jump DOCKER-USER'")
-            found = traced(machine, "8080", arrives=False)
-        assert "dropped on this host by the policy of chain FORWARD" in str(found["sentence"])
-        assert "table ip filter" in str(found["sentence"])
-        assert "minirun network reload adds minirun's rule to DOCKER-USER" in found["advice"][0]  # type: ignore[index]
+            journey = traced(machine, "8080", arrives=False)
+        assert "dropped on this host by the policy of chain FORWARD" in str(journey["sentence"])
+        assert "table ip filter" in str(journey["sentence"])
+        assert "minirun network reload adds minirun's rule to DOCKER-USER" in journey["advice"][0]  # type: ignore[index]
         machine.minirun("network", "reload")
         traced(machine, "8080", arrives=True)
     finally:
@@ -69,49 +69,49 @@ def test_a_policy_of_dockers(machine: Host) -> None:
 
 
 def test_a_program_that_listens_only_on_loopback(machine: Host) -> None:
-    found = traced(machine, "7070", arrives=False)
-    assert found["outcome"] == "refused"
-    assert "its program listens only on 127.0.0.1 inside the container" in str(found["sentence"])
-    assert "make the program listen on 0.0.0.0" in found["advice"][0]  # type: ignore[index]
+    journey = traced(machine, "7070", arrives=False)
+    assert journey["outcome"] == "refused"
+    assert "its program listens only on 127.0.0.1 inside the container" in str(journey["sentence"])
+    assert "make the program listen on 0.0.0.0" in journey["advice"][0]  # type: ignore[index]
 
 
 def test_two_networks(machine: Host) -> None:
-    found = traced(machine, "db", "web:80", arrives=False)
-    assert "db is in own, web is in bridge, and networks are isolated from each other" in str(found["sentence"])
-    assert found["advice"] == ["minirun network connect bridge db"]
+    journey = traced(machine, "db", "web:80", arrives=False)
+    assert "db is in own, web is in bridge, and networks are isolated from each other" in str(journey["sentence"])
+    assert journey["advice"] == ["minirun network connect bridge db"]
 
 
 def test_a_host_without_ip_forwarding(machine: Host) -> None:
     with machine.unwatched():
         machine.sh("sysctl -q -w net.ipv4.ip_forward=0")
-        found = traced(machine, "8080", arrives=False)
+        journey = traced(machine, "8080", arrives=False)
         machine.sh("sysctl -q -w net.ipv4.ip_forward=1")
-    assert "IP forwarding is off (net.ipv4.ip_forward is 0)" in str(found["sentence"])
-    assert found["advice"][0] == "sysctl -w net.ipv4.ip_forward=1"  # type: ignore[index]
+    assert "IP forwarding is off (net.ipv4.ip_forward is 0)" in str(journey["sentence"])
+    assert journey["advice"][0] == "sysctl -w net.ipv4.ip_forward=1"  # type: ignore[index]
 
 
 def test_a_port_that_is_not_published(machine: Host) -> None:
-    found = traced(machine, "80", arrives=False)
-    assert "no container publishes port 80/tcp" in str(found["sentence"])
-    assert "minirun port add web 80:80" in found["advice"]  # type: ignore[operator]
+    journey = traced(machine, "80", arrives=False)
+    assert "no container publishes port 80/tcp" in str(journey["sentence"])
+    assert "minirun port add web 80:80" in journey["advice"]  # type: ignore[operator]
     # Also directly to the container's address, from outside.
-    found = traced(machine, "outside", "web:80", arrives=False)
-    assert "port 80 of web is not published, and other hosts can reach only published ports" in str(found["sentence"])
-    assert found["advice"][0] == "minirun port add web 80:80"  # type: ignore[index]
+    journey = traced(machine, "outside", "web:80", arrives=False)
+    assert "port 80 of web is not published, and other hosts can reach only published ports" in str(journey["sentence"])
+    assert journey["advice"][0] == "minirun port add web 80:80"  # type: ignore[index]
 
 
 def test_an_internal_network(machine: Host) -> None:
-    found = traced(machine, "hidden", "192.0.2.2:80", arrives=False)
-    assert "hidden has no route to 192.0.2.2: it is only in inner (--internal)" in str(found["sentence"])
-    assert found["advice"] == ["minirun network connect bridge hidden"]
-    assert found["passages"] == []
+    journey = traced(machine, "hidden", "192.0.2.2:80", arrives=False)
+    assert "hidden has no route to 192.0.2.2: it is only in inner (--internal)" in str(journey["sentence"])
+    assert journey["advice"] == ["minirun network connect bridge hidden"]
+    assert journey["passages"] == []
 
 
 # --- more of them
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "sentence"),
     [
         (["9090"], "no program listens on port 90; it listens on [::]:80/tcp"),
         (["5353/udp"], "arrived at web, which refused it: no program listens on port 53"),
@@ -121,37 +121,37 @@ def test_an_internal_network(machine: Host) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_other_causes(machine: Host, words: list[str], said: str) -> None:
-    assert said in str(traced(machine, *words, arrives=False)["sentence"])
+def test_other_causes(machine: Host, words: list[str], sentence: str) -> None:
+    assert sentence in str(traced(machine, *words, arrives=False)["sentence"])
 
 
 def test_rules_of_a_foreign_table(machine: Host) -> None:
     machine.sh("nft 'add table inet mine'; nft 'add chain inet mine c { type filter hook forward priority 10; }'")
     machine.sh("nft 'add rule inet mine c tcp dport 80 counter drop comment \"no web\"'")
-    found = traced(machine, "8080", arrives=False)
+    journey = traced(machine, "8080", arrives=False)
     machine.sh("nft delete table inet mine")
     assert (
         "dropped on this host by a rule in chain c of another program's table inet mine: tcp dport 80 counter drop"
-        in str(found["sentence"])
+        in str(journey["sentence"])
     )
 
 
 # --- packets that arrive
 
 
-def places(found: dict[str, object]) -> list[str]:
-    text = [f"{each['place']} {'>' if each['outgoing'] else '<'} {each['interface']}" for each in found["passages"]]  # type: ignore[attr-defined]
+def places(journey: dict[str, object]) -> list[str]:
+    text = [f"{each['place']} {'>' if each['outgoing'] else '<'} {each['interface']}" for each in journey["passages"]]  # type: ignore[attr-defined]
     return [re.sub(r"veth[0-9a-f]{8}", "veth", line) for line in text]
 
 
 def test_from_one_container_to_another(machine: Host) -> None:
     """eth0, a veth, the bridge, another veth, the other container's eth0."""
-    found = traced(machine, "near", "web:80", arrives=True)
-    assert sorted(places(found)) == ["host < veth", "host > veth", "near > eth0", "web < eth0"]
-    chains = [f"{one['family']} {one['chain']}" for one in found["rules"] if one["text"]]  # type: ignore[attr-defined]
+    journey = traced(machine, "near", "web:80", arrives=True)
+    assert sorted(places(journey)) == ["host < veth", "host > veth", "near > eth0", "web < eth0"]
+    chains = [f"{step['family']} {step['chain']}" for step in journey["rules"] if step["text"]]  # type: ignore[attr-defined]
     assert "bridge prerouting" in chains
     assert "inet into_minirun0" in chains
-    assert found["translations"] == []
+    assert journey["translations"] == []
     shown = machine.minirun("trace", "near", "web:80").stdout
     order = [
         "near\n",
@@ -170,10 +170,10 @@ def test_from_one_container_to_another(machine: Host) -> None:
 
 
 def test_translations(machine: Host) -> None:
-    found = traced(machine, "8080", arrives=True)
-    assert found["translations"] == ["DNAT: 192.0.2.1:8080 became 172.17.0.2:80"]
-    found = traced(machine, "--from", "host", "127.0.0.1:8080", arrives=True)
-    assert [one.split()[0] for one in found["translations"]] == ["DNAT:", "masquerade:"]  # type: ignore[attr-defined]
+    journey = traced(machine, "8080", arrives=True)
+    assert journey["translations"] == ["DNAT: 192.0.2.1:8080 became 172.17.0.2:80"]
+    journey = traced(machine, "--from", "host", "127.0.0.1:8080", arrives=True)
+    assert [line.split()[0] for line in journey["translations"]] == ["DNAT:", "masquerade:"]  # type: ignore[attr-defined]
     assert "masquerade: 172.17.0." in str(traced(machine, "web", "192.0.2.2:81", arrives=False)["translations"])
 
 
@@ -198,21 +198,21 @@ def test_a_packet_that_somebody_else_sends(machine: Host, port: str, arrives: bo
         return process.poll() is not None
 
     eventually(ended, 20)
-    found = json.loads(process.communicate()[0])
-    assert found["arrived"] is arrives
-    assert found["from"] == "anybody"
-    assert f"DNAT: 192.0.2.1:{port} became 172.17.0." in found["translations"][0]
+    journey = json.loads(process.communicate()[0])
+    assert journey["arrived"] is arrives
+    assert journey["from"] == "anybody"
+    assert f"DNAT: 192.0.2.1:{port} became 172.17.0." in journey["translations"][0]
     assert process.returncode == (0 if arrives else 1)
 
 
 def test_ipv6(machine: Host) -> None:
     address = machine.minirun("exec", "one", "ip", "-6", "addr", "show", "dev", "eth0", "scope", "global").stdout
-    found = traced(machine, "two", f"[{re.search(r'inet6 ([0-9a-f:]+)', address)[1]}]:80", arrives=True)  # type: ignore[index]
-    assert found["container"] == "one"
+    journey = traced(machine, "two", f"[{re.search(r'inet6 ([0-9a-f:]+)', address)[1]}]:80", arrives=True)  # type: ignore[index]
+    assert journey["container"] == "one"
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "sentence"),
     [
         (["nosuch"], "invalid port in 'nosuch'"),
         (["8080/sctp"], "invalid protocol"),
@@ -227,9 +227,9 @@ def test_ipv6(machine: Host) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_invalid_arguments(machine: Host, words: list[str], said: str) -> None:
+def test_invalid_arguments(machine: Host, words: list[str], sentence: str) -> None:
     done = machine.minirun("trace", *words, check=False)
-    assert said in done.stderr
+    assert sentence in done.stderr
     assert done.returncode == 1
 
 

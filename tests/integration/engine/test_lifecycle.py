@@ -25,7 +25,7 @@ def test_a_stopped_container_starts_again_with_its_files_address_and_port(primed
     assert_same(primed, before)
 
 
-def test_several_start_at_once_each_with_a_monitor_of_its_own(primed: Host) -> None:
+def test_several_start_at_once_each_with_a_shim_of_its_own(primed: Host) -> None:
     before = Snapshot.of(primed)
     names = ["one", "two", "three"]
     for name in names:
@@ -81,7 +81,7 @@ def test_pause_holds_everything_still(primed: Host) -> None:
 
 
 def test_wait_tells_exit_codes_in_the_order_asked_also_of_those_that_remove_themselves(primed: Host) -> None:
-    primed.minirun("run", "-d", "--name", "slow", "--net=none", "--rm", "busybox", "sh", "-c", "sleep 1; exit 5")
+    primed.minirun("run", "-d", "--name", "slow", "--net=none", "--rm", "busybox", "sh", "-c", "sleep 4; exit 5")
     primed.minirun("run", "-d", "--name", "quick", "--net=none", "busybox", "sh", "-c", "exit 6")
     done = primed.minirun("wait", "slow", "quick", "nosuch", check=False)
     assert done.stdout == "5\n6\n"

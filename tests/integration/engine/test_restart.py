@@ -52,11 +52,11 @@ def test_one_that_waits_for_its_next_start_can_be_ended(primed: Host, words: lis
     assert_same(primed, before)
 
 
-def test_a_killed_monitor_is_told_of_and_its_container_can_be_started_again(primed: Host) -> None:
+def test_a_killed_shim_is_told_of_and_its_container_can_be_started_again(primed: Host) -> None:
     primed.minirun("run", "-d", "--name", "web", "--restart=always", "busybox", "sleep", "1000")
     primed.sh(f"kill -9 {state(primed, 'web')['State']['MonitorPid']}")
     found = eventually(lambda: (now := state(primed, "web"))["State"]["Status"] == "exited" and now)
-    assert "monitor" in found["State"]["Error"]
+    assert "shim" in found["State"]["Error"]
     primed.minirun("start", "web")
     assert status(primed, "web") == "running"
 
@@ -118,7 +118,7 @@ def test_a_signal_between_two_runs_hurts_nobody(primed: Host) -> None:
     primed.minirun("rm", "-f", "loop")
 
 
-def test_a_killed_monitor_of_a_foreground_run_is_told_of(primed: Host) -> None:
+def test_a_killed_shim_of_a_foreground_run_is_told_of(primed: Host) -> None:
     before = Snapshot.of(primed)
     for extra in ([], ["--rm"]):
         run = primed.popen(

@@ -32,7 +32,7 @@ class Bench:
         try:
             paths = limits.groups(self.instance, self.container, asked)
         except MinirunError as error:
-            pytest.skip(error.message)
+            pytest.skip(f"this machine has no such cgroup controller: {error.message}")
         limits.apply(paths, asked)
         return paths
 
@@ -40,7 +40,7 @@ class Bench:
         """The container's v2 group."""
         group = cgroups.container_cgroup(self.instance, self.container)
         if group is None:
-            pytest.skip("no v2 hierarchy here")
+            pytest.skip("this machine has no cgroup v2 hierarchy")
         cgroups.cgroup_add(group)
         return group
 
@@ -84,4 +84,4 @@ def bench_groups(bench: Bench, asked: Limits) -> list[Path]:
     try:
         return limits.groups(bench.instance, bench.container, asked)
     except MinirunError as error:
-        pytest.skip(error.message)
+        pytest.skip(f"this machine has no such cgroup controller: {error.message}")

@@ -61,7 +61,7 @@ def test_a_blkio_weight_arrives(bench: Bench) -> None:
     try:
         (path,) = bench.limited(Limits(blkio_weight=300))
     except MinirunError as error:
-        pytest.skip(error.message)
+        pytest.skip(f"this machine has no such cgroup controller: {error.message}")
     assert "300" in "".join(file.read_text() for file in Path(path).glob("*io.*weight"))
 
 
@@ -103,7 +103,7 @@ def test_a_limit_below_what_is_used_is_refused(bench: Bench) -> None:
     old = Limits(memory=128 * MIB, memory_swap=128 * MIB)
     paths = bench.limited(old)
     if (paths[0] / "memory.max").exists():
-        pytest.skip("v2 would kill instead")
+        pytest.skip("cgroup v2 kills instead of refusing")
     child = bench.python(paths, HOG.format(64 * MIB) + "; time.sleep(30)")
     assert child.stdout is not None
     assert child.stdout.readline()

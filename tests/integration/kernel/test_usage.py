@@ -37,7 +37,7 @@ def test_a_frozen_counter_stands_still(bench: Bench, version: str, tmp_path: Pat
     else:
         home = controllers.homes().get("freezer")
         if home is None:
-            pytest.skip("no v1 freezer here")
+            pytest.skip("this machine has no v1 freezer")
         group = home.top / bench.instance / bench.container
         controllers.group_ensure(group, [])
     with open(tmp_path / "count", "w+") as output:

@@ -1,5 +1,7 @@
-"""A hostile container on the wire: what it sends as somebody else does not arrive. The same frames do on a network with
--o minirun.antispoof=false, which shows that they would be believed."""
+"""A hostile container's forged frames do not arrive.
+
+The same frames do on a network with -o minirun.antispoof=false, which shows that they would be accepted.
+"""
 
 import json
 import struct
@@ -43,7 +45,7 @@ class Party:
 
 @dataclass(frozen=True)
 class Scene:
-    """One network: a hostile container, its victim, and the host in the middle."""
+    """One network: a hostile container, its victim, and the host as gateway."""
 
     host: Host
     name: str
@@ -51,25 +53,25 @@ class Scene:
     evil: Party
     victim: Party
     gateway: Party
-    mouth: PacketSocket
-    ears: tuple[PacketSocket, ...]
+    sender: PacketSocket
+    receivers: tuple[PacketSocket, ...]
 
     def arrived(self, frames: list[bytes]) -> list[bool]:
         """Which of them come to the victim or the host (a VLAN tag is taken off on the way)."""
-        self.ears[0].send(
+        self.receivers[0].send(
             ether(self.victim.mac, self.gateway.mac, ARP, bytes(46))
         )  # the bridge knows again where it is
-        for ear in self.ears:
-            ear.frames()
+        for receiver in self.receivers:
+            receiver.frames()
         last = HONEST["IPv4 to everybody"](self)
         for frame in (*frames, last):
-            self.mouth.send(frame)
+            self.sender.send(frame)
         seen: list[bytes] = []
 
         def is_over() -> bool:
-            for ear in self.ears:
-                seen.extend(ear.frames(0.01))
-            return seen.count(last) >= len(self.ears)
+            for receiver in self.receivers:
+                seen.extend(receiver.frames(0.01))
+            return seen.count(last) >= len(self.receivers)
 
         eventually(is_over)
         tails = {one[14:] for one in seen}
@@ -93,7 +95,7 @@ def scenes() -> Iterator[dict[str, Scene]]:
             found[name] = _scene(host, name)
         yield found
         for scene in found.values():
-            for wire in (scene.mouth, *scene.ears):
+            for wire in (scene.sender, *scene.receivers):
                 wire.close()
 
 
@@ -104,9 +106,9 @@ def _scene(host: Host, name: str) -> Scene:
     mac = json.loads(host.sh(f"ip -j link show {bridge}"))[0]["address"]
     parties = [_party(host, f"{role}-{name}", name) for role in ("evil", "victim")]
     stacks = [Netns.of(host, f"{role}-{name}") for role in ("evil", "victim")]
-    ears = (stacks[1].packet_socket("eth0"), Netns.of(host).packet_socket(bridge))
+    receivers = (stacks[1].packet_socket("eth0"), Netns.of(host).packet_socket(bridge))
     gateway = Party(mac, gateways[0], gateways[1], _link_local(mac))
-    return Scene(host, name, bridge, parties[0], parties[1], gateway, stacks[0].packet_socket("eth0"), ears)
+    return Scene(host, name, bridge, parties[0], parties[1], gateway, stacks[0].packet_socket("eth0"), receivers)
 
 
 def _party(host: Host, container: str, network: str) -> Party:
@@ -222,7 +224,7 @@ def test_what_somebody_else_would_say(scenes: dict[str, Scene], what: str) -> No
 
 @pytest.mark.parametrize("br_netfilter", [1, 0])
 def test_br_netfilter_changes_nothing(scenes: dict[str, Scene], br_netfilter: int) -> None:
-    """It rewrites headers and hands frames to routing, but later than our rules look at them."""
+    """br_netfilter rewrites headers and passes frames to routing, but after minirun's rules."""
     scene = scenes["strict"]
     scene.host.sh(BR_NETFILTER.format(br_netfilter))
     assert scene.arrived([make(scene) for make in HONEST.values()]) == [True] * len(HONEST)
@@ -252,7 +254,7 @@ def test_the_bridge_does_not_learn_where_somebody_else_is(scenes: dict[str, Scen
 
 @pytest.mark.parametrize("group", ["01:80:c2:00:00:0e", "01:80:c2:00:00:02"])
 def test_nor_from_frames_that_never_leave_a_link(scenes: dict[str, Scene], group: str) -> None:
-    """They pass no hook, so that no rule can drop them."""
+    """They pass no hook, so no rule can drop them."""
     for scene in scenes.values():
         assert not _learns(scene, group)
     scene.host.sh(f"ip link set {scene.bridge} type bridge no_linklocal_learn 0")
@@ -265,13 +267,13 @@ def _learns(scene: Scene, group: str) -> bool:
     true_port = scene.port_of(scene.victim.mac)
     assert true_port != scene.port_of(scene.evil.mac)
     scene.arrived([])
-    scene.mouth.send(ether(scene.victim.mac, group, 0x88CC, bytes(46)))
-    scene.ears[1].frames(0.05)
+    scene.sender.send(ether(scene.victim.mac, group, 0x88CC, bytes(46)))
+    scene.receivers[1].frames(0.05)
     return scene.port_of(scene.victim.mac) != true_port
 
 
 def test_the_host_does_not_listen_to_frames_that_never_leave_a_link(scenes: dict[str, Scene]) -> None:
-    """They come in on the port itself, not on the bridge that all the other rules speak of."""
+    """They arrive on the port itself, not on the bridge that all other rules match."""
     scene = scenes["strict"]
     scene.host.sh("ip address add 192.0.2.1/32 dev lo")
     server = Netns.of(scene.host).serve(5000, "0.0.0.0", ("udp",))

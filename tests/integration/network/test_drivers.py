@@ -139,10 +139,10 @@ def test_what_a_cni_plugin_says_is_passed_on(cni: Host) -> None:
     before = Snapshot.of(cni)
     cases = {
         "no.json": ("{", "is not JSON"),
-        "list.json": ("[]", "it is not an object"),
+        "list.json": ("[]", "not a JSON object"),
         "old.json": ('{"cniVersion": "0.2.0", "name": "a", "type": "bridge"}', "cniVersion '0.2.0' is not supported"),
         "nameless.json": ('{"cniVersion": "1.0.0", "type": "bridge"}', "it has no name"),
-        "path.json": ('{"cniVersion": "1.0.0", "name": "a", "type": "../sh"}', "is the name of a program"),
+        "path.json": ('{"cniVersion": "1.0.0", "name": "a", "type": "../sh"}', "the name of a program"),
         "missing.json": ('{"cniVersion": "1.0.0", "name": "a", "type": "nothing"}', "there is no CNI plugin nothing"),
     }
     for name, (text, says) in cases.items():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from minirun.kernel.setelements import SetElement
+from minirun.kernel.nft_elements import SetElement
 from minirun.network.firewall import antispoof
 from minirun.network.firewall.elements import (
     INET_SETS,
@@ -43,8 +43,10 @@ def test_the_kernel_takes_it_twice(kernel: Host, case: str) -> None:
 @pytest.mark.parametrize("as_text", [False, True])
 @pytest.mark.parametrize("case", list(CASES))
 def test_single_elements_say_the_same_as_the_whole_text(kernel: Host, case: str, as_text: bool) -> None:
-    """Taken out and put back one by one: what a start and an end do. A key that the kernel does not know fails here,
-    and would be hidden elsewhere, because then everything is rendered."""
+    """Remove and add back single elements, as a stop and a start do.
+
+    A malformed key fails here; elsewhere the fallback to a full rendering would hide it.
+    """
     networks, ports, endpoints = CASES[case]
     kernel.run(["nft", "-f", "-"], input=render("minirun", networks, ports, endpoints))
     nets = {net.id: net for net in networks}
@@ -65,18 +67,18 @@ def test_single_elements_say_the_same_as_the_whole_text(kernel: Host, case: str,
 
 
 def _changed(kernel: Host, how: str, elements: list[SetElement], as_text: bool) -> None:
-    """By what minirun sends to the kernel, or by nft with the words that minirun says are the same."""
+    """Change elements by netlink as minirun does, or by nft with the command that --explain shows."""
     if as_text:
-        lines = [one.added if how == "elements_add" else one.deleted for one in elements]
+        lines = [element.added if how == "elements_add" else element.deleted for element in elements]
         kernel.run(["nft", "-f", "-"], input="".join(f"{line}\n" for line in lines))
         return
     script = f"""
 import ast, sys
-from minirun.kernel.setelements import SetElement, {how}
+from minirun.kernel.nft_elements import SetElement, {how}
 {how}([SetElement(*one) for one in ast.literal_eval(sys.stdin.read())])
 """
     python = str(Path(MINIRUN).with_name("python"))
-    kernel.run([python, "-c", script], cwd=REPO, input=repr([tuple(one) for one in elements]))
+    kernel.run([python, "-c", script], cwd=REPO, input=repr([tuple(element) for element in elements]))
 
 
 def test_a_refused_element_leaves_nothing_of_its_transaction(kernel: Host) -> None:
@@ -87,7 +89,7 @@ def test_a_refused_element_leaves_nothing_of_its_transaction(kernel: Host) -> No
         good._replace(key='"third"', value="jump into_nowhere"),
         good._replace(name="missing"),
         good._replace(table="missing"),
-        good._replace(key='"minirun0"', value="jump from_minirun0"),  # another value is there
+        good._replace(key='"minirun0"', value="jump from_minirun0"),  # the key has another value
     ):
         with pytest.raises(AssertionError, match="NftError"):
             _changed(kernel, "elements_add", [good, bad], as_text=False)
@@ -104,7 +106,7 @@ def test_a_thousand_elements_are_one_transaction(kernel: Host) -> None:
     changes = [element.in_table("minirun", INET_SETS) for element in elements]
     _changed(kernel, "elements_add", changes, as_text=False)
     assert len(re.findall(r"(?:tcp|6) \. 1[01]\d\d\d comment", kernel.sh("nft list ruleset"))) == 2000
-    _changed(kernel, "elements_add", changes, as_text=False)  # what is there already is fine
+    _changed(kernel, "elements_add", changes, as_text=False)  # adding an existing element succeeds
     _changed(kernel, "elements_del", changes, as_text=False)
     assert kernel.sh("nft list ruleset") == before
 

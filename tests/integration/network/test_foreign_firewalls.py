@@ -1,4 +1,4 @@
-"""Beside others' rule sets, made by their real programs: containers work, and the others' rules stay as they were."""
+"""Beside other firewalls' rule sets, made by their real programs: containers work and those rules stay unchanged."""
 
 import re
 import subprocess
@@ -104,7 +104,7 @@ def docker(host: Host) -> Host:
     return host
 
 
-def test_a_docker_engine_beside_it(docker: Host) -> None:
+def test_beside_a_docker_engine(docker: Host) -> None:
     lan = serving(docker)
     start_docker(docker)
     assert "-P FORWARD DROP" in docker.sh("iptables -S FORWARD")
@@ -134,7 +134,7 @@ def test_a_docker_engine_beside_it(docker: Host) -> None:
     assert others(docker) == before
 
 
-def test_what_docker_does_later_is_met_by_the_next_start_and_a_crash_leaves_nothing(docker: Host) -> None:
+def test_docker_started_later_is_handled_by_the_next_start_and_a_crash_leaves_nothing(docker: Host) -> None:
     lan = serving(docker)
     start_containers(docker)
     with docker.unwatched():
@@ -179,7 +179,7 @@ def test_docker_on_legacy_iptables(docker: Host) -> None:
     assert others(docker) == before
 
 
-def test_without_a_drop_nothing_is_put_anywhere(host: Host) -> None:
+def test_without_a_drop_no_rules_are_added(host: Host) -> None:
     """Rules as libvirt's and podman's: they reject what concerns their own bridges alone."""
     lan = serving(host)
     host.sh(
@@ -217,7 +217,7 @@ def test_beside_ufw(host: Host) -> None:
     with host.unwatched():
         host.sh("ufw reload")  # flushes its chains
         assert is_cut_off(host, "web", f"{lan.address}:7000")
-    assert_paths(host, lan)  # at once: the resolver's process watches
+    assert_paths(host, lan)  # at once: the DNS server's process watches
     remove_all(host)
     assert others(host) == before
     host.sh("ufw disable")
@@ -256,9 +256,9 @@ def test_beside_firewalld(host: Host) -> None:
     with host.unwatched():
         host.sh("firewall-cmd --reload")
         assert is_cut_off(host, "web", f"{lan.address}:7000")
-    assert_paths(host, lan)  # at once: the resolver's process watches
+    assert_paths(host, lan)  # at once: the DNS server's process watches
     host.minirun("rm", "-f", "else")
-    host.minirun("network", "rm", "other")  # the last with names: nobody watches, as soon as the resolver has ended
+    host.minirun("network", "rm", "other")  # the last with names: nobody watches once the DNS server has ended
     eventually(lambda: host.sh("pgrep -f [m]inirun.network.dns", check=False) == "")
     host.sh("firewall-cmd --reload")
     assert is_cut_off(host, "web", f"{lan.address}:7000")
@@ -271,7 +271,7 @@ def test_beside_firewalld(host: Host) -> None:
     assert others(host) == before
 
 
-# --- rule sets of which no place is known
+# --- rule sets without a known place for accept rules
 
 
 _SITE = """table inet site {
@@ -282,7 +282,7 @@ _SITE = """table inet site {
 
 
 @pytest.mark.parametrize("last", ["reject", "drop"])
-def test_a_chain_without_a_place_is_named_once_and_what_is_said_helps(host: Host, last: str) -> None:
+def test_a_chain_without_a_place_is_reported_once_and_the_advice_works(host: Host, last: str) -> None:
     lan = serving(host)
     host.run(["nft", "-f", "-"], input=_SITE.replace("; ", ";\n").replace(" }", "\n}") % last)
     before = others(host)
@@ -297,7 +297,7 @@ def test_a_chain_without_a_place_is_named_once_and_what_is_said_helps(host: Host
     assert host.run(fetch("127.0.0.1:8080")).stdout
 
 
-def test_firewalld_without_its_daemon_is_told_of(host: Host) -> None:
+def test_firewalld_without_its_daemon_is_reported(host: Host) -> None:
     host.run(
         ["nft", "-f", "-"],
         input="table inet firewalld {\n chain filter_FORWARD {\n type filter hook forward priority 10\n reject\n}\n}\n",
@@ -307,7 +307,7 @@ def test_firewalld_without_its_daemon_is_told_of(host: Host) -> None:
     assert "cut off" not in host.minirun("run", "--rm", "busybox", "true").stderr
 
 
-def test_ipv6_has_its_own_places_which_are_used_where_a_network_has_ipv6(host: Host) -> None:
+def test_ipv6_chains_are_used_only_while_a_network_has_ipv6(host: Host) -> None:
     host.sh(
         "ip6tables -P FORWARD DROP; ip6tables -N ufw6-user-forward; ip6tables -A FORWARD -j ufw6-user-forward;"
         "ip6tables -N DOCKER-USER; ip6tables -I FORWARD -j DOCKER-USER"
@@ -332,7 +332,7 @@ def test_ipv6_has_its_own_places_which_are_used_where_a_network_has_ipv6(host: H
 
 
 @pytest.mark.parametrize("how", ["fail", "kill"])
-def test_a_fault_when_rules_are_taken_away_leaves_none(primed: Host, how: str) -> None:
+def test_a_fault_during_removal_leaves_no_rules(primed: Host, how: str) -> None:
     overlay_packages(primed, IPTABLES)
     primed.sh("iptables -P FORWARD DROP; iptables -N DOCKER-USER; iptables -I FORWARD -j DOCKER-USER")
     eventually(lambda: "veth" not in primed.sh("ip link"))
@@ -345,4 +345,4 @@ def test_a_fault_when_rules_are_taken_away_leaves_none(primed: Host, how: str) -
         left += "minirun: " in primed.sh("iptables -S DOCKER-USER")
         primed.minirun("ps")
         assert_same(primed, before)
-    assert left  # the next command had something to mend
+    assert left  # the next command had something to remove

@@ -65,7 +65,7 @@ def test_create_with_every_flag_shows_in_inspect_and_goes_away(box: Host) -> Non
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--subnet", "10.9.0.0/16", "--subnet", "10.10.0.0/16"], "one subnet of each family"),
+        (["--subnet", "10.9.0.0/16", "--subnet", "10.10.0.0/16"], "only one subnet per address family"),
         (["--subnet", "fd00::/64"], "an IPv6 subnet needs --ipv6"),
         (["--gateway", "10.9.0.1"], "needs a subnet"),
         (["--subnet", "10.9.0.0/24", "--gateway", "10.8.0.1"], "no matching subnet for 10.8.0.1"),

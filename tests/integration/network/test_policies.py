@@ -122,16 +122,16 @@ def test_frames_between_containers_that_may_communicate(either: Scene) -> None:
 
 def _reaches_by_frame(topology: LanTopology, source: str, target: str) -> bool:
     with (
-        closing(topology.netns[source].packet_socket("eth0")) as mouth,
-        closing(topology.netns[target].packet_socket("eth0")) as ear,
+        closing(topology.netns[source].packet_socket("eth0")) as sender,
+        closing(topology.netns[target].packet_socket("eth0")) as receiver,
     ):
         from_to = topology.addresses[source][0], topology.addresses[target][0]
         packet = udp(*from_to, 5, 80)
-        question = arp(1, mouth.address, from_to[0], EVERYBODY, from_to[1])
-        sent = [ether(mouth.address, ear.address, IP4, packet), ether(mouth.address, EVERYBODY, ARP, question)]
+        question = arp(1, sender.address, from_to[0], EVERYBODY, from_to[1])
+        sent = [ether(sender.address, receiver.address, IP4, packet), ether(sender.address, EVERYBODY, ARP, question)]
         for frame in sent:
-            mouth.send(frame)
-        return any(frame in sent for frame in ear.frames(0.05))
+            sender.send(frame)
+        return any(frame in sent for frame in receiver.frames(0.05))
 
 
 def test_a_published_port_is_open_to_members_that_may_not_communicate(either: Scene) -> None:

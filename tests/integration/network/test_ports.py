@@ -3,7 +3,7 @@
 import socket
 from contextlib import closing
 
-from minirun.kernel.changes import RuleChanges
+from minirun.kernel.netlink_events import RuleChanges
 from minirun.kernel.netns import entered
 from tests.harness import Host, eventually
 from tests.harness.lan_topology import AWAY, AWAY6, LAN, LAN6, LanTopology

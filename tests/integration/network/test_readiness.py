@@ -94,7 +94,7 @@ def test_a_published_port_that_nobody_can_reach_is_warned_of(box: LanTopology) -
     script = "exec httpd -f -h /var/www -p 127.0.0.1:80"
     done = box.host.minirun("run", "-d", "--wait", "--name", "web", "-p", "8080:80", "busybox", "sh", "-c", script)
     assert "WARNING: port 80/tcp of web is published, but its program listens on 127.0.0.1" in done.stderr
-    assert "Have it listen on 0.0.0.0" in done.stderr
+    assert "Make it listen on 0.0.0.0" in done.stderr
     assert "WARNING" in box.host.minirun("wait", "--listening", "80", "web").stderr
     address = box.host.minirun("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web").stdout.strip()
     with closing(Netns.of(box.host, "web").serve(80, address, protocols=("tcp",))):

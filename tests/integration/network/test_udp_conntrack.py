@@ -4,7 +4,7 @@ import socket
 import time
 from contextlib import closing
 
-from minirun.kernel.conntrack import FlowTable
+from minirun.kernel.conntrack import flows
 from minirun.kernel.netns import entered
 from tests.harness import Host, eventually
 from tests.harness.lan_topology import LAN, LanTopology
@@ -40,13 +40,10 @@ class Chatter:
         self._socket.close()
 
 
-def flows_to(host: Host, port: int) -> set[bytes]:
+def flows_to(host: Host, port: int) -> set[int]:
+    """The ids of the connection tracker's entries for a UDP port."""
     with entered(Netns.of(host).path):
-        table = FlowTable()
-    try:
-        return {one.key for one in table.flows("udp", socket.AF_INET, port)}
-    finally:
-        table.close()
+        return {flow.entry.id for flow in flows("udp", socket.AF_INET, port)}
 
 
 def test_a_udp_client_that_never_pauses_follows_its_port(box: LanTopology) -> None:

@@ -267,7 +267,7 @@ def test_ids_run_out(primed: Host) -> None:
     for name in ("aa", "bb"):
         primed.minirun("create", "--name", name, "--userns=auto", "busybox")
     before = Snapshot.of(primed)
-    assert "no 65536 ids in a row are free" in refusal(primed, "--userns=auto")
+    assert "no 65536 consecutive ids are free" in refusal(primed, "--userns=auto")
     assert_same(primed, before)
     primed.minirun("rm", "aa")
     assert inside(primed, "cat /proc/self/uid_map").split()[1] == "900000"
@@ -288,17 +288,17 @@ def test_a_range_of_ones_own(primed: Host) -> None:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--net=host"], "--net=host cannot be had with --userns=auto"),
-        (["--pid=host"], "--pid=host cannot be had with --userns=auto"),
-        (["--ipc=host"], "--ipc=host cannot be had with --userns=auto"),
-        (["--uts=host"], "--uts=host cannot be had with --userns=auto"),
+        (["--net=host"], "--net=host is not supported with --userns=auto"),
+        (["--pid=host"], "--pid=host is not supported with --userns=auto"),
+        (["--ipc=host"], "--ipc=host is not supported with --userns=auto"),
+        (["--uts=host"], "--uts=host is not supported with --userns=auto"),
         (["--net=container:plain"], "belongs to another user namespace"),
         (["--pid=container:plain"], "belongs to another user namespace"),
         (["--userns=container:plain"], "has no user namespace of its own"),
         (["--userns=container:nobody"], "No such container: nobody"),
         (["--userns=0:65536"], "would be root on the host"),
-        (["--userns=1:4294967295"], "a range lies between"),
-        (["--userns=1:0"], "a range lies between"),
+        (["--userns=1:4294967295"], "ids must be between"),
+        (["--userns=1:0"], "ids must be between"),
         (["--userns=keep-id"], "invalid USER mode: keep-id"),
         (["--userns=1:2:3"], "invalid USER mode"),
         (["-v", "/proc:/p"], "cannot show its files under other ids: /proc"),

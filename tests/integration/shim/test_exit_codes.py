@@ -95,7 +95,7 @@ def test_wait_before_and_after_the_end_by_several_and_of_one_that_removes_itself
 _ENDS = {
     "exit": ["busybox", "sh", "-c", "sleep 0.3; exit 3"],
     "init killed": "kill -9 {Pid}",
-    "monitor killed": "kill -9 {MonitorPid}",
+    "shim killed": "kill -9 {MonitorPid}",
     "both killed": "kill -9 {MonitorPid} {Pid}",
     "stop": "minirun stop -t 0 brief",
     "kill": "minirun kill brief",

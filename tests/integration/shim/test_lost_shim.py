@@ -19,14 +19,14 @@ from tests.harness import Host, Snapshot, assert_same, eventually
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_the_command_after_a_lost_monitor_tells_the_truth(primed: Host, words: list[str], says: str) -> None:
+def test_the_command_after_a_lost_shim_tells_the_truth(primed: Host, words: list[str], says: str) -> None:
     """And cleans up: ports, addresses and names are free, the policy brings it back only at `system start`."""
     before = Snapshot.of(primed)
     flags = ["--restart=always", "--name", "web", "-p", "8080:80"]
     primed.minirun("run", "-d", *flags, "busybox", "sh", "-c", "echo hello; exec sleep 1000")
-    monitor = primed.minirun("inspect", "--format", "{{.State.MonitorPid}}", "web").stdout.strip()
+    shim = primed.minirun("inspect", "--format", "{{.State.MonitorPid}}", "web").stdout.strip()
     eventually(lambda: primed.minirun("logs", "web").stdout == "hello\n")
-    primed.sh(f"kill -9 {monitor}")
+    primed.sh(f"kill -9 {shim}")
     eventually(lambda: not primed.sh("pgrep -f '[s]leep 1000'", check=False))
     assert says in primed.minirun(*words, timeout=10).stdout
     if words[0] == "start":

@@ -86,7 +86,7 @@ fd = os.open(path, os.O_RDWR); size = os.fstat(fd).st_size
     for words, code in ((["ps", "-a"], 1), (["run", "--rm", "busybox", "true"], 125), (["rm", "-f", "web"], 1)):
         done = primed.minirun(*words, check=False)
         assert (done.returncode, says in done.stderr, _one_line(done.stderr)) == (code, True, True), done.stderr
-        assert "nothing was touched" in done.stderr
+        assert "nothing was changed" in done.stderr
     assert primed.sh(hashes) == before
 
 

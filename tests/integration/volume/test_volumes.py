@@ -43,7 +43,9 @@ def test_making_listing_and_removing(crowded: Host) -> None:
     assert crowded.minirun("volume", "rm", "-f", "kept").stdout == "kept\n"
     assert "No such volume: kept" in refused(crowded, "kept", verb="volume inspect", code=1)
     assert "plugin" in refused(crowded, "-d", "nfs", "x1", verb="volume create", code=1)
-    assert "no file system of type nfs" in refused(crowded, "-o", "type=nfs", "x1", verb="volume create", code=1)
+    assert "does not mount a file system of type nfs" in refused(
+        crowded, "-o", "type=nfs", "x1", verb="volume create", code=1
+    )
     assert crowded.sh(f"ls -A {STATE}/volumes; ls -d {STATE}/removed 2>/dev/null; true") == ""
 
 

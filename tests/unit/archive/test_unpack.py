@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from minirun.archive.unpack import Manner, Unpacker
+from minirun.archive.unpack import Unpacker, UnpackOptions
 from minirun.errors import MinirunError
 from tests.harness.tar_archives import tar_of
 
@@ -24,6 +24,6 @@ def test_unpacking_on_the_host_never_goes_through_a_link(tmp_path: Path, entry: 
     top = os.open(tmp_path / "to", os.O_PATH | os.O_DIRECTORY)
     with tarfile.open(fileobj=io.BytesIO(tar_of(entry)), mode="r|") as tar:
         with pytest.raises(MinirunError, match="cannot overwrite non-directory"):
-            Unpacker(top, "to", Manner(inside=False)).run(tar)
+            Unpacker(top, "to", UnpackOptions(chrooted=False)).unpack(tar)
     os.close(top)
     assert os.listdir(tmp_path / "else") == ["f"]

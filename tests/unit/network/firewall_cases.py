@@ -1,13 +1,11 @@
-"""Records, and what they mean: the cases of the golden tables, which the kernel is given, too."""
+"""Records whose tables are compared with golden text and loaded into the kernel."""
 
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from minirun.model import Endpoint, Network, Pool, PortMapping, Publication
 from minirun.network.firewall import antispoof
-from minirun.network.firewall.elements import (
-    INET_SETS,
-)
+from minirun.network.firewall.elements import INET_SETS
 
 SETS = {"inet": INET_SETS, "bridge": antispoof.BRIDGE_SETS}
 
@@ -63,7 +61,7 @@ RANGES = [
     published("192.0.2.1 8000 3 8000 tcp", "10.1.0.2"),
     published(":: 8000 3 8000 tcp", "fd01::2"),
     published("fd99::1 9000 3 9000 udp", "fd01::2"),
-    published("0.0.0.0 7000 2 6000 tcp", "10.1.0.2"),  # not the same inside: one for each port
+    published("0.0.0.0 7000 2 6000 tcp", "10.1.0.2"),  # other ports in the container: one element for each
 ]
 
 

@@ -1,4 +1,4 @@
-"""Subnets and addresses: chosen first-fit, never twice, and never what somebody else uses."""
+"""The choice of subnets and addresses: the first free one, never twice, never one that others use."""
 
 import time
 from collections.abc import Iterator
@@ -30,19 +30,19 @@ def network(subnet: str = "10.0.0.0/29", **others: object) -> Network:
     return Network("n", "net", 0, pool=Pool(whole, whole[1], **others), bridge="mr-n")  # type: ignore[arg-type]
 
 
-inside = st.builds(
+overlapping_subnets = st.builds(
     lambda number, size: IPv4Network((int(IPv4Address("10.0.0.0")) + number * 64, size), strict=False),
     st.integers(0, 2047),
     st.integers(16, 32),
 )
 
 
-@given(st.lists(inside, max_size=30))
+@given(st.lists(overlapping_subnets, max_size=30))
 @settings(max_examples=300, deadline=None)
 def test_a_free_subnet_is_the_first_that_overlaps_nothing(taken: list[IPv4Network]) -> None:
     candidates = [subnet for pool in SMALL for subnet in pool.base.subnets(new_prefix=pool.size)]
-    expected = next((one for one in candidates if not any(one.overlaps(other) for other in taken)), None)
-    held = [Claim(one, "eth0", "eth0 uses") for one in taken]
+    expected = next((subnet for subnet in candidates if not any(subnet.overlaps(other) for other in taken)), None)
+    held = [Claim(subnet, "eth0", "eth0 uses") for subnet in taken]
     if expected is None:
         with pytest.raises(MinirunError, match=r"non-overlapping IPv4 address pool.*eth0 uses"):
             free_subnet(SMALL, held)
@@ -55,11 +55,11 @@ def test_five_hundred_networks_have_room_and_are_found_quickly() -> None:
     started = time.monotonic()
     for number in range(500):
         held.append(claim(str(free_subnet(subnets.POOLS4, held)), f"network {number}"))
-    assert time.monotonic() - started < 10  # 1 s here; with each against each it would be minutes
-    made = [one.subnet for one in held[2:]]
-    assert len(set(made)) == 500
-    assert {one.prefixlen for one in made} == {22}
-    assert all(not one.overlaps(other.subnet) for one in made for other in held[:2])
+    assert time.monotonic() - started < 10  # 1 s when idle; comparing each subnet with each would take minutes
+    chosen = [claimed.subnet for claimed in held[2:]]
+    assert len(set(chosen)) == 500
+    assert {subnet.prefixlen for subnet in chosen} == {22}
+    assert all(not subnet.overlaps(other.subnet) for subnet in chosen for other in held[:2])
 
 
 def test_exhaustion_says_who_holds_what() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from minirun.errors import MinirunError
 from minirun.kernel.limits import Limits
 from minirun.options import limits as words
+from minirun.options import values
 from tests.integration.kernel.cgroup_bench import MIB
 
 SIZES = {
@@ -30,7 +31,7 @@ SIZES = {
 
 @pytest.mark.parametrize("text", list(SIZES))
 def test_sizes(text: str) -> None:
-    assert words.parse_bytes(text) == SIZES[text]
+    assert values.parse_bytes(text) == SIZES[text]
 
 
 @pytest.mark.parametrize(
@@ -38,14 +39,14 @@ def test_sizes(text: str) -> None:
 )
 def test_no_sizes(text: str) -> None:
     with pytest.raises(MinirunError, match=r"--memory-reservation: (invalid size|too large)"):
-        words.parse_bytes(text, "--memory-reservation")
+        values.parse_bytes(text, "--memory-reservation")
 
 
 def test_memory_has_a_minimum_and_swap_a_minus_one() -> None:
-    assert words.check(Limits(memory=6 * MIB)).memory == 6 * MIB
-    assert words.check(Limits(memory=0)).memory == 0
+    assert words.check_limits(Limits(memory=6 * MIB)).memory == 6 * MIB
+    assert words.check_limits(Limits(memory=0)).memory == 0
     with pytest.raises(MinirunError, match=r"^Minimum memory limit allowed is 6MB$"):
-        words.check(Limits(memory=6 * MIB - 1))
+        words.check_limits(Limits(memory=6 * MIB - 1))
     assert words.parse_memory_swap("-1") == -1
     assert words.parse_memory_swap("1k") == 1024
     with pytest.raises(MinirunError, match="--memory-swap: invalid size"):
@@ -72,7 +73,7 @@ def test_no_cpus(text: str, error: str) -> None:
 
 @given(st.text() | st.from_regex(r"[0-9. ]{0,30}[bkmgtpiBKM]{0,3}", fullmatch=True))
 def test_any_words_give_a_number_or_one_error(text: str) -> None:
-    for parse in (words.parse_bytes, words.parse_memory_swap, words.parse_cpus):
+    for parse in (values.parse_bytes, words.parse_memory_swap, words.parse_cpus):
         try:
             assert -1 <= parse(text) < 1 << 63
         except MinirunError:
@@ -85,7 +86,7 @@ def test_any_words_give_a_number_or_one_error(text: str) -> None:
 
 @given(st.integers(0, (1 << 63) - 1))
 def test_a_number_of_bytes_stays_what_it_is(size: int) -> None:
-    assert words.parse_bytes(str(size)) == words.parse_bytes(f"{size}b") == size
+    assert values.parse_bytes(str(size)) == values.parse_bytes(f"{size}b") == size
 
 
 @given(st.integers(0, 1000), st.integers(0, 999_999_999))
@@ -123,7 +124,7 @@ CHECKS = [
 @pytest.mark.parametrize(("asked", "error"), CHECKS, ids=[error[:40] for _, error in CHECKS])
 def test_refusals_in_dockers_words(asked: Limits, error: str) -> None:
     with pytest.raises(MinirunError) as raised:
-        words.check(asked, "0-1")
+        words.check_limits(asked, "0-1")
     assert raised.value.message == error
     assert raised.value.code == 125
 
@@ -136,17 +137,17 @@ def test_what_can_be_asked_for() -> None:
             memory=6 * MIB, memory_swap=6 * MIB, memory_reservation=6 * MIB, nano_cpus=10_000_000, blkio_weight=1000
         ),
     ):
-        assert words.check(asked, "0-1") is asked
+        assert words.check_limits(asked, "0-1") is asked
     assert words.parse_cpu_list("0-2,5,2-3") == {0, 1, 2, 3, 5}
 
 
 def test_an_update_keeps_what_it_does_not_name() -> None:
     old = Limits(memory=64 * MIB, pids=5)
-    assert astuple(words.merge(old, Limits(nano_cpus=7))) == astuple(replace(old, nano_cpus=7))
+    assert astuple(words.merge_limits(old, Limits(nano_cpus=7))) == astuple(replace(old, nano_cpus=7))
     # The default swap of the first limit stands: to go past it, both must be named.
-    grown = words.merge(old, Limits(memory=100 * MIB))
+    grown = words.merge_limits(old, Limits(memory=100 * MIB))
     assert (grown.memory, grown.memory_swap) == (100 * MIB, 128 * MIB)
     with pytest.raises(MinirunError, match="update the memoryswap at the same time"):
-        words.merge(old, Limits(memory=200 * MIB))
-    assert words.merge(old, Limits(memory=200 * MIB, memory_swap=-1)).memory_swap == -1
-    assert words.merge(Limits(pids=5), Limits(pids=-1)).pids == -1
+        words.merge_limits(old, Limits(memory=200 * MIB))
+    assert words.merge_limits(old, Limits(memory=200 * MIB, memory_swap=-1)).memory_swap == -1
+    assert words.merge_limits(Limits(pids=5), Limits(pids=-1)).pids == -1

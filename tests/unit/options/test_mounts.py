@@ -7,7 +7,7 @@ import pytest
 from minirun.errors import MinirunError
 from minirun.model import Mount
 from minirun.options import mounts as words
-from minirun.options.tmpfs import options_of
+from minirun.options.mount_values import parse_tmpfs_options
 
 MOUNTS = {
     ("-v", "/x"): Mount("volume", "", "/x"),
@@ -47,13 +47,13 @@ WRONG = {
     ("-v", "/a:/b:nocopy"): "invalid mode: nocopy",
     ("-v", "data:/b:rslave"): "invalid mode: rslave",
     ("-v", "/a:/b:ro,rw"): "invalid mode: ro,rw",
-    ("--tmpfs", "/x:dev"): "no device can be opened",
+    ("--tmpfs", "/x:dev"): "mounts everything with nodev",
     ("--tmpfs", "/x:frob"): 'invalid tmpfs option ["frob"]',
     ("--mount", "type=bind,src=/a"): "target is required",
     ("--mount", "type=bind,dst=/a"): "field Source must not be empty",
     ("--mount", "type=bind,src=a,dst=/a"): "mount path must be absolute",
     ("--mount", "type=tmpfs,src=/a,dst=/a"): "field Source must not be specified",
-    ("--mount", "type=nfs,dst=/a"): "minirun mounts bind, volume and tmpfs",
+    ("--mount", "type=nfs,dst=/a"): "mount type nfs is not supported",
     ("--mount", "dst=/a,frob=1"): "unexpected key 'frob'",
     ("--mount", "dst=/a,readonly=maybe"): "invalid value for readonly: maybe",
     ("--mount", "type=bind,src=/a,dst=/a,volume-nocopy"): "cannot mix 'volume-*' options with mount type 'bind'",
@@ -78,4 +78,4 @@ def test_two_at_one_place() -> None:
             words.parse_mounts(["/a:/x", *second[0]], *second[1:])
     # A volume without a name gives way, as what an image declares does; of two tmpfs the last is meant.
     assert words.parse_mounts(["/x", "data:/x", "/x"], [], []) == (Mount("volume", "data", "/x"),)
-    assert words.parse_mounts([], [], ["/x", "/x:exec"])[0].options == options_of("exec")
+    assert words.parse_mounts([], [], ["/x", "/x:exec"])[0].options == parse_tmpfs_options("exec")

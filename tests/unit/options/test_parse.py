@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from minirun.errors import MinirunError
 from minirun.model import ANY_ADDRESS, ANY_ADDRESS6, Attachment, Mode, Mount, NetworkRequest, PortMapping
-from minirun.options import mount_csv, mounts, network_options, parse
-from minirun.options.signals import parse_signal
+from minirun.options import environment, mount_csv, mounts, networks, ports, values
+from minirun.options.values import parse_signal
 
 LOCAL = IPv4Address("127.0.0.1")
 
@@ -55,13 +55,13 @@ WRONG_PORTS = {
 
 @pytest.mark.parametrize("text", list(PORTS))
 def test_ports(text: str) -> None:
-    assert parse.parse_port(text) == PORTS[text]
+    assert ports.parse_port(text) == PORTS[text]
 
 
 @pytest.mark.parametrize("text", list(WRONG_PORTS))
 def test_wrong_ports(text: str) -> None:
     with pytest.raises(MinirunError) as raised:
-        parse.parse_port(text)
+        ports.parse_port(text)
     assert raised.value.message.startswith(WRONG_PORTS[text])
 
 
@@ -78,19 +78,19 @@ def test_a_mapping_says_itself(
     mapping = PortMapping(inside, outside, protocol, address, count)
     place = f"{mapping.host}:" if address else ""
     outside_text = f"{outside}-{mapping.last_port}" if outside else ""
-    assert parse.parse_port(f"{place}{outside_text}:{inside}-{inside + count - 1}/{protocol}") == mapping
+    assert ports.parse_port(f"{place}{outside_text}:{inside}-{inside + count - 1}/{protocol}") == mapping
     assert PortMapping.from_dict(json.loads(json.dumps(mapping.to_dict()))) == mapping
     if outside:
-        assert parse.parse_place(f"{place}{outside_text}/{protocol}") == replace(mapping, container_port=1)
+        assert ports.parse_host_port(f"{place}{outside_text}/{protocol}") == replace(mapping, container_port=1)
 
 
 @pytest.mark.parametrize("text", ["", "8080", "80-82", "127.0.0.1:80", "80:80", "/udp", "80/icmp"])
 def test_a_private_port_is_one_port(text: str) -> None:
     if text == "8080":
-        assert parse.parse_private(text) == (8080, "tcp")
+        assert ports.parse_container_port(text) == (8080, "tcp")
         return
     with pytest.raises(MinirunError):
-        parse.parse_private(text)
+        ports.parse_container_port(text)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_private_port_is_one_port(text: str) -> None:
     ],
 )
 def test_networks(texts: list[str], expected: NetworkRequest) -> None:
-    assert parse.parse_network(texts) == expected
+    assert networks.parse_network(texts) == expected
 
 
 def test_volumes() -> None:
@@ -120,22 +120,22 @@ def test_signals(text: str, number: int) -> None:
 
 
 PARSERS = [
-    parse.parse_port,
-    parse.parse_place,
-    parse.parse_private,
+    ports.parse_port,
+    ports.parse_host_port,
+    ports.parse_container_port,
     mounts.parse_volume,
     mount_csv.parse_mount,
     mounts.parse_tmpfs,
     mounts.parse_volumes_from,
-    parse.check_name,
-    parse.check_hostname,
-    network_options.parse_attachment,
-    lambda text: network_options.parse_pools(network_options.PoolWords((text,), (text,), (text,), (text,)), True),
-    lambda text: network_options.parse_options([text]),
-    network_options.check_alias,
+    values.check_name,
+    values.check_hostname,
+    networks.parse_attachment,
+    lambda text: networks.parse_pools(networks.PoolOptions((text,), (text,), (text,), (text,)), True),
+    lambda text: networks.parse_driver_options([text]),
+    networks.check_alias,
     parse_signal,
-    lambda text: parse.parse_env([text]),
-    lambda text: parse.parse_network([text]),
+    lambda text: environment.parse_env([text]),
+    lambda text: networks.parse_network([text]),
 ]
 
 
@@ -154,7 +154,7 @@ def test_hostile_words_give_a_sentence(parser: object, text: str) -> None:
 @given(st.text())
 def test_a_name_that_passes_is_safe_in_paths_and_rules(name: str) -> None:
     try:
-        parse.check_name(name)
+        values.check_name(name)
     except MinirunError:
         return
     assert not set(name) & set("/ \n\t\"'\\$;{}")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from minirun.errors import MinirunError
 from minirun.kernel.seccomp import Instruction
 from minirun.security import seccomp_cache
-from minirun.security.seccomp_compiler import compiled, counts
+from minirun.security.seccomp_compiler import applies, compiled
 from minirun.security.seccomp_profile import Condition, Profile, Rule, parse
 
 DEFAULT = Path(seccomp_cache.__file__).with_name("default.json").read_text()
@@ -28,14 +28,14 @@ def test_a_condition_counts_as_docker_has_it() -> None:
         return Rule(("a",), 0, (), includes, excludes)
 
     two = Condition(frozenset({"chown", "kill"}))
-    assert counts(made(includes=two), frozenset({"chown", "kill"}), "amd64", (6, 1))
-    assert not counts(made(includes=two), frozenset({"chown"}), "amd64", (6, 1))  # all of them
-    assert not counts(made(excludes=two), frozenset({"chown"}), "amd64", (6, 1))  # any of them
+    assert applies(made(includes=two), frozenset({"chown", "kill"}), "amd64", (6, 1))
+    assert not applies(made(includes=two), frozenset({"chown"}), "amd64", (6, 1))  # all of them
+    assert not applies(made(excludes=two), frozenset({"chown"}), "amd64", (6, 1))  # any of them
     old = Condition(kernel=(4, 8))
-    assert counts(made(includes=old), frozenset(), "amd64", (4, 8))
-    assert not counts(made(includes=old), frozenset(), "amd64", (4, 7))
-    assert counts(made(excludes=old), frozenset(), "amd64", (4, 7))
-    assert not counts(made(excludes=old), frozenset(), "amd64", (5, 0))
+    assert applies(made(includes=old), frozenset(), "amd64", (4, 8))
+    assert not applies(made(includes=old), frozenset(), "amd64", (4, 7))
+    assert applies(made(excludes=old), frozenset(), "amd64", (4, 7))
+    assert not applies(made(excludes=old), frozenset(), "amd64", (5, 0))
 
 
 _KEYS = st.sampled_from(["names", "action", "args", "includes", "caps", "index", "value", "op", "syscalls", "archMap"])

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from minirun.instance import Instance
 from minirun.kernel import iptables_legacy, rulesets
-from minirun.kernel.nft import nft_tables
+from minirun.kernel.rulesets import nft_tables
 from minirun.model import Place
 from minirun.network.firewall.foreign.backends import FIREWALLD, LEGACY, NFT, USER_CHAINS, Bridges
 

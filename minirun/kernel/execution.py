@@ -1,0 +1,77 @@
+"""Replacing this process's program: the payload by way of the stub (csrc/stub.c), and the sleeper (csrc/sleeper.c)."""
+
+import fcntl
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from minirun.kernel.seam import shell
+from minirun.kernel.syscalls import check, ffi, lib
+
+STUB = Path(__file__).with_name("payload-stub")
+SLEEPER = Path(__file__).with_name("sleeper")
+_SLEEPER = "MINIRUN_SLEEPER_"
+_F_ADD_SEALS, _ALL_SEALS = 1033, 0x1 | 0x2 | 0x4 | 0x8
+
+
+def sealed_stub() -> int:
+    """The payload stub in a memfd that can no longer be written (memfd_create(2), F_SEAL_WRITE)."""
+    memfd = os.memfd_create("minirun-stub", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    with open(STUB, "rb") as source:
+        size = os.fstat(source.fileno()).st_size
+        while size > 0:
+            size -= os.sendfile(memfd, source.fileno(), None, size)
+    fcntl.fcntl(memfd, _F_ADD_SEALS, _ALL_SEALS)
+    return memfd
+
+
+def import_no_more() -> None:
+    """Disable imports, before entering a container's root: paths would lead into the image, whose code must not run."""
+    for finders in (sys.meta_path, sys.path_hooks, sys.path):
+        finders.clear()
+
+
+def memory_file(name: str, data: bytes) -> int:
+    """A file in memory (memfd_create(2)), positioned at its start."""
+    memory = os.memfd_create(name)
+    os.write(memory, data)
+    os.lseek(memory, 0, os.SEEK_SET)
+    return memory
+
+
+def exec_sleeper(title: list[str], watched: Sequence[int], kept: Sequence[int], script: str) -> NoReturn:
+    """Become csrc/sleeper.c, which waits until a watched file is readable, and then runs `script` in a new Python.
+
+    `kept` are the descriptors that stay open, `title` is what ps(1) shows. Raises OSError when the program is missing.
+    """
+    for fd in kept:
+        os.set_inheritable(fd, True)
+    told = {"FILES": ",".join(map(str, watched)), "PYTHON": sys.executable, "SCRIPT": script}
+    os.execve(SLEEPER, title, {**os.environ, **{_SLEEPER + name: text for name, text in told.items()}})
+
+
+def left_sleeper() -> None:
+    """Restore the environment, in the Python that the sleeper became."""
+    for name in [name for name in os.environ if name.startswith(_SLEEPER)]:
+        del os.environ[name]
+
+
+@shell("exec {argv}")
+def exec_payload(
+    stub: int, program: str, argv: list[str], env: dict[str, str], error_fd: int, init: bool, profile: str
+) -> NoReturn:
+    """Become the payload by way of the stub, confined by an AppArmor profile ("": none).
+
+    The stub writes the errno of a failed execve(2) to `error_fd`.
+    """
+    os.set_inheritable(error_fd, True)
+    words = ["minirun-init", str(error_fd), "1" if init else "0", profile, program, *argv]
+    # The buffers must outlive the call; execveat keeps nothing of ours afterwards.
+    argv_buffers = [ffi.new("char[]", os.fsencode(word)) for word in words]
+    env_buffers = [ffi.new("char[]", os.fsencode(f"{key}={value}")) for key, value in env.items()]
+    argv_array = ffi.new("char *[]", [*argv_buffers, ffi.NULL])
+    env_array = ffi.new("char *[]", [*env_buffers, ffi.NULL])
+    check(lib.sys_execveat(stub, b"", argv_array, env_array, lib.AT_EMPTY_PATH))
+    raise AssertionError("execveat returned")

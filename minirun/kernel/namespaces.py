@@ -1,0 +1,61 @@
+"""Joining the namespaces of other processes (setns(2), namespaces(7)). Network namespaces: netns.py."""
+
+import os
+
+from minirun.kernel import netlink_sockets
+from minirun.kernel.seam import shell
+from minirun.kernel.syscalls import check, lib
+
+_ALL_BUT_MOUNTS = lib.CLONE_NEWUTS | lib.CLONE_NEWIPC | lib.CLONE_NEWNET | lib.CLONE_NEWCGROUP
+
+
+@shell("unshare --cgroup")
+def unshare_cgroup() -> None:
+    """Make this process's cgroup the root of what /proc/self/cgroup shows (cgroup_namespaces(7))."""
+    check(lib.sys_unshare(lib.CLONE_NEWCGROUP))
+
+
+@shell("nsenter --net=/run/netns/{name}")
+def join_netns(name: str) -> None:
+    """Join the network namespace pinned under that name (setns(2))."""
+    netlink_sockets.close_all()
+    fd = os.open(f"/run/netns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        check(lib.sys_setns(fd, lib.CLONE_NEWNET), name)
+    finally:
+        os.close(fd)
+
+
+@shell("# setns(2): into the IPC namespace of another container")
+def join_ipc_namespace(pidfd: int) -> None:
+    """Join the IPC namespace of the process of a pidfd."""
+    check(lib.sys_setns(pidfd, lib.CLONE_NEWIPC))
+
+
+@shell("nsenter --target {pid} --pid")
+def join_pid_namespace(pid: int, pidfd: int) -> None:
+    """Put children made from now on into the pid namespace of `pid`; the caller itself stays."""
+    check(lib.sys_setns(pidfd, lib.CLONE_NEWPID))
+
+
+def leave_pid_namespace() -> None:
+    """Put children made from now on into the caller's own pid namespace again."""
+    fd = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        check(lib.sys_setns(fd, lib.CLONE_NEWPID))
+    finally:
+        os.close(fd)
+
+
+@shell("nsenter --target {pid} --mount --uts --ipc --net --cgroup")
+def join_namespaces(pid: int, pidfd: int) -> None:
+    """Join all namespaces of a process but those of pids and users."""
+    netlink_sockets.close_all()
+    check(lib.sys_setns(pidfd, _ALL_BUT_MOUNTS | lib.CLONE_NEWNS))
+
+
+@shell("nsenter --target {pid} --uts --ipc --net --cgroup")
+def join_all_but_mounts(pid: int, pidfd: int) -> None:
+    """The same without its mount namespace."""
+    netlink_sockets.close_all()
+    check(lib.sys_setns(pidfd, _ALL_BUT_MOUNTS))
