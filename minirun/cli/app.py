@@ -95,6 +95,12 @@ def _check_form(ctx: click.Context, param: click.Parameter, form: str) -> str:
     return form
 
 
+def _check_root(ctx: click.Context, param: click.Parameter, root: str | None) -> str | None:
+    if root == "" and not ctx.resilient_parsing:
+        raise UsageError("flag needs an argument: --root", code=FAILED)
+    return root
+
+
 def _print_version(ctx: click.Context, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
         print(f"minirun version {__version__}")
@@ -115,9 +121,14 @@ def minirun(
         ),
     ] = "",
     root: Annotated[
-        str,
-        typer.Option("--root", help="State root (default $MINIRUN_ROOT or /var/lib/minirun)", click_type=DIRECTORY),
-    ] = "",
+        str | None,
+        typer.Option(
+            "--root",
+            help="State root (default $MINIRUN_ROOT or /var/lib/minirun)",
+            click_type=DIRECTORY,
+            callback=_check_root,
+        ),
+    ] = None,
     version: Annotated[
         bool,
         typer.Option(
