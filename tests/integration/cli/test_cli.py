@@ -317,7 +317,8 @@ def test_help_of_a_command_that_is_none(host: Host) -> None:
     assert (done.returncode, "unknown command: minirun frobnicate" in done.stderr) == (1, True)
 
 
-def test_help_at_a_terminal_fits_it(host: Host) -> None:
+def test_help_at_a_terminal_fits_it(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     with Terminal(host, "run", "--help", columns=70) as terminal:
         shown = terminal.until(b"--workdir", 60).decode()
         terminal.wait()
