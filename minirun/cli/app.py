@@ -57,6 +57,8 @@ class LazyGroup(PflagGroup):
         command = self.get_command(ctx, args[0])
         if command is None and not ctx.resilient_parsing:
             raise self._unknown(ctx, args[0])
+        if isinstance(command, PflagCommand) and not ctx.resilient_parsing:
+            ctx.ensure_object(Session).command = canonical(self._prefix + args[0])
         return (args[0] if command else None), command, args[1:]
 
     def _unknown(self, ctx: click.Context, name: str) -> MinirunError:
@@ -93,6 +95,12 @@ def _check_form(ctx: click.Context, param: click.Parameter, form: str) -> str:
     return form
 
 
+def _check_root(ctx: click.Context, param: click.Parameter, root: str | None) -> str | None:
+    if root == "" and not ctx.resilient_parsing:
+        raise UsageError("flag needs an argument: --root", code=FAILED)
+    return root
+
+
 def _print_version(ctx: click.Context, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
         print(f"minirun version {__version__}")
@@ -113,9 +121,14 @@ def minirun(
         ),
     ] = "",
     root: Annotated[
-        str,
-        typer.Option("--root", help="State root (default $MINIRUN_ROOT or /var/lib/minirun)", click_type=DIRECTORY),
-    ] = "",
+        str | None,
+        typer.Option(
+            "--root",
+            help="State root (default $MINIRUN_ROOT or /var/lib/minirun)",
+            click_type=DIRECTORY,
+            callback=_check_root,
+        ),
+    ] = None,
     version: Annotated[
         bool,
         typer.Option(

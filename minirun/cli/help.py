@@ -3,6 +3,7 @@
 import io
 import shutil
 import sys
+from typing import Any
 
 import click
 from rich.console import Console
@@ -18,7 +19,9 @@ def help_text(command: click.Command, ctx: click.Context) -> str:
     at_terminal = sys.stdout.isatty()
     out = io.StringIO()
     width = shutil.get_terminal_size().columns if at_terminal else _UNWRAPPED
-    console = Console(file=out, force_terminal=at_terminal, width=width, highlight=False, emoji=False, markup=False)
+    # Both sizes: with only one of them rich takes a TERM=dumb for 80 columns.
+    shape: dict[str, Any] = {"width": width, "height": 25, "force_terminal": at_terminal}
+    console = Console(file=out, highlight=False, emoji=False, markup=False, **shape)
     console.print(usage_line(command, ctx))
     console.print()
     console.print(_paragraphs(command.help or ""))

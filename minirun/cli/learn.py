@@ -43,7 +43,7 @@ def explain(
     words: Annotated[list[str], Argument(metavar="COMMAND [ARG...]")],
     form: Annotated[
         str,
-        Option("--format", "-f", help="How to show it (text|json|script)", autocompletion=choices("json", "table")),
+        Option("--format", "-f", help="How to show it (text|json|script)", autocompletion=choices(*FORMS)),
     ] = "text",
 ) -> int:
     """Show what a command would do to the kernel, step by step."""

@@ -50,7 +50,9 @@ class Records:
         """None when there is no database, or one of another format, or one that may not be read."""
         path = str(self.root / "state.db").replace("%", "%25").replace("?", "%3f").replace("#", "%23")
         try:
-            database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=_PATIENCE)
+            # Without a -wal file nobody has it open, and reading would make one: immutable makes none.
+            immutable = "" if (self.root / "state.db-wal").exists() else "&immutable=1"
+            database = sqlite3.connect(f"file:{path}?mode=ro{immutable}", uri=True, timeout=_PATIENCE)
             try:
                 return [name for (name,) in database.execute(query, tuple(values)) if name.isprintable()]
             finally:

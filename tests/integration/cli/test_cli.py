@@ -296,12 +296,29 @@ def test_help_says_how_a_command_is_used(host: Host, words: list[str], usage: st
     assert (done.stderr, done.stdout.isascii()) == ("", True)  # in a pipe: no colours, no boxes
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--root"], "flag needs an argument: --root"),
+        (["--root=", "ps"], "flag needs an argument: --root"),
+        (["--explain=loud", "ps"], "invalid argument 'loud' for --explain: one of text, json, script"),
+        (["--nosuch", "ps"], "unknown flag: --nosuch"),
+        (["ps", "--explain"], "--explain goes before the command: minirun --explain ps"),
+    ],
+)
+def test_a_global_flag_that_cannot_be_read(host: Host, words: list[str], says: str) -> None:
+    done = host.minirun(*words, check=False)
+    assert (done.returncode, done.stdout) == (125, "")
+    assert done.stderr.startswith(f"minirun: {says}\n")
+
+
 def test_help_of_a_command_that_is_none(host: Host) -> None:
     done = host.minirun("help", "frobnicate", check=False)
     assert (done.returncode, "unknown command: minirun frobnicate" in done.stderr) == (1, True)
 
 
-def test_help_at_a_terminal_fits_it(host: Host) -> None:
+def test_help_at_a_terminal_fits_it(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     with Terminal(host, "run", "--help", columns=70) as terminal:
         shown = terminal.until(b"--workdir", 60).decode()
         terminal.wait()
