@@ -16,7 +16,7 @@ from minirun.store import Store
 from minirun.store.faults import allocate_reserve, database_error, with_reserve
 
 DEFAULT_ROOT = Path("/var/lib/minirun")
-RESOLVER_SOCKET = "resolver"  # in the state root, while the DNS server runs
+DNS_SOCKET = "resolver"  # in the state root, while the DNS server runs
 ROOT_VARIABLE = "MINIRUN_ROOT"
 
 
@@ -48,7 +48,7 @@ class Instance:
         return f"minirun-{self.tag}" if self.tag else "minirun"
 
     @property
-    def resolver_netns(self) -> str:
+    def dns_netns(self) -> str:
         """The name of the pinned network namespace with the DNS server's sockets."""
         return f"minirun-{self.tag}-dns" if self.tag else "minirun-dns"
 
@@ -63,7 +63,7 @@ class Instance:
 
 
 @contextmanager
-def locked(directory: Path, waits: bool = True, shared: bool = False) -> Iterator[None]:
+def lock_directory(directory: Path, waits: bool = True, shared: bool = False) -> Iterator[None]:
     """Hold a lock on a directory, exclusive or shared (flock(2)); without a lock if it does not exist.
 
     BlockingIOError if another process holds the lock and `waits` is False.
@@ -81,10 +81,10 @@ def locked(directory: Path, waits: bool = True, shared: bool = False) -> Iterato
 
 
 @contextmanager
-def alone(instance: Instance, container_id: str) -> Iterator[None]:
+def lock_container(instance: Instance, container_id: str) -> Iterator[None]:
     """Hold a container's lock, to claim it for a start, end it, or repair its network.
 
     Without it, what a second process removes might already belong to the next start.
     """
-    with locked(instance.container_dir(container_id)):
+    with lock_directory(instance.container_dir(container_id)):
         yield

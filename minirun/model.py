@@ -350,7 +350,7 @@ class Container:
     status: Status = Status.CREATED
     sandbox: str = ""  # the id of the container that owns its network namespace, its own or another; "" for the host's
     command: Process | None = None  # the command that started it, and undoes a start that fails
-    monitor: Process | None = None  # its shim
+    shim: Process | None = None
     init: Process | None = None  # its first process
     started_at: float = 0
     finished_at: float = 0

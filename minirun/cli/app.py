@@ -57,8 +57,6 @@ class LazyGroup(PflagGroup):
         command = self.get_command(ctx, args[0])
         if command is None and not ctx.resilient_parsing:
             raise self._unknown(ctx, args[0])
-        if isinstance(command, PflagCommand) and not ctx.resilient_parsing:
-            ctx.ensure_object(Session).command = canonical(self._prefix + args[0])
         return (args[0] if command else None), command, args[1:]
 
     def _unknown(self, ctx: click.Context, name: str) -> MinirunError:

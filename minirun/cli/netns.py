@@ -14,7 +14,7 @@ from minirun.errors import FAILED, NOT_FOUND, MinirunError
 from minirun.kernel.namespaces import join_netns
 from minirun.kernel.netns import netns_exists
 from minirun.network import namespaces
-from minirun.network.namespaces import End
+from minirun.network.namespaces import VethEnd
 from minirun.options.values import check_name
 
 _Names = Annotated[list[str], Argument(metavar="NAME [NAME...]")]
@@ -43,7 +43,7 @@ def connect(first: _End, second: _End) -> None:
     """Connect two network namespaces with a veth pair."""
     require_root()
     ends = [word.partition("=") for word in (first, second)]
-    one, other = (End(name, _address(text) if equals else None) for name, equals, text in ends)
+    one, other = (VethEnd(name, _address(text) if equals else None) for name, equals, text in ends)
     print(*namespaces.connect(one, other), sep="\n")
 
 

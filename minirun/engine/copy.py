@@ -41,7 +41,7 @@ class Side:
     read_only: bool = False  # whether its root file system is
 
 
-def tree_of(instance: Instance, container: Container) -> Tree:
+def container_tree(instance: Instance, container: Container) -> Tree:
     """Describe where a container's files are.
 
     MinirunError if the container is neither running nor stopped; NotFoundError if its image is gone.

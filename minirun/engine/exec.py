@@ -23,7 +23,7 @@ from pathlib import Path
 
 from minirun.errors import FAILED, MinirunError
 from minirun.init import program
-from minirun.init.exec_process import ExecPlan, Request, spawn_helper
+from minirun.init.exec_process import ExecPlan, ExecRequest, spawn_helper
 from minirun.init.program import ChildFiles, StartError
 from minirun.kernel import execution, processes
 from minirun.kernel.sockets import receive_with_fds
@@ -35,7 +35,7 @@ _GO_ON = b"K"  # to the new process: its pid is known here
 
 
 @dataclass
-class Joined:
+class ExecProcess:
     """A process of exec, and the command's ends of its streams; -1 where it has none."""
 
     pid: int
@@ -45,7 +45,7 @@ class Joined:
     terminal: int = -1
 
 
-def join(container: Container, request: Request, groups: list[Path], confined: Confinement) -> Joined:
+def start_exec(container: Container, request: ExecRequest, groups: list[Path], confined: Confinement) -> ExecProcess:
     """Start a process in the container, in the cgroups `groups`; on return it has become the program.
 
     MinirunError when the container is not running or paused, StartError when the program cannot be started.
@@ -66,7 +66,7 @@ def join(container: Container, request: Request, groups: list[Path], confined: C
         pid = _spawn(ExecPlan(container, request, confined, files), target, groups, line)
         on_failure.callback(_reap, pid)
         line.sendall(_GO_ON)
-        joined = Joined(pid, os.pidfd_open(pid))
+        joined = ExecProcess(pid, os.pidfd_open(pid))
         on_failure.callback(os.close, joined.pidfd)
         if request.tty:
             joined.terminal = joined.stdin = _receive_terminal(line)
@@ -121,7 +121,7 @@ def _close(fd: int) -> None:
         os.close(fd)
 
 
-def _pipes(request: Request) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _pipes(request: ExecRequest) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """(our ends, the process's ends) of standard input (ours is -1 when it has none), output and error."""
     null = [os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)]
     if request.detach:
@@ -143,7 +143,7 @@ def _receive_terminal(line: socket.socket) -> int:
     return fds[0]
 
 
-def _check_exec(line: socket.socket, error: int, request: Request) -> None:
+def _check_exec(line: socket.socket, error: int, request: ExecRequest) -> None:
     """Wait for execve. End of file on `error` without a FAILURE on the line means success; four bytes are an errno."""
     data = os.read(error, 4)
     if data:

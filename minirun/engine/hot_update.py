@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
-from minirun.engine.liveness import is_same, past_its_start
+from minirun.engine.liveness import is_same, wait_until_started
 from minirun.engine.protocol import ATTACH_SOCKET, CHUNK, Kind, frame, send_sockets
 from minirun.errors import MinirunError
 from minirun.instance import Instance
@@ -44,7 +44,7 @@ class HotUpdate:
 
     def __init__(self, instance: Instance, container: Container) -> None:
         self.instance = instance
-        self.container = past_its_start(instance, container)
+        self.container = wait_until_started(instance, container)
 
     @property
     def is_active(self) -> bool:
@@ -56,7 +56,7 @@ class HotUpdate:
         current = self.instance.store.container(self.container.id)
         if (
             current is None
-            or not is_same(current.monitor, self.container.monitor)
+            or not is_same(current.shim, self.container.shim)
             or (current.status in ACTIVE) != self.is_active
         ):
             raise self._other_run()

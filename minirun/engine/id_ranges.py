@@ -19,7 +19,7 @@ OWNER = "minirun"  # its lines in /etc/subuid and /etc/subgid are the ids to all
 _DEFAULT_POOL: Range = (524288, 1879048192 - 524288)
 
 
-def settled(instance: Instance, spec: Spec) -> str:
+def resolve_userns(instance: Instance, spec: Spec) -> str:
     """Validate --userns at creation. Returns it, with `container:NAME` as `container:ID`.
 
     MinirunError when another option asks for a namespace of another user namespace.
@@ -74,7 +74,7 @@ def _refuse_others_namespaces(spec: Spec, allowed: str) -> None:
             )
 
 
-def choose(instance: Instance, spec: Spec) -> tuple[int, ...]:
+def choose_range(instance: Instance, spec: Spec) -> tuple[int, ...]:
     """Choose a new container's range, () without --userns. Call it in the transaction that adds the container.
 
     MinirunError when --userns=auto finds no free range.

@@ -106,7 +106,7 @@ def _state(container: Container) -> dict[str, Any]:
         **({"Health": json.loads(container.health)} if container.health else {}),
         "Dead": False,
         "Pid": container.init.pid if running and container.init else 0,
-        "MonitorPid": container.monitor.pid if container.status in ACTIVE and container.monitor else 0,
+        "MonitorPid": container.shim.pid if container.status in ACTIVE and container.shim else 0,
         "ExitCode": container.exit_code,
         "Error": container.error,
         "StartedAt": _time(container.started_at),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from minirun.engine.liveness import is_same, signal_process
 from minirun.errors import MinirunError
-from minirun.instance import Instance, alone
+from minirun.instance import Instance, lock_container
 from minirun.kernel import cgroups, controllers
 from minirun.kernel.files import remove_tree
 from minirun.kernel.netns import netns_attach, netns_del
@@ -20,13 +20,13 @@ from minirun.model import Container, Process, Status
 from minirun.network import operations
 from minirun.store import Store
 from minirun.store.faults import with_reserve
-from minirun.volume.volumes import detach_anonymous, sweep, tell_mounts
+from minirun.volume.volumes import add_mount_events, detach_anonymous, sweep
 
 KILLED = 137  # exit code: 128 + SIGKILL
-MONITOR_LOST = "the shim of this container was killed, and the container with it"
+SHIM_LOST = "the shim of this container was killed, and the container with it"
 
 
-def finish(
+def finish_run(
     instance: Instance, container_id: str, shim: Process | None, code: int, error: str = "", remove: bool = False
 ) -> None:
     """Record the end of the run that `shim` was responsible for, and release what the container held.
@@ -34,9 +34,9 @@ def finish(
     Does nothing when the record names another shim: that run was finished already. `code` is the exit code, `error`
     the reason of a failed start. With `remove`, or --rm, record and files are deleted too.
     """
-    with alone(instance, container_id):
+    with lock_container(instance, container_id):
         container = instance.store.container(container_id)
-        if container is not None and is_same(container.monitor, shim):
+        if container is not None and is_same(container.shim, shim):
             with_reserve(instance.root, lambda: _finish(instance, container_id, code, error, remove))
 
 
@@ -45,13 +45,13 @@ def _finish(instance: Instance, container_id: str, code: int, error: str, remove
     with store.write():
         ended = store.set_exited(container_id, code, time.time(), error)
         if ended:
-            tell(store, container_id, "die", exitCode=str(code))
+            record_event(store, container_id, "die", exitCode=str(code))
     container = store.container(container_id)
     if container is None:
         return
-    if ended and container.spec.mounts and container.monitor is not None:
+    if ended and container.spec.mounts and container.shim is not None:
         with store.write():
-            tell_mounts(store, container, "unmount")
+            add_mount_events(store, container, "unmount")
     _end_processes(instance, container)
     operations.teardown(instance, container)
     if remove or container.spec.auto_remove:
@@ -75,7 +75,7 @@ def delete(instance: Instance, container: Container, volumes: bool) -> bool:
         store.set_spec(container.id, replace(container.spec, auto_remove=True))
     remove_tree(instance.container_dir(container.id))
     with store.write():
-        tell(store, container.id, "destroy")
+        record_event(store, container.id, "destroy")
         store.delete_container(container.id)
         if volumes and any(mount.anonymous for mount in container.spec.mounts):
             detach_anonymous(instance, container)
@@ -89,7 +89,7 @@ def sweep_removed(instance: Instance) -> None:
         sweep(instance)
 
 
-def tell(store: Store, container_id: str, action: str, **attributes: str) -> None:
+def record_event(store: Store, container_id: str, action: str, **attributes: str) -> None:
     """Record an event of a container, in Docker's words (`minirun events`); nothing when it is gone."""
     container = store.container(container_id)
     if container is not None:
@@ -123,7 +123,7 @@ def _record_oom(instance: Instance, container: Container, paths: list[Path]) -> 
     if not container.oom_killed and oom_killed(paths):
         with instance.store.write():
             instance.store.set_values(container.id, oom_killed=1)
-            tell(instance.store, container.id, "oom")
+            record_event(instance.store, container.id, "oom")
 
 
 def rename(instance: Instance, container: Container, name: str) -> None:
@@ -136,7 +136,7 @@ def rename(instance: Instance, container: Container, name: str) -> None:
     store = instance.store
     if name == container.name:
         raise MinirunError("Renaming a container with the same name as its current name")
-    store.refuse_taken_name(name)
+    store.check_name_free(name)
     if container.status in (Status.STARTING, Status.RESTARTING):
         raise MinirunError(f"container {container.name} is {container.status}: its namespace cannot be renamed now")
     is_pinned = bool(container.sandbox) and container.status is Status.RUNNING and container.init is not None
@@ -149,9 +149,9 @@ def rename(instance: Instance, container: Container, name: str) -> None:
             store.set_values(container.id, second_pin="")  # missing, or not ours to remove
             raise
     with store.write():
-        store.refuse_taken_name(name)
+        store.check_name_free(name)
         store.set_values(container.id, name=name, second_pin=container.name if is_pinned else "")
-        tell(store, container.id, "rename", oldName=f"/{container.name}")
+        record_event(store, container.id, "rename", oldName=f"/{container.name}")
     if is_pinned:
         netns_del(container.name)
         store.set_values(container.id, second_pin="")

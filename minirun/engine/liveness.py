@@ -24,13 +24,13 @@ def is_alive(process: Process | None) -> bool:
     return process is not None and processes.start_time(process.pid) == process.started
 
 
-def is_tended(container: Container | Run) -> bool:
+def is_supervised(container: Container | Run) -> bool:
     """Whether a live process is responsible: the shim, or during a start also the command.
 
     A start whose shim was killed is the command's to undo. If others cleaned up meanwhile, the command would go on to
     create things that no record knows of.
     """
-    return is_alive(container.monitor) or (container.status == Status.STARTING and is_alive(container.command))
+    return is_alive(container.shim) or (container.status == Status.STARTING and is_alive(container.command))
 
 
 def is_running(container: Container) -> bool:
@@ -59,10 +59,10 @@ def member_pids(instance: Instance, container: Container) -> list[int]:
 
 def is_starting(container: Container) -> bool:
     """Whether a live command and shim are starting it right now."""
-    return container.status is Status.STARTING and is_tended(container)
+    return container.status is Status.STARTING and is_supervised(container)
 
 
-def past_its_start(instance: Instance, container: Container) -> Container:
+def wait_until_started(instance: Instance, container: Container) -> Container:
     """Wait until a start in progress has succeeded or failed, and return the record as it is then.
 
     During the start there is no process to signal yet. MinirunError after 30 s.

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import closing
 
-from minirun.engine.liveness import is_alive, member_pids, past_its_start
+from minirun.engine.liveness import is_alive, member_pids, wait_until_started
 from minirun.engine.reconcile import reconcile
 from minirun.errors import MinirunError
 from minirun.instance import Instance
@@ -24,7 +24,7 @@ _MIN_DELAY, _MAX_DELAY, _GROWTH = 0.001, 0.020, 1.5  # seconds between two looks
 _SAY_AFTER = 10.0  # seconds until the user is told what is waited for
 
 
-class Waiting:
+class ReadinessCheck:
     """Waits for one container. `groups` are sets of ports; of each, one port must be listened on.
 
     MinirunError when the container is not running.
@@ -32,7 +32,7 @@ class Waiting:
 
     def __init__(self, instance: Instance, container: Container, groups: Iterable[Collection[Port]]) -> None:
         self._instance = instance
-        self.container = past_its_start(instance, instance.store.container(container.id) or container)
+        self.container = wait_until_started(instance, instance.store.container(container.id) or container)
         self._groups = [frozenset(group) for group in groups]
         self._by_health = False
         self.seen: list[Listener] = []
@@ -48,7 +48,7 @@ class Waiting:
         self._table.close()
 
     @classmethod
-    def for_all(cls, instance: Instance, container: Container) -> "Waiting":
+    def for_all(cls, instance: Instance, container: Container) -> "ReadinessCheck":
         """Wait for the health check, if there is one, else for all published and exposed ports, if any."""
         waiting = cls(instance, container, _groups_of(instance, container))
         waiting._by_health = container.spec.health is not None
@@ -124,7 +124,7 @@ class Waiting:
             )
 
 
-def until_ready(waiting: Collection[Waiting], seconds: float, say: Callable[[str], None]) -> None:
+def wait_until_ready(waiting: Collection[ReadinessCheck], seconds: float, say: Callable[[str], None]) -> None:
     """Wait for all of them, at most `seconds` (0: without limit), then report their warnings.
 
     `say` gets the warnings, and, when it takes long, what is waited for. MinirunError when a container cannot become
@@ -148,10 +148,10 @@ def until_ready(waiting: Collection[Waiting], seconds: float, say: Callable[[str
             say(warning)
 
 
-def wait_for_all(instance: Instance, container: Container, seconds: float, say: Callable[[str], None]) -> None:
+def wait_for_container(instance: Instance, container: Container, seconds: float, say: Callable[[str], None]) -> None:
     """Wait until one container is ready: `Waiting.for_all`, then `until_ready`."""
-    with closing(Waiting.for_all(instance, container)) as waiting:
-        until_ready([waiting], seconds, say)
+    with closing(ReadinessCheck.for_all(instance, container)) as waiting:
+        wait_until_ready([waiting], seconds, say)
 
 
 def _groups_of(instance: Instance, container: Container) -> list[Collection[Port]]:

@@ -2,8 +2,8 @@
 
 import time
 
-from minirun.engine.lifecycle import KILLED, MONITOR_LOST, finish, sweep_removed
-from minirun.engine.liveness import is_tended
+from minirun.engine.lifecycle import KILLED, SHIM_LOST, finish_run, sweep_removed
+from minirun.engine.liveness import is_supervised
 from minirun.instance import Instance
 from minirun.kernel import processes
 from minirun.model import Status
@@ -22,7 +22,7 @@ def reconcile(instance: Instance, heals: bool = True) -> None:
     sweep_removed(instance)
     store, boot = instance.store, processes.boot_id()
     for run in _lost_runs(store, boot):
-        finish(instance, run.id, run.monitor, KILLED, MONITOR_LOST, run.status == Status.REMOVING)
+        finish_run(instance, run.id, run.shim, KILLED, SHIM_LOST, run.status == Status.REMOVING)
     operations.reconcile(instance, repairs=heals)
 
 
@@ -37,4 +37,4 @@ def _lost_runs(store: Store, boot: str) -> list[Run]:
     checked = {container_id for container_id, _ in (running[first:] + running[:first])[:_EXACT]}
     checked |= {container_id for container_id, pid in running if pid is None or not processes.exists(pid)}
     suspects = [*store.unsettled(boot), *store.runs(checked)]
-    return [run for run in suspects if run.boot != boot or not is_tended(run)]
+    return [run for run in suspects if run.boot != boot or not is_supervised(run)]

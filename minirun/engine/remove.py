@@ -2,7 +2,7 @@
 
 from minirun.archive.tree_walk import tree_size
 from minirun.engine.lifecycle import delete
-from minirun.engine.stop import settle, stop
+from minirun.engine.stop import stop, wait_for_cleanup
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.model import ACTIVE, Container, Network
@@ -23,8 +23,8 @@ def remove(instance: Instance, container: Container, force: bool, volumes: bool 
         if current.status in ACTIVE:
             _refuse_running(current, force)
             stop(instance, current, 9, None)
-        elif current.monitor is not None:
-            settle(instance, current)
+        elif current.shim is not None:
+            wait_for_cleanup(instance, current)
         if delete(instance, current, volumes or current.spec.auto_remove):
             return
         current = instance.store.container(container.id)

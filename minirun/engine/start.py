@@ -7,27 +7,27 @@ import sys
 import time
 from dataclasses import dataclass, replace
 
-from minirun.engine.id_ranges import choose
-from minirun.engine.lifecycle import finish, tell
+from minirun.engine.id_ranges import choose_range
+from minirun.engine.lifecycle import finish_run, record_event
 from minirun.engine.liveness import is_same
 from minirun.engine.protocol import CHUNK, Kind, Parser, frame, send_sockets
-from minirun.engine.start_plan import plan_of, resolve
-from minirun.engine.stop import patience_of, settle
+from minirun.engine.start_plan import make_plan, resolve_references
+from minirun.engine.stop import stop_timeout, wait_for_cleanup
 from minirun.errors import FAILED, MinirunError, NotFoundError, describe
 from minirun.image.records import is_there
 from minirun.image.resolve import lower_of
-from minirun.init.plan import Plan, packed
-from minirun.instance import Instance, alone
+from minirun.init.plan import Plan, pack
+from minirun.instance import Instance, lock_container
 from minirun.kernel import cgroups, processes
 from minirun.kernel.scopes import scope_add
 from minirun.kernel.sockets import send_with_fds
 from minirun.model import Container, Process, Spec, Status
 from minirun.network import operations
 from minirun.volume.mount_plan import prepare
-from minirun.volume.volumes import record_volumes, tell_mounts
+from minirun.volume.volumes import add_mount_events, record_volumes
 
 
-class Launch:
+class WaitingShim:
     """A shim that waits for its plan, and the channel to it."""
 
     def __init__(self, pid: int, fd: int) -> None:
@@ -36,35 +36,35 @@ class Launch:
         self.channel = socket.socket(fileno=fd)
         self.fresh = False  # whether the container is created by this start
 
-    def spare(self) -> "Launch":
+    def fork_spare(self) -> "WaitingShim":
         """Fork one more shim from this one, which still waits: it is small, a fork of the command is not."""
         ours, theirs = socket.socketpair()
         send_with_fds(self.channel, frame(Kind.SPARE), [theirs.fileno()])
         theirs.close()
         pid = int.from_bytes(ours.recv(4), "big")
-        return Launch(pid, ours.detach())
+        return WaitingShim(pid, ours.detach())
 
     def send(self, plan: Plan, held: list[socket.socket], flags: int) -> None:
         """Send the plan and the sockets that the shim keeps, and attach with `flags` (engine/protocol.py)."""
         send_sockets(self.channel, held)
-        self.channel.sendall(frame(Kind.PLAN, packed(plan)) + frame(Kind.ATTACH, bytes([flags])))
+        self.channel.sendall(frame(Kind.PLAN, pack(plan)) + frame(Kind.ATTACH, bytes([flags])))
 
     def go(self) -> None:
         """Let the program start."""
         self.channel.sendall(frame(Kind.GO))
 
-    def take_back(self, instance: Instance, container: Container, code: int, text: str) -> None:
+    def undo_start(self, instance: Instance, container: Container, code: int, text: str) -> None:
         """Undo the start when the shim has reported a failure, unless the shim has undone it itself."""
         self.channel.close()
         current = instance.store.container(container.id)
-        if current is not None and current.status is Status.STARTING and is_same(current.monitor, self.process):
+        if current is not None and current.status is Status.STARTING and is_same(current.shim, self.process):
             pidfd = processes.open_process(self.process.pid, self.process.started)
             if pidfd is not None:
                 processes.wait_gone(pidfd, None)
                 os.close(pidfd)
-            finish(instance, container.id, self.process, code, text, remove=self.fresh)
+            finish_run(instance, container.id, self.process, code, text, remove=self.fresh)
 
-    def abandon(self) -> MinirunError | None:
+    def undo(self) -> MinirunError | None:
         """Let the shim undo its part, and wait until it has. Return the failure that it reported, if any."""
         self.channel.setblocking(True)
         self.channel.shutdown(socket.SHUT_WR)
@@ -90,7 +90,7 @@ def _receive(channel: socket.socket) -> bytes:
 
 
 @dataclass(frozen=True)
-class Terms:
+class StartOptions:
     """How the caller wants the start: flags of ATTACH, and the size of a terminal as rows, columns."""
 
     flags: int = 0
@@ -99,8 +99,8 @@ class Terms:
 
 def create(instance: Instance, name: str, spec: Spec) -> Container:
     """Create a container: its record and its files. Nothing runs, and no address or port is allocated."""
-    instance.store.refuse_taken_name(name)
-    container = Container(os.urandom(32).hex(), name, resolve(instance, spec), time.time())
+    instance.store.check_name_free(name)
+    container = Container(os.urandom(32).hex(), name, resolve_references(instance, spec), time.time())
     _, lower = _validate(instance, container.spec)
     operations.check_pin(name, container.spec)
     with instance.store.write():
@@ -108,26 +108,28 @@ def create(instance: Instance, name: str, spec: Spec) -> Container:
     try:
         _make_files(instance, container, lower)
     except BaseException as error:
-        finish(instance, container.id, None, FAILED, describe(error), remove=True)
+        finish_run(instance, container.id, None, FAILED, describe(error), remove=True)
         raise
     return container
 
 
-def run(instance: Instance, name: str, spec: Spec, launch: Launch, terms: Terms) -> Container:
+def run(instance: Instance, name: str, spec: Spec, launch: WaitingShim, terms: StartOptions) -> Container:
     """Create and start a container as one step: when any part fails, nothing of it is left."""
-    instance.store.refuse_taken_name(name)
-    container = Container(os.urandom(32).hex(), name, resolve(instance, spec), time.time())
+    instance.store.check_name_free(name)
+    container = Container(os.urandom(32).hex(), name, resolve_references(instance, spec), time.time())
     return _launch(instance, container, launch, terms, fresh=True)
 
 
-def start(instance: Instance, container: Container, launch: Launch, terms: Terms) -> Container:
+def start(instance: Instance, container: Container, launch: WaitingShim, terms: StartOptions) -> Container:
     """Start a stopped container; when any part fails, it is stopped again."""
-    if container.status is Status.EXITED and container.monitor is not None:
-        settle(instance, container)  # its last run has only just ended
+    if container.status is Status.EXITED and container.shim is not None:
+        wait_for_cleanup(instance, container)  # its last run has only just ended
     return _launch(instance, container, launch, terms, fresh=False)
 
 
-def _launch(instance: Instance, container: Container, launch: Launch, terms: Terms, fresh: bool) -> Container:
+def _launch(
+    instance: Instance, container: Container, launch: WaitingShim, terms: StartOptions, fresh: bool
+) -> Container:
     """Start the container. On return the shim has GO, and reports on the channel what happens.
 
     When any step fails, everything is undone: by the shim for its part, then from the record for the rest.
@@ -137,7 +139,7 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
     is_recorded = False
     with network:
         try:
-            with alone(instance, container.id):
+            with lock_container(instance, container.id):
                 container = _record(instance, container, network, launch, fresh)
             is_recorded = True
             if not fresh:
@@ -145,8 +147,8 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
             _make_files(instance, container, lower)
             netns = network.pin(container)
             if cgroups.is_systemds():
-                scope_add(container.id, container.name, launch.process.pid, patience_of(container, None))
-            plan = plan_of(instance, container, lower, netns, terms.size, fresh)
+                scope_add(container.id, container.name, launch.process.pid, stop_timeout(container, None))
+            plan = make_plan(instance, container, lower, netns, terms.size, fresh)
             kept = network.for_shim(container, launch.process.pid)
             plan = replace(plan, has_names=kept.has_names, ulimits=(*kept.ulimits, *plan.ulimits))
             launch.send(plan, kept.sockets, terms.flags)
@@ -154,9 +156,9 @@ def _launch(instance: Instance, container: Container, launch: Launch, terms: Ter
                 print(note, file=sys.stderr)
             launch.go()
         except BaseException as error:
-            failure = launch.abandon()
+            failure = launch.undo()
             if is_recorded:
-                finish(instance, container.id, launch.process, FAILED, describe(error), remove=fresh)
+                finish_run(instance, container.id, launch.process, FAILED, describe(error), remove=fresh)
             if failure is not None and isinstance(error, OSError):
                 raise failure from error  # the shim failed first, and removed what this part was working on
             raise
@@ -169,7 +171,7 @@ def _validate(instance: Instance, spec: Spec) -> tuple[operations.Setup, str]:
 
 
 def _record(
-    instance: Instance, container: Container, network: operations.Setup, launch: Launch, fresh: bool
+    instance: Instance, container: Container, network: operations.Setup, launch: WaitingShim, fresh: bool
 ) -> Container:
     """Record the start before anything is changed: its name, addresses and ports, in one transaction.
 
@@ -186,8 +188,8 @@ def _record(
             raise _taken(container)
         container = network.allocate(container)
         if container.spec.mounts:
-            tell_mounts(store, container, "mount")
-    return replace(container, monitor=launch.process)
+            add_mount_events(store, container, "mount")
+    return replace(container, shim=launch.process)
 
 
 def _taken(container: Container) -> MinirunError:
@@ -203,9 +205,9 @@ def _add(instance: Instance, container: Container) -> Container:
     if not is_there(instance.store, container.spec.image_id):
         raise NotFoundError(f"No such image: {container.spec.image}", "it has just been removed", FAILED)
     if container.spec.userns:
-        container = replace(container, ids=choose(instance, container.spec))
+        container = replace(container, ids=choose_range(instance, container.spec))
     instance.store.add_container(container)
-    tell(instance.store, container.id, "create")
+    record_event(instance.store, container.id, "create")
     if container.spec.mounts:
         record_volumes(instance.store, container)
     return container

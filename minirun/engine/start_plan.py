@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from minirun.engine.environment import environment
-from minirun.engine.id_ranges import settled
+from minirun.engine.id_ranges import resolve_userns
 from minirun.errors import FAILED, MinirunError
 from minirun.init.devices import nodes
 from minirun.init.plan import Plan, PlannedMount
@@ -25,7 +25,7 @@ from minirun.volume.mount_plan import planned_mounts, settle_mounts
 _HOST = (0, 0)
 
 
-def resolve(instance: Instance, spec: Spec) -> Spec:
+def resolve_references(instance: Instance, spec: Spec) -> Spec:
     """Resolve a new container's references to others, as `create` and `run` do.
 
     Other containers are kept by id, so that renaming them changes nothing; --volumes-from becomes mounts, and every
@@ -41,19 +41,19 @@ def resolve(instance: Instance, spec: Spec) -> Spec:
         other = find_container(instance.store, spec.network.container, FAILED)
         spec = replace(spec, network=replace(spec.network, container=other.id))
     if spec.userns:
-        spec = replace(spec, userns=settled(instance, spec))
-    attachments = tuple(with_linked_ids(instance, attachment) for attachment in spec.network.attachments)
+        spec = replace(spec, userns=resolve_userns(instance, spec))
+    attachments = tuple(resolve_links(instance, attachment) for attachment in spec.network.attachments)
     spec = replace(spec, network=replace(spec.network, attachments=attachments))
     return settle_mounts(instance, spec) if spec.mounts or spec.volumes_from else spec
 
 
-def with_linked_ids(instance: Instance, attachment: Attachment) -> Attachment:
+def resolve_links(instance: Instance, attachment: Attachment) -> Attachment:
     """Resolve the names of --link to ids. MinirunError when a container does not exist."""
     links = tuple((find_container(instance.store, name, FAILED).id, alias) for name, alias in attachment.links)
     return replace(attachment, links=links)
 
 
-def plan_of(
+def make_plan(
     instance: Instance, container: Container, lower: str, netns: str, size: tuple[int, int], fresh: bool
 ) -> Plan:
     """Make the plan of one start.

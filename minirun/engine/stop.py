@@ -6,15 +6,15 @@ import time
 from dataclasses import replace
 from functools import partial
 
-from minirun.engine.lifecycle import KILLED, MONITOR_LOST, finish, tell
+from minirun.engine.lifecycle import KILLED, SHIM_LOST, finish_run, record_event
 from minirun.engine.liveness import (
     POLL_INTERVAL,
     is_same,
     is_starting,
-    is_tended,
-    past_its_start,
+    is_supervised,
     signal_process,
     wait_for_end,
+    wait_until_started,
 )
 from minirun.engine.protocol import ATTACH_SOCKET, Kind, frame
 from minirun.errors import MinirunError
@@ -29,7 +29,7 @@ DEFAULT_TIMEOUT = 10  # seconds, Docker's
 _CLEANUP_TIMEOUT = 30.0  # seconds that a shim may take to clean up
 
 
-def send(instance: Instance, container: Container, number: int) -> None:
+def send_signal(instance: Instance, container: Container, number: int) -> None:
     """Send a signal to the container's first process.
 
     A signal that asks for the end is recorded as a request to stop, so no restart policy starts the container again;
@@ -43,10 +43,10 @@ def send(instance: Instance, container: Container, number: int) -> None:
     with instance.store.write():
         if _asks_for_end(container, number):
             instance.store.set_values(container.id, stop_requested=1)
-        tell(instance.store, container.id, "kill", signal=str(number))
+        record_event(instance.store, container.id, "kill", signal=str(number))
     signal_process(container.init, number)
     if container.paused and number == signal.SIGKILL:
-        thaw(instance, container)
+        unpause(instance, container)
 
 
 def _asks_for_end(container: Container, number: int) -> bool:
@@ -58,7 +58,7 @@ def stop_signal(container: Container) -> int:
     return parse_signal(container.spec.stop_signal or "SIGTERM")
 
 
-def patience_of(container: Container, wanted: int | None) -> float | None:
+def stop_timeout(container: Container, wanted: int | None) -> float | None:
     """Seconds between the stop signal and SIGKILL; None for no limit.
 
     `wanted` is the command's own choice and wins over the container's --stop-timeout; the default is 10 s.
@@ -78,23 +78,23 @@ def stop(instance: Instance, container: Container, number: int | None, timeout: 
     elif container.init is not None:
         signal_process(container.init, number or stop_signal(container))
         if container.paused:
-            thaw(instance, container)
+            unpause(instance, container)
         if not wait_for_end(container.init, timeout):
             signal_process(container.init, signal.SIGKILL)
             _thaw_if_paused(instance, container)
-    settle(instance, container)
+    wait_for_cleanup(instance, container)
     with instance.store.write():
-        tell(instance.store, container.id, "stop")
+        record_event(instance.store, container.id, "stop")
 
 
-def stop_keeping(instance: Instance, container: Container, number: int | None, timeout: float | None) -> None:
+def stop_for_restart(instance: Instance, container: Container, number: int | None, timeout: float | None) -> None:
     """Stop for a restart: suspend --rm, so that this end doesn't remove the container. Undone by `keep_no_longer`."""
     if container.spec.auto_remove:
         instance.store.set_spec(container.id, replace(container.spec, auto_remove=False))
     stop(instance, container, number, timeout)
 
 
-def keep_no_longer(instance: Instance, container: Container) -> None:
+def restore_auto_remove(instance: Instance, container: Container) -> None:
     """Restore --rm after the restart; before it, the next command would remove the stopped container."""
     if container.spec.auto_remove:
         instance.store.set_spec(container.id, container.spec)
@@ -121,7 +121,7 @@ def _request_stop(instance: Instance, container: Container) -> Container:
     command is starting can't be ended yet: wait for that.
     """
     while True:
-        container = past_its_start(instance, container)
+        container = wait_until_started(instance, container)
         with_reserve(instance.root, partial(instance.store.set_values, container.id, stop_requested=1))
         current = instance.store.container(container.id)
         if current is None or not is_starting(current):
@@ -129,7 +129,7 @@ def _request_stop(instance: Instance, container: Container) -> Container:
         container = current
 
 
-def settle(instance: Instance, container: Container) -> None:
+def wait_for_cleanup(instance: Instance, container: Container) -> None:
     """Wait until the shim of an ending container has cleaned up; if the shim was killed, clean up here.
 
     Waits for the record, not for the shim's end: a shim stays for slow readers. And for this run only: others may start
@@ -137,7 +137,7 @@ def settle(instance: Instance, container: Container) -> None:
     """
     deadline = time.monotonic() + _CLEANUP_TIMEOUT
     while (current := _same_run(instance, container)) is not None and time.monotonic() < deadline:
-        if current.monitor is None or wait_for_end(current.monitor, POLL_INTERVAL):
+        if current.shim is None or wait_for_end(current.shim, POLL_INTERVAL):
             break
     current = _same_run(instance, container)
     if current is not None and current.status is Status.STARTING and current.command is not None:
@@ -145,30 +145,30 @@ def settle(instance: Instance, container: Container) -> None:
         current = _same_run(instance, container)
     if current is None:
         return
-    if is_tended(current):
+    if is_supervised(current):
         raise MinirunError(
             f"container {container.name} is {current.status}: its end was not recorded in {_CLEANUP_TIMEOUT:.0f} s",
-            f"see what its shim, process {current.monitor and current.monitor.pid}, waits for",
+            f"see what its shim, process {current.shim and current.shim.pid}, waits for",
         )
-    finish(instance, container.id, current.monitor, KILLED, MONITOR_LOST)
+    finish_run(instance, container.id, current.shim, KILLED, SHIM_LOST)
 
 
 def _same_run(instance: Instance, container: Container) -> Container | None:
     """The record as it is now; None when that run has been cleaned up."""
     current = instance.store.container(container.id)
-    if current is None or current.monitor is None or not is_same(current.monitor, container.monitor):
+    if current is None or current.shim is None or not is_same(current.shim, container.shim):
         return None
     return current
 
 
-def take_back(instance: Instance, container: Container) -> None:
+def clean_up_lost_run(instance: Instance, container: Container) -> None:
     """Clean up for the command whose shim was killed. Other commands leave it to that one (`settle`)."""
-    gone = container.monitor is None or wait_for_end(container.monitor, _CLEANUP_TIMEOUT)
+    gone = container.shim is None or wait_for_end(container.shim, _CLEANUP_TIMEOUT)
     if gone and container.status in ACTIVE:
-        finish(instance, container.id, container.monitor, KILLED, MONITOR_LOST)
+        finish_run(instance, container.id, container.shim, KILLED, SHIM_LOST)
 
 
-def freeze(instance: Instance, container: Container) -> None:
+def pause(instance: Instance, container: Container) -> None:
     """Pause a running container. MinirunError when it is not running, or paused already."""
     if container.status is not Status.RUNNING:
         raise MinirunError(f"Container {container.id} is not running")
@@ -184,19 +184,19 @@ def freeze(instance: Instance, container: Container) -> None:
             raise MinirunError(f"Container {container.id} is not running") from error
         raise
     with instance.store.write():
-        tell(instance.store, container.id, "pause")
+        record_event(instance.store, container.id, "pause")
 
 
-def thaw(instance: Instance, container: Container) -> None:
+def unpause(instance: Instance, container: Container) -> None:
     """Unpause a container."""
     freezer.thaw(freezer.freezer_group(instance.cgroup, container.id))
     with instance.store.write():
         instance.store.set_values(container.id, paused=0)
-        tell(instance.store, container.id, "unpause")
+        record_event(instance.store, container.id, "unpause")
 
 
 def _thaw_if_paused(instance: Instance, container: Container) -> None:
     """Unpause a container that another command has paused meanwhile."""
     current = instance.store.container(container.id)
     if current is not None and current.paused:
-        thaw(instance, current)
+        unpause(instance, current)

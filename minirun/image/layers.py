@@ -13,7 +13,7 @@ from pathlib import Path
 
 from minirun.image import records
 from minirun.image.records import Image
-from minirun.instance import Instance, locked
+from minirun.instance import Instance, lock_directory
 from minirun.kernel.files import remove_tree
 from minirun.store import Store
 
@@ -26,7 +26,7 @@ def new_layer(instance: Instance) -> Iterator[Path]:
     base = instance.root / "layers"
     base.mkdir(mode=0o700, exist_ok=True)
     directory = base / os.urandom(8).hex()
-    with locked(base, shared=True):  # no sweep between mkdir and flock
+    with lock_directory(base, shared=True):  # no sweep between mkdir and flock
         directory.mkdir(mode=0o755)
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(fd, fcntl.LOCK_EX)
@@ -47,7 +47,7 @@ def sweep(instance: Instance) -> None:
     used = records.layers_in_use(instance.store)
     if used.issuperset(os.listdir(base)):
         return
-    with locked(base):
+    with lock_directory(base):
         for name in set(os.listdir(base)) - used:
             _sweep_layer(instance.store, base / name)
 

@@ -18,7 +18,7 @@ from minirun.security.confinement import Confinement
 
 
 @dataclass(frozen=True)
-class Request:
+class ExecRequest:
     """What exec was asked for. `size` is the terminal's, as rows and columns."""
 
     argv: tuple[str, ...]
@@ -37,7 +37,7 @@ class ExecPlan:
     """What the new process needs to know."""
 
     container: Container
-    request: Request
+    request: ExecRequest
     confined: Confinement
     files: ChildFiles
 
@@ -104,7 +104,7 @@ def _become_program(plan: ExecPlan, parent: int) -> int:
     execution.exec_payload(files.stub, path, list(request.argv), env, files.error, False, plan.confined.profile)
 
 
-def _open_terminal(request: Request, files: ChildFiles) -> None:
+def _open_terminal(request: ExecRequest, files: ChildFiles) -> None:
     master, slave = terminal.open_pty()
     terminal.set_window_size(slave, *request.size)
     terminal.take_terminal(slave)

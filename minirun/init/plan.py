@@ -70,12 +70,12 @@ class Plan:
     has_names: bool = False  # the last socket sent along is the connection to the DNS server
 
 
-def packed(value: Any) -> bytes:
+def pack(value: Any) -> bytes:
     """Marshal a flat dataclass for another process, or for this one after execve."""
     return marshal.dumps({field.name: getattr(value, field.name) for field in fields(value)})
 
 
-def unpacked(kind: Callable[..., T], data: bytes) -> T:
+def unpack(kind: Callable[..., T], data: bytes) -> T:
     """Make a `kind` of what `packed` returned, also in another version of minirun.
 
     Unknown fields are ignored, so a new field needs a default.

@@ -35,7 +35,7 @@ def apply(instance: Instance, container: Container, missing_only: bool) -> list[
     kernel setting that was changed.
     """
     store = instance.store
-    own = veth.legs_of(instance, container.id)
+    own = veth.endpoints_with_networks(instance, container.id)
     networks = [network for _, network in own]
     # Rules first: the guard chain must stand before a bridge with route_localnet does.
     tables.ensure(store, instance.table, networks, container.id)
@@ -76,9 +76,9 @@ def configure(
         return []
     gateway = gateway_endpoint(container, own)
     gateway6 = gateway_endpoint(container, [pair for pair in own if pair[1].pool6])
-    named = veth.first_named(own)
+    named = veth.first_with_names(own)
     if named is not None:
-        veth.ensure_leg(instance, named[1])
+        veth.ensure_veth(instance, named[1])
     incomplete = []
     with entered(container.name):
         for endpoint, network in chosen:
@@ -95,7 +95,7 @@ def configure(
 
 def configure_all(instance: Instance, container: Container) -> None:
     """Complete the configuration of every endpoint, and move the default routes when the gateway network changed."""
-    own = veth.legs_of(instance, container.id)
+    own = veth.endpoints_with_networks(instance, container.id)
     configure(instance, container, own, {endpoint.position for endpoint, _ in own})
     with6 = [pair for pair in own if pair[1].pool6]
     networks = {endpoint.position: network for endpoint, network in own}

@@ -12,7 +12,7 @@ from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.files import write_private
 from minirun.model import DEFAULT_NETWORK, HOST_GATEWAY, Container, Mode, Spec
-from minirun.network.dns.veth import HOST_NAME, RESOLVER, first_named, legs_of
+from minirun.network.dns.veth import DNS_SERVER, HOST_NAME, endpoints_with_networks, first_with_names
 
 _LOCAL = """127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
@@ -72,7 +72,7 @@ def renew_files(instance: Instance, container: Container, directory: Path) -> No
     kept = [line for line in _read(hosts).splitlines() if tuple(line.split()[1:]) not in names]
     _write_in_place(hosts, "".join(f"{line}\n" for line in kept) + own)
     wanted = _own_resolv_conf(instance, container)
-    if (str(RESOLVER.network_address) in wanted) != (str(RESOLVER.network_address) in _read(servers)):
+    if (str(DNS_SERVER.network_address) in wanted) != (str(DNS_SERVER.network_address) in _read(servers)):
         _write_in_place(servers, wanted)
 
 
@@ -82,7 +82,7 @@ def _write_in_place(path: Path, text: str) -> None:
             file.write(text)
 
 
-def resolvers(host: str) -> str:
+def reachable_servers(host: str) -> str:
     """Return the host's resolv.conf without DNS servers on its loopback, which a container cannot reach."""
     lines = [line for line in host.splitlines() if not _is_loopback_resolver(line)]
     text = "".join(line + "\n" for line in lines)
@@ -92,10 +92,12 @@ def resolvers(host: str) -> str:
 def _own_resolv_conf(instance: Instance, container: Container) -> str:
     """In a network with names, minirun's DNS server is the only one: it forwards to those of --dns, or the host's."""
     spec = container.spec
-    if set(spec.network.names) <= {DEFAULT_NETWORK} or not first_named(legs_of(instance, container.sandbox)):
-        return _resolv_conf(spec, resolvers(_host_resolv_conf()))
+    if set(spec.network.names) <= {DEFAULT_NETWORK} or not first_with_names(
+        endpoints_with_networks(instance, container.sandbox)
+    ):
+        return _resolv_conf(spec, reachable_servers(_host_resolv_conf()))
     kept = [line for line in _read(_HOST).splitlines() if line.split()[:1] and line.split()[0] in ("search", "options")]
-    text = "".join(f"{line}\n" for line in [f"nameserver {RESOLVER.network_address}", *kept])
+    text = "".join(f"{line}\n" for line in [f"nameserver {DNS_SERVER.network_address}", *kept])
     lines = _resolv_conf(replace(spec, dns=()), text).splitlines()
     options = [word for line in lines if line.startswith("options") for word in line.split()[1:]]
     if not any(word.startswith("ndots:") for word in options):

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from minirun.errors import ConflictError, MinirunError
-from minirun.instance import Instance, alone
+from minirun.instance import Instance, lock_container
 from minirun.model import Attachment, Container, Endpoint, Mode, Network
 from minirun.network.dns.server_control import connect_or_start
-from minirun.network.dns.veth import has_names, legs_of
+from minirun.network.dns.veth import endpoints_with_networks, has_names
 from minirun.network.drivers import driver_named
 from minirun.network.endpoints import free_position
 from minirun.network.firewall import tables
@@ -29,7 +29,7 @@ def connect(update: ContainerUpdate, network: Network, attachment: Attachment) -
         with instance.store.write():
             _add_to_spec(instance, update.current(), network, attachment)
         return []
-    with update.announced() as send, _dns_server_kept(instance, network), alone(instance, update.container.id):
+    with update.announced() as send, _dns_server_kept(instance, network), lock_container(instance, update.container.id):
         with instance.store.write():
             container = _add_to_spec(instance, update.current(), network, attachment)
             position = free_position(instance.store.endpoints(sandbox=container.id))
@@ -50,9 +50,9 @@ def disconnect(update: ContainerUpdate, network: Network) -> None:
         with instance.store.write():
             _remove_from_spec(instance, update.current(), network)
         return
-    with update.announced() as send, alone(instance, update.container.id):
+    with update.announced() as send, lock_container(instance, update.container.id):
         container = update.current()
-        own = legs_of(instance, container.id)
+        own = endpoints_with_networks(instance, container.id)
         endpoint = next((endpoint for endpoint, other in own if other.id == network.id), None)
         if endpoint is None:
             raise _not_connected(container, network)

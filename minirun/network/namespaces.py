@@ -21,7 +21,7 @@ _MAX_PAIRS = 99
 
 
 @dataclass(frozen=True)
-class End:
+class VethEnd:
     """One end of a veth pair: the namespace it goes to, and its address."""
 
     netns: str
@@ -36,7 +36,7 @@ def names() -> list[str]:
 def owners(instance: Instance) -> dict[str, str]:
     """Return the owner of each namespace that is in use by minirun: a container, or the DNS server."""
     containers = {member.name: f"container {member.name}" for member in instance.store.containers() if member.sandbox}
-    return {**containers, instance.resolver_netns: "the DNS server"}
+    return {**containers, instance.dns_netns: "the DNS server"}
 
 
 def create(name: str) -> None:
@@ -59,7 +59,7 @@ def remove(instance: Instance, name: str) -> None:
     netns_del(name)
 
 
-def connect(first: End, second: End) -> tuple[str, str]:
+def connect(first: VethEnd, second: VethEnd) -> tuple[str, str]:
     """Connect two namespaces by a veth pair. Return the names of its ends, each in its namespace and up.
 
     When a step fails, the pair is deleted. NotFoundError when a namespace does not exist.
@@ -79,7 +79,7 @@ def connect(first: End, second: End) -> tuple[str, str]:
     return ends[0][0], ends[1][0]
 
 
-def _move(name: str, end: End) -> None:
+def _move(name: str, end: VethEnd) -> None:
     fd = os.open(pin_path(end.netns), os.O_RDONLY | os.O_CLOEXEC)
     try:
         link_move(name, end.netns, fd)
@@ -91,7 +91,7 @@ def _move(name: str, end: End) -> None:
         link_up(name)
 
 
-def _delete_pair(ends: list[tuple[str, End]]) -> None:
+def _delete_pair(ends: list[tuple[str, VethEnd]]) -> None:
     for name, end in ends:
         link_del(name)
         with entered(end.netns):

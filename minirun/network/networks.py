@@ -19,7 +19,7 @@ from minirun.model import (
     NetworkCreateRequest,
     PoolRequest,
 )
-from minirun.network.dns.veth import remove_leg
+from minirun.network.dns.veth import remove_veth
 from minirun.network.drivers import driver_named
 from minirun.network.firewall import foreign, tables
 from minirun.network.ipam.pools import HostSubnets, choose4, choose6
@@ -101,7 +101,7 @@ def add_event(store: Store, action: str, network: Network, container: Container 
 
 def _remove_from_host(instance: Instance, network: Network) -> None:
     try:
-        remove_leg(network)
+        remove_veth(network)
         driver_named(network.driver).remove(instance, network)
     except NotFoundError as error:  # the driver's package was uninstalled: nobody knows what it created
         print(f"minirun: {error.message}; what it created on this host is left as it is", file=sys.stderr)

@@ -11,11 +11,11 @@ import sys
 from dataclasses import dataclass, replace
 from types import TracebackType
 
-from minirun.instance import RESOLVER_SOCKET, Instance
+from minirun.instance import DNS_SOCKET, Instance
 from minirun.model import DEFAULT_NETWORK, Container, Mode, Spec
 from minirun.network import etc_files
 from minirun.network.dns import server_control
-from minirun.network.dns.veth import first_named, legs_of
+from minirun.network.dns.veth import endpoints_with_networks, first_with_names
 from minirun.network.etc_files import hostname_of
 from minirun.network.firewall import foreign
 from minirun.network.membership import connect, disconnect
@@ -161,7 +161,7 @@ def check_pin(name: str, spec: Spec) -> None:
 
 def has_names(instance: Instance, sandbox: str) -> bool:
     """Return whether a sandbox is in a network with names, so that its members need the DNS server."""
-    return first_named(legs_of(instance, sandbox)) is not None
+    return first_with_names(endpoints_with_networks(instance, sandbox)) is not None
 
 
 def dns_connection(instance: Instance) -> socket.socket:
@@ -172,9 +172,9 @@ def dns_connection(instance: Instance) -> socket.socket:
 def reconcile(instance: Instance, repairs: bool) -> None:
     """Remove what killed processes left of the network; with `repairs`, repair damage to networks in use."""
     store = instance.store
-    if store.has_rules_elsewhere() and not store.has_endpoints():
+    if store.has_foreign_rules() and not store.has_endpoints():
         foreign.remove_leftovers(instance)
-    if (instance.root / RESOLVER_SOCKET).exists():
+    if (instance.root / DNS_SOCKET).exists():
         server_control.remove_leftovers(instance)
     if repairs and store.has_endpoints():
         for line in repair_damage(instance):

@@ -12,7 +12,7 @@ from minirun.kernel.sockets import loopback_up
 from minirun.kernel.sysctl import sysctl_ensure
 from minirun.kernel.userns import netns_add_beside, netns_add_mapped
 from minirun.model import Container, Status
-from minirun.network.dns.veth import legs_of
+from minirun.network.dns.veth import endpoints_with_networks
 from minirun.network.drivers import driver_named
 from minirun.network.firewall import foreign
 from minirun.network.networks import add_event
@@ -94,7 +94,7 @@ def _detach_from_drivers(instance: Instance, container: Container) -> None:
     """
     if instance.store.members(container.sandbox):
         return
-    for endpoint, network in legs_of(instance, container.sandbox):
+    for endpoint, network in endpoints_with_networks(instance, container.sandbox):
         try:
             driver = driver_named(network.driver)
             if driver.detaches_on_teardown:

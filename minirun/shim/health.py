@@ -10,10 +10,10 @@ import time
 from collections.abc import Iterator
 
 from minirun.engine.environment import with_environment
-from minirun.engine.exec import Joined, join
-from minirun.engine.lifecycle import tell
+from minirun.engine.exec import ExecProcess, start_exec
+from minirun.engine.lifecycle import record_event
 from minirun.errors import MinirunError
-from minirun.init.exec_process import Request
+from minirun.init.exec_process import ExecRequest
 from minirun.init.program import StartError
 from minirun.instance import Instance
 from minirun.kernel import controllers, processes
@@ -38,7 +38,7 @@ class HealthCheck:
         self._status = STARTING
         self._streak = 0
         self._log: list[dict[str, object]] = []
-        self._check: Joined | None = None
+        self._check: ExecProcess | None = None
         self._output = bytearray()
         self._start = self._deadline = 0.0
         self._next = self._began + self._interval()
@@ -90,11 +90,11 @@ class HealthCheck:
             return
         self._start, self._deadline = time.time(), now + (self._health.timeout or 30)
         self._output.clear()
-        request = Request(argv=self._health.test, workdir=container.spec.workdir)
+        request = ExecRequest(argv=self._health.test, workdir=container.spec.workdir)
         try:
             target = with_environment(self._instance, container)
             groups = controllers.existing(self._instance.cgroup, self._id)
-            self._check = join(target, request, groups, confinement_for(self._instance, target.spec.security))
+            self._check = start_exec(target, request, groups, confinement_for(self._instance, target.spec.security))
         except StartError as error:
             self._judge(error.code, error.text)
         except (MinirunError, OSError) as error:  # the program has just ended
@@ -121,7 +121,7 @@ class HealthCheck:
         self._check = None
         self._judge(-1 if timed_out else code, timed_out or self._output.decode("utf-8", "replace"))
 
-    def _reap(self, check: Joined) -> int:
+    def _reap(self, check: ExecProcess) -> int:
         for fd in (check.pidfd, *check.outputs):
             os.close(fd)
         status = os.waitstatus_to_exitcode(os.waitpid(check.pid, 0)[1])
@@ -148,7 +148,7 @@ class HealthCheck:
             with store.write():
                 store.set_values(self._id, health=json.dumps(state))
                 if changed:
-                    tell(store, self._id, f"health_status: {self._status}")
+                    record_event(store, self._id, f"health_status: {self._status}")
         except sqlite3.OperationalError:
             pass  # locked for long, or no space: the next result is recorded with all before it
 

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 
 from minirun.errors import MinirunError
-from minirun.init.plan import packed, unpacked
+from minirun.init.plan import pack, unpack
 from minirun.kernel import execution, seam
 
 _VARIABLE = "MINIRUN_AWAKE"
@@ -69,7 +69,7 @@ def become_sleeper(state: IdleState) -> None:
 
     SIGTERM must be blocked, and stays so.
     """
-    memory = execution.memory_file("minirun-idle", packed(state))
+    memory = execution.memory_file("minirun-idle", pack(state))
     script = f"import sys; sys.path[:] = {sys.path!r}; from minirun.shim.prefork import wake; wake({memory})"
     try:
         execution.exec_sleeper(["minirun-shim", state.container[:12]], state.watched, [*state.files, memory], script)
@@ -82,7 +82,7 @@ def become_sleeper(state: IdleState) -> None:
 def restore(memory: int) -> IdleState:
     """Read the state back from the memfd, and make its files close-on-exec again."""
     with open(memory, "rb") as file:
-        state = unpacked(IdleState, file.read())
+        state = unpack(IdleState, file.read())
     _close_on_exec(state.files)
     return state
 

@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from minirun.engine.lifecycle import finish
+from minirun.engine.lifecycle import finish_run
 from minirun.engine.log import LogWriter
 from minirun.engine.protocol import ATTACH_SOCKET, Kind, Outbox, Spool
 from minirun.errors import FAILED, MinirunError, describe
-from minirun.init.plan import Plan, packed, unpacked
+from minirun.init.plan import Plan, pack, unpack
 from minirun.kernel import execution, freezer, processes
 from minirun.kernel.event_loop import Interest, Part, turn_parts
 from minirun.kernel.sockets import control_listen
@@ -23,7 +23,7 @@ from minirun.shim.container_process import ContainerProcess, prepare_cgroup
 from minirun.shim.dns_keepalive import DnsKeepalive
 from minirun.shim.health import HealthCheck
 from minirun.shim.idle import IdleState, become_sleeper, idle_timeout
-from minirun.shim.port_reservations import Holder
+from minirun.shim.port_reservations import ReservedSockets
 from minirun.shim.restart_policy import BackOff, record_restart
 from minirun.shim.state import State
 
@@ -38,7 +38,7 @@ class Shim:
         self.directory = f"{plan.root}/containers/{plan.container}"
         self.state = State(plan.root, plan.container, lambda text: self.clients.tell(Kind.LOST, text.encode()))
         self.dns = DnsKeepalive(lambda: self.state.instance, dns)
-        self.ports = Holder(reserved)
+        self.ports = ReservedSockets(reserved)
         self.ever_started = self.cancelled = False
         self.back_off = BackOff()
         self.idle_timeout = idle_timeout()
@@ -64,7 +64,7 @@ class Shim:
     def awake(cls, state: IdleState) -> "Shim":
         """Restore the shim as it was when it became idle."""
         listener = socket.socket(fileno=state.listener)
-        shim = cls(unpacked(Plan, state.plan), None, listener, state.ports, state.resolver)
+        shim = cls(unpack(Plan, state.plan), None, listener, state.ports, state.resolver)
         shim.ever_started, shim.cancelled = True, state.cancelled
         shim.began, shim.back_off = state.began, BackOff(state.delay)
         shim.process = ContainerProcess(shim.plan, shim._record_started, shim._on_output)
@@ -147,7 +147,7 @@ class Shim:
             return None
         return IdleState(
             container=self.plan.container,
-            plan=packed(self.plan),
+            plan=pack(self.plan),
             **self.process.idle_fields(),
             listener=self.clients.listener.fileno(),
             ports=self.ports.files,
@@ -259,7 +259,7 @@ class Shim:
         remove = not self.ever_started and self.plan.fresh
         me = Process(os.getpid(), processes.start_time(os.getpid()) or 0)
         self.ports.close()  # before the record releases them: the next start may follow at once
-        self.state.retried(lambda: finish(self.state.instance, self.plan.container, me, code, failure, remove))
+        self.state.retried(lambda: finish_run(self.state.instance, self.plan.container, me, code, failure, remove))
         self.dns.close()  # the server may end now; this process may have to wait for slow clients
         self.clients.accept_all()  # a client that came meanwhile learns the end here: with --rm, there is no record
         self._report_end(code)

@@ -19,7 +19,7 @@ from minirun.network import operations
 from minirun.shim.clients import Client
 
 
-class Holder:
+class ReservedSockets:
     """A container's port reservations, by their descriptors."""
 
     def __init__(self, fds: list[int]) -> None:

@@ -8,7 +8,7 @@ import traceback
 
 from minirun.engine.protocol import CHUNK, MOST_FDS, Kind, Parser, Spool, frame
 from minirun.errors import FAILED, describe
-from minirun.init.plan import Plan, unpacked
+from minirun.init.plan import Plan, unpack
 from minirun.kernel import execution, processes, seam
 from minirun.kernel.sockets import receive_with_fds
 from minirun.shim.clients import Client
@@ -63,7 +63,7 @@ def serve(fd: int) -> None:
                 os.write(spare, os.getpid().to_bytes(4, "big"))
                 return serve(spare)
             if kind is Kind.PLAN:
-                return _carry_out(unpacked(Plan, body), channel, parser, received, stub)
+                return _carry_out(unpack(Plan, body), channel, parser, received, stub)
 
 
 def _carry_out(plan: Plan, channel: socket.socket, parser: Parser, received: list[int], stub: int) -> None:

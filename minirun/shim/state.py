@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from minirun.engine.lifecycle import tell
+from minirun.engine.lifecycle import record_event
 from minirun.errors import MinirunError, describe
 from minirun.instance import Instance
 from minirun.model import Container, Process
@@ -94,4 +94,4 @@ class State:
                 store.set_running(self._container, process, time.time())
             else:
                 store.set_values(self._container, started_at=time.time())
-            tell(store, self._container, "start")
+            record_event(store, self._container, "start")

@@ -28,7 +28,7 @@ class Run(NamedTuple):
         return _process(self.command_pid, self.command_started)
 
     @property
-    def monitor(self) -> Process | None:
+    def shim(self) -> Process | None:
         """Return the container's shim."""
         return _process(self.monitor_pid, self.monitor_started)
 
@@ -89,7 +89,7 @@ class Activity:
         results = (self._plain(f"{_RUNS} where id = ?", (container_id,)) for container_id in ids)
         return [Run._make(row) for rows in results for row in rows]
 
-    def settled_legs(self) -> list[tuple[str, int, str]]:
+    def settled_endpoints(self) -> list[tuple[str, int, str]]:
         """Return (sandbox, position, network id) of every endpoint that should be attached now."""
         return self._plain(
             f"{_SETTLED} select e.sandbox, e.position, e.network from settled cross join endpoints e using (sandbox)"

@@ -32,7 +32,7 @@ class Containers:
         rows = self.db.execute("select * from containers where id like ? escape '\\'", (pattern,))
         return [_container(row) for row in rows]
 
-    def refuse_taken_name(self, name: str) -> None:
+    def check_name_free(self, name: str) -> None:
         """ConflictError if a container has that name. The schema keeps names unique; this is for the message."""
         holder = self.db.execute("select id from containers where name = ?", (name,)).fetchone()
         if holder:
@@ -43,7 +43,7 @@ class Containers:
 
     def add_container(self, container: Container) -> None:
         """Record a new container. ConflictError if its name is in use."""
-        self.refuse_taken_name(container.name)
+        self.check_name_free(container.name)
         self.db.execute(
             "insert into containers (id, name, spec, created, ids) values (?, ?, ?, ?, ?)",
             (
@@ -69,7 +69,7 @@ class Containers:
         )
         return changed.rowcount == 1
 
-    def set_starting(self, container_id: str, command: Process, monitor: Process, boot: str) -> bool:
+    def set_starting(self, container_id: str, command: Process, shim: Process, boot: str) -> bool:
         """Claim a stopped container for a start.
 
         Return False if it is not stopped any more, or its last run has not been cleaned up.
@@ -80,7 +80,7 @@ class Containers:
             " exit_code = 0, error = '', paused = 0, restarts = 0, stop_requested = 0,"
             " health = '', oom_killed = 0"
             f" where id = ? and {_STARTABLE}",
-            (command.pid, command.started, monitor.pid, monitor.started, boot, container_id),
+            (command.pid, command.started, shim.pid, shim.started, boot, container_id),
         )
         return changed.rowcount == 1
 
@@ -176,7 +176,7 @@ def _container(row: sqlite3.Row) -> Container:
         status=Status(row["status"]),
         sandbox=row["sandbox"],
         command=_process(row["command_pid"], row["command_started"]),
-        monitor=_process(row["monitor_pid"], row["monitor_started"]),
+        shim=_process(row["monitor_pid"], row["monitor_started"]),
         init=_process(row["init_pid"], row["init_started"]),
         started_at=row["started_at"],
         finished_at=row["finished_at"],

@@ -62,7 +62,7 @@ class Firewall:
         """Return where minirun has rules, or has reported that it needs some, in foreign firewalls."""
         return [Place(*row) for row in self.db.execute("select kind, family, tab, chain from places")]
 
-    def has_rules_elsewhere(self) -> bool:
+    def has_foreign_rules(self) -> bool:
         """Return whether minirun has rules in foreign firewalls."""
         return self.db.execute("select 1 from places where kind != 'told' limit 1").fetchone() is not None
 

@@ -65,7 +65,7 @@ def make_directory(instance: Instance, name: str) -> None:
             path.mkdir(mode=mode, exist_ok=True)
 
 
-def tell_mounts(store: Store, container: Container, action: str) -> None:
+def add_mount_events(store: Store, container: Container, action: str) -> None:
     """Add an event `mount` or `unmount` for each volume of a container, with Docker's attributes."""
     for mount in volume_mounts(container):
         details = {"destination": mount.target, "propagation": "", "read/write": str(not mount.read_only).lower()}

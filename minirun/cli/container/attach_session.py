@@ -47,7 +47,7 @@ class Manner:
 
 
 class Attachment:
-    """Carries streams until the monitor says how it ended."""
+    """Carries streams until the shim says how it ended."""
 
     def __init__(self, channel: socket.socket, manner: Manner, on_started: Callable[[], None] = lambda: None) -> None:
         self.on_started = on_started

@@ -14,10 +14,10 @@ from minirun.cli.container.streams import PROXIED, SignalPipe, Sink, drain
 from minirun.cli.parameters import NONE, RunningContainer
 from minirun.cli.session import commands, open_instance, warn
 from minirun.engine.environment import with_environment
-from minirun.engine.exec import Joined, join
+from minirun.engine.exec import ExecProcess, start_exec
 from minirun.engine.protocol import CHUNK, HIGH_WATER, Outbox
 from minirun.errors import MinirunError
-from minirun.init.exec_process import Request
+from minirun.init.exec_process import ExecRequest
 from minirun.init.program import StartError
 from minirun.kernel import controllers, processes, terminal
 from minirun.kernel.event_loop import READ, WRITE, Interest, is_ready, turn
@@ -53,7 +53,7 @@ def exec_(
         raise MinirunError("the input device is not a TTY", "leave out -t when input comes from a pipe or file")
     instance = open_instance()
     target = find_container(instance.store, container)
-    request = Request(
+    request = ExecRequest(
         argv=tuple(words),
         env=parse_env(env, env_file),
         workdir=workdir or target.spec.workdir,
@@ -69,7 +69,7 @@ def exec_(
         confined = confinement_for(instance, target.spec.security)
         if privileged:  # it keeps the container's system call filter, as in Docker
             confined = replace(confined, profile="")
-        joined = join(with_environment(instance, target), request, groups, confined)
+        joined = start_exec(with_environment(instance, target), request, groups, confined)
     except StartError as error:
         warn(f"minirun: {error.text}")
         return error.code
@@ -79,7 +79,7 @@ def exec_(
 class Relay:
     """Streams between the caller and the process until the process has ended and all it wrote is out."""
 
-    def __init__(self, joined: Joined, request: Request) -> None:
+    def __init__(self, joined: ExecProcess, request: ExecRequest) -> None:
         self.joined = joined
         self.request = request
         self.to_program = Outbox()

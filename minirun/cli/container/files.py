@@ -17,10 +17,10 @@ from minirun.cli.parameters import NONE, AnyContainer
 from minirun.cli.session import commands, open_instance, warn
 from minirun.engine import copy
 from minirun.engine.commit import commit as commit_container
-from minirun.engine.copy import tree_of
+from minirun.engine.copy import container_tree
 from minirun.engine.diff import changes
-from minirun.engine.lifecycle import tell
-from minirun.engine.stop import freeze, thaw
+from minirun.engine.lifecycle import record_event
+from minirun.engine.stop import pause, unpause
 from minirun.errors import MinirunError, printable
 from minirun.instance import Instance
 from minirun.model import Container, Status
@@ -75,7 +75,7 @@ def human_size(size: int) -> str:
 def _side(reference: str, path: str) -> copy.Side:
     instance = open_instance()
     container = find_container(instance.store, reference)
-    return copy.Side(tree_of(instance, container), reference, path, container.spec.read_only)
+    return copy.Side(container_tree(instance, container), reference, path, container.spec.read_only)
 
 
 def _copy_out(side: copy.Side, destination: str, follow: bool, archive: bool) -> int | None:
@@ -99,7 +99,7 @@ def diff(container: AnyContainer) -> None:
     """Inspect changes to files or directories on a container's filesystem."""
     instance = open_instance()
     target = find_container(instance.store, container)
-    for kind, path in changes(tree_of(instance, target)):
+    for kind, path in changes(container_tree(instance, target)):
         print(printable(f"{kind} {path}"))
 
 
@@ -114,7 +114,7 @@ def export(
     if output:
         _check(output)
     instance = open_instance()
-    tree = tree_of(instance, find_container(instance.store, container))
+    tree = container_tree(instance, find_container(instance.store, container))
     if output:
         _write(tree, output)
     else:
@@ -162,7 +162,7 @@ def commit(
     with _paused(instance, target, pause):
         image = commit_container(instance, target, tag, tuple(change), author, message)
     with instance.store.write():
-        tell(instance.store, target.id, "commit", imageID=f"sha256:{image.id}", imageRef=tag)
+        record_event(instance.store, target.id, "commit", imageID=f"sha256:{image.id}", imageRef=tag)
     print(f"sha256:{image.id}")
 
 
@@ -172,8 +172,8 @@ def _paused(instance: Instance, container: Container, wanted: bool) -> Iterator[
     if not wanted or container.paused or container.status is not Status.RUNNING:
         yield
         return
-    freeze(instance, container)
+    pause(instance, container)
     try:
         yield
     finally:
-        thaw(instance, container)
+        unpause(instance, container)

@@ -8,11 +8,11 @@ from typer import Option
 
 from minirun.cli.container.attach_session import CUT_OFF, DETACHED, GONE, Attachment, Manner, Outcome
 from minirun.cli.session import print_operations, session, warn
-from minirun.engine.lifecycle import KILLED, MONITOR_LOST
+from minirun.engine.lifecycle import KILLED, SHIM_LOST
 from minirun.engine.random_names import random_name
-from minirun.engine.readiness import wait_for_all
-from minirun.engine.start import Launch
-from minirun.engine.stop import take_back
+from minirun.engine.readiness import wait_for_container
+from minirun.engine.start import WaitingShim
+from minirun.engine.stop import clean_up_lost_run
 from minirun.errors import ConflictError, MinirunError
 from minirun.instance import Instance
 from minirun.model import Container
@@ -41,7 +41,7 @@ class WaitOptions:
 
 def wait_until_ready(instance: Instance, container: Container, seconds: float) -> None:
     """Wait until a container is healthy or listens on its ports, at most `seconds` (0: no limit)."""
-    wait_for_all(instance, container, seconds, warn)
+    wait_for_container(instance, container, seconds, warn)
 
 
 def parse_seconds(text: str, flag: str) -> float:
@@ -62,7 +62,7 @@ def free_name(instance: Instance) -> str:
     raise ConflictError("no free random name was found", "give one with --name")
 
 
-def confirm(instance: Instance, container: Container, launch: Launch, say: str) -> int:
+def confirm(instance: Instance, container: Container, launch: WaitingShim, say: str) -> int:
     """Wait until the program runs, and print `say`; otherwise report why it does not. Returns the exit code."""
     outcome = Attachment(launch.channel, Manner(output=False)).until_started()
     if outcome is None:
@@ -71,7 +71,7 @@ def confirm(instance: Instance, container: Container, launch: Launch, say: str) 
     return _report(instance, container, launch, outcome)
 
 
-def follow(instance: Instance, container: Container, launch: Launch, manner: Manner) -> int:
+def follow(instance: Instance, container: Container, launch: WaitingShim, manner: Manner) -> int:
     """Carry the container's streams until it ends. Returns the exit code."""
     sys.stdout.flush()
     current = session()
@@ -80,9 +80,9 @@ def follow(instance: Instance, container: Container, launch: Launch, manner: Man
     )
 
 
-def _report(instance: Instance, container: Container, launch: Launch, outcome: Outcome) -> int:
+def _report(instance: Instance, container: Container, launch: WaitingShim, outcome: Outcome) -> int:
     if outcome.text:
-        launch.take_back(instance, container, outcome.code, outcome.text)
+        launch.undo_start(instance, container, outcome.code, outcome.text)
     return report(instance, container, outcome)
 
 
@@ -104,7 +104,7 @@ def _shim_gone(instance: Instance, container: Container) -> int:
     """The channel closed without a message: the shim was killed. What it had is taken back here."""
     current = instance.store.container(container.id)
     if current is not None:
-        take_back(instance, current)
+        clean_up_lost_run(instance, current)
         current = instance.store.container(container.id)
-    warn(f"minirun: container {container.name}: {current.error if current and current.error else MONITOR_LOST}")
+    warn(f"minirun: container {container.name}: {current.error if current and current.error else SHIM_LOST}")
     return current.exit_code if current else KILLED

@@ -57,7 +57,7 @@ class StopOptions:
 
     def limit(self, container: Container) -> float | None:
         """Seconds until SIGKILL; None: for ever."""
-        return stopping.patience_of(container, self.timeout)
+        return stopping.stop_timeout(container, self.timeout)
 
 
 @app.command("stop")
@@ -86,11 +86,11 @@ def kill(
 
     def act(container: Container) -> None:
         try:
-            stopping.send(instance, container, number)
+            stopping.send_signal(instance, container, number)
         except MinirunError as error:
             raise MinirunError(f"cannot kill container: {container.name}: {error.message}") from None
         if number == 9:
-            stopping.settle(instance, container)
+            stopping.wait_for_cleanup(instance, container)
 
     return for_each_container(instance, containers, act)
 
@@ -99,7 +99,7 @@ def kill(
 def pause(containers: RunningContainers) -> int:
     """Pause all processes within one or more containers."""
     instance = open_instance()
-    return for_each_container(instance, containers, lambda container: stopping.freeze(instance, container))
+    return for_each_container(instance, containers, lambda container: stopping.pause(instance, container))
 
 
 @app.command("unpause")
@@ -110,7 +110,7 @@ def unpause(containers: Annotated[list[str], containers_argument("paused")]) -> 
     def act(container: Container) -> None:
         if not container.paused:
             raise MinirunError(f"Container {container.id} is not paused")
-        stopping.thaw(instance, container)
+        stopping.unpause(instance, container)
 
     return for_each_container(instance, containers, act)
 

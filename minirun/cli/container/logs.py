@@ -95,14 +95,14 @@ def _text(entry: Entry, timestamps: bool) -> bytes:
 
 
 def _wait(instance: Instance, container: Container) -> bool:
-    """A short while, or until its monitor has written all and gone; False then."""
+    """A short while, or until its shim has written all and gone; False then."""
     now = instance.store.container(container.id)
-    if now is None or now.status not in ACTIVE or now.monitor is None:
+    if now is None or now.status not in ACTIVE or now.shim is None:
         return False
-    monitor = processes.open_process(now.monitor.pid, now.monitor.started)
-    if monitor is None:
+    pidfd = processes.open_process(now.shim.pid, now.shim.started)
+    if pidfd is None:
         return False
     try:
-        return not processes.wait_gone(monitor, 0.05)
+        return not processes.wait_gone(pidfd, 0.05)
     finally:
-        os.close(monitor)
+        os.close(pidfd)

@@ -12,7 +12,7 @@ from minirun.cli.container.spec import check_cidfile, check_terminal, spec_of, w
 from minirun.cli.parameters import NONE, DetachKeys, with_option_groups
 from minirun.cli.session import commands, open_instance, require_root, session
 from minirun.engine import start
-from minirun.engine.start import Launch, Terms
+from minirun.engine.start import StartOptions, WaitingShim
 from minirun.errors import FAILED, MinirunError
 from minirun.kernel import terminal
 from minirun.options import values
@@ -48,7 +48,7 @@ def run(
     check_terminal(options, detach)
     check_cidfile(options.cidfile)
     require_root()
-    launch = Launch(*prefork.spawn())
+    launch = WaitingShim(*prefork.spawn())
     instance = open_instance()
     spec = with_image(instance, spec, options)
     name = options.name or free_name(instance)
@@ -62,7 +62,7 @@ def run(
         end_with_reader=options.remove,
     )
     size = terminal.size_of_caller() if options.tty else (0, 0)
-    container = start.run(instance, name, spec, launch, Terms(0 if detach else manner.flags, size))
+    container = start.run(instance, name, spec, launch, StartOptions(0 if detach else manner.flags, size))
     write_cidfile(options.cidfile, container.id)
     if detach:
         code = confirm(instance, container, launch, container.id)

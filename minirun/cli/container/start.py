@@ -9,9 +9,9 @@ from minirun.cli.container.launch import WaitOptions, confirm, follow, wait_unti
 from minirun.cli.container.lifecycle import StopOptions
 from minirun.cli.parameters import AnyContainers, DetachKeys, StoppedContainers, with_option_groups
 from minirun.cli.session import commands, open_instance, require_root, session, warn, warn_of
-from minirun.engine.start import Launch, Terms
+from minirun.engine.start import StartOptions, WaitingShim
 from minirun.engine.start import start as start_container
-from minirun.engine.stop import keep_no_longer, stop_keeping
+from minirun.engine.stop import restore_auto_remove, stop_for_restart
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel import terminal
@@ -38,7 +38,7 @@ def start(
     attached = attach or interactive
     patience = waiting.patience(not attached, "containers that start detached")
     require_root()
-    launch = Launch(*prefork.spawn())
+    launch = WaitingShim(*prefork.spawn())
     instance = open_instance()
     if not attached:
         code = start_all(instance, containers, launch)
@@ -51,7 +51,7 @@ def start(
     manner = manner_for(container, interactive, sig_proxy, detach_keys)
     session().fail_with(1)
     size = terminal.size_of_caller() if container.spec.tty else (0, 0)
-    start_container(instance, container, launch, Terms(manner.flags, size))
+    start_container(instance, container, launch, StartOptions(manner.flags, size))
     return follow(instance, container, launch, manner)
 
 
@@ -61,7 +61,7 @@ def _wait(instance: Instance, references: list[str], patience: float) -> int:
     return 0
 
 
-def start_all(instance: Instance, references: list[str], launch: Launch) -> int:
+def start_all(instance: Instance, references: list[str], launch: WaitingShim) -> int:
     """Start containers detached, each by its own shim (spares, then `launch`). Returns 1 if any failed."""
     failed = 0
     for number, reference in enumerate(references):
@@ -70,8 +70,8 @@ def start_all(instance: Instance, references: list[str], launch: Launch) -> int:
             if container.status in ACTIVE:
                 print(reference)
                 continue
-            mine = launch.spare() if number < len(references) - 1 else launch
-            start_container(instance, container, mine, Terms())
+            mine = launch.fork_spare() if number < len(references) - 1 else launch
+            start_container(instance, container, mine, StartOptions())
             failed |= confirm(instance, container, mine, reference) and 1
         except MinirunError as error:
             warn_of(error)
@@ -96,7 +96,7 @@ def restart(containers: AnyContainers, stopping: StopOptions) -> int:
     """Restart one or more containers."""
     number = stopping.signal_number
     require_root()
-    launch = Launch(*prefork.spawn())
+    launch = WaitingShim(*prefork.spawn())
     instance = open_instance()
     stopped: dict[str, Container] = {}
     for reference in containers:
@@ -104,7 +104,7 @@ def restart(containers: AnyContainers, stopping: StopOptions) -> int:
             stopped[reference] = container
     failed = start_all(instance, list(stopped), launch)
     for container in stopped.values():
-        keep_no_longer(instance, container)
+        restore_auto_remove(instance, container)
     return 1 if failed or len(stopped) < len(set(containers)) else 0
 
 
@@ -112,7 +112,7 @@ def _stop(instance: Instance, reference: str, number: int | None, stopping: Stop
     """The container as it was, or None when it cannot be stopped."""
     try:
         container = find_container(instance.store, reference)
-        stop_keeping(instance, container, number, stopping.limit(container))
+        stop_for_restart(instance, container, number, stopping.limit(container))
     except MinirunError as error:
         warn(f"minirun: {error.message}")
         return None

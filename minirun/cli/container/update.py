@@ -13,7 +13,7 @@ from minirun.cli.each import for_each_container
 from minirun.cli.parameters import AnyContainers, with_option_groups
 from minirun.cli.pflag import UsageError
 from minirun.cli.session import commands, open_instance, session
-from minirun.engine.lifecycle import tell
+from minirun.engine.lifecycle import record_event
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
 from minirun.kernel import cgroups, controllers, limits
@@ -67,7 +67,7 @@ def _update(instance: Instance, container: Container, asked: Limits, restart: st
         spec = replace(spec, limits=limit_fields(new))
     with instance.store.write():
         instance.store.set_spec(container.id, spec)
-        tell(instance.store, container.id, "update")
+        record_event(instance.store, container.id, "update")
 
 
 def _apply(instance: Instance, container: Container, new: limits.Limits) -> None:

@@ -10,11 +10,11 @@ from minirun.cli.container.attach_session import GONE, Attachment, Manner
 from minirun.cli.container.launch import parse_seconds
 from minirun.cli.parameters import NONE, RunningContainers
 from minirun.cli.session import commands, open_instance, warn
-from minirun.engine.liveness import past_its_start
+from minirun.engine.liveness import wait_until_started
 from minirun.engine.protocol import ATTACH_SOCKET
-from minirun.engine.readiness import Waiting, until_ready
+from minirun.engine.readiness import ReadinessCheck, wait_until_ready
 from minirun.engine.reconcile import reconcile
-from minirun.engine.stop import settle
+from minirun.engine.stop import wait_for_cleanup
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel.sockets import control_connect
@@ -52,8 +52,8 @@ def _until_listening(references: list[str], texts: list[str], timeout: str) -> i
     instance = open_instance()
     with ExitStack() as opened:
         containers = [find_container(instance.store, reference) for reference in references]
-        waiting = [opened.enter_context(closing(Waiting(instance, one, ports))) for one in containers]
-        until_ready(waiting, seconds, warn)
+        waiting = [opened.enter_context(closing(ReadinessCheck(instance, one, ports))) for one in containers]
+        wait_until_ready(waiting, seconds, warn)
     print("\n".join(references))
     return 0
 
@@ -81,7 +81,7 @@ def _until_ended(references: list[str]) -> int:
 
 def _connect(instance: Instance, container: Container) -> socket.socket | None:
     """A channel to its shim; None if it has ended, and its record says how."""
-    container = past_its_start(instance, container)
+    container = wait_until_started(instance, container)
     if container.status not in ACTIVE:
         return None
     try:
@@ -95,7 +95,7 @@ def _code(instance: Instance, container: Container, channel: socket.socket | Non
         outcome = Attachment(channel, Manner(output=False, proxy=False)).until_ended()
         if outcome is not GONE:
             return outcome.code
-    settle(instance, container)
+    wait_for_cleanup(instance, container)
     reconcile(instance)
     current = instance.store.container(container.id)
     if current is None:

@@ -10,7 +10,7 @@ from minirun.cli.completion.values import containers, networks
 from minirun.cli.parameters import NONE, AnyContainer
 from minirun.cli.session import commands, open_instance
 from minirun.engine import hot_update
-from minirun.engine.start_plan import with_linked_ids
+from minirun.engine.start_plan import resolve_links
 from minirun.errors import MinirunError, NotFoundError
 from minirun.instance import Instance
 from minirun.model import DEFAULT_NETWORK, RESERVED_NETWORKS, Network
@@ -47,7 +47,7 @@ def connect(
     if alias and target.is_default:
         raise MinirunError("network-scoped alias is supported only for containers in user defined networks")
     member = find_container(instance.store, container)
-    attachment = with_linked_ids(instance, replace(wanted, priority=gw_priority))
+    attachment = resolve_links(instance, replace(wanted, priority=gw_priority))
     for note in hot_update.connect(instance, member, target, attachment):
         print(note, file=sys.stderr)
 

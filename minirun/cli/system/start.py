@@ -2,7 +2,7 @@
 
 from minirun.cli.container.launch import confirm
 from minirun.cli.session import commands, open_instance, require_root, warn_of
-from minirun.engine.start import Launch, Terms
+from minirun.engine.start import StartOptions, WaitingShim
 from minirun.engine.start import start as start_container
 from minirun.errors import MinirunError
 from minirun.instance import Instance
@@ -20,12 +20,12 @@ def start() -> int:
     former addresses and ports. packaging/minirun.service is a systemd unit that calls this at boot.
     """
     require_root()
-    launch = Launch(*prefork.spawn())
+    launch = WaitingShim(*prefork.spawn())
     instance = open_instance()
     due = _in_order([container for container in instance.store.containers() if _is_due(container)])
     failed = 0
     for number, container in enumerate(due):
-        failed |= _start(instance, container, launch.spare() if number < len(due) - 1 else launch)
+        failed |= _start(instance, container, launch.fork_spare() if number < len(due) - 1 else launch)
     return failed
 
 
@@ -42,9 +42,9 @@ def _in_order(containers: list[Container]) -> list[Container]:
     return sorted(containers, key=lambda one: (one.spec.network.mode is Mode.CONTAINER, one.created))
 
 
-def _start(instance: Instance, container: Container, launch: Launch) -> int:
+def _start(instance: Instance, container: Container, launch: WaitingShim) -> int:
     try:
-        start_container(instance, container, launch, Terms())
+        start_container(instance, container, launch, StartOptions())
         return confirm(instance, container, launch, container.name) and 1
     except MinirunError as error:
         warn_of(error)

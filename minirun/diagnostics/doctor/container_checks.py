@@ -7,7 +7,7 @@ from minirun.diagnostics.doctor.findings import GOOD, PROBLEM, WARNING, Finding
 from minirun.diagnostics.trace.endpoints import HOST, OUTSIDE, Source, port_of_host
 from minirun.diagnostics.trace.probe import send_probe
 from minirun.diagnostics.trace.reasons import diagnose
-from minirun.engine.readiness import Waiting
+from minirun.engine.readiness import ReadinessCheck
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.model import Container, Publication, Status
@@ -19,7 +19,7 @@ def listeners(instance: Instance) -> Iterator[Finding]:
     """Warn of published ports whose program listens only on the container's loopback."""
     for container in _running(instance):
         try:
-            with closing(Waiting(instance, container, ())) as waiting:
+            with closing(ReadinessCheck(instance, container, ())) as waiting:
                 warnings = waiting.warnings()
         except MinirunError:
             continue  # the container has just ended

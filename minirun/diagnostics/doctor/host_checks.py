@@ -13,7 +13,7 @@ from minirun.kernel.link_queries import interfaces
 from minirun.kernel.rulesets import nft_tables
 from minirun.kernel.sockets import egress_mtu
 from minirun.model import Place
-from minirun.network.firewall.foreign.detect import TOLD, advice, blocking_places, reach_of
+from minirun.network.firewall.foreign.detect import REPORTED, advice, blocking_places, bridges_of
 from minirun.network.ipam.foreign_subnets import foreign_subnets
 from minirun.network.repair.damage import find_damage
 from minirun.network.repair.restore import repair
@@ -144,10 +144,10 @@ def rules(instance: Instance) -> Iterator[Finding]:
 
 
 def _foreign_firewalls(instance: Instance) -> Iterator[Finding]:
-    reach = reach_of(instance)
+    reach = bridges_of(instance)
     places_with_rules = set(instance.store.places())
     for place in blocking_places(instance):
-        if place.kind == TOLD:
+        if place.kind == REPORTED:
             what, _, fix = advice(place, reach).partition(". To allow it: ")
             yield Finding(PROBLEM, what, _chain(place), fix)
         elif place not in places_with_rules:

@@ -15,7 +15,7 @@ from minirun.kernel import cgroups, controllers
 from minirun.kernel.files import remove_tree
 from minirun.kernel.link_queries import interfaces
 from minirun.kernel.links import link_del
-from minirun.network.dns.veth import leg_name
+from minirun.network.dns.veth import dns_veth_name
 
 
 def leftovers(instance: Instance) -> Iterator[Finding]:
@@ -29,7 +29,7 @@ def leftovers(instance: Instance) -> Iterator[Finding]:
 def _links(instance: Instance) -> Iterator[Finding]:
     links = [link for link in interfaces() if link.alias.startswith("minirun ") and not instance.tag]
     networks = instance.store.networks()
-    recorded = {network.bridge for network in networks} | {leg_name(network) for network in networks}
+    recorded = {network.bridge for network in networks} | {dns_veth_name(network) for network in networks}
     recorded |= {endpoint.veth for endpoint in instance.store.endpoints()}
     for link in links:
         if link.name not in recorded:

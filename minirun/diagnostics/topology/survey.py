@@ -11,7 +11,7 @@ from minirun.kernel.link_queries import Interface, gateways, interfaces
 from minirun.kernel.netns import PINS, entered
 from minirun.kernel.rulesets import nft_tables
 from minirun.model import Container, Endpoint, Mode, Network, Publication, Status
-from minirun.network.dns.veth import leg_name
+from minirun.network.dns.veth import dns_veth_name
 from minirun.network.firewall.foreign.detect import owner_of
 
 _LIVE = (Status.RUNNING, Status.RESTARTING, Status.STARTING)
@@ -58,14 +58,14 @@ def read_topology(instance: Instance) -> Topology:
     survey = _Survey(instance, host, pinned, containers)
     networks = instance.store.networks()
     bridges = [_bridge_of(survey, network) for network in networks]
-    known = {bridge.name for bridge in bridges} | {leg_name(network) for network in networks}
+    known = {bridge.name for bridge in bridges} | {dns_veth_name(network) for network in networks}
     bridges += [
         _foreign_bridge(survey, interface)
         for interface in host.interfaces
         if interface.kind == "bridge" and interface.name not in known
     ]
     attached = {(link.netns, link.inside) for bridge in bridges for link in bridge.members}
-    namespaces = [_namespace(survey, name, attached) for name in pinned if name != instance.resolver_netns]
+    namespaces = [_namespace(survey, name, attached) for name in pinned if name != instance.dns_netns]
     return Topology(
         host=os.uname().nodename,
         uplinks=tuple(_uplink(interface) for interface in host.interfaces if _is_uplink(interface)),
@@ -115,8 +115,8 @@ def _bridge_of(survey: _Survey, network: Network) -> Bridge:
     interface = survey.host.interface(network.bridge) if network.bridge else None
     endpoints = survey.instance.store.endpoints(network=network.id)
     members = [_link_of(survey, network, endpoint) for endpoint in endpoints]
-    if dns := survey.host.interface(leg_name(network)):
-        members.append(Link(dns.name, "", survey.instance.resolver_netns, DNS_SERVER, up=dns.up))
+    if dns := survey.host.interface(dns_veth_name(network)):
+        members.append(Link(dns.name, "", survey.instance.dns_netns, DNS_SERVER, up=dns.up))
     problem = ""
     if network.bridge and endpoints and interface is None:
         problem = "the bridge is missing"

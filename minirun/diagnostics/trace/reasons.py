@@ -11,7 +11,7 @@ from minirun.diagnostics.trace.rule_reasons import dropped_by_iptables_legacy, d
 from minirun.instance import Instance
 from minirun.kernel.sock_diag import Listener, SocketTable
 from minirun.model import Container, Mode
-from minirun.network.dns.veth import legs_of
+from minirun.network.dns.veth import endpoints_with_networks
 
 _FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 
@@ -42,7 +42,7 @@ def _not_sent(instance: Instance, journey: Journey) -> Diagnosis | None:
     if source.spec.network.mode is Mode.NONE:
         sentence = f"not sent: {source.name} runs with --net=none and has no interface except loopback"
         return Diagnosis(False, sentence, (f"run it with --net=bridge, or: {connect}",))
-    networks = [network for _, network in legs_of(instance, source.sandbox)]
+    networks = [network for _, network in endpoints_with_networks(instance, source.sandbox)]
     if networks and all(network.internal for network in networks):
         names = ", ".join(network.name for network in networks)
         sentence = f"not sent: {source.name} has no route to {target.address}: it is only in {names} (--internal)"

@@ -6,8 +6,8 @@ from minirun.diagnostics.trace.journey import Diagnosis, Journey
 from minirun.instance import Instance
 from minirun.kernel.netlink_events import Step
 from minirun.model import Container
-from minirun.network.dns.veth import legs_of
-from minirun.network.firewall.foreign.detect import TOLD, advice, blocking_places, is_own, owner_of, reach_of
+from minirun.network.dns.veth import endpoints_with_networks
+from minirun.network.firewall.foreign.detect import REPORTED, advice, blocking_places, bridges_of, is_own, owner_of
 
 
 def dropped_by_rule(instance: Instance, journey: Journey) -> Diagnosis | None:
@@ -30,8 +30,8 @@ def dropped_by_rule(instance: Instance, journey: Journey) -> Diagnosis | None:
         match = f"{target.protocol} dport {target.container_port or target.port}"
         accept = f"nft insert rule {step.family} {step.table} {step.chain} {match} accept"
         return Diagnosis(False, sentence, ("minirun network reload", accept))
-    commands = advice(place, reach_of(instance)).partition("To allow it: ")[2].split("; ")
-    if place.kind != TOLD:
+    commands = advice(place, bridges_of(instance)).partition("To allow it: ")[2].split("; ")
+    if place.kind != REPORTED:
         commands = [f"minirun network reload adds minirun's rule to {place.chain}; or:", *commands]
     return Diagnosis(False, sentence, tuple(commands))
 
@@ -56,8 +56,8 @@ def _dropped_by_minirun(instance: Instance, journey: Journey, step: Step) -> Dia
 
 def _isolated(instance: Instance, sender: Container, container: Container, step: Step) -> Diagnosis | None:
     """Diagnose a packet between two containers that share no network; None if they share one."""
-    senders = [network for _, network in legs_of(instance, sender.sandbox)]
-    targets = [network for _, network in legs_of(instance, container.sandbox)]
+    senders = [network for _, network in endpoints_with_networks(instance, sender.sandbox)]
+    targets = [network for _, network in endpoints_with_networks(instance, container.sandbox)]
     if {network.id for network in senders} & {network.id for network in targets}:
         return None
     names = [", ".join(network.name for network in networks) or "no network" for networks in (senders, targets)]
@@ -75,7 +75,7 @@ def dropped_by_iptables_legacy(instance: Instance, journey: Journey) -> Diagnosi
     legacy = [place for place in blocking_places(instance) if "legacy" in place.table or place.kind == "legacy"]
     if not legacy:
         return None
-    text = advice(legacy[0], reach_of(instance)).removeprefix("containers may be cut off: ")
+    text = advice(legacy[0], bridges_of(instance)).removeprefix("containers may be cut off: ")
     what, _, commands = text.partition(". To allow it: ")
     sentence = f"dropped on this host, probably by iptables-legacy: {what}"
     return Diagnosis(False, sentence, tuple(commands.split("; ")))

@@ -12,14 +12,14 @@ import sys
 import time
 from contextlib import suppress
 
-from minirun.instance import RESOLVER_SOCKET, Instance, locked
+from minirun.instance import DNS_SOCKET, Instance, lock_directory
 from minirun.kernel.netns import entered, netns_add, netns_del, netns_exists
 from minirun.kernel.processes import spawn_away
 from minirun.kernel.sockets import control_connect, control_listen, loopback_address_add, loopback_up
 from minirun.kernel.sysctl import sysctl_ensure
-from minirun.network.dns.veth import RESOLVER
+from minirun.network.dns.veth import DNS_SERVER
 
-ADDRESS = str(RESOLVER.network_address)
+ADDRESS = str(DNS_SERVER.network_address)
 PORT = 53
 LOG = "resolver.log"  # in the state root
 UDP_FD, TCP_FD, CONTROL_FD = 3, 4, 5  # the process's descriptors
@@ -46,23 +46,23 @@ def connect_or_start(instance: Instance) -> socket.socket:
     Raises OSError when it cannot be started.
     """
     root = str(instance.root)
-    with locked(instance.root):
+    with lock_directory(instance.root):
         channel = _connect_running(root)
-        if channel is not None and not netns_exists(instance.resolver_netns):
+        if channel is not None and not netns_exists(instance.dns_netns):
             _request_end(channel)  # its namespace is no longer pinned: no network could get a veth to it
             channel = None
         if channel is None:
             _start(instance)
-            channel = control_connect(root, RESOLVER_SOCKET)
+            channel = control_connect(root, DNS_SOCKET)
         channel.sendall(KEEP_ALIVE)
     return channel
 
 
 def remove_leftovers(instance: Instance) -> None:
     """Remove what a killed server has left, unless containers on custom networks will start it again."""
-    if not (instance.root / RESOLVER_SOCKET).exists() or instance.store.has_named_endpoints():
+    if not (instance.root / DNS_SOCKET).exists() or instance.store.has_named_endpoints():
         return
-    with locked(instance.root):
+    with lock_directory(instance.root):
         channel = _connect_running(str(instance.root))
         if channel is not None:
             channel.close()
@@ -72,8 +72,8 @@ def remove_leftovers(instance: Instance) -> None:
 
 def remove_server(instance: Instance) -> None:
     """Remove the server's namespace, with its veths, its socket and an empty log. The caller holds the lock."""
-    netns_del(instance.resolver_netns)
-    (instance.root / RESOLVER_SOCKET).unlink(missing_ok=True)
+    netns_del(instance.dns_netns)
+    (instance.root / DNS_SOCKET).unlink(missing_ok=True)
     log = instance.root / LOG
     with suppress(FileNotFoundError):
         if not log.stat().st_size:
@@ -82,7 +82,7 @@ def remove_server(instance: Instance) -> None:
 
 def _connect_running(root: str) -> socket.socket | None:
     try:
-        return control_connect(root, RESOLVER_SOCKET)
+        return control_connect(root, DNS_SOCKET)
     except OSError:  # it is not running, or was killed
         return None
 
@@ -97,8 +97,8 @@ def _request_end(channel: socket.socket) -> None:
 
 def _start(instance: Instance) -> None:
     root = str(instance.root)
-    udp, tcp = _open_sockets(instance.resolver_netns)
-    with udp, tcp, control_listen(root, RESOLVER_SOCKET) as control:
+    udp, tcp = _open_sockets(instance.dns_netns)
+    with udp, tcp, control_listen(root, DNS_SOCKET) as control:
         argv = [sys.executable, "-I", "-m", "minirun.network.dns.process", root]
         spawn_away(argv, [udp.fileno(), tcp.fileno(), control.fileno()], f"{root}/{LOG}")
 

@@ -20,12 +20,12 @@ from minirun.model import DEFAULT_NETWORK, Endpoint, Network
 from minirun.store.activity import UsedNetwork
 
 HOST_NAME = "host.minirun.internal"  # resolves to the gateway
-RESOLVER = IPv4Network("169.254.53.53/32")  # the server's address
+DNS_SERVER = IPv4Network("169.254.53.53/32")  # the server's address
 _LAST_VETH = 5.0  # seconds that a veth into the last server's namespace may still exist
 EndpointInNetwork = tuple[Endpoint, Network]
 
 
-def first_named(endpoints: Iterable[EndpointInNetwork]) -> EndpointInNetwork | None:
+def first_with_names(endpoints: Iterable[EndpointInNetwork]) -> EndpointInNetwork | None:
     """Return the first endpoint on a network with names: through it a sandbox reaches the server."""
     return next((pair for pair in endpoints if has_names(pair[1])), None)
 
@@ -35,56 +35,56 @@ def has_names(network: Network | UsedNetwork) -> bool:
     return network.driver == "bridge" and network.name != DEFAULT_NETWORK
 
 
-def legs_of(instance: Instance, sandbox: str) -> list[EndpointInNetwork]:
+def endpoints_with_networks(instance: Instance, sandbox: str) -> list[EndpointInNetwork]:
     """Return the sandbox's endpoints with their networks, in the order of their interfaces."""
     store = instance.store
     pairs = ((endpoint, store.network(endpoint.network)) for endpoint in store.endpoints(sandbox=sandbox))
     return [(endpoint, network) for endpoint, network in pairs if network]
 
 
-def leg_name(network: Network | UsedNetwork) -> str:
+def dns_veth_name(network: Network | UsedNetwork) -> str:
     """Return the veth's name, the same at both ends."""
     return f"mrd-{network.id[:10]}"
 
 
-def ensure_leg(instance: Instance, network: Network) -> None:
+def ensure_veth(instance: Instance, network: Network) -> None:
     """Have the network's veth. The caller holds a connection to the server (server_control.py), so it stays."""
     if _is_complete(instance, network):
         return
-    name = leg_name(network)
+    name = dns_veth_name(network)
     _add(instance, network)
     sysctl_ensure(f"net/ipv6/conf/{name}/disable_ipv6", "1")
     _configure_server_end(instance, network)
     link_address_write(name, _host_end_mac(instance))
 
 
-def remove_leg(network: Network) -> None:
+def remove_veth(network: Network) -> None:
     """Remove the network's veth; none there is fine."""
-    if link_state(leg_name(network))[0]:
-        link_del(leg_name(network))
+    if link_state(dns_veth_name(network))[0]:
+        link_del(dns_veth_name(network))
 
 
-def restore_leg(instance: Instance, network: Network) -> None:
+def reattach_veth(instance: Instance, network: Network) -> None:
     """Have the network's veth attached to its bridge, which may be a new one."""
-    ensure_leg(instance, network)
-    bridge_port_add(leg_name(network), network.bridge)
+    ensure_veth(instance, network)
+    bridge_port_add(dns_veth_name(network), network.bridge)
 
 
 def ensure_route(interface: str) -> bool:
     """In a container, add the route to the server by an interface that is up; return whether it was missing."""
     try:
-        link_route_add(interface, RESOLVER)
+        link_route_add(interface, DNS_SERVER)
     except FileExistsError:
         return False
     return True
 
 
 def _is_complete(instance: Instance, network: Network) -> bool:
-    return link_state(leg_name(network))[0] == _host_end_mac(instance)
+    return link_state(dns_veth_name(network))[0] == _host_end_mac(instance)
 
 
 def _add(instance: Instance, network: Network) -> None:
-    name, netns = leg_name(network), instance.resolver_netns
+    name, netns = dns_veth_name(network), instance.dns_netns
     alias = f"minirun DNS server in network {network.name} {network.id[:12]}"
     deadline = time.monotonic() + _LAST_VETH
     fd = os.open(pin_path(netns), os.O_RDONLY | os.O_CLOEXEC)
@@ -107,10 +107,10 @@ def _add(instance: Instance, network: Network) -> None:
 
 def _configure_server_end(instance: Instance, network: Network) -> None:
     """In the server's namespace: set the link up and add the route to the network's members."""
-    with entered(instance.resolver_netns):
-        link_up(leg_name(network))
+    with entered(instance.dns_netns):
+        link_up(dns_veth_name(network))
         with suppress(FileExistsError):
-            link_route_add(leg_name(network), network.subnet)
+            link_route_add(dns_veth_name(network), network.subnet)
 
 
 def _server_end_mac(network: Network) -> str:
@@ -121,7 +121,7 @@ def _server_end_mac(network: Network) -> str:
 def _host_end_mac(instance: Instance) -> str:
     """Derived from the inode of the namespace that is pinned now; "-" when none is."""
     try:
-        inode = pin_path(instance.resolver_netns).stat().st_ino
+        inode = pin_path(instance.dns_netns).stat().st_ino
     except FileNotFoundError:
         return "-"
     return "02:53:" + (inode & 0xFFFFFFFF).to_bytes(4, "big").hex(":")

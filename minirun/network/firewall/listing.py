@@ -13,7 +13,7 @@ from minirun.kernel.link_queries import interfaces
 from minirun.kernel.nft import nft_objects, nft_rules, with_names
 from minirun.kernel.rulesets import nft_tables
 from minirun.model import Container, Network
-from minirun.network.dns.veth import legs_of
+from minirun.network.dns.veth import endpoints_with_networks
 from minirun.network.firewall.foreign.backends import NFT
 
 
@@ -33,7 +33,7 @@ class Shown:
 
 def rules_of(instance: Instance, container: Container) -> list[Shown]:
     """Return everything that exists for the container: links, elements, its networks' chains, rules of others."""
-    pairs = legs_of(instance, container.sandbox)
+    pairs = endpoints_with_networks(instance, container.sandbox)
     words = {container.short_id}
     for endpoint, _ in pairs:
         addresses = (endpoint.address, endpoint.address6)

@@ -25,7 +25,7 @@ with Docker's rules. Hooks and priorities: nft(8).
 from collections.abc import Iterable, Iterator
 
 from minirun.model import Network
-from minirun.network.dns.veth import RESOLVER
+from minirun.network.dns.veth import DNS_SERVER
 from minirun.network.firewall.elements import INET_SETS, Element, render_sets
 from minirun.network.firewall.policy import ISOLATED, ROUTED, UNPROTECTED, Policy
 
@@ -131,7 +131,7 @@ def _into(network: Network, policy: Policy) -> Iterator[str]:
     if policy.icc:
         yield f'iifname "{network.bridge}" accept'
     else:  # with br_netfilter, bridged packets pass this chain too
-        yield f'iifname "{network.bridge}" ip daddr {RESOLVER.network_address} accept'
+        yield f'iifname "{network.bridge}" ip daddr {DNS_SERVER.network_address} accept'
     if not network.internal:
         yield "ct status dnat accept"
         for version, ip, six in _FAMILIES:

@@ -82,8 +82,8 @@ def _raise_shim_limit(instance: Instance, container: Container, added: int) -> N
     """Let the shim open so many more sockets."""
     mappings = [publication.mapping for publication in instance.store.ports(container=container.id)]
     sockets = added + sum(mapping.count for mapping in mappings if reservations.is_reserved(mapping))
-    if sockets > reservations.MAX_LOW_SOCKETS and container.monitor is not None:
-        reservations.raise_file_limit(container.monitor.pid, sockets)
+    if sockets > reservations.MAX_LOW_SOCKETS and container.shim is not None:
+        reservations.raise_file_limit(container.shim.pid, sockets)
 
 
 def _apply(

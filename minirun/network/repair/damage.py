@@ -15,7 +15,7 @@ from minirun.kernel.netns import netns_exists
 from minirun.kernel.rulesets import ChainKey, chain_uses
 from minirun.kernel.sockets import interface_index
 from minirun.model import Container, Status, veth_name
-from minirun.network.dns.veth import has_names, leg_name, legs_of
+from minirun.network.dns.veth import dns_veth_name, endpoints_with_networks, has_names
 from minirun.network.drivers import driver_named
 from minirun.store.activity import UsedNetwork
 
@@ -44,20 +44,20 @@ class Damage:
 
 def find_damage(instance: Instance) -> Damage:
     """Compare the kernel's state with the records. Without a container in a network it costs one query."""
-    settled = instance.store.settled_legs()
+    settled = instance.store.settled_endpoints()
     if not settled:
         return Damage()
     chains: list[ChainKey] = [(family, instance.table, name) for family, name in _CHAINS]
     ports = bridge_ports()
     broken, bridge_indexes, bridgeless = set(), {}, set()
-    has_dns = netns_exists(instance.resolver_netns)
+    has_dns = netns_exists(instance.dns_netns)
     with Interfaces() as interfaces:
         for network in instance.store.used_networks({network_id for _, _, network_id in settled}):
             if not network.bridge:
                 bridgeless.add(network.id)
                 continue
             index = bridge_indexes[network.id] = interface_index(network.bridge)
-            lacks_dns = has_dns and has_names(network) and ports.get(leg_name(network)) != (index, True)
+            lacks_dns = has_dns and has_names(network) and ports.get(dns_veth_name(network)) != (index, True)
             if lacks_dns or not _is_whole(interfaces, network):
                 broken.add(network.id)
     incomplete = {
@@ -92,7 +92,11 @@ def _detached(instance: Instance, sandboxes: Iterable[str]) -> Iterator[str]:
     """Yield sandboxes with a detached endpoint in a network without a bridge, of which only the driver knows."""
     for sandbox in sandboxes:
         container = occupant(instance, sandbox)
-        own = [(endpoint, network) for endpoint, network in legs_of(instance, sandbox) if not network.bridge]
+        own = [
+            (endpoint, network)
+            for endpoint, network in endpoints_with_networks(instance, sandbox)
+            if not network.bridge
+        ]
         if container and not all(
             driver_named(network.driver).is_attached(network, endpoint, container) for endpoint, network in own
         ):

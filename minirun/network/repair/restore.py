@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from minirun.errors import MinirunError, describe
-from minirun.instance import Instance, alone, locked
+from minirun.instance import Instance, lock_container, lock_directory
 from minirun.kernel.netns import netns_exists
 from minirun.kernel.sockets import link_state
 from minirun.model import Container, Endpoint, Network
@@ -36,7 +36,7 @@ def repair(instance: Instance, everything: bool = False, rules: bool = False, wa
     finds nothing to do; with `waits` False it does not wait for the other (BlockingIOError). A step that fails does not
     stop the others.
     """
-    with locked(instance.root / "containers", waits):
+    with lock_directory(instance.root / "containers", waits):
         damage = find_damage(instance)
         if rules:
             damage = replace(damage, tables=True)
@@ -59,7 +59,7 @@ class _Repair:
 
     def run(self) -> Repairs:
         store = self._instance.store
-        settled = store.settled_legs()
+        settled = store.settled_endpoints()
         used = {network for _, _, network in settled}
         networks = [
             network
@@ -95,8 +95,8 @@ class _Repair:
     def _network(self, network: Network, is_used: bool) -> list[str]:
         before = link_state(network.bridge)
         driver_named(network.driver).ensure(self._instance, network)
-        if is_used and veth.has_names(network) and netns_exists(self._instance.resolver_netns):
-            veth.restore_leg(self._instance, network)
+        if is_used and veth.has_names(network) and netns_exists(self._instance.dns_netns):
+            veth.reattach_veth(self._instance, network)
         changed = network.id in self._damage.networks or before != link_state(network.bridge)
         return [f"network {network.name}: {network.bridge or network.driver}"] if changed else []
 
@@ -105,7 +105,7 @@ class _Repair:
         seen = occupant(self._instance, sandbox)
         if seen is None:
             return []
-        with alone(self._instance, seen.id):
+        with lock_container(self._instance, seen.id):
             member = occupant(self._instance, sandbox)
             if member is None or member.id != seen.id:
                 return []
@@ -115,7 +115,7 @@ class _Repair:
             return [f"container {member.name}: {endpoint.interface}" for endpoint in restored]
 
     def _endpoints(self, container: Container, sandbox: str) -> list[Endpoint]:
-        own = veth.legs_of(self._instance, sandbox)
+        own = veth.endpoints_with_networks(self._instance, sandbox)
         attached = endpoints.attach(self._instance, container, own, missing_only=True)
         restored = {endpoint.position: endpoint for endpoint in attached}
         if self._everything:

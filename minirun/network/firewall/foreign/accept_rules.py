@@ -4,11 +4,11 @@ from minirun.instance import Instance
 from minirun.model import Place
 from minirun.network.firewall.foreign.backends import BACKENDS, Bridges
 from minirun.network.firewall.foreign.detect import (
-    TOLD,
+    REPORTED,
     advice,
     blocking_places,
+    bridges_of,
     host_has_no_other_rules,
-    reach_of,
 )
 
 
@@ -20,12 +20,12 @@ def ensure(instance: Instance) -> list[str]:
     if host_has_no_other_rules() and not instance.store.places():
         return []
     blocking = list(blocking_places(instance))
-    bridges = reach_of(instance)
-    wanted = _record(instance, [place for place in blocking if place.kind != TOLD], bridges)
-    warnings = {place: advice(place, bridges) for place in blocking if place.kind == TOLD}
+    bridges = bridges_of(instance)
+    wanted = _record(instance, [place for place in blocking if place.kind != REPORTED], bridges)
+    warnings = {place: advice(place, bridges) for place in blocking if place.kind == REPORTED}
     for place in wanted:
         if problem := _add(instance, place, bridges):
-            reported = Place(TOLD, place.family, place.table, place.chain)
+            reported = Place(REPORTED, place.family, place.table, place.chain)
             warnings[reported] = f"{problem}; {advice(place, bridges)}"
     return _new_warnings(instance, warnings)
 
@@ -33,8 +33,8 @@ def ensure(instance: Instance) -> list[str]:
 def withdraw(instance: Instance) -> None:
     """Remove all accept rules once no container is in a network any more. The caller holds the write lock."""
     store = instance.store
-    if store.has_rules_elsewhere() and not store.has_endpoints():
-        bridges = reach_of(instance)
+    if store.has_foreign_rules() and not store.has_endpoints():
+        bridges = bridges_of(instance)
         for place in _recorded(instance):
             _remove(instance, place, bridges)
 
@@ -42,13 +42,13 @@ def withdraw(instance: Instance) -> None:
 def remove_leftovers(instance: Instance) -> None:
     """Remove what withdraw could not remove at its time, or a killed process has left."""
     store = instance.store
-    if store.has_rules_elsewhere() and not store.has_endpoints():
+    if store.has_foreign_rules() and not store.has_endpoints():
         with store.write():
             withdraw(instance)
 
 
 def _recorded(instance: Instance) -> list[Place]:
-    return [place for place in instance.store.places() if place.kind != TOLD]
+    return [place for place in instance.store.places() if place.kind != REPORTED]
 
 
 def _record(instance: Instance, needed: list[Place], bridges: Bridges) -> list[Place]:
@@ -94,7 +94,7 @@ def _remove(instance: Instance, place: Place, bridges: Bridges) -> None:
 def _new_warnings(instance: Instance, warnings: dict[Place, str]) -> list[str]:
     """Each warning once, until its cause is gone."""
     store = instance.store
-    reported = {place for place in store.places() if place.kind == TOLD}
+    reported = {place for place in store.places() if place.kind == REPORTED}
     if reported == set(warnings):
         return []
     with store.write():

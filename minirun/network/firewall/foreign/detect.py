@@ -8,7 +8,7 @@ from minirun.kernel.rulesets import nft_tables
 from minirun.model import Place
 from minirun.network.firewall.foreign.backends import FIREWALLD, LEGACY, NFT, USER_CHAINS, Bridges
 
-TOLD = "told"  # kind of a chain without a place for accept rules: the user was told
+REPORTED = "told"  # kind of a chain without a place for accept rules: the user was told
 _TABLE = "filter"
 _LEGACY_TABLE = "filter (iptables-legacy)"
 _LEGACY_DROPS = ("-A FORWARD -j DROP", "-A FORWARD -j REJECT")
@@ -66,7 +66,7 @@ def blocking_places(instance: Instance) -> Iterator[Place]:
             yield from _legacy_places(family)
 
 
-def reach_of(instance: Instance) -> Bridges:
+def bridges_of(instance: Instance) -> Bridges:
     """Return the bridges that accept rules are for: those of all networks on record."""
     names = {f"{_UNNAMED}*" if name.startswith(_UNNAMED) else name for name, _ in instance.store.bridges()}
     return Bridges(f"{instance.table}: ", tuple(sorted(names)))
@@ -104,10 +104,10 @@ def _drops(chain: rulesets.Chain) -> bool:
 
 def _places(instance: Instance, chain: rulesets.Chain, names: set[tuple[str, str, str]]) -> list[Place]:
     if (chain.family, chain.table) == _FIREWALLD_TABLE:
-        return [Place(FIREWALLD, chain.family, chain.table, pattern) for pattern in reach_of(instance).patterns]
+        return [Place(FIREWALLD, chain.family, chain.table, pattern) for pattern in bridges_of(instance).patterns]
     present = [name for name in USER_CHAINS if (chain.family, chain.table, name) in names and chain.table == _TABLE]
     places = [Place(NFT, chain.family, chain.table, name) for name in present]
-    return places or [Place(TOLD, chain.family, chain.table, chain.name)]
+    return places or [Place(REPORTED, chain.family, chain.table, chain.name)]
 
 
 def _legacy_places(family: str) -> list[Place]:
@@ -118,4 +118,6 @@ def _legacy_places(family: str) -> list[Place]:
         present = [name for name in USER_CHAINS if iptables_legacy.legacy_rules(family, name) is not None]
     except FileNotFoundError:  # without the program the rules cannot be read
         present = []
-    return [Place(LEGACY, family, _TABLE, name) for name in present] or [Place(TOLD, family, _LEGACY_TABLE, "FORWARD")]
+    return [Place(LEGACY, family, _TABLE, name) for name in present] or [
+        Place(REPORTED, family, _LEGACY_TABLE, "FORWARD")
+    ]
