@@ -12,7 +12,6 @@ from tests.harness.host import REPO
 from tests.lint.modules import PACKAGE, modules, tree
 
 TESTS = REPO / "tests"
-pending = pytest.mark.xfail(strict=True, reason="some modules are not in order yet")
 _NOUNS = {"listing", "string"}
 _NOT_ROOMS = {"booted", "docs"}  # tests of the booted machine, and of the commands that the pages print
 
@@ -22,20 +21,17 @@ def test_at_most_six_modules_stand_outside_the_rooms() -> None:
     assert len(names) <= 6, names
 
 
-@pending
 def test_few_files_are_so_small_that_their_neighbour_could_have_them() -> None:
     files = [path for path in modules().values() if path.name != "__init__.py"]
     small = [str(path.relative_to(REPO)) for path in files if 0 < len(path.read_text().splitlines()) < 50]
     assert len(small) <= 40, small
 
 
-@pending
 def test_no_module_is_named_by_a_verb_in_ing() -> None:
     last = {name: name.rpartition(".")[2] for name in modules()}
     assert [name for name, word in last.items() if word.endswith("ing") and word not in _NOUNS] == []
 
 
-@pending
 def test_public_functions_have_docstrings() -> None:
     public = [node for path in modules().values() for node in _public(tree(path))]
     without = [node.name for node in public if not ast.get_docstring(node)]
@@ -51,7 +47,6 @@ def _public(node: ast.Module | ast.ClassDef) -> Iterator[ast.FunctionDef | ast.A
             yield inner
 
 
-@pending
 def test_public_classes_and_packages_have_docstrings() -> None:
     argv = [sys.executable, "-m", "ruff", "check", "--select", "D100,D101,D104", "--statistics", str(PACKAGE)]
     done = subprocess.run(argv, cwd=REPO, capture_output=True, text=True, check=False)
