@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import termios
 import time
@@ -315,16 +314,6 @@ def test_a_global_flag_that_cannot_be_read(host: Host, words: list[str], says: s
 def test_help_of_a_command_that_is_none(host: Host) -> None:
     done = host.minirun("help", "frobnicate", check=False)
     assert (done.returncode, "unknown command: minirun frobnicate" in done.stderr) == (1, True)
-
-
-def test_help_at_a_terminal_fits_it(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "xterm")
-    with Terminal(host, "run", "--help", columns=70) as terminal:
-        shown = terminal.until(b"--workdir", 60).decode()
-        terminal.wait()
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
-    assert "\x1b[" in shown
-    assert max(len(line) for line in plain.splitlines()) <= 70
 
 
 @pytest.mark.parametrize("name", sorted(ABSENT))

@@ -1,5 +1,7 @@
 """Docker's way of reading flags, on click: what pflag does, case by case."""
 
+import os
+import re
 from typing import Annotated, Any
 
 import click
@@ -7,6 +9,8 @@ import pytest
 from typer import Argument, Option
 from typer.main import get_command
 
+from minirun.cli.app import load_command
+from minirun.cli.help import help_text
 from minirun.cli.parameters import NONE
 from minirun.cli.pflag import PflagCommand, UsageError, check_count
 from minirun.cli.session import commands
@@ -168,3 +172,14 @@ def test_completion_of_a_half_typed_line_raises_nothing() -> None:
     assert ctx.params["tty"] is True
     offered = [item.value for item in command.shell_complete(ctx, "--")]
     assert offered == ["--interactive", "--name", "--network", "--publish", "--sig-proxy", "--timeout"]
+
+
+@pytest.mark.parametrize("columns", [50, 70, 120])
+def test_help_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_: os.terminal_size((columns, 25)))
+    command = load_command("run")
+    ctx = click.Context(command, info_name="minirun run")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", help_text(command, ctx)).splitlines()
+    assert max(len(line) for line in lines) <= columns
+    assert any("--workdir" in line for line in lines)
