@@ -47,12 +47,14 @@ def wait(
 
 def _until_listening(references: list[str], texts: list[str], timeout: str) -> int:
     """Print each container as it was typed, as start does: there is no exit code yet."""
-    ports = [[ports.parse_container_port(text)] for text in texts]
+    groups = [[ports.parse_container_port(text)] for text in texts]
     seconds = parse_seconds(timeout, "--timeout")
     instance = open_instance()
     with ExitStack() as opened:
         containers = [find_container(instance.store, reference) for reference in references]
-        waiting = [opened.enter_context(closing(ReadinessCheck(instance, one, ports))) for one in containers]
+        waiting = [
+            opened.enter_context(closing(ReadinessCheck(instance, container, groups))) for container in containers
+        ]
         wait_until_ready(waiting, seconds, warn)
     print("\n".join(references))
     return 0
