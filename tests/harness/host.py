@@ -12,10 +12,12 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from bench.cgroups import hierarchies
+from tests.harness.preloaded import Server
 
 REPO = Path(__file__).resolve().parents[2]
 MINIRUN = os.environ.get("MINIRUN_BIN", str(Path(sys.executable).with_name("minirun")))
@@ -107,7 +109,10 @@ class Host:
         kwargs.setdefault("stderr", subprocess.PIPE)
         if "input" not in kwargs:
             kwargs.setdefault("stdin", subprocess.DEVNULL)
-        done = subprocess.run(self.command(argv), timeout=timeout, check=False, **kwargs)
+        if argv[0] == MINIRUN and self._cgroup and Server.takes(kwargs):
+            done = _server().run(self.pid, argv[1:], timeout, **kwargs)
+        else:
+            done = subprocess.run(self.command(argv), timeout=timeout, check=False, **kwargs)
         if check and done.returncode:
             raise AssertionError(f"{argv} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
@@ -176,6 +181,11 @@ class Neighbour:
 
     def popen(self, argv: list[str], **kwargs: Any) -> "subprocess.Popen[bytes]":
         return self.host.popen(self.command(argv), **kwargs)
+
+
+@cache
+def _server() -> Server:
+    return Server(MINIRUN)
 
 
 def root_is_a_mount() -> bool:
