@@ -1,3 +1,3 @@
 """minirun: a small Docker-compatible container runtime whose heart is networking."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
