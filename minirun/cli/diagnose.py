@@ -28,7 +28,7 @@ def doctor(
     quick: Annotated[bool, Option("--quick", "-q", help="Send no packets")] = False,
 ) -> int:
     """Diagnose problems: host, rules, leftovers, and each published port."""
-    instance = open_instance(heals=False)
+    instance = open_instance(repairs=False)
     checks = [
         host_checks.kernel,
         host_checks.router,
@@ -95,7 +95,7 @@ def map_(
     """Show how namespaces, veth pairs, bridges and ports are connected."""
     if sum((table, json, svg, mermaid, dot)) > 1:
         raise MinirunError("give one form: --table, --json, --svg, --mermaid, --dot", code=FAILED)
-    topology = read_topology(open_instance(heals=False))
+    topology = read_topology(open_instance(repairs=False))
     if table:
         print_table(tree.HEADERS, tree.as_rows(topology))
     elif json:

@@ -53,7 +53,7 @@ def trace(
     if wait and (second or sender is not None or first.endswith("/udp")):
         raise MinirunError("--wait is for a TCP port of this host, and for whoever sends to it", code=FAILED)
     seconds = timeout or (30 if wait else 3)
-    instance = open_instance(heals=False)
+    instance = open_instance(repairs=False)
     source = Source(instance, ANYBODY if wait else first if second else sender or "outside")
     try:
         target = target_of(instance, source, second) if second else port_of_host(instance, first)
@@ -124,7 +124,7 @@ def capture(
 
 def _tap(word: str) -> tuple[Tap, int]:
     """(the opened tap, the container's port if `word` is a published port, else 0)."""
-    instance = open_instance(heals=False)
+    instance = open_instance(repairs=False)
     if word.partition("/")[0].rpartition(":")[2].isdecimal() and not instance.store.find_containers(word):
         target = port_of_host(instance, word)
         if target.container is None:

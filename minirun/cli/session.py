@@ -53,14 +53,14 @@ def commands() -> Commands:
     return Commands(add_completion=False)
 
 
-def open_instance(heals: bool = True) -> Instance:
+def open_instance(repairs: bool = True) -> Instance:
     """Open the state root and finish what an earlier command left half done. MinirunError unless called by root.
 
-    With `heals`, damaged rules and interfaces are repaired first; a command that shows how things are leaves them so.
+    With `repairs`, damaged rules and interfaces are repaired first; a command that shows how things are leaves them so.
     """
     require_root()
     instance = Instance(session().root)
-    reconcile(instance, heals)
+    reconcile(instance, repairs)
     return instance
 
 

@@ -14,16 +14,16 @@ from minirun.store.activity import Run
 _EXACT = 32  # containers whose shim is checked by pid and start time; 30 us each
 
 
-def reconcile(instance: Instance, heals: bool = True) -> None:
+def reconcile(instance: Instance, repairs: bool = True) -> None:
     """Make the record true again: finish the runs that nobody is responsible for any more.
 
-    With `heals`, also repair the networks in use where somebody has damaged them.
+    With `repairs`, also repair the networks in use where somebody has damaged them.
     """
     sweep_removed(instance)
     store, boot = instance.store, processes.boot_id()
     for run in _lost_runs(store, boot):
         finish_run(instance, run.id, run.shim, KILLED, SHIM_LOST, run.status == Status.REMOVING)
-    operations.reconcile(instance, repairs=heals)
+    operations.reconcile(instance, repairs=repairs)
 
 
 def _lost_runs(store: Store, boot: str) -> list[Run]:

@@ -162,7 +162,7 @@ def reload() -> int:
     """
     require_root()
     instance = Instance(session().root)
-    reconcile(instance, heals=False)  # this command reports what it repairs
+    reconcile(instance, repairs=False)  # this command reports what it repairs
     repaired = repair(instance, everything=True)
     for line in repaired.done:
         print(line)
