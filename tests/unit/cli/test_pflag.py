@@ -1,6 +1,5 @@
 """Docker's way of reading flags, on click: what pflag does, case by case."""
 
-import os
 import re
 from typing import Annotated, Any
 
@@ -177,7 +176,7 @@ def test_completion_of_a_half_typed_line_raises_nothing() -> None:
 @pytest.mark.parametrize("columns", [50, 70, 120])
 def test_help_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    monkeypatch.setattr("shutil.get_terminal_size", lambda *_: os.terminal_size((columns, 25)))
+    monkeypatch.setenv("COLUMNS", str(columns))
     command = load_command("run")
     ctx = click.Context(command, info_name="minirun run")
     lines = re.sub(r"\x1b\[[0-9;]*m", "", help_text(command, ctx)).splitlines()
