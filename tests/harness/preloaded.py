@@ -200,6 +200,7 @@ def _become(program: str, request: dict[str, Any], streams: list[int]) -> None:
         os.environ.clear()
         os.environ.update(request["environment"])
         _take_name(program, request["words"])
+        sys.argv = [program, *request["words"]]
         from minirun.cli.main import run
 
         code = run(request["words"])
