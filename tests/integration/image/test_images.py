@@ -141,7 +141,7 @@ def test_removing_while_containers_are_made(host: Host) -> None:
 
 
 _TOO_LATE = """
-from minirun import engine
+from minirun.engine import start
 from minirun.image.defaults import inherit
 from minirun.image.remove import remove_image
 from minirun.image.resolve import image_to_run
@@ -149,14 +149,14 @@ from minirun.instance import Instance
 from minirun.model import Spec
 instance = Instance()
 spec = inherit(Spec("busybox", ("true",)), image_to_run(instance, "busybox"), ())
-validate = engine._validate
+validate = start._validate
 def validate_slowly(*words):
     try:
         return validate(*words)
     finally:
         remove_image(instance, "busybox", force=False, prune=True)
-engine._validate = validate_slowly
-engine.create(instance, "late", spec)
+start._validate = validate_slowly
+start.create(instance, "late", spec)
 """
 
 
