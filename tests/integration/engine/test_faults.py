@@ -129,7 +129,7 @@ def test_a_kernel_without_a_feature_is_told_which(primed: Host) -> None:
     assert len(refused) > total / 2  # the others: what can be done without, or is done after the program ended
     for done in refused:
         assert "while doing: " in done.stderr
-        assert "this kernel, or the sandbox minirun runs in, lacks" in done.stderr
+        assert "the kernel, or the sandbox that minirun runs in, does not support this step" in done.stderr
 
 
 def test_the_shim_is_killed(primed: Host) -> None:
