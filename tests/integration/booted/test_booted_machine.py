@@ -3,27 +3,35 @@ around it. What is made here is made on that machine itself."""
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.harness import eventually
+from tests.harness import snapshot
 from tests.harness.host import MINIRUN
 
 TOP = Path("/sys/fs/cgroup")
 SERVE = ("busybox", "httpd", "-f", "-h", "/var/www")
 
 
+_EMULATED = 6  # times slower: qemu emulates the processor
+
+
+def eventually(look: Callable[[], Any], seconds: float = 5) -> Any:
+    """As on other hosts, with the patience that an emulated machine needs."""
+    return snapshot.eventually(look, seconds * _EMULATED)
+
+
 def sh(script: str, check: bool = True) -> str:
-    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False, timeout=100 * _EMULATED)
     assert not check or done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
 def minirun(*words: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
-    done = subprocess.run([MINIRUN, *words], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run([MINIRUN, *words], capture_output=True, text=True, check=False, timeout=100 * _EMULATED)
     assert not check or done.returncode == 0, f"{words} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
 
