@@ -42,7 +42,7 @@ def test_starting_a_stopped_container(primed: Host, how: str) -> None:
     before = Snapshot.of(primed)
 
     def check(_: Done) -> None:
-        assert "Exited" in primed.minirun("ps", "-a").stdout
+        eventually(lambda: "Exited" in primed.minirun("ps", "-a").stdout)  # the shim may still be cleaning up
         assert_same(primed, before)
 
     sweep_faults(primed, how, ["start", "-a", "web"], check, least=31)
