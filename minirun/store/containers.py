@@ -144,11 +144,6 @@ class Containers:
         """Delete the record."""
         self.db.execute("delete from containers where id = ?", (container_id,))
 
-    def boot_of(self, container_id: str) -> str:
-        """Return the boot id of the last start, "" if there was none."""
-        row = self.db.execute("select boot from containers where id = ?", (container_id,)).fetchone()
-        return row[0] if row else ""
-
     def members(self, sandbox: str) -> list[Container]:
         """Return the containers whose processes are in a sandbox, or will be."""
         rows = self.db.execute(
