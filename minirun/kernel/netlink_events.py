@@ -86,11 +86,15 @@ class RuleChanges:
     def __init__(self) -> None:
         self.socket = _nf_tables_group(NFNLGRP_NFTABLES)
         self._current = Transaction()
+        self.has_overflowed = False  # the queue was full once, so transactions are missing; the reader clears it
 
     def read(self) -> Iterator[Transaction]:
-        """Those that are over. After an overflow of the queue some are missing."""
+        """Those that are over. After an overflow of the queue some are missing, and `has_overflowed` is set."""
         for data in _datagrams(self.socket):
-            for message in NfTablesMarshal().parse(data):
+            if not data:
+                self.has_overflowed = True
+                self._current = Transaction()
+            for message in NfTablesMarshal().parse(data) if data else ():
                 self._take(message["header"]["type"] & 0xFF, message)
                 if self._current.is_over:
                     yield self._current
@@ -186,11 +190,11 @@ def _nf_tables_group(group: int) -> socket.socket:
 
 
 def _datagrams(events: socket.socket) -> Iterator[bytes]:
-    """All that are queued. An overflow of the queue (ENOBUFS) is reported once, before the rest."""
+    """All that are queued. An empty one stands for an overflow of the queue (ENOBUFS)."""
     while True:
         try:
             yield events.recv(_LARGEST)
         except BlockingIOError:
             return
         except OSError:
-            continue
+            yield b""

@@ -37,7 +37,8 @@ class Watcher:
         self._links = LinkChanges()
         self._rules = RuleChanges()
         self._own_processes = {"minirun", Path("/proc/self/comm").read_text().strip()}
-        self._own_rules_changed = self._foreign_rules_changed = False
+        self._own_rules_changed = False
+        self._foreign_rules_changed = True  # perhaps: between the last command's look and the sockets above
         self._next_look: float | None = time.monotonic() + _FIRST_LOOK
         self._earliest = self._delay = 0.0
 
@@ -91,6 +92,9 @@ class Watcher:
             own = {("inet", self._instance.table), ("bridge", self._instance.table)}
             self._own_rules_changed |= not own.isdisjoint(transaction.lessened)
             self._foreign_rules_changed |= not transaction.chains <= own
+        if self._rules.has_overflowed:
+            self._rules.has_overflowed = False
+            self._own_rules_changed = self._foreign_rules_changed = True
         self._look_soon()
 
     def _look_soon(self) -> None:

@@ -222,6 +222,21 @@ def test_events_are_read_without_waiting(other: str) -> None:
         events.close()
 
 
+def test_an_overflow_of_the_event_queue_is_reported_once(other: str) -> None:
+    changes = RuleChanges()
+    changes.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # bytes; the kernel makes it its least
+    for _ in range(20):
+        nft.nft_apply(TABLE)
+        nft.nft_apply("delete table inet t")
+    assert len(list(changes.read())) < 40
+    assert changes.has_overflowed
+    changes.has_overflowed = False
+    nft.nft_apply(TABLE)
+    assert [transaction.chains for transaction in changes.read()] == [{("inet", "t")}]
+    assert not changes.has_overflowed
+    changes.socket.close()
+
+
 def test_listeners_and_flows_are_found(other: str) -> None:
     table = SocketTable()
     with (

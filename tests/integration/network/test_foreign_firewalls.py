@@ -297,6 +297,18 @@ def test_a_chain_without_a_place_is_reported_once_and_the_advice_works(host: Hos
     assert host.run(fetch("127.0.0.1:8080")).stdout
 
 
+def test_a_watcher_that_starts_after_the_change_sees_it(host: Host) -> None:
+    """As when a start's own process for it is still importing, or while a killed one is replaced."""
+    host.minirun("network", "create", "red")
+    host.minirun("run", "-d", "--net=red", "busybox", *_SERVE)
+    host.sh(
+        "pkill -KILL -f '[m]inirun.network.dns.process';"
+        "nft 'add table ip filter; add chain ip filter DOCKER-USER;"
+        "add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }'"
+    )
+    eventually(lambda: 'oifname "mr-*" counter' in host.sh("nft list table ip filter"))
+
+
 def test_firewalld_without_its_daemon_is_reported(host: Host) -> None:
     host.run(
         ["nft", "-f", "-"],
