@@ -1,5 +1,5 @@
-"""Build the C pieces: the cffi module (API mode), and two static programs: the stub that execs the payload, and what a
-monitor is while it sleeps."""
+"""Build the C pieces: the cffi module (API mode), and three static programs: the stub that execs the payload, what a
+shim is while it sleeps, and the launcher."""
 
 from pathlib import Path
 
@@ -7,7 +7,11 @@ from setuptools import setup
 from setuptools.command.build_ext import build_ext
 
 HERE = Path(__file__).parent
-PROGRAMS = {"csrc/stub.c": "payload-stub", "csrc/sleeper.c": "sleeper"}
+PROGRAMS = {
+    "csrc/stub.c": "kernel/payload-stub",
+    "csrc/sleeper.c": "kernel/sleeper",
+    "csrc/launcher.c": "forkserver/launcher",
+}
 
 
 class BuildWithPrograms(build_ext):
@@ -16,9 +20,9 @@ class BuildWithPrograms(build_ext):
     def run(self) -> None:
         super().run()
         inplace = getattr(self, "inplace", False) or getattr(self, "editable_mode", False)
-        out = (HERE if inplace else Path(self.build_lib)) / "minirun" / "kernel"
-        out.mkdir(parents=True, exist_ok=True)
+        out = (HERE if inplace else Path(self.build_lib)) / "minirun"
         for source, program in PROGRAMS.items():
+            (out / program).parent.mkdir(parents=True, exist_ok=True)
             objects = self.compiler.compile([source], output_dir=self.build_temp, extra_postargs=["-Os", "-Wall"])
             self.compiler.link_executable(
                 objects,

@@ -29,6 +29,9 @@
 #ifndef AT_RECURSIVE
 #define AT_RECURSIVE 0x8000
 #endif
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80
+#endif
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL
 #endif
@@ -54,6 +57,8 @@ static int sys_clone3(unsigned long long flags, int *pidfd, int cgroup_fd)
 }
 
 static int sys_unshare(int flags) { return syscall(SYS_unshare, flags); }
+static int sys_ioprio_get(int which, int who) { return syscall(SYS_ioprio_get, which, who); }
+static int sys_ioprio_set(int which, int who, int priority) { return syscall(SYS_ioprio_set, which, who, priority); }
 static int sys_setns(int fd, int nstype) { return syscall(SYS_setns, fd, nstype); }
 
 static int sys_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)

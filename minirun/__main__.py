@@ -1,9 +1,10 @@
-"""`minirun`: the standard streams, then the command line."""
+"""`minirun`: the standard streams, then the command line. And the fork server, which runs the same for others."""
 
 import os
 import sys
+from pathlib import Path
 
-from minirun.cli.main import run
+from minirun.cli.main import prepare, run
 
 
 def main() -> None:
@@ -16,6 +17,16 @@ def main() -> None:
         os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
         code = code or 141
     sys.exit(code)
+
+
+def serve() -> None:
+    """Be the fork server, which runs `main` in a worker for each command (forkserver/)."""
+    from minirun.config import load_or_default
+    from minirun.forkserver.server import serve_commands
+
+    path = Path(sys.argv[1])
+    sys.argv = [str(Path(sys.argv[0]).with_name("minirun"))]
+    serve_commands(path, main, prepare, load_or_default().forkserver_idle_time)
 
 
 def _open_standard_streams() -> None:

@@ -18,7 +18,10 @@ from minirun.model import Subnet
 DEFAULT_PATH = Path("/etc/minirun/config.json")
 VARIABLE = "MINIRUN_CONFIG"
 POOLS = "default-address-pools"
+IDLE_TIME = "forkserver-idle-seconds"
+_KEYS = (POOLS, IDLE_TIME)
 _MAX_BYTES = 1 << 20
+_LONGEST_IDLE_TIME = 7 * 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,14 @@ class AddressPool(Generic[Subnet]):
 
 @dataclass(frozen=True)
 class Config:
-    """The parsed configuration; an empty tuple means minirun's built-in pools."""
+    """The parsed configuration; an empty tuple means minirun's built-in pools.
+
+    forkserver_idle_time: seconds without a command after which the fork server ends
+    """
 
     pools4: tuple[AddressPool[IPv4Network], ...] = ()
     pools6: tuple[AddressPool[IPv6Network], ...] = ()
+    forkserver_idle_time: int = 1800
 
 
 def load() -> Config:
@@ -59,6 +66,14 @@ def load() -> Config:
         raise _invalid(path, f"cannot read it: {error.strerror}") from error
 
 
+def load_or_default() -> Config:
+    """The same for a process that has nobody to tell of an invalid file: the commands that use the file do."""
+    try:
+        return load()
+    except MinirunError:
+        return Config()
+
+
 def parse(text: bytes, path: Path) -> Config:
     """Validate the file's content; `path` is only quoted in the MinirunError of an invalid one."""
     try:
@@ -67,15 +82,19 @@ def parse(text: bytes, path: Path) -> Config:
         raise _invalid(path, f"it is not JSON: {error}") from None
     if not isinstance(data, dict):
         raise _invalid(path, "it is not a JSON object")
-    if unknown := sorted(set(data) - {POOLS}):
-        raise _invalid(path, f"unknown key {unknown[0]!r}; the only key is {POOLS!r}")
+    if unknown := sorted(set(data) - set(_KEYS)):
+        raise _invalid(path, f"unknown key {unknown[0]!r}; the keys are {' and '.join(map(repr, _KEYS))}")
     entries = data.get(POOLS, [])
     if not isinstance(entries, list):
         raise _invalid(path, f"{POOLS} is not a list")
     pools = [_parse_pool(entry, path) for entry in entries]
+    idle_time = data.get(IDLE_TIME, Config.forkserver_idle_time)
+    if type(idle_time) is not int or not 0 <= idle_time <= _LONGEST_IDLE_TIME:
+        raise _invalid(path, f"{IDLE_TIME} is not a number of seconds from 0 to {_LONGEST_IDLE_TIME}")
     return Config(
         tuple(AddressPool(base, size) for base, size in pools if isinstance(base, IPv4Network)),
         tuple(AddressPool(base, size) for base, size in pools if isinstance(base, IPv6Network)),
+        idle_time,
     )
 
 

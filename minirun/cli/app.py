@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ from minirun.diagnostics.explain.render import FORMS
 from minirun.errors import FAILED, MinirunError
 
 
+@cache
 def load_command(name: str) -> PflagCommand:
     """Import the module that has a command of COMMANDS, and build the command."""
     module = importlib.import_module(f"minirun.cli.{COMMANDS[name]}")

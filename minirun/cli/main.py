@@ -2,12 +2,14 @@
 
 import os
 import sys
+from functools import cache
 from traceback import walk_tb
 
 import click
 from typer.main import get_command
 
-from minirun.cli.app import app
+from minirun.cli.app import app, load_command
+from minirun.cli.commands import COMMANDS
 from minirun.cli.completion.shells import COMPLETE_VAR, register
 from minirun.cli.help import usage_line
 from minirun.cli.pflag import UsageError
@@ -31,10 +33,22 @@ def run(words: list[str]) -> int:
         print_operations(session, last=True)
 
 
+def prepare() -> None:
+    """Build every command, for processes that are forked from this one."""
+    for name in COMMANDS:
+        load_command(name)
+    _root()
+
+
+@cache
+def _root() -> click.Command:
+    return get_command(app)
+
+
 def _complete() -> int:
     """A shell asks what the words may go on with."""
     register()
-    return int(get_command(app).main(prog_name="minirun", standalone_mode=False) or 0)
+    return int(_root().main(prog_name="minirun", standalone_mode=False) or 0)
 
 
 def _run(words: list[str], session: Session) -> int:
@@ -64,7 +78,7 @@ def _run(words: list[str], session: Session) -> int:
 
 def _invoke(words: list[str], session: Session) -> int:
     """As click's main() does, but errors and exit codes are left to the caller. A UsageError gets the usage line."""
-    command = get_command(app)
+    command = _root()
     try:
         with command.make_context("minirun", list(words), obj=session) as ctx:
             return command.invoke(ctx) or 0

@@ -9,6 +9,43 @@ from minirun.kernel.syscalls import check, lib
 _ALL_BUT_MOUNTS = lib.CLONE_NEWUTS | lib.CLONE_NEWIPC | lib.CLONE_NEWNET | lib.CLONE_NEWCGROUP
 
 
+_NAMES = {
+    "mnt": lib.CLONE_NEWNS,
+    "net": lib.CLONE_NEWNET,
+    "uts": lib.CLONE_NEWUTS,
+    "ipc": lib.CLONE_NEWIPC,
+    "cgroup": lib.CLONE_NEWCGROUP,
+    "time": lib.CLONE_NEWTIME,
+    "pid": lib.CLONE_NEWPID,
+}
+
+
+def differing(pid: int) -> int:
+    """In which kinds of namespaces a process is not where the caller is: a mask of CLONE_NEW* (namespaces(7))."""
+    mask = 0
+    for name, flag in _NAMES.items():
+        try:
+            if os.readlink(f"/proc/{pid}/ns/{name}") != os.readlink(f"/proc/self/ns/{name}"):
+                mask |= flag
+        except FileNotFoundError:  # the kernel has no such namespaces
+            pass
+    return mask
+
+
+@shell("nsenter --target {pid} --root --wd ...")
+def become_neighbour(pid: int, pidfd: int, namespaces: int, root: int, directory: int) -> None:
+    """Join these namespaces of a process, and take its root and working directory, given as descriptors.
+
+    For the pid namespace this counts for children (see `processes.clone_sibling`).
+    """
+    netlink_sockets.close_all()
+    if namespaces:
+        check(lib.sys_setns(pidfd, namespaces))
+    os.fchdir(root)
+    os.chroot(".")
+    os.fchdir(directory)
+
+
 @shell("unshare --cgroup")
 def unshare_cgroup() -> None:
     """Make this process's cgroup the root of what /proc/self/cgroup shows (cgroup_namespaces(7))."""

@@ -188,7 +188,8 @@ def test_a_health_check_keeps_it_awake(primed: Host, before: Snapshot) -> None:
 
 def test_without_patience_it_wakes_for_every_event(primed: Host, before: Snapshot) -> None:
     """As soon as nothing is to be read it sleeps: each line, each word of a client, and the end find it so."""
-    start(primed, "busybox", "sh", "-c", "for i in $(seq 60); do echo $i; sleep 0.02; done; exit 9", **SLEEPS)
+    script = "for i in $(seq 60); do echo $i; sleep 0.02; done; exit 9"
+    primed.minirun("run", "-d", "--name", "web", "busybox", "sh", "-c", script, **SLEEPS)
     assert primed.minirun("wait", "web").stdout.strip() == "9"
     assert primed.minirun("logs", "web").stdout.split() == [str(number) for number in range(1, 61)]
 

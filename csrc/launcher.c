@@ -1,0 +1,653 @@
+/* `minirun` on the PATH: has the fork server run the command line, or executes Python for it.
+ *
+ *     minirun WORD...   -->   /run/minirun/HASH.socket   or   ../libexec/minirun WORD...
+ *
+ * The fork server (minirun/forkserver/) is a Python process that has imported everything. It forks a worker for each
+ * command; the worker receives the words, environment, directories and all open files of this process, copies its
+ * other attributes, and runs the command line. From then on this process forwards signals to the worker, stops when it
+ * stops, and ends as it ends.
+ *
+ * Whatever cannot be handed over is a reason to execute Python (`plain`), which runs the same command line, slower.
+ * That is possible until the worker is told to go on (GO): before, it has only prepared itself.
+ *
+ * The messages are those of minirun/forkserver/request.py. No memory is allocated.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/mempolicy.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define DIRECTORY "/run/minirun"
+enum {
+    MOST_FILES = 4096,    /* open files that are handed over */
+    FILES_A_MESSAGE = 250, /* the kernel takes 253 (SCM_MAX_FD) */
+    STEP = 200,           /* ms between looks at a server that has not answered */
+    PATIENCE = 20000,     /* ms for a server that runs, on a busy machine */
+    BLIND_PATIENCE = 2000, /* ms for one whose state cannot be seen from here */
+    SEND_TIMEOUT = 5,     /* s without progress */
+};
+
+struct request { /* in the machine's byte order: both ends are on one machine */
+    char magic[8];
+    uint32_t body; /* bytes that follow: the numbers of the files, the words and the environment, each ended by a 0 */
+    uint32_t files; /* descriptors: this process, its root and its working directory; then the open files */
+    uint32_t words;
+    uint32_t variables;
+    uint64_t ignored; /* signals, as in /proc/PID/status */
+    uint64_t blocked;
+};
+
+enum kind { READY = 'R', PLAIN = 'P', STOPPED = 'S', CODE = 'C', ENDED = 'E' };
+struct reply {
+    char kind;
+    int32_t value;  /* STOPPED: a signal; CODE: an exit code; ENDED: a status of wait(2) */
+    char text[120]; /* PLAIN: why */
+};
+
+extern char **environ;
+static char program[PATH_MAX], server_program[PATH_MAX], socket_path[sizeof((struct sockaddr_un *)0)->sun_path];
+static char lock_path[sizeof socket_path], log_path[sizeof socket_path], code_path[sizeof socket_path];
+static char **words;
+static sigset_t callers_mask;
+static int files[MOST_FILES], file_count;
+
+/* --- the plain start */
+
+__attribute__((noreturn)) static void plain(const char *why)
+{
+    const char *debug = getenv("MINIRUN_DEBUG");
+    if (debug && *debug && why)
+        dprintf(2, "minirun: without the fork server: %s\n", why);
+    sigprocmask(SIG_SETMASK, &callers_mask, NULL);
+    words[0] = program;
+    execve(program, words, environ);
+    dprintf(2, "minirun: cannot execute %s: %s\n", program, strerror(errno));
+    _exit(125);
+}
+
+/* Where things are: all follows from the path of this program. The hash is FNV-1a. */
+static void find_paths(void)
+{
+    static char self[PATH_MAX - 64];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (length <= 0 || length >= (ssize_t)sizeof self - 1) {
+        dprintf(2, "minirun: cannot find itself: /proc is not mounted\n");
+        _exit(125);
+    }
+    uint64_t hash = 14695981039346656037ULL;
+    for (ssize_t i = 0; i < length; i++)
+        hash = (hash ^ (unsigned char)self[i]) * 1099511628211ULL;
+    for (int cut = 0; cut < 2 && length > 0; cut++) /* /bin/minirun */
+        do
+            length--;
+        while (length > 0 && self[length] != '/');
+    self[length] = 0;
+    snprintf(program, sizeof program, "%s/libexec/minirun", self);
+    snprintf(server_program, sizeof server_program, "%s/libexec/minirun-forkserver", self);
+    snprintf(socket_path, sizeof socket_path, DIRECTORY "/%016llx.socket", (unsigned long long)hash);
+    snprintf(lock_path, sizeof lock_path, DIRECTORY "/%016llx.lock", (unsigned long long)hash);
+    snprintf(code_path, sizeof code_path, DIRECTORY "/%016llx.code", (unsigned long long)hash);
+    snprintf(log_path, sizeof log_path, DIRECTORY "/%016llx.log", (unsigned long long)hash);
+}
+
+/* --- what this process has */
+
+/* The numbers of all open files. There are no others: nothing has been opened yet. */
+static const char *list_files(void)
+{
+    static char entries[8192];
+    int directory = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0)
+        return "cannot read /proc/self/fd";
+    for (;;) {
+        long size = syscall(SYS_getdents64, directory, entries, sizeof entries);
+        if (size < 0)
+            return "cannot read /proc/self/fd";
+        if (size == 0)
+            break;
+        for (long at = 0; at < size;) {
+            const char *entry = entries + at; /* struct linux_dirent64: inode, offset, length (u16), type, name */
+            uint16_t length;
+            memcpy(&length, entry + 16, sizeof length);
+            const char *name = entry + 19;
+            at += length;
+            int number = *name == '.' ? directory : atoi(name);
+            if (number == directory)
+                continue;
+            if (file_count == MOST_FILES)
+                return "there are too many open files";
+            files[file_count++] = number;
+        }
+    }
+    close(directory);
+    return NULL;
+}
+
+static bool is_utf8(const char *locale)
+{
+    const char *dot = strchr(locale, '.');
+    return !strcmp(locale, "C") || !strcmp(locale, "POSIX") ||
+           (dot && (!strncasecmp(dot, ".utf-8", 6) || !strncasecmp(dot, ".utf8", 5)));
+}
+
+/* What of the attributes of a process /proc does not show, and a worker therefore could not copy or compare. */
+static const char *oddity(void)
+{
+    const char *names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    for (int i = 0; i < 3; i++) {
+        const char *locale = getenv(names[i]);
+        if (locale && *locale) {
+            if (!is_utf8(locale))
+                return "the locale's encoding is not UTF-8";
+            break;
+        }
+    }
+    if (prctl(PR_GET_SECUREBITS) != 0)
+        return "securebits are set";
+    if (prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) > 0)
+        return "huge pages are disabled";
+    int subreaper = 0;
+    if (prctl(PR_GET_CHILD_SUBREAPER, &subreaper) == 0 && subreaper)
+        return "it is a child subreaper";
+    int policy = MPOL_DEFAULT;
+    if (syscall(SYS_get_mempolicy, &policy, NULL, 0, NULL, 0) == 0 && policy != MPOL_DEFAULT)
+        return "a memory policy is set";
+    for (int fd = 0; fd < 3; fd++) {
+        pid_t group;
+        if (ioctl(fd, TIOCGPGRP, &group) == 0 && group != getpgrp())
+            return "it runs in the background of a terminal"; /* which would stop it at a read; a worker has no part in that */
+    }
+    return NULL;
+}
+
+static uint64_t bits(const sigset_t *set)
+{
+    uint64_t mask = 0;
+    for (int number = 1; number <= 64; number++)
+        if (sigismember(set, number) == 1)
+            mask |= 1ULL << (number - 1);
+    return mask;
+}
+
+static void find_ignored(sigset_t *ignored)
+{
+    sigemptyset(ignored);
+    for (int number = 1; number <= 64; number++) {
+        struct sigaction action;
+        if (sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+            sigaddset(ignored, number);
+    }
+}
+
+/* --- starting a server */
+
+static bool is_directory_ours(void)
+{
+    struct stat status;
+    return lstat(DIRECTORY, &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == 0 && !(status.st_mode & 077);
+}
+
+static bool read_stat(pid_t pid, char *state, pid_t *parent)
+{
+    char path[64], text[512];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return false;
+    ssize_t size = read(file, text, sizeof text - 1);
+    close(file);
+    text[size > 0 ? size : 0] = 0;
+    const char *after_name = strrchr(text, ')'); /* proc_pid_stat(5) */
+    int number;
+    if (!after_name || sscanf(after_name, ") %c %d", state, &number) != 2)
+        return false;
+    *parent = number;
+    return true;
+}
+
+/* The process whose namespaces and root directory a server takes: pid 1. A server must keep no other ones in use, such
+ * as those of `ip netns exec`. Where pid 1 is out of reach, as in some sandboxes, its nearest descendant is taken. */
+static int open_anchor(int *root)
+{
+    int process = -1;
+    char state;
+    *root = -1;
+    for (pid_t pid = getpid(); pid > 0;) {
+        char path[64];
+        snprintf(path, sizeof path, "/proc/%d/root", (int)pid);
+        int directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), opened = syscall(SYS_pidfd_open, pid, 0);
+        if (directory >= 0 && opened >= 0) {
+            close(*root);
+            close(process);
+            *root = directory;
+            process = opened;
+        } else {
+            close(directory);
+            close(opened);
+        }
+        if (!read_stat(pid, &state, &pid))
+            break;
+    }
+    return process;
+}
+
+/* In a process of its own, which nobody waits for: it becomes the server, unless there is one already, or one starts. */
+__attribute__((noreturn)) static void become_server(int anchor, int root)
+{
+    static char padding[4096]; /* bytes for the command lines of workers */
+    if (setsid() < 0 ||
+        syscall(SYS_setns, anchor, CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP) < 0 ||
+        fchdir(root) < 0 || chroot(".") < 0)
+        _exit(1);
+    umask(022);
+    if ((mkdir(DIRECTORY, 0700) < 0 && errno != EEXIST) || !is_directory_ours())
+        _exit(1);
+    int lock = open(lock_path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) < 0)
+        _exit(1);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int log = open(log_path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+    lock = fcntl(lock, F_DUPFD_CLOEXEC, 10); /* clear of the numbers that are filled next */
+    null = fcntl(null, F_DUPFD_CLOEXEC, 10);
+    log = fcntl(log, F_DUPFD_CLOEXEC, 10);
+    if (lock < 0 || null < 0 || log < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(log, 2) < 0 || dup2(lock, 3) < 0)
+        _exit(1);
+    if (syscall(SYS_close_range, 4, ~0U, 0) < 0)
+        _exit(1);
+    for (int number = 1; number <= 64; number++)
+        signal(number, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    memset(padding, ' ', sizeof padding - 1);
+    char *arguments[] = {server_program, socket_path, padding, NULL};
+    char *environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+    execve(server_program, arguments, environment);
+    _exit(1);
+}
+
+static void start_server(void)
+{
+    if (access(server_program, X_OK) < 0)
+        return;
+    int root, anchor = open_anchor(&root);
+    pid_t child = anchor < 0 ? -1 : fork();
+    if (child == 0) {
+        if (fork() == 0)
+            become_server(anchor, root);
+        _exit(0);
+    }
+    close(anchor);
+    close(root);
+    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
+/* --- asking a server */
+
+static int connect_to_server(pid_t *server, const char **why)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct timeval timeout = {.tv_sec = SEND_TIMEOUT};
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    *why = "none is running";
+    if (access(DIRECTORY, F_OK) < 0)
+        return -1;
+    if (!is_directory_ours()) {
+        *why = DIRECTORY " is not a directory that only root can enter";
+        errno = EPERM;
+        return -1;
+    }
+    int channel = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    memcpy(address.sun_path, socket_path, sizeof address.sun_path);
+    if (channel < 0 || connect(channel, (struct sockaddr *)&address, sizeof address) < 0) {
+        if (errno == EAGAIN)
+            *why = "too many commands are waiting for it";
+    } else if (getsockopt(channel, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 || peer.uid != 0) {
+        *why = "what listens there is not root's";
+        errno = EPERM;
+    } else if (setsockopt(channel, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout) < 0 || fcntl(channel, F_SETFL, 0) < 0) {
+        *why = "its socket cannot be used";
+    } else {
+        *server = peer.pid;
+        return channel;
+    }
+    int error = errno;
+    close(channel);
+    errno = error;
+    return -1;
+}
+
+/* Have the server end once its commands have, and start the next one. */
+static void replace_server(void)
+{
+    pid_t server;
+    const char *why;
+    int channel = connect_to_server(&server, &why);
+    struct pollfd hangup = {.fd = channel};
+    if (channel >= 0 && send(channel, "stop....", 8, MSG_NOSIGNAL) == 8)
+        poll(&hangup, 1, STEP);
+    close(channel);
+    start_server();
+}
+
+static bool send_files(int channel, const void *data, size_t size, const int *numbers, int count)
+{
+    union {
+        char space[CMSG_SPACE(FILES_A_MESSAGE * sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec part = {(void *)data, size};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (count > 0) {
+        message.msg_control = control.space;
+        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(count * sizeof(int));
+        memcpy(CMSG_DATA(header), numbers, count * sizeof(int));
+    }
+    return sendmsg(channel, &message, MSG_NOSIGNAL) == (ssize_t)size;
+}
+
+static bool send_all(int channel, const char *data, size_t size)
+{
+    while (size > 0) {
+        ssize_t sent = send(channel, data, size, MSG_NOSIGNAL);
+        if (sent <= 0)
+            return false;
+        data += sent;
+        size -= sent;
+    }
+    return true;
+}
+
+static bool send_strings(int channel, char *const *strings)
+{
+    static char buffer[65536];
+    size_t used = 0;
+    for (; *strings; strings++) {
+        size_t length = strlen(*strings) + 1;
+        if (used + length > sizeof buffer) {
+            if (!send_all(channel, buffer, used))
+                return false;
+            used = 0;
+        }
+        if (length > sizeof buffer) {
+            if (!send_all(channel, *strings, length))
+                return false;
+            continue;
+        }
+        memcpy(buffer + used, *strings, length);
+        used += length;
+    }
+    return send_all(channel, buffer, used);
+}
+
+static size_t measure(char *const *strings, uint32_t *count)
+{
+    size_t size = 0;
+    for (*count = 0; *strings; strings++, ++*count)
+        size += strlen(*strings) + 1;
+    return size;
+}
+
+static const char *send_request(int channel, const sigset_t *ignored)
+{
+    static int numbers[3 + MOST_FILES];
+    struct request request = {.magic = "minirun1", .ignored = bits(ignored), .blocked = bits(&callers_mask)};
+    numbers[0] = syscall(SYS_pidfd_open, getpid(), 0);
+    numbers[1] = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    numbers[2] = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (numbers[0] < 0 || numbers[1] < 0 || numbers[2] < 0)
+        return "a directory or the process itself cannot be handed over";
+    memcpy(numbers + 3, files, file_count * sizeof *files);
+    request.files = 3 + file_count;
+    size_t body = file_count * sizeof *files + measure(words, &request.words) + measure(environ, &request.variables);
+    request.body = body;
+    if (body > UINT32_MAX)
+        return "the environment is too large";
+    int sent = request.files < FILES_A_MESSAGE ? (int)request.files : FILES_A_MESSAGE;
+    bool is_sent = send_files(channel, &request, sizeof request, numbers, sent);
+    while (is_sent && sent < (int)request.files) {
+        int more = (int)request.files - sent < FILES_A_MESSAGE ? (int)request.files - sent : FILES_A_MESSAGE;
+        is_sent = send_files(channel, "", 1, numbers + sent, more);
+        sent += more;
+    }
+    for (int i = 0; i < 3; i++)
+        close(numbers[i]);
+    if (!is_sent)
+        return "an open file cannot be handed over";
+    if (!send_all(channel, (char *)files, file_count * sizeof *files) || !send_strings(channel, words) ||
+        !send_strings(channel, environ))
+        return "it does not read";
+    return NULL;
+}
+
+/* One reply; *fd is the descriptor that came with it. False at the end of the connection. */
+static bool receive(int channel, struct reply *reply, int *fd)
+{
+    size_t got = 0;
+    *fd = -1;
+    while (got < sizeof *reply) {
+        union {
+            char space[CMSG_SPACE(sizeof(int))];
+            struct cmsghdr align;
+        } control;
+        struct iovec part = {(char *)reply + got, sizeof *reply - got};
+        struct msghdr message = {
+            .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
+        ssize_t size = recvmsg(channel, &message, MSG_CMSG_CLOEXEC);
+        if (size < 0 && errno == EINTR)
+            continue;
+        if (size <= 0)
+            return false;
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+            memcpy(fd, CMSG_DATA(header), sizeof *fd);
+        got += size;
+    }
+    reply->text[sizeof reply->text - 1] = 0;
+    return true;
+}
+
+static bool is_stopped(pid_t pid)
+{
+    char state;
+    pid_t parent;
+    return !read_stat(pid, &state, &parent) || strchr("TtZX", state);
+}
+
+/* Whether the server has the code that Python would be started with here: the files of which it has noted the stamps
+ * (minirun/forkserver/server.py, code_stamps). */
+static bool is_current(void)
+{
+    static char notes[1 << 18];
+    ssize_t size = 0, got;
+    int file = open(code_path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return false;
+    while ((got = read(file, notes + size, sizeof notes - size)) > 0)
+        size += got;
+    close(file);
+    if (got < 0 || size == 0 || size == sizeof notes || notes[size - 1])
+        return false;
+    for (const char *at = notes; at < notes + size;) {
+        uint64_t noted[5];
+        struct stat now;
+        if (notes + size - at <= (ssize_t)sizeof noted)
+            return false;
+        memcpy(noted, at, sizeof noted);
+        at += sizeof noted;
+        if (stat(at, &now) < 0 || noted[0] != now.st_dev || noted[1] != now.st_ino || noted[2] != (uint64_t)now.st_size ||
+            noted[3] != (uint64_t)now.st_mtim.tv_sec || noted[4] != (uint64_t)now.st_mtim.tv_nsec)
+            return false;
+        at += strlen(at) + 1;
+    }
+    return true;
+}
+
+static const char *await_ready(int channel, pid_t server, int *worker)
+{
+    static struct reply reply;
+    struct pollfd wait = {.fd = channel, .events = POLLIN};
+    int waited = 0;
+    for (;;) {
+        int ready = poll(&wait, 1, STEP);
+        if (ready > 0)
+            break;
+        if (ready < 0 && errno != EINTR)
+            return "its socket cannot be used";
+        waited += STEP;
+        if (waited >= (server > 0 ? PATIENCE : BLIND_PATIENCE) || (server > 0 && is_stopped(server)))
+            return "it does not answer";
+    }
+    if (!receive(channel, &reply, worker))
+        return "it hung up";
+    if (reply.kind == READY && *worker >= 0)
+        return NULL;
+    return reply.kind == PLAIN ? reply.text : "its worker failed";
+}
+
+/* --- while the worker runs */
+
+static void close_all_but(int channel, int signals, int worker)
+{
+    int last = channel > signals ? channel : signals;
+    last = last > worker ? last : worker;
+    for (int number = 0; number < last; number++)
+        if (number != channel && number != signals && number != worker)
+            close(number);
+    syscall(SYS_close_range, last + 1, ~0U, 0);
+}
+
+/* End by the signal that ended the worker, without a second core dump. */
+__attribute__((noreturn)) static void end_by(int number)
+{
+    sigset_t one;
+    struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+    prctl(PR_SET_DUMPABLE, 0);
+    signal(number, SIG_DFL);
+    sigemptyset(&one);
+    sigaddset(&one, number);
+    sigprocmask(SIG_UNBLOCK, &one, NULL);
+    kill(getpid(), number);
+    _exit(128 + number);
+}
+
+/* Stop as the worker did. When this returns, it is to go on: somebody has continued this process, or the signal had no
+ * effect, as in an orphaned process group. */
+static void stop_by(int number)
+{
+    sigset_t one;
+    sigemptyset(&one);
+    sigaddset(&one, number);
+    signal(number, SIG_DFL);
+    sigprocmask(SIG_UNBLOCK, &one, NULL);
+    kill(getpid(), number);
+    sigprocmask(SIG_BLOCK, &one, NULL);
+}
+
+static void forward(int worker, int number) { syscall(SYS_pidfd_send_signal, worker, number, NULL, 0); }
+
+__attribute__((noreturn)) static void accompany(int channel, int signals, int worker)
+{
+    static struct reply reply;
+    int code = -1, fd;
+    struct pollfd waits[] = {{.fd = channel, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+    for (;;) {
+        if (poll(waits, 2, -1) < 0)
+            continue;
+        if (waits[1].revents) {
+            struct signalfd_siginfo info;
+            if (read(signals, &info, sizeof info) == sizeof info)
+                forward(worker, (int)info.ssi_signo);
+        }
+        if (!waits[0].revents)
+            continue;
+        if (!receive(channel, &reply, &fd)) /* worker and server are both gone */
+            code >= 0 ? _exit(code) : end_by(SIGKILL);
+        if (reply.kind == CODE)
+            code = reply.value;
+        if (reply.kind == STOPPED) {
+            stop_by(reply.value);
+            forward(worker, SIGCONT);
+        }
+        if (reply.kind == ENDED) {
+            if (WIFSIGNALED(reply.value))
+                end_by(WTERMSIG(reply.value));
+            _exit(WEXITSTATUS(reply.value));
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    sigset_t all, ignored, forwarded;
+    pid_t server = 0;
+    int worker = -1;
+    const char *switched = getenv("MINIRUN_FORKSERVER"), *why;
+    static char *no_words[] = {program, NULL};
+    words = argc > 0 ? argv : no_words;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &callers_mask); /* what comes from here on is for the worker, or for Python */
+    find_paths();
+    if (switched && !strcmp(switched, "off"))
+        plain("MINIRUN_FORKSERVER=off");
+    if (geteuid() != 0 || getuid() != 0)
+        plain("only root has one");
+    if ((why = list_files()) || (why = oddity()))
+        plain(why);
+    int channel = connect_to_server(&server, &why);
+    if (channel < 0) {
+        if (errno == ENOENT || errno == ECONNREFUSED) /* the latter: it was killed, and its socket is left */
+            start_server();
+        plain(why);
+    }
+    find_ignored(&ignored);
+    forwarded = all;
+    for (int number = 1; number <= 64; number++)
+        if (number == SIGCHLD || sigismember(&ignored, number) == 1)
+            sigdelset(&forwarded, number);
+    if ((why = send_request(channel, &ignored)))
+        plain(why);
+    if (!is_current()) { /* while the worker prepares itself */
+        close(channel);
+        replace_server();
+        plain("its code is not what is installed now");
+    }
+    if ((why = await_ready(channel, server, &worker)))
+        plain(why);
+    int signals = signalfd(-1, &forwarded, SFD_CLOEXEC);
+    if (signals < 0)
+        plain("signals cannot be forwarded");
+    if (!send_all(channel, "G", 1))
+        plain("it hung up");
+    close_all_but(channel, signals, worker);
+    accompany(channel, signals, worker);
+}

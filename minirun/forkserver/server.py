@@ -1,0 +1,232 @@
+"""The server's process: accepts launchers, forks a worker for each, and reports how the workers end.
+
+    minirun-forkserver SOCKET      started by a launcher, which holds the lock as descriptor 3; or by systemd
+"""
+
+import gc
+import importlib
+import os
+import pkgutil
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import minirun
+from minirun.forkserver import request as messages
+from minirun.forkserver.request import receive_start, send_reply
+from minirun.forkserver.worker import Main, Worker
+from minirun.kernel import processes
+
+_BACKLOG = 4096
+_LOCK, _SYSTEMDS = 3, 3  # descriptors
+_CREDENTIALS = struct.Struct("3i")  # struct ucred
+_STAMP = struct.Struct("=5Q")
+_MANY_FILES = 65536
+
+
+class Server:
+    """The server: it forks a worker before the next launcher comes, and knows the connection of each worker's launcher."""
+
+    def __init__(self, listener: socket.socket, main: Main, idle_time: float) -> None:
+        """main: runs a command line
+        idle_time: seconds without a command after which it ends"""
+        self._listener = listener
+        self._main = main
+        self._idle_time = idle_time
+        self._waiting = 0  # pid of the worker that waits for the next launcher
+        self._launchers: dict[int, socket.socket] = {}  # by the worker's pid
+        self._ended_early: dict[int, int] = {}  # status of workers that are not known yet
+        self._reports, self._report_here = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._wakeup, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._end_of_server, self._held_by_server = os.pipe2(os.O_CLOEXEC)
+        self._used = time.monotonic()
+        self._is_ending = False
+        self._commands = 0
+
+    def serve(self) -> None:
+        """Serve until it is idle or told to end; then until the last worker has ended."""
+        self._reports.setblocking(False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, lambda *_: self.end())
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        poll = select.poll()
+        poll.register(self._wakeup, select.POLLIN)
+        poll.register(self._reports, select.POLLIN)
+        while not (self._is_ending and not self._launchers):
+            if not self._waiting and not self._is_ending:
+                self._waiting = processes.fork(self._wait_for_launcher, traceback.print_exception)
+            ready = poll.poll(self._patience())
+            _drain(self._wakeup)
+            self._read_reports()
+            self._reap()
+            if not ready and not self._launchers and time.monotonic() - self._used >= self._idle_time:
+                self.end()
+
+    def end(self) -> None:
+        """Take no more commands: the next launcher finds no socket and may start a new server at once."""
+        if self._is_ending:
+            return
+        self._is_ending = True
+        for path in self.files_to_remove:
+            path.unlink(missing_ok=True)
+        self._listener.close()
+        os.close(self._held_by_server)
+        os.close(_LOCK)  # the lock, or systemd's listener
+
+    files_to_remove: tuple[Path, ...] = ()
+
+    def _patience(self) -> float | None:
+        """Milliseconds until it may be idle."""
+        if self._is_ending or self._launchers:
+            return None
+        return max(0.0, (self._used + self._idle_time - time.monotonic()) * 1000) + 1
+
+    def _wait_for_launcher(self) -> int:
+        """In the worker."""
+        os.close(self._held_by_server)
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        worker = Worker(self._main)
+        poll = select.poll()
+        poll.register(self._listener, select.POLLIN)
+        poll.register(self._end_of_server, select.POLLIN)
+        while True:
+            if any(fd == self._end_of_server for fd, _ in poll.poll()):
+                return 0
+            try:
+                channel, _ = self._listener.accept()
+            except OSError:
+                continue
+            pid, user, _ = _CREDENTIALS.unpack(
+                channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+            )
+            if user == 0 and pid != 0:  # pid 0: a process that cannot be seen from here
+                break
+            channel.close()
+        socket.send_fds(self._report_here, [messages.TAKEN % os.getpid()], [channel.fileno()])
+        self._listener.close()
+        channel.settimeout(messages.TIMEOUT)
+        try:
+            start, fds = receive_start(channel)
+        except (messages.RequestError, OSError):
+            return 0
+        if start == messages.STOP:
+            os.kill(os.getppid(), signal.SIGTERM)
+        elif start == messages.STATUS:
+            channel.sendall(b"%d %d" % (os.getppid(), self._commands))
+        else:
+            worker.serve(channel, start, fds, pid, self._report_here)
+        return 0
+
+    def _read_reports(self) -> None:
+        while True:
+            try:
+                report, fds, _, _ = socket.recv_fds(self._reports, 64, 1)
+            except BlockingIOError:
+                return
+            kind, pid, other = report.split()
+            worker = int(pid)
+            if kind == b"taken":
+                self._commands += 1
+                self._launchers[worker] = socket.socket(fileno=fds[0])
+                self._waiting = 0 if worker == self._waiting else self._waiting
+            else:
+                self._launchers[int(other)] = self._launchers.pop(worker)
+                worker = int(other)
+            if (status := self._ended_early.pop(worker, None)) is not None:
+                self._ended(worker, status)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._ended(pid, status)
+
+    def _ended(self, pid: int, status: int) -> None:
+        launcher = self._launchers.get(pid)
+        if os.WIFSTOPPED(status):
+            if launcher:
+                send_reply(launcher, messages.STOPPED, os.WSTOPSIG(status))
+        elif launcher:
+            send_reply(launcher, messages.ENDED, status)
+            self._launchers.pop(pid).close()
+            self._used = time.monotonic()
+        elif pid == self._waiting:
+            self._waiting = 0
+        else:
+            self._ended_early[pid] = status
+
+
+def serve_commands(path: Path, main: Main, prepare: Callable[[], None], idle_time: float) -> None:
+    """Be the server that listens at `path`, in the descriptor from systemd if there is one."""
+    is_systemds = os.environ.get("LISTEN_PID") == str(os.getpid())
+    _import_everything()
+    prepare()
+    os.chdir("/")
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _MANY_FILES), hard))
+    code = path.with_suffix(".code")
+    code.write_bytes(code_stamps())
+    server = Server(socket.socket(fileno=_SYSTEMDS) if is_systemds else _listen(path), main, idle_time)
+    server.files_to_remove = (code,) if is_systemds else (path, code)
+    gc.collect()
+    gc.freeze()  # a collection in a worker would write to, and so copy, every page
+    server.serve()
+
+
+def code_stamps() -> bytes:
+    """The files that this process has its code from, as they are now: the launcher compares them with what it would run.
+
+    A record for each: device, inode, size, and time of the last change in seconds and nanoseconds, in 8 bytes each, and
+    the path with a 0 behind it.
+    """
+    names = {module.__file__ for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
+    package = os.path.dirname(minirun.__file__) + os.sep
+    # Of libraries, the directory: an update replaces their .dist-info in it.
+    libraries = {os.path.dirname(os.path.dirname(name)) for name in names if not name.startswith(package)}
+    files = {name for name in names if name.startswith(package)} | {sys.argv[0], os.path.realpath(sys.executable)}
+    files |= {name for name in libraries if name.endswith("-packages")}
+    return b"".join(_stamp(name) for name in sorted(files))
+
+
+def _stamp(name: str) -> bytes:
+    status = os.stat(name)
+    seconds, nanoseconds = divmod(status.st_mtime_ns, 10**9)
+    numbers = _STAMP.pack(status.st_dev, status.st_ino, status.st_size, seconds, nanoseconds)
+    return numbers + os.fsencode(name) + b"\0"
+
+
+def _listen(path: Path) -> socket.socket:
+    """Whoever comes here holds the lock: a socket that exists is a killed server's."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    path.chmod(0o600)
+    listener.listen(_BACKLOG)
+    return listener
+
+
+def _import_everything() -> None:
+    for module in pkgutil.walk_packages(minirun.__path__, "minirun."):
+        if not module.name.endswith(".__main__"):
+            importlib.import_module(module.name)
+
+
+def _drain(fd: int) -> None:
+    try:
+        while os.read(fd, 4096):
+            pass
+    except BlockingIOError:
+        pass

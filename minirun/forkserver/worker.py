@@ -1,0 +1,185 @@
+"""A worker: becomes what the launcher is, then runs its command line. It was forked from the server and never returns there.
+
+Nothing that a launcher sends is read before the fork, so the server never holds a command's environment or files.
+"""
+
+import fcntl
+import io
+import os
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from minirun.forkserver import request as messages
+from minirun.forkserver.request import Request, RequestError, send_reply
+from minirun.kernel import namespaces, processes
+from minirun.kernel.process_attributes import (
+    DiffersError,
+    ProcessName,
+    copy_attributes,
+    limits,
+    own_attributes,
+    set_limits,
+)
+
+Main = Callable[[], None]  # runs the command line of sys.argv, and may raise SystemExit
+
+_F_SETOWN, _F_SETSIG = 8, 10
+_LOWEST = 100  # number of the channel: clear of those that a command line usually has
+
+
+class Worker:
+    """A process that waits for one launcher. What can be known before it comes is looked up when this is made."""
+
+    def __init__(self, main: Main) -> None:
+        self._main = main
+        self._attributes = own_attributes()
+        self._name = ProcessName()
+
+    def serve(self, channel: socket.socket, start: bytes, fds: list[int], peer: int, moved: socket.socket) -> NoReturn:
+        """Run the command line that comes by `channel`, from process `peer`. Never returns.
+
+        moved: where the server is told which process goes on in this one's place
+        """
+        try:
+            wanted = messages.receive(channel, start, fds)
+            self._become(channel, wanted, peer, moved)
+        except (RequestError, DiffersError, OSError) as error:
+            send_reply(channel, messages.PLAIN, text=str(error))
+            os._exit(0)
+        channel.settimeout(None)
+        if channel.recv(1) != messages.GO:
+            os._exit(0)
+        _end_with(channel)
+        code = _run(self._main)
+        send_reply(channel, messages.CODE, code)
+        os._exit(code)
+
+    def _become(self, channel: socket.socket, wanted: Request, peer: int, moved: socket.socket) -> None:
+        if _pid_of(wanted.launcher) != peer:
+            raise RequestError("it speaks for another process")
+        self._name.take([os.fsencode(word) for word in (sys.executable, "-IS", sys.argv[0])] + wanted.words[1:])
+        copy_attributes(peer, self._attributes)
+        their_limits = limits(peer)
+        joins = namespaces.differing(peer)
+        namespaces.become_neighbour(peer, wanted.launcher, joins, wanted.root, wanted.directory)
+        if joins & processes.NEW_PID:
+            _move(moved)
+        moved.close()
+        _take_files(channel, wanted)
+        set_limits(their_limits)
+        _take_environment(wanted)
+        _take_signals(wanted)
+        send_reply(channel, messages.READY, fd=(own := os.pidfd_open(os.getpid())))
+        os.close(own)
+
+
+def _pid_of(pidfd: int) -> int:
+    """The pid of the process that a pidfd is of, here (pidfd_open(2)); -1 when it has ended, or is not below here."""
+    for line in Path(f"/proc/self/fdinfo/{pidfd}").read_text().splitlines():
+        if line.startswith("Pid:"):
+            return int(line.split()[1])
+    raise RequestError("no process was handed over")
+
+
+def _move(moved: socket.socket) -> None:
+    """Go on in a new process, which is in the pid namespace that was joined; the server is its parent, too."""
+    if pid := processes.clone_sibling(0):
+        moved.send(messages.MOVED % (os.getpid(), pid))
+        os._exit(0)
+
+
+def _take_files(channel: socket.socket, wanted: Request) -> None:
+    """Have exactly the launcher's open files, under their numbers, and the channel."""
+    above = max([_LOWEST, *(number + 1 for number in wanted.files)])
+    own = fcntl.fcntl(channel.fileno(), fcntl.F_DUPFD_CLOEXEC, above)
+    channel.detach()
+    parked = {number: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above) for number, fd in wanted.files.items()}
+    processes.close_from(0, (own, *parked.values()))
+    for number, fd in parked.items():
+        os.dup2(fd, number)
+        os.close(fd)
+    channel.__init__(fileno=own)  # type: ignore[misc]
+
+
+def _take_environment(wanted: Request) -> None:
+    """The words, the environment, and what Python derives from them when it starts."""
+    os.environ.clear()
+    for entry in wanted.environment:
+        name, separator, value = entry.partition(b"=")
+        if separator and name and name not in os.environb:
+            os.environb[name] = value
+    time.tzset()
+    sys.argv = [sys.argv[0], *map(os.fsdecode, wanted.words[1:])]
+    output = "surrogateescape" if _is_plain_locale() else "strict"
+    sys.stdin = sys.__stdin__ = _stream(0, "r", output)
+    sys.stdout = sys.__stdout__ = _stream(1, "w", output)
+    sys.stderr = sys.__stderr__ = _stream(2, "w", "backslashreplace")
+
+
+def _is_plain_locale() -> bool:
+    """Whether Python takes bytes that are not text on standard streams (PEP 538, PEP 540)."""
+    chosen = next((os.environ[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if os.environ.get(name)), "C")
+    return chosen in ("C", "POSIX", "C.UTF-8", "C.utf8")
+
+
+def _stream(fd: int, mode: str, errors: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - typed as sys.stdin
+    try:
+        raw = open(fd, mode + "b", closefd=False)
+    except OSError:  # closed
+        return None
+    lines = fd == 2 or raw.isatty()
+    return io.TextIOWrapper(raw, "utf-8", errors, line_buffering=lines)
+
+
+def _take_signals(wanted: Request) -> None:
+    """What the launcher ignores is ignored, as it is in Python after execve(2); and the launcher's mask.
+
+    All others are as Python has them at its start: so the launcher left them for the server, which has reset its own.
+    """
+    for number in _numbers(wanted.ignored):
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, _numbers(wanted.blocked))
+
+
+def _numbers(mask: int) -> set[int]:
+    return {number for number in range(1, signal.NSIG) if mask >> (number - 1) & 1}
+
+
+def _end_with(channel: socket.socket) -> None:
+    """From now on the end of the launcher is a hangup here, as the end of a terminal is: the kernel sends SIGHUP."""
+    fcntl.fcntl(channel, _F_SETOWN, os.getpid())
+    fcntl.fcntl(channel, _F_SETSIG, signal.SIGHUP)
+    fcntl.fcntl(channel, fcntl.F_SETFL, os.O_ASYNC)
+    poll = select.poll()
+    poll.register(channel, select.POLLIN)
+    if poll.poll(0):  # it has ended already
+        os._exit(128 + signal.SIGHUP)
+
+
+def _run(main: Main) -> int:
+    """As Python does with a script."""
+    code = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except KeyboardInterrupt:
+        traceback.print_exc()
+        code = 130
+    except BaseException:  # noqa: BLE001 - it ends here in any case
+        traceback.print_exc()
+        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            code = code or 120
+    return code & 0xFF
