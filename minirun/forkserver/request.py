@@ -1,4 +1,4 @@
-"""The messages between a launcher, the server and a worker, on one stream socket (csrc/launcher.c has the same structs).
+"""The messages between a launcher, the server and a worker, on one stream socket, as in csrc/launcher.c.
 
     launcher -> worker    a header, with descriptors: the launcher's pidfd, its root, its working directory, its files;
                           then the numbers of the files, the words and the environment
@@ -53,7 +53,10 @@ class Request:
 
 
 def receive(channel: socket.socket, start: bytes, fds: list[int]) -> Request:
-    """Read the rest of a request, of which `start` has been read, with these descriptors. RequestError, TimeoutError."""
+    """Read the rest of a request, of which `start` has been read, with these descriptors.
+
+    RequestError when it is none, TimeoutError when it does not come.
+    """
     header = start + _exactly(channel, _HEADER.size - len(start), fds)
     magic, size, count, words, variables, ignored, blocked = _HEADER.unpack(header)
     if magic != _MAGIC or size > _MOST_BODY or not 3 <= count <= _MOST_FILES:
@@ -66,7 +69,9 @@ def receive(channel: socket.socket, start: bytes, fds: list[int]) -> Request:
     strings = body[numbers_size:].split(b"\0")
     if len(strings) != words + variables + 1 or not words or len(fds) != count:
         raise RequestError("its parts do not fit together")
-    return Request(*fds[:3], dict(zip(numbers, fds[3:], strict=True)), strings[:words], strings[words:-1], ignored, blocked)
+    launcher, root, directory, *received = fds
+    files = dict(zip(numbers, received, strict=True))
+    return Request(launcher, root, directory, files, strings[:words], strings[words:-1], ignored, blocked)
 
 
 def receive_start(channel: socket.socket) -> tuple[bytes, list[int]]:

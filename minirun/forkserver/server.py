@@ -1,6 +1,6 @@
 """The server's process: accepts launchers, forks a worker for each, and reports how the workers end.
 
-    minirun-forkserver SOCKET      started by a launcher, which holds the lock as descriptor 3; or by systemd
+minirun-forkserver SOCKET      started by a launcher, which holds the lock as descriptor 3; or by systemd
 """
 
 import gc
@@ -23,6 +23,7 @@ from minirun.forkserver import request as messages
 from minirun.forkserver.request import receive_start, send_reply
 from minirun.forkserver.worker import Main, Worker
 from minirun.kernel import processes
+from minirun.kernel.process_attributes import ProcessName
 
 _BACKLOG = 4096
 _LOCK, _SYSTEMDS = 3, 3  # descriptors
@@ -32,7 +33,7 @@ _MANY_FILES = 65536
 
 
 class Server:
-    """The server: it forks a worker before the next launcher comes, and knows the connection of each worker's launcher."""
+    """It forks a worker before the next launcher comes, and knows the connection of each worker's launcher."""
 
     def __init__(self, listener: socket.socket, main: Main, idle_time: float) -> None:
         """main: runs a command line
@@ -171,6 +172,7 @@ class Server:
 
 def serve_commands(path: Path, main: Main, prepare: Callable[[], None], idle_time: float) -> None:
     """Be the server that listens at `path`, in the descriptor from systemd if there is one."""
+    ProcessName().take([os.fsencode(word) for word in (sys.executable, "-IS", f"{sys.argv[0]}-forkserver", str(path))])
     is_systemds = os.environ.get("LISTEN_PID") == str(os.getpid())
     _import_everything()
     prepare()
@@ -183,22 +185,24 @@ def serve_commands(path: Path, main: Main, prepare: Callable[[], None], idle_tim
     server.files_to_remove = (code,) if is_systemds else (path, code)
     gc.collect()
     gc.freeze()  # a collection in a worker would write to, and so copy, every page
+    processes.use_huge_pages()
     server.serve()
 
 
 def code_stamps() -> bytes:
-    """The files that this process has its code from, as they are now: the launcher compares them with what it would run.
+    """The files that this process has its code from, as they are now. A launcher compares them with what it would run.
 
     A record for each: device, inode, size, and time of the last change in seconds and nanoseconds, in 8 bytes each, and
     the path with a 0 behind it.
     """
-    names = {module.__file__ for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
+    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    names = {file for file in files if file}
     package = os.path.dirname(minirun.__file__) + os.sep
     # Of libraries, the directory: an update replaces their .dist-info in it.
     libraries = {os.path.dirname(os.path.dirname(name)) for name in names if not name.startswith(package)}
-    files = {name for name in names if name.startswith(package)} | {sys.argv[0], os.path.realpath(sys.executable)}
-    files |= {name for name in libraries if name.endswith("-packages")}
-    return b"".join(_stamp(name) for name in sorted(files))
+    wanted = {name for name in names if name.startswith(package)} | {sys.argv[0], os.path.realpath(sys.executable)}
+    wanted |= {name for name in libraries if name.endswith("-packages")}
+    return b"".join(_stamp(name) for name in sorted(wanted))
 
 
 def _stamp(name: str) -> bytes:
