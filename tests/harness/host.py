@@ -30,7 +30,7 @@ _SHARED_SERVER = """
 cd /run/minirun
 mount -t tmpfs run /run
 mkdir /run/minirun
-mount --bind . /run/minirun
+mount --no-canonicalize --bind . /run/minirun
 cd /
 """
 _SETUP = """
