@@ -146,6 +146,11 @@ static int sys_close_range(unsigned int first, unsigned int last, unsigned int f
     return syscall(SYS_close_range, first, last, flags);
 }
 
+static int sys_madvise(uintptr_t address, size_t length, int advice)
+{
+    return syscall(SYS_madvise, address, length, advice);
+}
+
 static int sys_execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags)
 {
     return syscall(SYS_execveat, fd, path, argv, envp, flags);

@@ -12,7 +12,7 @@ from minirun.cli.app import app, load_command
 from minirun.cli.commands import COMMANDS
 from minirun.cli.completion.shells import COMPLETE_VAR, register
 from minirun.cli.help import usage_line
-from minirun.cli.pflag import UsageError
+from minirun.cli.pflag import PflagGroup, UsageError
 from minirun.cli.session import Session, print_operations
 from minirun.errors import FAILED, MinirunError, describe
 from minirun.instance import state_root
@@ -36,13 +36,15 @@ def run(words: list[str]) -> int:
 def prepare() -> None:
     """Build every command, for processes that are forked from this one."""
     for name in COMMANDS:
-        load_command(name)
-    _root()
+        load_command(name).prepare()
+    _root().prepare()
 
 
 @cache
-def _root() -> click.Command:
-    return get_command(app)
+def _root() -> PflagGroup:
+    root = get_command(app)
+    assert isinstance(root, PflagGroup), "the application is made with it"
+    return root
 
 
 def _complete() -> int:

@@ -12,7 +12,8 @@ Docker reads its arguments with pflag (https://pkg.go.dev/github.com/spf13/pflag
 Where flags end at the first argument (run, exec), click does it by itself: `allow_interspersed_args=False`.
 """
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NoReturn
 
 import click
@@ -21,7 +22,7 @@ from click.core import ParameterSource
 # click calls its parser internal, but make_parser() is where a command may replace it. pyproject.toml bounds click.
 from click.parser import _Option, _OptionParser, _ParsingState
 from click.shell_completion import CompletionItem
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from minirun.cli.help import help_text
 from minirun.errors import FAILED, MinirunError
@@ -88,6 +89,27 @@ class OptionalValue(click.ParamType):  # type: ignore[type-arg]
 
     def __init__(self, alone: str) -> None:
         self.alone = alone
+
+
+class PflagOption(TyperOption):
+    """An option that computes its default value once. `run` has a hundred, of which few are given: 3 ms of its 5."""
+
+    _is_default_known = False
+    _default_value: Any = None
+
+    def handle_parse_result(
+        self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
+    ) -> tuple[Any, list[str]]:
+        """As click's."""
+        assert self.name is not None, "an option has a name"
+        if self._is_default_known and self.name not in opts:
+            ctx.params[self.name] = self._default_value
+            ctx.set_parameter_source(self.name, ParameterSource.DEFAULT)
+            return self._default_value, args
+        value, args = super().handle_parse_result(ctx, opts, args)
+        if ctx.get_parameter_source(self.name) is ParameterSource.DEFAULT and not self.callback:
+            self._is_default_known, self._default_value = True, value
+        return value, args
 
 
 class PflagParser(_OptionParser):
@@ -199,16 +221,34 @@ class _Pflag(click.Command):
         type(click.INT): GoInt(),
     }
 
+    _parser: PflagParser | None = None
+    _all_params: list[click.Parameter] | None = None
+
     def _adopt_params(self) -> None:
         """Give switches and numbers pflag's way of reading them."""
         for param in self.params:
             param.type = self._types.get(type(param.type), param.type)
+            if type(param) is TyperOption:  # typer makes them, and of no other class
+                param.__class__ = PflagOption
+
+    def prepare(self) -> None:
+        """Compute what every command line needs, for processes that are forked from this one."""
+        self.make_context(self.name, [], resilient_parsing=True)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The parameters and --help."""
+        if self._all_params is None:
+            self._all_params = super().get_params(ctx)
+        return self._all_params
 
     def make_parser(self, ctx: click.Context) -> PflagParser:
         """The parser, with this command's parameters."""
-        parser = PflagParser(ctx)
-        for param in self.get_params(ctx):
-            param.add_to_parser(parser, ctx)
+        if self._parser is None:
+            self._parser = PflagParser(ctx)
+            for param in self.get_params(ctx):
+                param.add_to_parser(self._parser, ctx)
+        parser = copy.copy(self._parser)
+        parser.ctx = ctx
         return parser
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:

@@ -23,6 +23,7 @@ from minirun.forkserver import request as messages
 from minirun.forkserver.request import receive_start, send_reply
 from minirun.forkserver.worker import Main, Worker
 from minirun.kernel import processes
+from minirun.kernel.memory import UsedPages
 from minirun.kernel.process_attributes import ProcessName
 
 _BACKLOG = 4096
@@ -50,6 +51,7 @@ class Server:
         self._used = time.monotonic()
         self._is_ending = False
         self._commands = 0
+        self._pages = UsedPages()
 
     def serve(self) -> None:
         """Serve until it is idle or told to end; then until the last worker has ended."""
@@ -95,10 +97,11 @@ class Server:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        worker = Worker(self._main)
+        worker = Worker(self._main, self._pages)
         poll = select.poll()
         poll.register(self._listener, select.POLLIN)
         poll.register(self._end_of_server, select.POLLIN)
+        self._pages.copy(stops=lambda: bool(poll.poll(0)))
         while True:
             if any(fd == self._end_of_server for fd, _ in poll.poll()):
                 return 0

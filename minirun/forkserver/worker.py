@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from minirun.forkserver import request as messages
 from minirun.forkserver.request import Request, RequestError, send_reply
 from minirun.kernel import namespaces, processes
+from minirun.kernel.memory import UsedPages
 from minirun.kernel.process_attributes import (
     DiffersError,
     ProcessName,
@@ -36,8 +37,10 @@ _LOWEST = 100  # number of the channel: clear of those that a command line usual
 class Worker:
     """A process that waits for one launcher. What can be known before it comes is looked up when this is made."""
 
-    def __init__(self, main: Main) -> None:
+    def __init__(self, main: Main, pages: UsedPages) -> None:
+        """pages: where the next worker finds which memory this one has used"""
         self._main = main
+        self._pages = pages
         self._attributes = own_attributes()
         self._name = ProcessName()
 
@@ -58,6 +61,7 @@ class Worker:
         _end_with(channel)
         code = _run(self._main)
         send_reply(channel, messages.CODE, code)
+        self._pages.keep()
         os._exit(code)
 
     def _become(self, channel: socket.socket, wanted: Request, peer: int, moved: socket.socket) -> None:
