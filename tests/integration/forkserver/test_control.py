@@ -27,6 +27,18 @@ listener.listen()
 print("ready", flush=True)
 time.sleep(1000)
 """
+ASK = """
+import os, socket, sys
+channel = socket.socket(socket.AF_UNIX)
+channel.settimeout(10)
+os.setresuid(*[int(sys.argv[2])] * 3)
+try:
+    channel.connect(sys.argv[1])
+    channel.sendall(b"status..")
+    print(channel.recv(1000))
+except OSError as error:
+    print(type(error).__name__)
+"""
 
 
 @pytest.fixture
@@ -143,6 +155,20 @@ def test_one_that_does_not_answer_is_told_of_in_time(served: Host) -> None:
     served.sh(f"kill -9 {pid}")
     eventually(lambda: servers(served) == [])
     served.minirun("system", "stop-server")
+
+
+def test_only_root_reaches_it(served: Host) -> None:
+    def answer(user: int) -> str:
+        argv = [sys.executable, "-I", "-c", ASK, str(SOCKET), str(user)]
+        return str(served.run(argv).stdout)
+
+    assert served.run(["stat", "-c", "%a %U", "/run/minirun", str(SOCKET)]).stdout == "700 root\n600 root\n"
+    assert "commands" in answer(0)
+    assert answer(65534) == "PermissionError\n"
+    # It does not depend on the rights of files alone.
+    served.sh(f"chmod 755 /run/minirun; chmod 666 {SOCKET}")
+    assert "commands" in answer(0)
+    assert answer(65534) in ("b''\n", "ConnectionResetError\n", "BrokenPipeError\n")
 
 
 def test_what_listens_there_and_is_not_roots_is_not_asked(lone: Host) -> None:

@@ -16,7 +16,6 @@ from tests.harness.host import MINIRUN, REPO
 SOCKET, PROGRAM = socket_path(Path(MINIRUN)), server_program(Path(MINIRUN))
 MANAGER = Path(__file__).with_name("service_manager.py")
 WAIT = "while [ ! -e /end ]; do sleep 0.1; done; exit 7"
-STATE = ("info", "--format", "{{.ForkServer.State}} {{.ForkServer.Commands}}")
 
 
 class ServiceManager:
@@ -42,6 +41,11 @@ class ServiceManager:
 
     def minirun(self, *words: str, **kwargs: Any) -> Any:
         return self.host.run(self.command(MINIRUN, *words), **kwargs)
+
+    def state(self) -> str:
+        """Whether there is a server, and how many commands it has run."""
+        shown = "{{.ForkServer.State}} {{.ForkServer.Commands}}"
+        return str(self.minirun("info", "--format", shown).stdout)
 
     def errors(self) -> str:
         return self._errors.read_text()
@@ -69,7 +73,7 @@ def manager(host: Host) -> ServiceManager:
 
 
 def test_the_first_command_is_run_by_the_server_that_it_has_started(manager: ServiceManager) -> None:
-    assert manager.minirun(*STATE).stdout == "running 1\n"
+    assert manager.state() == "running 1\n"
     assert manager.servers() == [str(manager.started())]
     words = ["run", "--net=none", "--name", "web", "busybox", "sleep", "1000"]
     manager.host.popen(manager.command(MINIRUN, *words))
@@ -98,7 +102,7 @@ def test_a_stopped_one_is_started_again_and_commands_go_on(manager: ServiceManag
     manager.minirun("system", "stop-server")
     assert manager.servers() == []
     assert manager.host.sh(f"ls {SOCKET}")
-    assert manager.minirun(*STATE).stdout == "running 1\n"
+    assert manager.state() == "running 1\n"
     second = manager.started()
     assert first != second
     manager.minirun("exec", "web", "touch", "/end")
@@ -110,7 +114,7 @@ def test_a_killed_one_is_started_again(manager: ServiceManager) -> None:
     manager.minirun("version")
     manager.host.run(manager.command("kill", "-9", str(manager.started())))
     eventually(lambda: manager.servers() == [])
-    assert manager.minirun(*STATE).stdout == "running 1\n"
+    assert manager.state() == "running 1\n"
 
 
 def test_old_code_is_replaced_by_systemd_and_not_by_the_launcher(manager: ServiceManager) -> None:
@@ -121,7 +125,7 @@ def test_old_code_is_replaced_by_systemd_and_not_by_the_launcher(manager: Servic
     done = manager.host.run(manager.command("env", environment, MINIRUN, "version"))
     assert "its code is not what is installed now" in done.stderr
     eventually(lambda: manager.servers() == [])
-    assert manager.minirun(*STATE).stdout == "running 1\n"
+    assert manager.state() == "running 1\n"
     assert manager.servers() == [str(manager.started())]
 
 
