@@ -7,8 +7,9 @@
     worker -> launcher    CODE, its exit code, at the end
     server -> launcher    STOPPED and ENDED, as wait(2) reports them
 
-In place of a header, `STOP` asks the server to end, and `STATUS` asks what it is. A worker tells the server on a
-datagram socket that it has a launcher (TAKEN, with the connection), and which process goes on in its place (MOVED).
+In place of a header, `STOP` asks the server to end: the connection ends when it takes no more commands. `STATUS` asks
+how it is: the answer is JSON (server.py, _status). A worker tells the server on a datagram socket that it has a
+launcher (TAKEN, with the connection), which process goes on in its place (MOVED), or what it was asked for (ASKED).
 """
 
 import array
@@ -17,7 +18,7 @@ import struct
 from dataclasses import dataclass
 
 READY, PLAIN, STOPPED, CODE, ENDED = b"R", b"P", b"S", b"C", b"E"
-TAKEN, MOVED = b"taken %d 0", b"moved %d %d"
+TAKEN, MOVED, ASKED = b"taken %d 0", b"moved %d %d", b"asked %d %b"
 STOP, STATUS = b"stop....", b"status.."
 GO = b"G"
 TIMEOUT = 10.0  # seconds that half a request is waited for
