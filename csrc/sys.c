@@ -57,9 +57,6 @@ static int sys_clone3(unsigned long long flags, int *pidfd, int cgroup_fd)
 }
 
 static int sys_unshare(int flags) { return syscall(SYS_unshare, flags); }
-/* madvise(2) with MADV_COLLAPSE: make huge pages of this memory now. Linux 6.1; EINVAL on older ones. */
-static int sys_collapse(unsigned long start, unsigned long size) { return syscall(SYS_madvise, start, size, 25); }
-
 static int sys_ioprio_get(int which, int who) { return syscall(SYS_ioprio_get, which, who); }
 static int sys_ioprio_set(int which, int who, int priority) { return syscall(SYS_ioprio_set, which, who, priority); }
 static int sys_setns(int fd, int nstype) { return syscall(SYS_setns, fd, nstype); }

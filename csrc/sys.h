@@ -27,7 +27,6 @@ int sys_setfsids(unsigned int uid, unsigned int gid);
 int sys_join_session_keyring(void);
 int sys_drop_all_packets(int fd);
 int sys_clear_signals(void);
-int sys_collapse(unsigned long start, unsigned long size);
 int sys_ioprio_get(int which, int who);
 int sys_ioprio_set(int which, int who, int priority);
 int sys_filesystem_magic(int fd, unsigned long *magic);

@@ -30,7 +30,7 @@ from minirun.forkserver import request as messages
 from minirun.forkserver.request import receive_start, send_reply
 from minirun.forkserver.worker import Main, Worker
 from minirun.kernel import processes
-from minirun.kernel.memory import UsedPages
+from minirun.kernel.memory import UsedPages, use_huge_pages
 from minirun.kernel.process_attributes import ProcessName
 
 _BACKLOG = 4096
@@ -232,7 +232,7 @@ def serve_commands(path: Path, main: Main, prepare: Callable[[], None], idle_tim
     server.files_to_remove = {name: name.stat().st_ino for name in ([code] if is_systemds else [path, code])}
     gc.collect()
     gc.freeze()  # a collection in a worker would write to, and so copy, every page
-    processes.use_huge_pages()
+    use_huge_pages()
     server.serve()
 
 

@@ -12,7 +12,6 @@ from minirun.kernel import netlink_sockets
 from minirun.kernel.seam import kept_open, shell
 from minirun.kernel.syscalls import check, ffi, lib
 
-_HUGE = 2 << 20  # bytes
 NEW_PID, NEW_UTS, NEW_IPC, NEW_MOUNTS = lib.CLONE_NEWPID, lib.CLONE_NEWUTS, lib.CLONE_NEWIPC, lib.CLONE_NEWNS
 
 
@@ -184,22 +183,6 @@ def wait_gone(pidfd: int, seconds: float | None) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(None if seconds is None else max(0, int(seconds * 1000))))
-
-
-def use_huge_pages() -> None:
-    """Have the kernel make huge pages of this process's private memory, where it can (madvise(2), MADV_COLLAPSE).
-
-    Each fork copies the page tables, and each exit releases what they lead to: with huge pages half of both or less. A
-    page that is written to later is copied alone, as before.
-    """
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        words = line.split(maxsplit=5)
-        is_anonymous = len(words) == 5 or words[5] == "[heap]"
-        if is_anonymous and words[1] == "rw-p":
-            start, end = (int(number, 16) for number in words[0].split("-"))
-            first, last = -(-start // _HUGE), end // _HUGE
-            if first < last:
-                lib.sys_collapse(first * _HUGE, (last - first) * _HUGE)  # EINVAL, ENOMEM: it stays as it is
 
 
 def boot_id() -> str:
