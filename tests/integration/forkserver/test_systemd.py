@@ -75,7 +75,7 @@ def manager(host: Host) -> ServiceManager:
 def test_the_first_command_is_run_by_the_server_that_it_has_started(manager: ServiceManager) -> None:
     assert manager.state() == "running 1\n"
     assert manager.servers() == [str(manager.started())]
-    words = ["run", "--net=none", "--name", "web", "busybox", "sleep", "1000"]
+    words = ["run", "--net=none", "--name", "web", "busybox", "sh", "-c", "sleep 1000", "x" * 1000]
     manager.host.popen(manager.command(MINIRUN, *words))
     # The server was started without room for that on its own command line.
     shown = f"/libexec/minirun {' '.join(words)}"
