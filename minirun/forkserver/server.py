@@ -29,6 +29,7 @@ _LOCK, _SYSTEMDS = 3, 3  # descriptors
 _CREDENTIALS = struct.Struct("3i")  # struct ucred
 _STAMP = struct.Struct("=5Q")
 _MANY_FILES = 65536
+_GRACE = 2.0  # seconds that a worker gets for its own end after its launcher's
 
 
 class Server:
@@ -42,6 +43,8 @@ class Server:
         self._idle_time = idle_time
         self._waiting = 0  # pid of the worker that waits for the next launcher
         self._launchers: dict[int, socket.socket] = {}  # by the worker's pid
+        self._orphans: dict[int, float] = {}  # workers whose launcher has ended, and when they are killed
+        self._poll = select.poll()
         self._ended_early: dict[int, int] = {}  # status of workers that are not known yet
         self._reports, self._report_here = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._wakeup, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -56,16 +59,17 @@ class Server:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, lambda *_: self.end())
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
-        poll = select.poll()
-        poll.register(self._wakeup, select.POLLIN)
-        poll.register(self._reports, select.POLLIN)
+        self._poll.register(self._wakeup, select.POLLIN)
+        self._poll.register(self._reports, select.POLLIN)
         while not (self._is_ending and not self._launchers):
             if not self._waiting and not self._is_ending:
                 self._waiting = processes.fork(self._wait_for_launcher, traceback.print_exception)
-            ready = poll.poll(self._patience())
+            ready = self._poll.poll(self._patience())
             _drain(self._wakeup)
+            self._find_orphans({fd for fd, _ in ready})
             self._read_reports()
             self._reap()
+            self._kill_orphans()
             if not ready and not self._launchers and time.monotonic() - self._used >= self._idle_time:
                 self.end()
 
@@ -83,7 +87,9 @@ class Server:
     files_to_remove: tuple[Path, ...] = ()
 
     def _patience(self) -> float | None:
-        """Milliseconds until it may be idle."""
+        """Milliseconds until it may be idle, or has an orphan to kill."""
+        if self._orphans:
+            return max(0.0, (min(self._orphans.values()) - time.monotonic()) * 1000) + 1
         if self._is_ending or self._launchers:
             return None
         return max(0.0, (self._used + self._idle_time - time.monotonic()) * 1000) + 1
@@ -137,9 +143,12 @@ class Server:
             if kind == b"taken":
                 self._commands += 1
                 self._launchers[worker] = socket.socket(fileno=fds[0])
+                self._poll.register(fds[0], 0)  # its hangup alone
                 self._waiting = 0 if worker == self._waiting else self._waiting
             else:
                 self._launchers[int(other)] = self._launchers.pop(worker)
+                if worker in self._orphans:
+                    self._orphans[int(other)] = self._orphans.pop(worker)
                 worker = int(other)
             if (status := self._ended_early.pop(worker, None)) is not None:
                 self._ended(worker, status)
@@ -152,7 +161,21 @@ class Server:
                 return
             if pid == 0:
                 return
+            self._read_reports()  # it may have told at its end which process goes on in its place
             self._ended(pid, status)
+
+    def _find_orphans(self, ready: set[int]) -> None:
+        """A launcher has ended before its worker, to which the kernel has sent SIGHUP (worker.py, _end_with)."""
+        for pid, launcher in self._launchers.items():
+            if launcher.fileno() in ready:
+                self._poll.unregister(launcher)
+                self._orphans[pid] = time.monotonic() + _GRACE
+
+    def _kill_orphans(self) -> None:
+        """Some pass a SIGHUP on to their container, which ignores it; or ignore it themselves, as under nohup."""
+        for pid, until in self._orphans.items():
+            if until <= time.monotonic():
+                os.kill(pid, signal.SIGKILL)  # which is waited for here, so nobody else has this pid
 
     def _ended(self, pid: int, status: int) -> None:
         launcher = self._launchers.get(pid)
@@ -161,6 +184,8 @@ class Server:
                 send_reply(launcher, messages.STOPPED, os.WSTOPSIG(status))
         elif launcher:
             send_reply(launcher, messages.ENDED, status)
+            if self._orphans.pop(pid, None) is None:
+                self._poll.unregister(launcher)
             self._launchers.pop(pid).close()
             self._used = time.monotonic()
         elif pid == self._waiting:

@@ -72,6 +72,7 @@ class Worker:
         if joins & processes.NEW_PID:
             _move(moved)
         moved.close()
+        os.setpgid(0, 0)  # in the server's process group, which is an orphaned one, SIGTSTP would not stop it
         _take_files(channel, wanted)
         set_limits(their_limits)
         _take_environment(wanted)

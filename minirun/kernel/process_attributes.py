@@ -118,6 +118,14 @@ def _line(name: str, pid: int, status: dict[str, str]) -> str:
     return status.get(name, "")
 
 
+def _has_children_beside(pid: int, status: dict[str, str]) -> bool:
+    """Whether children are born into the pid namespace of their parent: after unshare(CLONE_NEWPID) they are not."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid") == os.readlink(f"/proc/{pid}/ns/pid_for_children")
+    except FileNotFoundError:  # that namespace has no process yet
+        return False
+
+
 def _no_filters(pid: int, status: dict[str, str]) -> object:
     """Two filters of seccomp cannot be compared, so a process that has any equals no other."""
     return True if status.get("Seccomp", "0") == "0" else object()
@@ -193,10 +201,7 @@ def _set_ioprio(value: int) -> None:
 
 ATTRIBUTES = (
     Attribute("the user namespace", lambda pid, _: os.readlink(f"/proc/{pid}/ns/user")),
-    Attribute(
-        "the pid namespace of its children",
-        lambda pid, _: os.readlink(f"/proc/{pid}/ns/pid") == os.readlink(f"/proc/{pid}/ns/pid_for_children"),
-    ),
+    Attribute("the pid namespace of its children", _has_children_beside),
     *(
         Attribute(f"{name} of /proc/PID/status", partial(_line, name))
         for name in ("Uid", "Gid", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs")
