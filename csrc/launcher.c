@@ -28,6 +28,8 @@
 #include <strings.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -45,6 +47,7 @@ enum {
     FILES_A_MESSAGE = 250, /* the kernel takes 253 (SCM_MAX_FD) */
     STEP = 200,           /* ms between looks at a server that has not answered */
     PATIENCE = 20000,     /* ms for a server that runs, on a busy machine */
+    REPORT_PATIENCE = 5000, /* ms for the server to say how a worker ended */
     BLIND_PATIENCE = 2000, /* ms for one whose state cannot be seen from here */
     SEND_TIMEOUT = 5,     /* s without progress */
 };
@@ -171,6 +174,9 @@ static const char *oddity(void)
     int subreaper = 0;
     if (prctl(PR_GET_CHILD_SUBREAPER, &subreaper) == 0 && subreaper)
         return "it is a child subreaper";
+    /* landlock(7) shows nowhere, but forbids all mounts: it says so before it is found that this one cannot be. */
+    if (mount(NULL, "/", NULL, MS_SHARED | MS_PRIVATE, NULL) < 0 && (errno == EPERM || errno == EACCES))
+        return "it may not mount";
     int policy = MPOL_DEFAULT;
     if (syscall(SYS_get_mempolicy, &policy, NULL, 0, NULL, 0) == 0 && policy != MPOL_DEFAULT)
         return "a memory policy is set";
@@ -209,22 +215,55 @@ static bool is_directory_ours(void)
     return lstat(DIRECTORY, &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == 0 && !(status.st_mode & 077);
 }
 
-static bool read_stat(pid_t pid, char *state, pid_t *parent)
+static bool read_proc(pid_t pid, const char *name, char *text, size_t most)
 {
-    char path[64], text[512];
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
         return false;
-    ssize_t size = read(file, text, sizeof text - 1);
+    ssize_t size = read(file, text, most - 1);
     close(file);
     text[size > 0 ? size : 0] = 0;
+    return size > 0;
+}
+
+static bool read_stat(pid_t pid, char *state, pid_t *parent)
+{
+    char text[512];
+    if (!read_proc(pid, "stat", text, sizeof text))
+        return false;
     const char *after_name = strrchr(text, ')'); /* proc_pid_stat(5) */
     int number;
     if (!after_name || sscanf(after_name, ") %c %d", state, &number) != 2)
         return false;
     *parent = number;
     return true;
+}
+
+/* The value of a line of /proc/PID/status; 0 when there is none. */
+static uint64_t status_value(const char *status, const char *name)
+{
+    const char *line = strstr(status, name);
+    return line ? strtoull(line + strlen(name), NULL, 16) : 0;
+}
+
+/* Whether a server that this process starts suits the other commands of the machine. It inherits what cannot be given
+ * back, and a command that differs from its server in that goes the plain way (minirun/kernel/process_attributes.py). */
+static bool is_fit_to_start(void)
+{
+    static char own[8192], first[8192];
+    if (getgid() != 0 || getegid() != 0 || !read_proc(getpid(), "status", own, sizeof own))
+        return false;
+    uint64_t bounding = status_value(own, "\nCapBnd:");
+    if (status_value(own, "\nCapInh:") || status_value(own, "\nCapAmb:") || status_value(own, "\nNoNewPrivs:") ||
+        status_value(own, "\nSeccomp:") || status_value(own, "\nCapEff:") != bounding ||
+        status_value(own, "\nCapPrm:") != bounding)
+        return false;
+    if (read_proc(1, "status", first, sizeof first) && status_value(first, "\nCapBnd:") != bounding)
+        return false;
+    return !read_proc(1, "personality", first, sizeof first) ||
+           strtoul(first, NULL, 16) == (unsigned long)personality(0xffffffff);
 }
 
 /* The process whose namespaces and root directory a server takes: pid 1. A server must keep no other ones in use, such
@@ -247,8 +286,10 @@ static int open_anchor(int *root)
             close(directory);
             close(opened);
         }
-        if (!read_stat(pid, &state, &pid))
+        pid_t parent;
+        if (!read_stat(pid, &state, &parent))
             break;
+        pid = parent > 0 || pid == 1 ? parent : 1; /* a process that nsenter(1) has put here has no parent */
     }
     return process;
 }
@@ -276,6 +317,11 @@ __attribute__((noreturn)) static void become_server(int anchor, int root)
         _exit(1);
     if (syscall(SYS_close_range, 4, ~0U, 0) < 0)
         _exit(1);
+    for (int number = 0; number < RLIM_NLIMITS; number++) { /* not those of who happens to come first */
+        struct rlimit limit;
+        if (prlimit(1, number, NULL, &limit) == 0)
+            setrlimit(number, &limit);
+    }
     for (int number = 1; number <= 64; number++)
         signal(number, SIG_DFL);
     sigset_t none;
@@ -290,7 +336,7 @@ __attribute__((noreturn)) static void become_server(int anchor, int root)
 
 static void start_server(void)
 {
-    if (access(server_program, X_OK) < 0)
+    if (access(server_program, X_OK) < 0 || !is_fit_to_start())
         return;
     int root, anchor = open_anchor(&root);
     pid_t child = anchor < 0 ? -1 : fork();
@@ -504,7 +550,7 @@ static bool is_current(void)
         memcpy(noted, at, sizeof noted);
         at += sizeof noted;
         if (stat(at, &now) < 0 || noted[0] != now.st_dev || noted[1] != now.st_ino || noted[2] != (uint64_t)now.st_size ||
-            noted[3] != (uint64_t)now.st_mtim.tv_sec || noted[4] != (uint64_t)now.st_mtim.tv_nsec)
+            noted[3] != (uint64_t)now.st_ctim.tv_sec || noted[4] != (uint64_t)now.st_ctim.tv_nsec)
             return false;
         at += strlen(at) + 1;
     }
@@ -579,17 +625,26 @@ __attribute__((noreturn)) static void accompany(int channel, int signals, int wo
 {
     static struct reply reply;
     int code = -1, fd;
-    struct pollfd waits[] = {{.fd = channel, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+    struct pollfd waits[] = {
+        {.fd = channel, .events = POLLIN}, {.fd = signals, .events = POLLIN}, {.fd = worker, .events = POLLIN}};
     for (;;) {
-        if (poll(waits, 2, -1) < 0)
+        int ready = poll(waits, 3, waits[2].fd < 0 ? REPORT_PATIENCE : -1);
+        if (ready < 0)
             continue;
+        if (ready == 0) /* a signal ended the worker, and the server does not say which */
+            end_by(SIGKILL);
         if (waits[1].revents) {
             struct signalfd_siginfo info;
             if (read(signals, &info, sizeof info) == sizeof info)
                 forward(worker, (int)info.ssi_signo);
         }
-        if (!waits[0].revents)
+        if (!waits[0].revents) { /* all that the worker has said has been read */
+            if (waits[2].revents && code >= 0)
+                _exit(code);
+            if (waits[2].revents)
+                waits[2].fd = -1;
             continue;
+        }
         if (!receive(channel, &reply, &fd)) /* worker and server are both gone */
             code >= 0 ? _exit(code) : end_by(SIGKILL);
         if (reply.kind == CODE)

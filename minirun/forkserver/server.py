@@ -203,7 +203,7 @@ def serve_commands(path: Path, main: Main, prepare: Callable[[], None], idle_tim
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _MANY_FILES), hard))
     code = path.with_suffix(".code")
-    code.write_bytes(code_stamps())
+    code.write_bytes(code_stamps(_age()))
     server = Server(socket.socket(fileno=_SYSTEMDS) if is_systemds else _listen(path), main, idle_time)
     server.files_to_remove = (code,) if is_systemds else (path, code)
     gc.collect()
@@ -211,26 +211,37 @@ def serve_commands(path: Path, main: Main, prepare: Callable[[], None], idle_tim
     server.serve()
 
 
-def code_stamps() -> bytes:
+def code_stamps(age: float) -> bytes:
     """The files that this process has its code from, as they are now: the launcher compares them with what it would run.
 
-    A record for each: device, inode, size, and time of the last change in seconds and nanoseconds, in 8 bytes each, and
-    the path with a 0 behind it.
+    A record for each: device, inode, size, and time of the last change (ctime: an update may set the other one) in seconds
+    and nanoseconds, in 8 bytes each, and the path with a 0 behind it.
+
+    age: seconds since this process started. A file that has changed since then may have been read before: SystemExit.
     """
     names = {module.__file__ for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
     package = os.path.dirname(minirun.__file__) + os.sep
     # Of libraries, the directory: an update replaces their .dist-info in it.
     libraries = {os.path.dirname(os.path.dirname(name)) for name in names if not name.startswith(package)}
-    files = {name for name in names if name.startswith(package)} | {sys.argv[0], os.path.realpath(sys.executable)}
+    files = {name for name in names if name.startswith(package)} | {sys.argv[0], sys.executable}
     files |= {name for name in libraries if name.endswith("-packages")}
-    return b"".join(_stamp(name) for name in sorted(files))
+    now = time.time_ns()
+    return b"".join(_stamp(name, now - int(age * 10**9), now) for name in sorted(files))
 
 
-def _stamp(name: str) -> bytes:
+def _stamp(name: str, started: int, now: int) -> bytes:
     status = os.stat(name)
-    seconds, nanoseconds = divmod(status.st_mtime_ns, 10**9)
+    if started <= status.st_ctime_ns <= now:
+        raise SystemExit(f"{name} has changed while it was imported")
+    seconds, nanoseconds = divmod(status.st_ctime_ns, 10**9)
     numbers = _STAMP.pack(status.st_dev, status.st_ino, status.st_size, seconds, nanoseconds)
     return numbers + os.fsencode(name) + b"\0"
+
+
+def _age() -> float:
+    """Seconds since this process started (proc_pid_stat(5))."""
+    started = int(Path("/proc/self/stat").read_bytes().rpartition(b") ")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started
 
 
 def _listen(path: Path) -> socket.socket:
