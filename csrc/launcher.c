@@ -65,7 +65,7 @@ struct request { /* in the machine's byte order: both ends are on one machine */
 enum kind { READY = 'R', PLAIN = 'P', STOPPED = 'S', CODE = 'C', ENDED = 'E' };
 struct reply {
     char kind;
-    int32_t value;  /* STOPPED: a signal; CODE: an exit code; ENDED: a status of wait(2) */
+    int32_t value;  /* STOPPED: a signal; CODE: an exit code; ENDED: a status of wait(2); PLAIN: whether to replace it */
     char text[120]; /* PLAIN: why */
 };
 
@@ -320,7 +320,7 @@ __attribute__((noreturn)) static void become_server(int anchor, int root)
     for (int number = 0; number < RLIM_NLIMITS; number++) { /* not those of who happens to come first */
         struct rlimit limit;
         if (prlimit(1, number, NULL, &limit) == 0)
-            setrlimit(number, &limit);
+            setrlimit(number, &limit); /* without CAP_SYS_RESOURCE they stay, and a command that has more replaces it */
     }
     for (int number = 1; number <= 64; number++)
         signal(number, SIG_DFL);
@@ -557,7 +557,7 @@ static bool is_current(void)
     return true;
 }
 
-static const char *await_ready(int channel, pid_t server, int *worker)
+static const char *await_ready(int channel, pid_t server, int *worker, bool *is_poor)
 {
     static struct reply reply;
     struct pollfd wait = {.fd = channel, .events = POLLIN};
@@ -576,6 +576,7 @@ static const char *await_ready(int channel, pid_t server, int *worker)
         return "it hung up";
     if (reply.kind == READY && *worker >= 0)
         return NULL;
+    *is_poor = reply.kind == PLAIN && reply.value;
     return reply.kind == PLAIN ? reply.text : "its worker failed";
 }
 
@@ -666,6 +667,7 @@ int main(int argc, char **argv)
     sigset_t all, ignored, forwarded;
     pid_t server = 0;
     int worker = -1;
+    bool is_poor = false;
     const char *switched = getenv("MINIRUN_FORKSERVER"), *why;
     static char *no_words[] = {program, NULL};
     words = argc > 0 ? argv : no_words;
@@ -696,8 +698,12 @@ int main(int argc, char **argv)
         replace_server();
         plain("its code is not what is installed now");
     }
-    if ((why = await_ready(channel, server, &worker)))
+    if ((why = await_ready(channel, server, &worker, &is_poor))) {
+        close(channel);
+        if (is_poor)
+            replace_server();
         plain(why);
+    }
     int signals = signalfd(-1, &forwarded, SFD_CLOEXEC);
     if (signals < 0)
         plain("signals cannot be forwarded");

@@ -2,7 +2,8 @@
 
     launcher -> worker    a header, with descriptors: the launcher's pidfd, its root, its working directory, its files;
                           then the numbers of the files, the words and the environment
-    worker -> launcher    READY with its own pidfd, or PLAIN (why this command has to start Python itself)
+    worker -> launcher    READY with its own pidfd, or PLAIN (why this command has to start Python itself; a value that is
+                          not 0 asks it to replace the server by one that has the launcher's limits)
     launcher -> worker    one byte: go on
     worker -> launcher    CODE, its exit code, at the end
     server -> launcher    STOPPED and ENDED, as wait(2) reports them

@@ -21,10 +21,12 @@ from minirun.forkserver.request import Request, RequestError, send_reply
 from minirun.kernel import namespaces, processes
 from minirun.kernel.process_attributes import (
     DiffersError,
+    LowLimitError,
     ProcessName,
     copy_attributes,
     limits,
     own_attributes,
+    raise_limits,
     set_limits,
 )
 
@@ -51,7 +53,7 @@ class Worker:
             wanted = messages.receive(channel, start, fds)
             self._become(channel, wanted, peer, moved)
         except (RequestError, DiffersError, OSError) as error:
-            send_reply(channel, messages.PLAIN, text=str(error))
+            send_reply(channel, messages.PLAIN, isinstance(error, LowLimitError), str(error))
             os._exit(0)
         channel.settimeout(None)
         if channel.recv(1) != messages.GO:
@@ -66,7 +68,7 @@ class Worker:
             raise RequestError("it speaks for another process")
         self._name.take([os.fsencode(word) for word in (sys.executable, "-IS", sys.argv[0])] + wanted.words[1:])
         copy_attributes(peer, self._attributes)
-        their_limits = limits(peer)
+        raise_limits(their_limits := limits(peer))
         joins = namespaces.differing(peer)
         namespaces.become_neighbour(peer, wanted.launcher, joins, wanted.root, wanted.directory)
         if joins & processes.NEW_PID:

@@ -30,6 +30,10 @@ class DiffersError(Exception):
     """An attribute cannot be copied and is not what the server has."""
 
 
+class LowLimitError(DiffersError):
+    """A hard limit is lower than that of the other process, and may not be raised."""
+
+
 @dataclass(frozen=True)
 class Attribute:
     """read: its value, for a pid and what /proc/PID/status says
@@ -88,6 +92,17 @@ class ProcessName:
 def limits(pid: int) -> dict[int, tuple[int, int]]:
     """The resource limits of a process, (soft, hard) by number (prlimit(2))."""
     return {number: resource.prlimit(pid, number) for number in RESOURCES.values()}
+
+
+def raise_limits(wanted: dict[int, tuple[int, int]]) -> None:
+    """Raise the hard limits of this process that are lower. LowLimitError when one may not be (CAP_SYS_RESOURCE)."""
+    for number, (_, hard) in wanted.items():
+        own = resource.getrlimit(number)[1]
+        if own != resource.RLIM_INFINITY and (hard == resource.RLIM_INFINITY or hard > own):
+            try:
+                resource.setrlimit(number, (hard, hard))
+            except (OSError, ValueError) as error:
+                raise LowLimitError(f"resource limit {number} cannot be raised") from error
 
 
 def set_limits(wanted: dict[int, tuple[int, int]]) -> None:

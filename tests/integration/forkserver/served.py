@@ -38,16 +38,17 @@ class Outcome:
 class ServedHost:
     """`with Host() as host: served = ServedHost(host)`: a server listens on the host."""
 
-    def __init__(self, host: Host, launcher: str = MINIRUN) -> None:
+    def __init__(self, host: Host, launcher: str = MINIRUN, is_started: bool = True) -> None:
         self.host = host
         self.launcher = launcher
         self.proc = Path(f"/proc/{host.pid}/root/proc")
         self.run_directory = Path(f"/proc/{host.pid}/root/run")
-        eventually(lambda: self.way() == SERVER, 30)
+        if is_started:
+            eventually(lambda: self.way() == SERVER, 30)
 
     def way(self, *words: str, before: str = "exec") -> str:
         """Which way a command goes. `before`: shell text in front of the command, which may change the process."""
-        return self.run(*(words or ("ps",)), before=before).way
+        return self.run(*(words or ("version",)), before=before).way
 
     def start(self, *words: str, before: str = "exec", way: str = "", **kwargs: Any) -> "subprocess.Popen[bytes]":
         """Start minirun with these words; `way` is the value of MINIRUN_FORKSERVER."""
