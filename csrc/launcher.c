@@ -62,6 +62,7 @@ struct request { /* in the machine's byte order: both ends are on one machine */
     uint64_t blocked;
 };
 
+#define MAGIC "minirun1"
 enum kind { READY = 'R', PLAIN = 'P', STOPPED = 'S', CODE = 'C', ENDED = 'E' };
 struct reply {
     char kind;
@@ -465,7 +466,7 @@ static size_t measure(char *const *strings, uint32_t *count)
 static const char *send_request(int channel, const sigset_t *ignored)
 {
     static int numbers[3 + MOST_FILES];
-    struct request request = {.magic = "minirun1", .ignored = bits(ignored), .blocked = bits(&callers_mask)};
+    struct request request = {.magic = MAGIC, .ignored = bits(ignored), .blocked = bits(&callers_mask)};
     numbers[0] = syscall(SYS_pidfd_open, getpid(), 0);
     numbers[1] = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     numbers[2] = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -478,7 +479,8 @@ static const char *send_request(int channel, const sigset_t *ignored)
     if (body > UINT32_MAX)
         return "the environment is too large";
     int sent = request.files < FILES_A_MESSAGE ? (int)request.files : FILES_A_MESSAGE;
-    bool is_sent = send_files(channel, &request, sizeof request, numbers, sent);
+    const size_t said = sizeof request.magic;
+    bool is_sent = send_files(channel, (char *)&request + said, sizeof request - said, numbers, sent);
     while (is_sent && sent < (int)request.files) {
         int more = (int)request.files - sent < FILES_A_MESSAGE ? (int)request.files - sent : FILES_A_MESSAGE;
         is_sent = send_files(channel, "", 1, numbers + sent, more);
@@ -528,6 +530,11 @@ static bool is_stopped(pid_t pid)
     return !read_stat(pid, &state, &parent) || strchr("TtZX", state);
 }
 
+static bool is_time(const uint64_t *noted, const struct timespec *time)
+{
+    return noted[0] == (uint64_t)time->tv_sec && noted[1] == (uint64_t)time->tv_nsec;
+}
+
 /* Whether the server has the code that Python would be started with here: the files of which it has noted the stamps
  * (minirun/forkserver/server.py, code_stamps). */
 static bool is_current(void)
@@ -550,28 +557,49 @@ static bool is_current(void)
         memcpy(noted, at, sizeof noted);
         at += sizeof noted;
         if (stat(at, &now) < 0 || noted[0] != now.st_dev || noted[1] != now.st_ino || noted[2] != (uint64_t)now.st_size ||
-            noted[3] != (uint64_t)now.st_ctim.tv_sec || noted[4] != (uint64_t)now.st_ctim.tv_nsec)
+            (!is_time(noted + 3, &now.st_ctim) && !is_time(noted + 3, &now.st_mtim)))
             return false;
         at += strlen(at) + 1;
     }
     return true;
 }
 
-static const char *await_ready(int channel, pid_t server, int *worker, bool *is_poor)
+/* Wait until there is something to read from the server. */
+static const char *await_answer(int channel, pid_t server)
 {
-    static struct reply reply;
     struct pollfd wait = {.fd = channel, .events = POLLIN};
     int waited = 0;
     for (;;) {
         int ready = poll(&wait, 1, STEP);
         if (ready > 0)
-            break;
+            return NULL;
         if (ready < 0 && errno != EINTR)
             return "its socket cannot be used";
         waited += STEP;
         if (waited >= (server > 0 ? PATIENCE : BLIND_PATIENCE) || (server > 0 && is_stopped(server)))
             return "it does not answer";
     }
+}
+
+/* Have a worker take this process's request. Files are sent to one that reads alone: those that wait in a socket are open
+ * for as long as it is, and whoever reads a pipe from here would not see its end. */
+static const char *await_worker(int channel, pid_t server)
+{
+    char hello;
+    const char *why;
+    if (!send_all(channel, MAGIC, sizeof MAGIC - 1))
+        return "it hung up";
+    if ((why = await_answer(channel, server)))
+        return why;
+    return recv(channel, &hello, 1, 0) == 1 && hello == 'H' ? NULL : "it hung up";
+}
+
+static const char *await_ready(int channel, pid_t server, int *worker, bool *is_poor)
+{
+    static struct reply reply;
+    const char *why = await_answer(channel, server);
+    if (why)
+        return why;
     if (!receive(channel, &reply, worker))
         return "it hung up";
     if (reply.kind == READY && *worker >= 0)
@@ -691,7 +719,7 @@ int main(int argc, char **argv)
     for (int number = 1; number <= 64; number++)
         if (number == SIGCHLD || sigismember(&ignored, number) == 1)
             sigdelset(&forwarded, number);
-    if ((why = send_request(channel, &ignored)))
+    if ((why = await_worker(channel, server)) || (why = send_request(channel, &ignored)))
         plain(why);
     if (!is_current()) { /* while the worker prepares itself */
         close(channel);

@@ -1,6 +1,8 @@
 """The messages between a launcher, the server and a worker, on one stream socket (csrc/launcher.c has the same structs).
 
-    launcher -> worker    a header, with descriptors: the launcher's pidfd, its root, its working directory, its files;
+    launcher -> worker    the first 8 bytes of a header
+    worker -> launcher    one byte: somebody reads
+    launcher -> worker    the rest, with descriptors: the launcher's pidfd, its root, its working directory, its files;
                           then the numbers of the files, the words and the environment
     worker -> launcher    READY with its own pidfd, or PLAIN (why this command has to start Python itself; a value that is
                           not 0 asks it to replace the server by one that has the launcher's limits)
@@ -20,7 +22,7 @@ from dataclasses import dataclass
 READY, PLAIN, STOPPED, CODE, ENDED = b"R", b"P", b"S", b"C", b"E"
 TAKEN, MOVED = b"taken %d 0", b"moved %d %d"
 STOP, STATUS = b"stop....", b"status.."
-GO = b"G"
+HELLO, GO = b"H", b"G"
 TIMEOUT = 10.0  # seconds that half a request is waited for
 _MAGIC = b"minirun1"
 _HEADER = struct.Struct("=8sIIIIQQ")
@@ -55,9 +57,12 @@ class Request:
 
 def receive(channel: socket.socket, start: bytes, fds: list[int]) -> Request:
     """Read the rest of a request, of which `start` has been read, with these descriptors. RequestError, TimeoutError."""
+    if start != _MAGIC:
+        raise RequestError("it is not a request of this version")
+    channel.sendall(HELLO)
     header = start + _exactly(channel, _HEADER.size - len(start), fds)
-    magic, size, count, words, variables, ignored, blocked = _HEADER.unpack(header)
-    if magic != _MAGIC or size > _MOST_BODY or not 3 <= count <= _MOST_FILES:
+    _, size, count, words, variables, ignored, blocked = _HEADER.unpack(header)
+    if size > _MOST_BODY or not 3 <= count <= _MOST_FILES:
         raise RequestError("it is not a request of this version")
     while len(fds) < count:
         _exactly(channel, 1, fds)

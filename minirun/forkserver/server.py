@@ -97,6 +97,9 @@ class Server:
     def _wait_for_launcher(self) -> int:
         """In the worker."""
         os.close(self._held_by_server)
+        self._reports.close()
+        for launcher in self._launchers.values():  # of other commands, which wait for their end
+            launcher.close()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -182,6 +185,8 @@ class Server:
         if os.WIFSTOPPED(status):
             if launcher:
                 send_reply(launcher, messages.STOPPED, os.WSTOPSIG(status))
+            elif pid == self._waiting:
+                os.kill(pid, signal.SIGKILL)  # launchers would wait for it
         elif launcher:
             send_reply(launcher, messages.ENDED, status)
             if self._orphans.pop(pid, None) is None:
@@ -214,8 +219,9 @@ def serve_commands(path: Path, main: Main, prepare: Callable[[], None], idle_tim
 def code_stamps(age: float) -> bytes:
     """The files that this process has its code from, as they are now: the launcher compares them with what it would run.
 
-    A record for each: device, inode, size, and time of the last change (ctime: an update may set the other one) in seconds
-    and nanoseconds, in 8 bytes each, and the path with a 0 behind it.
+    A record for each: device, inode, size, and time of the last change in seconds and nanoseconds, in 8 bytes each, and
+    the path with a 0 behind it. The time is ctime, for an update may set mtime; but of what is outside the package mtime:
+    a hard link, such as some backups make, changes the other one.
 
     age: seconds since this process started. A file that has changed since then may have been read before: SystemExit.
     """
@@ -223,19 +229,18 @@ def code_stamps(age: float) -> bytes:
     package = os.path.dirname(minirun.__file__) + os.sep
     # Of libraries, the directory: an update replaces their .dist-info in it.
     libraries = {os.path.dirname(os.path.dirname(name)) for name in names if not name.startswith(package)}
-    files = {name for name in names if name.startswith(package)} | {sys.argv[0], sys.executable}
-    files |= {name for name in libraries if name.endswith("-packages")}
+    others = {name for name in libraries if name.endswith("-packages")} | {sys.argv[0], sys.executable}
     now = time.time_ns()
-    return b"".join(_stamp(name, now - int(age * 10**9), now) for name in sorted(files))
-
-
-def _stamp(name: str, started: int, now: int) -> bytes:
-    status = os.stat(name)
-    if started <= status.st_ctime_ns <= now:
-        raise SystemExit(f"{name} has changed while it was imported")
-    seconds, nanoseconds = divmod(status.st_ctime_ns, 10**9)
-    numbers = _STAMP.pack(status.st_dev, status.st_ino, status.st_size, seconds, nanoseconds)
-    return numbers + os.fsencode(name) + b"\0"
+    started = now - int(age * 10**9)
+    stamps = []
+    for name in sorted({name for name in names if name.startswith(package)} | others):
+        status = os.stat(name)
+        changed = status.st_mtime_ns if name in others else status.st_ctime_ns
+        if started <= changed <= now:
+            raise SystemExit(f"{name} has changed while it was imported")
+        numbers = _STAMP.pack(status.st_dev, status.st_ino, status.st_size, *divmod(changed, 10**9))
+        stamps.append(numbers + os.fsencode(name) + b"\0")
+    return b"".join(stamps)
 
 
 def _age() -> float:

@@ -5,6 +5,7 @@ Nothing that a launcher sends is read before the fork, so the server never holds
 
 import fcntl
 import io
+import locale
 import os
 import select
 import signal
@@ -33,6 +34,7 @@ from minirun.kernel.process_attributes import (
 Main = Callable[[], None]  # runs the command line of sys.argv, and may raise SystemExit
 
 _F_SETOWN, _F_SETSIG = 8, 10
+_COERCED = ("C.UTF-8", "C.utf8", "UTF-8")  # locales
 _LOWEST = 100  # number of the channel: clear of those that a command line usually has
 
 
@@ -120,16 +122,25 @@ def _take_environment(wanted: Request) -> None:
             os.environb[name] = value
     time.tzset()
     sys.argv = [sys.argv[0], *map(os.fsdecode, wanted.words[1:])]
-    output = "surrogateescape" if _is_plain_locale() else "strict"
+    output = "surrogateescape" if _take_locale() in ("C", *_COERCED) else "strict"
     sys.stdin = sys.__stdin__ = _stream(0, "r", output)
     sys.stdout = sys.__stdout__ = _stream(1, "w", output)
     sys.stderr = sys.__stderr__ = _stream(2, "w", "backslashreplace")
 
 
-def _is_plain_locale() -> bool:
-    """Whether Python takes bytes that are not text on standard streams (PEP 538, PEP 540)."""
-    chosen = next((os.environ[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if os.environ.get(name)), "C")
-    return chosen in ("C", "POSIX", "C.UTF-8", "C.utf8")
+def _take_locale() -> str:
+    """Set the locale as Python does when it starts, and return its name.
+
+    In place of C, which also stands for one that is not installed, Python takes C.UTF-8, and tells child processes in
+    the environment (PEP 538). Where a locale has no encoding, it takes bytes that are not text (PEP 540).
+    """
+    try:
+        name = locale.setlocale(locale.LC_CTYPE, "")
+    except locale.Error:
+        name = "C"
+    if name == "C" and not os.environ.get("LC_ALL"):
+        os.environ["LC_CTYPE"] = _COERCED[0]
+    return name
 
 
 def _stream(fd: int, mode: str, errors: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - typed as sys.stdin

@@ -16,4 +16,6 @@ def served() -> Iterator[ServedHost]:
         pytest.skip("needs root: it makes namespaces")
     with Host() as host:
         host.sh("mkdir /sys/fs/cgroup/odd /run/tree; mount --rbind / /run/tree; mount --make-rslave /run/tree")
-        yield ServedHost(host)
+        made = ServedHost(host)
+        yield made
+        assert made.log() == ""  # no exception in a server

@@ -78,7 +78,7 @@ class ServedHost:
         (gate / "go").touch()
         outcome = outcome_of(process)
         outcome.errors = re.sub(rb"\b[0-9a-f]{16,64}\b", b"ID", outcome.errors)
-        outcome.command = command
+        outcome.command = {key: value.replace(name, "NAME") if isinstance(value, str) else value for key, value in command.items()}
         return outcome
 
     def processes_with(self, word: str) -> list[int]:
@@ -117,6 +117,10 @@ class ServedHost:
         parents = {pid: self.parent(pid) for pid in pids}
         return next(pid for pid in pids if parents[pid] not in pids)
 
+    def log(self) -> str:
+        """What servers have written, which are tracebacks. A new server begins a new log."""
+        return "".join(path.read_text() for path in (self.run_directory / "minirun").glob("*.log"))
+
     def parent(self, pid: int) -> int:
         return int((self.proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[1])
 
@@ -135,6 +139,7 @@ class ServedHost:
             if not _OWN.match(line):
                 shown[line.partition(":")[0]] = line
         shown["name"] = (directory / "comm").read_text()
+        shown["words"] = _read(directory / "cmdline").rstrip("\0")
         for name in ("limits", "cgroup", "oom_score_adj", "timerslack_ns", "coredump_filter", "personality", "loginuid"):
             shown[name] = _read(directory / name)
         shown["root"], shown["cwd"] = (re.sub(r"\d+", "N", os.readlink(directory / name)) for name in ("root", "cwd"))
