@@ -1,11 +1,11 @@
-"""The messages between a launcher, the server and a worker, on one stream socket (csrc/launcher.c has the same structs).
+"""The messages between a launcher, the server and a worker on one stream socket (csrc/launcher.c has the same structs).
 
     launcher -> worker    the first 8 bytes of a header
     worker -> launcher    one byte: somebody reads
     launcher -> worker    the rest, with descriptors: the launcher's pidfd, its root, its working directory, its files;
                           then the numbers of the files, the words and the environment
-    worker -> launcher    READY with its own pidfd, or PLAIN (why this command has to start Python itself; a value that is
-                          not 0 asks it to replace the server by one that has the launcher's limits)
+    worker -> launcher    READY with its own pidfd, or PLAIN (why this command has to start Python itself; a value
+                          other than 0 asks it to replace the server by one that has the launcher's limits)
     launcher -> worker    one byte: go on
     worker -> launcher    CODE, its exit code, at the end
     server -> launcher    STOPPED and ENDED, as wait(2) reports them
@@ -56,7 +56,7 @@ class Request:
 
 
 def receive(channel: socket.socket, start: bytes, fds: list[int]) -> Request:
-    """Read the rest of a request, of which `start` has been read, with these descriptors. RequestError, TimeoutError."""
+    """Read the rest of a request, of which `start` and `fds` have been read. RequestError, TimeoutError."""
     if start != _MAGIC:
         raise RequestError("it is not a request of this version")
     channel.sendall(HELLO)
@@ -72,7 +72,17 @@ def receive(channel: socket.socket, start: bytes, fds: list[int]) -> Request:
     strings = body[numbers_size:].split(b"\0")
     if len(strings) != words + variables + 1 or not words or len(fds) != count:
         raise RequestError("its parts do not fit together")
-    return Request(*fds[:3], dict(zip(numbers, fds[3:], strict=True)), strings[:words], strings[words:-1], ignored, blocked)
+    launcher, root, directory = fds[:3]
+    return Request(
+        launcher,
+        root,
+        directory,
+        dict(zip(numbers, fds[3:], strict=True)),
+        strings[:words],
+        strings[words:-1],
+        ignored,
+        blocked,
+    )
 
 
 def receive_start(channel: socket.socket) -> tuple[bytes, list[int]]:

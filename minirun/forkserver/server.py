@@ -1,6 +1,6 @@
 """The server's process: accepts launchers, forks a worker for each, and reports how the workers end.
 
-    minirun-forkserver SOCKET      started by a launcher, which holds the lock as descriptor 3; or by systemd
+minirun-forkserver SOCKET      started by a launcher, which holds the lock as descriptor 3; or by systemd
 """
 
 import gc
@@ -33,7 +33,7 @@ _GRACE = 2.0  # seconds that a worker gets for its own end after its launcher's
 
 
 class Server:
-    """The server: it forks a worker before the next launcher comes, and knows the connection of each worker's launcher."""
+    """Forks a worker before the next launcher comes, and knows the connection of each worker's launcher."""
 
     def __init__(self, listener: socket.socket, main: Main, idle_time: float) -> None:
         """main: runs a command line
@@ -217,15 +217,16 @@ def serve_commands(path: Path, main: Main, prepare: Callable[[], None], idle_tim
 
 
 def code_stamps(age: float) -> bytes:
-    """The files that this process has its code from, as they are now: the launcher compares them with what it would run.
+    """The files that this process has its code from, as they are now; the launcher looks whether they still are.
 
-    A record for each: device, inode, size, and time of the last change in seconds and nanoseconds, in 8 bytes each, and
-    the path with a 0 behind it. The time is ctime, for an update may set mtime; but of what is outside the package mtime:
-    a hard link, such as some backups make, changes the other one.
+    A record for each: device, inode, size, and time of the last change in seconds and nanoseconds, 8 bytes each, and
+    the path with a 0 behind it. The time is ctime, for an update may set mtime; but mtime outside of the package: a
+    hard link, such as some backups make, changes ctime.
 
     age: seconds since this process started. A file that has changed since then may have been read before: SystemExit.
     """
-    names = {module.__file__ for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
+    loaded = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    names = {name for name in loaded if name}
     package = os.path.dirname(minirun.__file__) + os.sep
     # Of libraries, the directory: an update replaces their .dist-info in it.
     libraries = {os.path.dirname(os.path.dirname(name)) for name in names if not name.startswith(package)}

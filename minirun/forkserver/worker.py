@@ -1,4 +1,4 @@
-"""A worker: becomes what the launcher is, then runs its command line. It was forked from the server and never returns there.
+"""A worker: becomes what the launcher is, and runs its command line. It is forked from the server, and never returns.
 
 Nothing that a launcher sends is read before the fork, so the server never holds a command's environment or files.
 """
@@ -123,9 +123,11 @@ def _take_environment(wanted: Request) -> None:
     time.tzset()
     sys.argv = [sys.argv[0], *map(os.fsdecode, wanted.words[1:])]
     output = "surrogateescape" if _take_locale() in ("C", *_COERCED) else "strict"
-    sys.stdin = sys.__stdin__ = _stream(0, "r", output)
-    sys.stdout = sys.__stdout__ = _stream(1, "w", output)
-    sys.stderr = sys.__stderr__ = _stream(2, "w", "backslashreplace")
+    sys.stdin = _stream(0, "r", output)
+    sys.stdout = _stream(1, "w", output)
+    sys.stderr = _stream(2, "w", "backslashreplace")
+    # Some code restores these; typeshed has them as final.
+    sys.__dict__.update(__stdin__=sys.stdin, __stdout__=sys.stdout, __stderr__=sys.stderr)
 
 
 def _take_locale() -> str:
@@ -145,7 +147,7 @@ def _take_locale() -> str:
 
 def _stream(fd: int, mode: str, errors: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - typed as sys.stdin
     try:
-        raw = open(fd, mode + "b", closefd=False)
+        raw = open(fd, mode + "b", closefd=False)  # noqa: SIM115 - it stays open
     except OSError:  # closed
         return None
     lines = fd == 2 or raw.isatty()

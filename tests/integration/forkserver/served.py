@@ -1,4 +1,4 @@
-"""A throwaway host with a fork server on it, and one command line run on it both ways: by the server, and by plain Python.
+"""A throwaway host with a fork server, and one command line run on it both ways: by the server, and by plain Python.
 
 MINIRUN_DEBUG=1 has the launcher say why it went the plain way, so each run tells which way it went.
 """
@@ -17,7 +17,9 @@ from tests.harness.host import MINIRUN
 SERVER = "the server"  # the way a command went, when it was not plain
 _TOLD = re.compile(r"minirun: without the fork server: (.*)\n")
 # What differs between any two processes.
-_OWN = re.compile(r"(Pid|PPid|Tgid|Ngid|NS\w+|Vm\w+|Rss\w+|State|SigQ|\w*ctxt_switches|FDSize|Threads|HugetlbPages|Name):")
+_OWN = re.compile(
+    r"(Pid|PPid|Tgid|Ngid|NS\w+|Vm\w+|Rss\w+|State|SigQ|\w*ctxt_switches|FDSize|Threads|HugetlbPages|Name):"
+)
 # The container makes `ready`, and goes on when the test has made `go`.
 _GATE = "touch /gate/ready; while [ ! -e /gate/go ]; do sleep 0.01; done"
 
@@ -78,7 +80,9 @@ class ServedHost:
         (gate / "go").touch()
         outcome = outcome_of(process)
         outcome.errors = re.sub(rb"\b[0-9a-f]{16,64}\b", b"ID", outcome.errors)
-        outcome.command = {key: value.replace(name, "NAME") if isinstance(value, str) else value for key, value in command.items()}
+        outcome.command = {
+            key: value.replace(name, "NAME") if isinstance(value, str) else value for key, value in command.items()
+        }
         return outcome
 
     def processes_with(self, word: str) -> list[int]:
@@ -140,7 +144,15 @@ class ServedHost:
                 shown[line.partition(":")[0]] = line
         shown["name"] = (directory / "comm").read_text()
         shown["words"] = _read(directory / "cmdline").rstrip("\0")
-        for name in ("limits", "cgroup", "oom_score_adj", "timerslack_ns", "coredump_filter", "personality", "loginuid"):
+        for name in (
+            "limits",
+            "cgroup",
+            "oom_score_adj",
+            "timerslack_ns",
+            "coredump_filter",
+            "personality",
+            "loginuid",
+        ):
             shown[name] = _read(directory / name)
         shown["root"], shown["cwd"] = (re.sub(r"\d+", "N", os.readlink(directory / name)) for name in ("root", "cwd"))
         holder = self.proc / "1" / "ns"

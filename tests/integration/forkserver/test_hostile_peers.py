@@ -1,4 +1,4 @@
-"""What is not a server, what is not a launcher, and a server that does not answer: the command runs all the same, soon."""
+"""What is no server, what is no launcher, and a server that does not answer: the command runs all the same, soon."""
 
 import subprocess
 import sys
@@ -207,7 +207,8 @@ print(channel.recv(100), flush=True)
 
 def test_a_server_that_never_answers(served: ServedHost) -> None:
     """What listens is root's, and stopped: a command waits a moment and goes on alone."""
-    listen = "import socket, sys, time; a = socket.socket(socket.AF_UNIX); a.bind(sys.argv[1]); a.listen(); print(flush=True); time.sleep(60)"
+    listen = "import socket, sys, time; a = socket.socket(socket.AF_UNIX); a.bind(sys.argv[1]); a.listen()"
+    listen += "; print(flush=True); time.sleep(60)"
     name = next((served.run_directory / "minirun").glob("*.socket")).name
     with aside(served):
         served.host.sh("mkdir -m 700 /run/minirun; cp -p /run/aside/*.code /run/minirun")
@@ -240,7 +241,9 @@ def test_a_stopped_server(served: ServedHost) -> None:
 def test_a_worker_that_ends_by_a_signal_while_the_server_is_stopped(served: ServedHost) -> None:
     assert served.run("run", "-d", "--name", "awaited", "--net=none", "busybox", "sleep", "1000").code == 0
     process = served.start("wait", "awaited")
-    worker = eventually(lambda: next(iter(w for w in children(served, served.server()) if w in served.processes_with("awaited")), 0))
+    worker = eventually(
+        lambda: next(iter(w for w in children(served, served.server()) if w in served.processes_with("awaited")), 0)
+    )
     time.sleep(0.3)
     served.send("STOP", served.server())
     try:

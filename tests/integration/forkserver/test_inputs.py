@@ -95,7 +95,8 @@ def test_many_open_files(served: ServedHost) -> None:
 
 
 def test_too_many_open_files(served: ServedHost) -> None:
-    before = f"exec {sys.executable} -ISc 'import os, sys; [os.dup2(0, n) for n in range(10, 4200)]; os.execv(sys.argv[1], sys.argv[1:])'"
+    code = "import os, sys; [os.dup2(0, n) for n in range(10, 4200)]; os.execv(sys.argv[1], sys.argv[1:])"
+    before = f"exec {sys.executable} -ISc '{code}'"
     done = served.run("version", before=before)
     assert (done.way, done.code) == ("there are too many open files", 0)
 
@@ -115,7 +116,9 @@ def test_closed_streams(served: ServedHost, numbers: str) -> None:
     """Nothing that is opened meanwhile is taken for them."""
     script = "cat; echo out; echo err >&2; exit 9"
     outcomes = [
-        served.run("run", "-i", "--rm", "--net=none", "busybox", "sh", "-c", script, before=f"exec {numbers}; exec", way=way)
+        served.run(
+            "run", "-i", "--rm", "--net=none", "busybox", "sh", "-c", script, before=f"exec {numbers}; exec", way=way
+        )
         for way in ("", "off")
     ]
     assert [one.code for one in outcomes] == [9, 9]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from minirun.forkserver.location import socket_path
 from tests.harness import Host, eventually
 from tests.harness.host import MINIRUN, REPO
 from tests.integration.forkserver.served import SERVER, ServedHost, outcome_of
@@ -63,6 +64,7 @@ def test_the_first_command_starts_a_server_and_waits_for_nothing(fresh: ServedHo
     assert directory.stat().st_mode & 0o777 == 0o700
     assert {path.suffix for path in directory.iterdir()} == {".socket", ".lock", ".log", ".code"}
     assert not next(directory.glob("*.log")).read_text()
+    assert next(directory.glob("*.socket")).name == socket_path(Path(MINIRUN)).name
 
 
 def test_many_at_once(fresh: ServedHost) -> None:
@@ -117,7 +119,9 @@ def test_code_that_changes_while_it_is_imported(installed: Installation) -> None
 
 
 def test_a_command_that_runs_goes_on_when_the_code_changes(installed: Installation) -> None:
-    process = installed.served.start("run", "--rm", "--net=none", "--name", "old", "busybox", "sh", "-c", "sleep 2; exit 7")
+    process = installed.served.start(
+        "run", "--rm", "--net=none", "--name", "old", "busybox", "sh", "-c", "sleep 2; exit 7"
+    )
     eventually(lambda: installed.served.processes_with("old"))
     installed.set_version("9.9.98")
     eventually(lambda: installed.version() == (SERVER, "9.9.98"), 30)
@@ -159,7 +163,9 @@ def test_no_namespace_is_kept_alive(fresh: ServedHost, starter: str) -> None:
         for kind in ("net", "mnt", "uts", "ipc", "cgroup", "pid"):
             own, first = (os.readlink(fresh.proc / str(one) / "ns" / kind) for one in (pid, 1))
             assert own == first, kind
-        assert {os.readlink(path) for path in (fresh.proc / str(pid) / "fd").iterdir() if "net:" in os.readlink(path)} == set()
+        assert {
+            os.readlink(path) for path in (fresh.proc / str(pid) / "fd").iterdir() if "net:" in os.readlink(path)
+        } == set()
 
 
 @pytest.mark.parametrize(
@@ -179,7 +185,7 @@ def test_who_is_odd_starts_no_server_for_the_others(fresh: ServedHost, before: s
 
 
 def test_limits_of_who_starts_it_are_not_the_servers(fresh: ServedHost) -> None:
-    """Where root may not raise them again (no CAP_SYS_RESOURCE), the next one that has higher ones replaces the server."""
+    """Where root may not raise them (no CAP_SYS_RESOURCE), the next one that has higher ones replaces the server."""
     before = "exec prlimit --nofile=90:100 --cpu=300:300"
     assert fresh.way("version", before=before) == "none is running"
     eventually(lambda: fresh.way("version", before=before) != "none is running", 30)
@@ -191,8 +197,11 @@ def test_limits_of_who_starts_it_are_not_the_servers(fresh: ServedHost) -> None:
 
 
 def test_a_full_run_directory(fresh: ServedHost) -> None:
-    fresh.host.sh("mkdir -m 700 /run/minirun; mount -t tmpfs -o size=4k,mode=700 small /run/minirun; "
-                  "head -c 9999 /dev/zero > /run/minirun/filler", check=False)
+    fresh.host.sh(
+        "mkdir -m 700 /run/minirun; mount -t tmpfs -o size=4k,mode=700 small /run/minirun; "
+        "head -c 9999 /dev/zero > /run/minirun/filler",
+        check=False,
+    )
     assert fresh.run("version").code == 0
     time.sleep(1)
     done = fresh.run("version")
@@ -214,7 +223,9 @@ def _servers_in_other_namespaces() -> list[str]:
         try:
             is_server = b"minirun-forkserver" in (directory / "cmdline").read_bytes()
             if is_server and REPO.as_posix().encode() in (directory / "cmdline").read_bytes():
-                found += [directory.name] if os.readlink(directory / "ns/pid") != os.readlink("/proc/self/ns/pid") else []
+                found += (
+                    [directory.name] if os.readlink(directory / "ns/pid") != os.readlink("/proc/self/ns/pid") else []
+                )
         except OSError:
             pass
     return found

@@ -89,7 +89,7 @@ def test_ctrl_z_ctrl_c_and_fg_in_a_shell(served: ServedHost) -> None:
     """A shell with job control at a terminal: it sees its child stop, and end."""
     script = "trap 'echo interrupted; exit 5' INT; echo ready; while :; do sleep 0.02; done"
     with Shell(served) as shell:
-        shell.type(f"{MINIRUN} run --rm --net=none --name job busybox sh -c \"{script}\"; echo code=$?\n".encode())
+        shell.type(f'{MINIRUN} run --rm --net=none --name job busybox sh -c "{script}"; echo code=$?\n'.encode())
         shell.until(b"\rready")
         launcher, worker = served.launcher_with("job"), served.worker_with("job")
         shell.type(b"\x1a")
