@@ -28,6 +28,8 @@
 #include <strings.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -45,6 +47,7 @@ enum {
     FILES_A_MESSAGE = 250, /* the kernel takes 253 (SCM_MAX_FD) */
     STEP = 200,           /* ms between looks at a server that has not answered */
     PATIENCE = 20000,     /* ms for a server that runs, on a busy machine */
+    REPORT_PATIENCE = 5000, /* ms for the server to say how a worker ended */
     BLIND_PATIENCE = 2000, /* ms for one whose state cannot be seen from here */
     SEND_TIMEOUT = 5,     /* s without progress */
 };
@@ -59,10 +62,11 @@ struct request { /* in the machine's byte order: both ends are on one machine */
     uint64_t blocked;
 };
 
+#define MAGIC "minirun1"
 enum kind { READY = 'R', PLAIN = 'P', STOPPED = 'S', CODE = 'C', ENDED = 'E' };
 struct reply {
     char kind;
-    int32_t value;  /* STOPPED: a signal; CODE: an exit code; ENDED: a status of wait(2) */
+    int32_t value;  /* STOPPED: a signal; CODE: an exit code; ENDED: a status of wait(2); PLAIN: whether to replace it */
     char text[120]; /* PLAIN: why */
 };
 
@@ -171,6 +175,9 @@ static const char *oddity(void)
     int subreaper = 0;
     if (prctl(PR_GET_CHILD_SUBREAPER, &subreaper) == 0 && subreaper)
         return "it is a child subreaper";
+    /* landlock(7) shows nowhere, but forbids all mounts: it says so before it is found that this one cannot be. */
+    if (mount(NULL, "/", NULL, MS_SHARED | MS_PRIVATE, NULL) < 0 && (errno == EPERM || errno == EACCES))
+        return "it may not mount";
     int policy = MPOL_DEFAULT;
     if (syscall(SYS_get_mempolicy, &policy, NULL, 0, NULL, 0) == 0 && policy != MPOL_DEFAULT)
         return "a memory policy is set";
@@ -209,22 +216,55 @@ static bool is_directory_ours(void)
     return lstat(DIRECTORY, &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == 0 && !(status.st_mode & 077);
 }
 
-static bool read_stat(pid_t pid, char *state, pid_t *parent)
+static bool read_proc(pid_t pid, const char *name, char *text, size_t most)
 {
-    char path[64], text[512];
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
         return false;
-    ssize_t size = read(file, text, sizeof text - 1);
+    ssize_t size = read(file, text, most - 1);
     close(file);
     text[size > 0 ? size : 0] = 0;
+    return size > 0;
+}
+
+static bool read_stat(pid_t pid, char *state, pid_t *parent)
+{
+    char text[512];
+    if (!read_proc(pid, "stat", text, sizeof text))
+        return false;
     const char *after_name = strrchr(text, ')'); /* proc_pid_stat(5) */
     int number;
     if (!after_name || sscanf(after_name, ") %c %d", state, &number) != 2)
         return false;
     *parent = number;
     return true;
+}
+
+/* The value of a line of /proc/PID/status; 0 when there is none. */
+static uint64_t status_value(const char *status, const char *name)
+{
+    const char *line = strstr(status, name);
+    return line ? strtoull(line + strlen(name), NULL, 16) : 0;
+}
+
+/* Whether a server that this process starts suits the other commands of the machine. It inherits what cannot be given
+ * back, and a command that differs from its server in that goes the plain way (minirun/kernel/process_attributes.py). */
+static bool is_fit_to_start(void)
+{
+    static char own[8192], first[8192];
+    if (getgid() != 0 || getegid() != 0 || !read_proc(getpid(), "status", own, sizeof own))
+        return false;
+    uint64_t bounding = status_value(own, "\nCapBnd:");
+    if (status_value(own, "\nCapInh:") || status_value(own, "\nCapAmb:") || status_value(own, "\nNoNewPrivs:") ||
+        status_value(own, "\nSeccomp:") || status_value(own, "\nCapEff:") != bounding ||
+        status_value(own, "\nCapPrm:") != bounding)
+        return false;
+    if (read_proc(1, "status", first, sizeof first) && status_value(first, "\nCapBnd:") != bounding)
+        return false;
+    return !read_proc(1, "personality", first, sizeof first) ||
+           strtoul(first, NULL, 16) == (unsigned long)personality(0xffffffff);
 }
 
 /* The process whose namespaces and root directory a server takes: pid 1. A server must keep no other ones in use, such
@@ -247,8 +287,10 @@ static int open_anchor(int *root)
             close(directory);
             close(opened);
         }
-        if (!read_stat(pid, &state, &pid))
+        pid_t parent;
+        if (!read_stat(pid, &state, &parent))
             break;
+        pid = parent > 0 || pid == 1 ? parent : 1; /* a process that nsenter(1) has put here has no parent */
     }
     return process;
 }
@@ -276,6 +318,11 @@ __attribute__((noreturn)) static void become_server(int anchor, int root)
         _exit(1);
     if (syscall(SYS_close_range, 4, ~0U, 0) < 0)
         _exit(1);
+    for (int number = 0; number < RLIM_NLIMITS; number++) { /* not those of who happens to come first */
+        struct rlimit limit;
+        if (prlimit(1, number, NULL, &limit) == 0)
+            setrlimit(number, &limit); /* without CAP_SYS_RESOURCE they stay, and a command that has more replaces it */
+    }
     for (int number = 1; number <= 64; number++)
         signal(number, SIG_DFL);
     sigset_t none;
@@ -290,7 +337,7 @@ __attribute__((noreturn)) static void become_server(int anchor, int root)
 
 static void start_server(void)
 {
-    if (access(server_program, X_OK) < 0)
+    if (access(server_program, X_OK) < 0 || !is_fit_to_start())
         return;
     int root, anchor = open_anchor(&root);
     pid_t child = anchor < 0 ? -1 : fork();
@@ -421,7 +468,7 @@ static size_t measure(char *const *strings, uint32_t *count)
 static const char *send_request(int channel, const sigset_t *ignored)
 {
     static int numbers[3 + MOST_FILES];
-    struct request request = {.magic = "minirun1", .ignored = bits(ignored), .blocked = bits(&callers_mask)};
+    struct request request = {.magic = MAGIC, .ignored = bits(ignored), .blocked = bits(&callers_mask)};
     numbers[0] = syscall(SYS_pidfd_open, getpid(), 0);
     numbers[1] = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     numbers[2] = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -434,7 +481,8 @@ static const char *send_request(int channel, const sigset_t *ignored)
     if (body > UINT32_MAX)
         return "the environment is too large";
     int sent = request.files < FILES_A_MESSAGE ? (int)request.files : FILES_A_MESSAGE;
-    bool is_sent = send_files(channel, &request, sizeof request, numbers, sent);
+    const size_t said = sizeof request.magic;
+    bool is_sent = send_files(channel, (char *)&request + said, sizeof request - said, numbers, sent);
     while (is_sent && sent < (int)request.files) {
         int more = (int)request.files - sent < FILES_A_MESSAGE ? (int)request.files - sent : FILES_A_MESSAGE;
         is_sent = send_files(channel, "", 1, numbers + sent, more);
@@ -484,6 +532,11 @@ static bool is_stopped(pid_t pid)
     return !read_stat(pid, &state, &parent) || strchr("TtZX", state);
 }
 
+static bool is_time(const uint64_t *noted, const struct timespec *time)
+{
+    return noted[0] == (uint64_t)time->tv_sec && noted[1] == (uint64_t)time->tv_nsec;
+}
+
 /* Whether the server has the code that Python would be started with here: the files of which it has noted the stamps
  * (minirun/forkserver/server.py, code_stamps). */
 static bool is_current(void)
@@ -506,7 +559,7 @@ static bool is_current(void)
         memcpy(noted, at, sizeof noted);
         at += sizeof noted;
         if (stat(at, &now) < 0 || noted[0] != now.st_dev || noted[1] != now.st_ino || noted[2] != (uint64_t)now.st_size ||
-            noted[3] != (uint64_t)now.st_mtim.tv_sec || noted[4] != (uint64_t)now.st_mtim.tv_nsec)
+            (!is_time(noted + 3, &now.st_ctim) && !is_time(noted + 3, &now.st_mtim)))
             return false;
         at += strlen(at) + 1;
     }
@@ -522,25 +575,47 @@ static void require_current(int channel)
     plain("its code is not what is installed now");
 }
 
-static const char *await_ready(int channel, pid_t server, int *worker)
+/* Wait until there is something to read from the server. */
+static const char *await_answer(int channel, pid_t server)
 {
-    static struct reply reply;
     struct pollfd wait = {.fd = channel, .events = POLLIN};
     int waited = 0;
     for (;;) {
         int ready = poll(&wait, 1, STEP);
         if (ready > 0)
-            break;
+            return NULL;
         if (ready < 0 && errno != EINTR)
             return "its socket cannot be used";
         waited += STEP;
         if (waited >= (server > 0 ? PATIENCE : BLIND_PATIENCE) || (server > 0 && is_stopped(server)))
             return "it does not answer";
     }
+}
+
+/* Have a worker take this process's request. Files are sent to one that reads alone: those that wait in a socket are open
+ * for as long as it is, and whoever reads a pipe from here would not see its end. */
+static const char *await_worker(int channel, pid_t server)
+{
+    char hello;
+    const char *why;
+    if (!send_all(channel, MAGIC, sizeof MAGIC - 1))
+        return "it hung up";
+    if ((why = await_answer(channel, server)))
+        return why;
+    return recv(channel, &hello, 1, 0) == 1 && hello == 'H' ? NULL : "it hung up";
+}
+
+static const char *await_ready(int channel, pid_t server, int *worker, bool *is_poor)
+{
+    static struct reply reply;
+    const char *why = await_answer(channel, server);
+    if (why)
+        return why;
     if (!receive(channel, &reply, worker))
         return "it hung up";
     if (reply.kind == READY && *worker >= 0)
         return NULL;
+    *is_poor = reply.kind == PLAIN && reply.value;
     return reply.kind == PLAIN ? reply.text : "its worker failed";
 }
 
@@ -596,17 +671,26 @@ __attribute__((noreturn)) static void accompany(int channel, int signals, int wo
 {
     static struct reply reply;
     int code = -1, fd;
-    struct pollfd waits[] = {{.fd = channel, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+    struct pollfd waits[] = {
+        {.fd = channel, .events = POLLIN}, {.fd = signals, .events = POLLIN}, {.fd = worker, .events = POLLIN}};
     for (;;) {
-        if (poll(waits, 2, -1) < 0)
+        int ready = poll(waits, 3, waits[2].fd < 0 ? REPORT_PATIENCE : -1);
+        if (ready < 0)
             continue;
+        if (ready == 0) /* a signal ended the worker, and the server does not say which */
+            end_by(SIGKILL);
         if (waits[1].revents) {
             struct signalfd_siginfo info;
             if (read(signals, &info, sizeof info) == sizeof info)
                 forward(worker, (int)info.ssi_signo);
         }
-        if (!waits[0].revents)
+        if (!waits[0].revents) { /* all that the worker has said has been read */
+            if (waits[2].revents && code >= 0)
+                _exit(code);
+            if (waits[2].revents)
+                waits[2].fd = -1;
             continue;
+        }
         if (!receive(channel, &reply, &fd)) /* worker and server are both gone */
             code >= 0 ? _exit(code) : end_by(SIGKILL);
         if (reply.kind == CODE)
@@ -628,6 +712,7 @@ int main(int argc, char **argv)
     sigset_t all, ignored, forwarded;
     pid_t server = 0;
     int worker = -1;
+    bool is_poor = false;
     const char *switched = getenv("MINIRUN_FORKSERVER"), *why;
     static char *no_words[] = {program, NULL};
     words = argc > 0 ? argv : no_words;
@@ -655,13 +740,17 @@ int main(int argc, char **argv)
     for (int number = 1; number <= 64; number++)
         if (number == SIGCHLD || sigismember(&ignored, number) == 1)
             sigdelset(&forwarded, number);
-    if ((why = send_request(channel, &ignored)))
+    if ((why = await_worker(channel, server)) || (why = send_request(channel, &ignored)))
         plain(why);
     bool is_starting = access(code_path, F_OK) < 0; /* by systemd: it listens already, and its code is noted soon */
     if (!is_starting)
         require_current(channel); /* while the worker prepares itself */
-    if ((why = await_ready(channel, server, &worker)))
+    if ((why = await_ready(channel, server, &worker, &is_poor))) {
+        close(channel);
+        if (is_poor)
+            replace_server();
         plain(why);
+    }
     if (is_starting)
         require_current(channel);
     int signals = signalfd(-1, &forwarded, SFD_CLOEXEC);

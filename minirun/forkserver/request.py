@@ -1,8 +1,11 @@
 """The messages between a launcher, the server and a worker, on one stream socket, as in csrc/launcher.c.
 
-    launcher -> worker    a header, with descriptors: the launcher's pidfd, its root, its working directory, its files;
+    launcher -> worker    the first 8 bytes of a header
+    worker -> launcher    one byte: somebody reads
+    launcher -> worker    the rest, with descriptors: the launcher's pidfd, its root, its working directory, its files;
                           then the numbers of the files, the words and the environment
-    worker -> launcher    READY with its own pidfd, or PLAIN (why this command has to start Python itself)
+    worker -> launcher    READY with its own pidfd, or PLAIN (why this command has to start Python itself; a value
+                          other than 0 asks it to replace the server by one that has the launcher's limits)
     launcher -> worker    one byte: go on
     worker -> launcher    CODE, its exit code, at the end
     server -> launcher    STOPPED and ENDED, as wait(2) reports them
@@ -20,7 +23,7 @@ from dataclasses import dataclass
 READY, PLAIN, STOPPED, CODE, ENDED = b"R", b"P", b"S", b"C", b"E"
 TAKEN, MOVED, ASKED = b"taken %d 0", b"moved %d %d", b"asked %d %b"
 STOP, STATUS = b"stop....", b"status.."
-GO = b"G"
+HELLO, GO = b"H", b"G"
 TIMEOUT = 10.0  # seconds that half a request is waited for
 _MAGIC = b"minirun1"
 _HEADER = struct.Struct("=8sIIIIQQ")
@@ -58,9 +61,12 @@ def receive(channel: socket.socket, start: bytes, fds: list[int]) -> Request:
 
     RequestError when it is none, TimeoutError when it does not come.
     """
+    if start != _MAGIC:
+        raise RequestError("it is not a request of this version")
+    channel.sendall(HELLO)
     header = start + _exactly(channel, _HEADER.size - len(start), fds)
-    magic, size, count, words, variables, ignored, blocked = _HEADER.unpack(header)
-    if magic != _MAGIC or size > _MOST_BODY or not 3 <= count <= _MOST_FILES:
+    _, size, count, words, variables, ignored, blocked = _HEADER.unpack(header)
+    if size > _MOST_BODY or not 3 <= count <= _MOST_FILES:
         raise RequestError("it is not a request of this version")
     while len(fds) < count:
         _exactly(channel, 1, fds)

@@ -38,6 +38,7 @@ _LOCK, _SYSTEMDS = 3, 3  # descriptors
 _CREDENTIALS = struct.Struct("3i")  # struct ucred
 _STAMP = struct.Struct("=5Q")
 _MANY_FILES = 65536
+_GRACE = 2.0  # seconds that a worker gets for its own end after its launcher's
 
 
 class Server:
@@ -53,6 +54,8 @@ class Server:
         self._idle_time = idle_time
         self._waiting = 0  # pid of the worker that waits for the next launcher
         self._launchers: dict[int, socket.socket] = {}  # by the worker's pid
+        self._orphans: dict[int, float] = {}  # workers whose launcher has ended, and when they are killed
+        self._poll = select.poll()
         self._ended_early: dict[int, int] = {}  # status of workers that are not known yet
         self._done: set[int] = set()  # workers that have no launcher any more, and end
         self._reports, self._report_here = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -70,16 +73,17 @@ class Server:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, lambda *_: self.end())
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
-        poll = select.poll()
-        poll.register(self._wakeup, select.POLLIN)
-        poll.register(self._reports, select.POLLIN)
+        self._poll.register(self._wakeup, select.POLLIN)
+        self._poll.register(self._reports, select.POLLIN)
         while not (self._is_ending and not self._launchers):
             if not self._waiting and not self._is_ending:
                 self._waiting = processes.fork(self._wait_for_launcher, traceback.print_exception)
-            ready = poll.poll(self._patience())
+            ready = self._poll.poll(self._patience())
             _drain(self._wakeup)
+            self._find_orphans({fd for fd, _ in ready})
             self._read_reports()
             self._reap()
+            self._kill_orphans()
             if not ready and not self._launchers and time.monotonic() - self._used >= self._idle_time:
                 self.end()
 
@@ -103,7 +107,9 @@ class Server:
     files_to_remove: Mapping[Path, int] = MappingProxyType({})  # with their inodes
 
     def _patience(self) -> float | None:
-        """Milliseconds until it may be idle."""
+        """Milliseconds until it may be idle, or has an orphan to kill."""
+        if self._orphans:
+            return max(0.0, (min(self._orphans.values()) - time.monotonic()) * 1000) + 1
         if self._is_ending or self._launchers:
             return None
         return max(0.0, (self._used + self._idle_time - time.monotonic()) * 1000) + 1
@@ -111,6 +117,9 @@ class Server:
     def _wait_for_launcher(self) -> int:
         """In the worker."""
         os.close(self._held_by_server)
+        self._reports.close()
+        for launcher in self._launchers.values():  # of other commands, which wait for their end
+            launcher.close()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -156,13 +165,16 @@ class Server:
             if kind == b"taken":
                 self._commands += 1
                 self._launchers[worker] = socket.socket(fileno=fds[0])
+                self._poll.register(fds[0], 0)  # its hangup alone
                 self._waiting = 0 if worker == self._waiting else self._waiting
             elif kind == b"asked":
                 self._done.add(worker)
-                self._answer(self._launchers.pop(worker), other)
+                self._answer(self._forget(worker), other)
             else:
                 self._done.add(worker)
                 self._launchers[int(other)] = self._launchers.pop(worker)
+                if worker in self._orphans:
+                    self._orphans[int(other)] = self._orphans.pop(worker)
                 worker = int(other)
             if (status := self._ended_early.pop(worker, None)) is not None:
                 self._ended(worker, status)
@@ -199,14 +211,36 @@ class Server:
             self._read_reports()  # what it told before its end
             self._ended(pid, status)
 
+    def _find_orphans(self, ready: set[int]) -> None:
+        """A launcher has ended before its worker, to which the kernel has sent SIGHUP (worker.py, _end_with)."""
+        for pid, launcher in self._launchers.items():
+            if launcher.fileno() in ready:
+                self._poll.unregister(launcher)
+                self._orphans[pid] = time.monotonic() + _GRACE
+
+    def _kill_orphans(self) -> None:
+        """Some pass a SIGHUP on to their container, which ignores it; or ignore it themselves, as under nohup."""
+        for pid, until in self._orphans.items():
+            if until <= time.monotonic():
+                os.kill(pid, signal.SIGKILL)  # which is waited for here, so nobody else has this pid
+
+    def _forget(self, worker: int) -> socket.socket:
+        """The connection of a worker's launcher, which is nobody's from now on."""
+        launcher = self._launchers.pop(worker)
+        if self._orphans.pop(worker, None) is None:
+            self._poll.unregister(launcher)
+        return launcher
+
     def _ended(self, pid: int, status: int) -> None:
         launcher = self._launchers.get(pid)
         if os.WIFSTOPPED(status):
             if launcher:
                 send_reply(launcher, messages.STOPPED, os.WSTOPSIG(status))
+            elif pid == self._waiting:
+                os.kill(pid, signal.SIGKILL)  # launchers would wait for it
         elif launcher:
             send_reply(launcher, messages.ENDED, status)
-            self._launchers.pop(pid).close()
+            self._forget(pid).close()
             self._used = time.monotonic()
         elif pid == self._waiting:
             self._waiting = 0
@@ -226,7 +260,7 @@ def serve_commands(path: Path, main: Main, prepare: Callable[[], None], idle_tim
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _MANY_FILES), hard))
     code = path.with_suffix(".code")
-    _write_whole(code, code_stamps())
+    _write_whole(code, code_stamps(_age()))
     listener = socket.socket(fileno=_SYSTEMDS) if is_systemds else _listen(path)
     server = Server(listener, main, idle_time, is_systemds)
     server.files_to_remove = {name: name.stat().st_ino for name in ([code] if is_systemds else [path, code])}
@@ -255,27 +289,38 @@ def _write_whole(path: Path, data: bytes) -> None:
     part.rename(path)
 
 
-def code_stamps() -> bytes:
-    """The files that this process has its code from, as they are now. A launcher compares them with what it would run.
+def code_stamps(age: float) -> bytes:
+    """The files that this process has its code from, as they are now; the launcher looks whether they still are.
 
-    A record for each: device, inode, size, and time of the last change in seconds and nanoseconds, in 8 bytes each, and
-    the path with a 0 behind it.
+    A record for each: device, inode, size, and time of the last change in seconds and nanoseconds, 8 bytes each, and
+    the path with a 0 behind it. The time is ctime, for an update may set mtime; but mtime outside of the package: a
+    hard link, such as some backups make, changes ctime.
+
+    age: seconds since this process started. A file that has changed since then may have been read before: SystemExit.
     """
-    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    names = {file for file in files if file}
+    loaded = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    names = {name for name in loaded if name}
     package = os.path.dirname(minirun.__file__) + os.sep
     # Of libraries, the directory: an update replaces their .dist-info in it.
     libraries = {os.path.dirname(os.path.dirname(name)) for name in names if not name.startswith(package)}
-    wanted = {name for name in names if name.startswith(package)} | {sys.argv[0], os.path.realpath(sys.executable)}
-    wanted |= {name for name in libraries if name.endswith("-packages")}
-    return b"".join(_stamp(name) for name in sorted(wanted))
+    others = {name for name in libraries if name.endswith("-packages")} | {sys.argv[0], sys.executable}
+    now = time.time_ns()
+    started = now - int(age * 10**9)
+    stamps = []
+    for name in sorted({name for name in names if name.startswith(package)} | others):
+        status = os.stat(name)
+        changed = status.st_mtime_ns if name in others else status.st_ctime_ns
+        if started <= changed <= now:
+            raise SystemExit(f"{name} has changed while it was imported")
+        numbers = _STAMP.pack(status.st_dev, status.st_ino, status.st_size, *divmod(changed, 10**9))
+        stamps.append(numbers + os.fsencode(name) + b"\0")
+    return b"".join(stamps)
 
 
-def _stamp(name: str) -> bytes:
-    status = os.stat(name)
-    seconds, nanoseconds = divmod(status.st_mtime_ns, 10**9)
-    numbers = _STAMP.pack(status.st_dev, status.st_ino, status.st_size, seconds, nanoseconds)
-    return numbers + os.fsencode(name) + b"\0"
+def _age() -> float:
+    """Seconds since this process started (proc_pid_stat(5))."""
+    started = int(Path("/proc/self/stat").read_bytes().rpartition(b") ")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started
 
 
 def _listen(path: Path) -> socket.socket:

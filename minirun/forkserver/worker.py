@@ -4,6 +4,7 @@ Nothing that a launcher sends is read before the fork, so the server never holds
 """
 
 import fcntl
+import locale
 import os
 import select
 import signal
@@ -21,16 +22,19 @@ from minirun.kernel import namespaces, processes
 from minirun.kernel.memory import UsedPages
 from minirun.kernel.process_attributes import (
     DiffersError,
+    LowLimitError,
     ProcessName,
     copy_attributes,
     limits,
     own_attributes,
+    raise_limits,
     set_limits,
 )
 
 Main = Callable[[], None]  # runs the command line of sys.argv, and may raise SystemExit
 
 _F_SETOWN, _F_SETSIG = 8, 10
+_COERCED = ("C.UTF-8", "C.utf8", "UTF-8")  # locales
 _LOWEST = 100  # number of the channel: clear of those that a command line usually has
 
 
@@ -53,7 +57,7 @@ class Worker:
             wanted = messages.receive(channel, start, fds)
             self._become(channel, wanted, peer, moved)
         except (RequestError, DiffersError, OSError) as error:
-            send_reply(channel, messages.PLAIN, text=str(error))
+            send_reply(channel, messages.PLAIN, isinstance(error, LowLimitError), str(error))
             os._exit(0)
         channel.settimeout(None)
         if channel.recv(1) != messages.GO:
@@ -69,12 +73,13 @@ class Worker:
             raise RequestError("it speaks for another process")
         self._name.take([os.fsencode(word) for word in (sys.executable, "-IS", sys.argv[0])] + wanted.words[1:])
         copy_attributes(peer, self._attributes)
-        their_limits = limits(peer)
+        raise_limits(their_limits := limits(peer))
         joins = namespaces.differing(peer)
         namespaces.become_neighbour(peer, wanted.launcher, joins, wanted.root, wanted.directory)
         if joins & processes.NEW_PID:
             _move(moved)
         moved.close()
+        os.setpgid(0, 0)  # in the server's process group, which is an orphaned one, SIGTSTP would not stop it
         _take_files(channel, wanted)
         set_limits(their_limits)
         _take_environment(wanted)
@@ -120,16 +125,25 @@ def _take_environment(wanted: Request) -> None:
             os.environb[name] = value
     time.tzset()
     sys.argv = [sys.argv[0], *map(os.fsdecode, wanted.words[1:])]
-    output = "surrogateescape" if _is_plain_locale() else "strict"
+    output = "surrogateescape" if _take_locale() in ("C", *_COERCED) else "strict"
     _set_stream("stdin", 0, "r", output)
     _set_stream("stdout", 1, "w", output)
     _set_stream("stderr", 2, "w", "backslashreplace")
 
 
-def _is_plain_locale() -> bool:
-    """Whether Python takes bytes that are not text on standard streams (PEP 538, PEP 540)."""
-    chosen = next((os.environ[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if os.environ.get(name)), "C")
-    return chosen in ("C", "POSIX", "C.UTF-8", "C.utf8")
+def _take_locale() -> str:
+    """Set the locale as Python does when it starts, and return its name.
+
+    In place of C, which also stands for one that is not installed, Python takes C.UTF-8, and tells child processes in
+    the environment (PEP 538). Where a locale has no encoding, it takes bytes that are not text (PEP 540).
+    """
+    try:
+        name = locale.setlocale(locale.LC_CTYPE, "")
+    except locale.Error:
+        name = "C"
+    if name == "C" and not os.environ.get("LC_ALL"):
+        os.environ["LC_CTYPE"] = _COERCED[0]
+    return name
 
 
 def _set_stream(name: str, fd: int, mode: str, errors: str) -> None:

@@ -30,6 +30,10 @@ class DiffersError(Exception):
     """An attribute cannot be copied and is not what the server has."""
 
 
+class LowLimitError(DiffersError):
+    """A hard limit is lower than that of the other process, and may not be raised."""
+
+
 @dataclass(frozen=True)
 class Attribute:
     """read: its value, for a pid and what /proc/PID/status says
@@ -90,6 +94,17 @@ def limits(pid: int) -> dict[int, tuple[int, int]]:
     return {number: resource.prlimit(pid, number) for number in RESOURCES.values()}
 
 
+def raise_limits(wanted: dict[int, tuple[int, int]]) -> None:
+    """Raise the hard limits of this process that are lower. LowLimitError when one may not be (CAP_SYS_RESOURCE)."""
+    for number, (_, hard) in wanted.items():
+        own = resource.getrlimit(number)[1]
+        if own != resource.RLIM_INFINITY and (hard == resource.RLIM_INFINITY or hard > own):
+            try:
+                resource.setrlimit(number, (hard, hard))
+            except (OSError, ValueError) as error:
+                raise LowLimitError(f"resource limit {number} cannot be raised") from error
+
+
 def set_limits(wanted: dict[int, tuple[int, int]]) -> None:
     """Set the limits of this process that differ. DiffersError when one may not be raised."""
     for number, values in wanted.items():
@@ -116,6 +131,14 @@ def _read(path: str) -> bytes:
 
 def _line(name: str, pid: int, status: dict[str, str]) -> str:
     return status.get(name, "")
+
+
+def _has_children_beside(pid: int, status: dict[str, str]) -> bool:
+    """Whether children are born into the pid namespace of their parent: after unshare(CLONE_NEWPID) they are not."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid") == os.readlink(f"/proc/{pid}/ns/pid_for_children")
+    except FileNotFoundError:  # that namespace has no process yet
+        return False
 
 
 def _no_filters(pid: int, status: dict[str, str]) -> object:
@@ -193,10 +216,7 @@ def _set_ioprio(value: int) -> None:
 
 ATTRIBUTES = (
     Attribute("the user namespace", lambda pid, _: os.readlink(f"/proc/{pid}/ns/user")),
-    Attribute(
-        "the pid namespace of its children",
-        lambda pid, _: os.readlink(f"/proc/{pid}/ns/pid") == os.readlink(f"/proc/{pid}/ns/pid_for_children"),
-    ),
+    Attribute("the pid namespace of its children", _has_children_beside),
     *(
         Attribute(f"{name} of /proc/PID/status", partial(_line, name))
         for name in ("Uid", "Gid", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs")
