@@ -38,7 +38,7 @@ class Outcome:
 
 
 class ServedHost:
-    """`with Host() as host: served = ServedHost(host)`: a server listens on the host."""
+    """`with Host(own_server=True) as host: served = ServedHost(host)`: a server listens on the host."""
 
     def __init__(self, host: Host, launcher: str = MINIRUN, is_started: bool = True) -> None:
         self.host = host
