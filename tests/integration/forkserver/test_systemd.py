@@ -62,12 +62,6 @@ class ServiceManager:
 
 
 @pytest.fixture
-def host() -> Iterator[Host]:
-    with Host(own_server=True) as made:
-        yield made
-
-
-@pytest.fixture
 def manager(host: Host) -> ServiceManager:
     return ServiceManager(host)
 
