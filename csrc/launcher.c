@@ -341,17 +341,19 @@ static int connect_to_server(pid_t *server, const char **why)
     return -1;
 }
 
-/* Have the server end once its commands have, and start the next one. */
+/* Have the server end once its commands have, and start the next one; where pid 1 listens, systemd does (see
+ * packaging/minirun-forkserver.socket). */
 static void replace_server(void)
 {
-    pid_t server;
+    pid_t server = 0;
     const char *why;
     int channel = connect_to_server(&server, &why);
     struct pollfd hangup = {.fd = channel};
     if (channel >= 0 && send(channel, "stop....", 8, MSG_NOSIGNAL) == 8)
         poll(&hangup, 1, STEP);
     close(channel);
-    start_server();
+    if (server != 1)
+        start_server();
 }
 
 static bool send_files(int channel, const void *data, size_t size, const int *numbers, int count)
@@ -511,6 +513,15 @@ static bool is_current(void)
     return true;
 }
 
+static void require_current(int channel)
+{
+    if (is_current())
+        return;
+    close(channel);
+    replace_server();
+    plain("its code is not what is installed now");
+}
+
 static const char *await_ready(int channel, pid_t server, int *worker)
 {
     static struct reply reply;
@@ -531,6 +542,12 @@ static const char *await_ready(int channel, pid_t server, int *worker)
     if (reply.kind == READY && *worker >= 0)
         return NULL;
     return reply.kind == PLAIN ? reply.text : "its worker failed";
+}
+
+/* `minirun system stop-server`: what stops the server is not run by it, and starts none. */
+static bool is_about_the_server(void)
+{
+    return words[0] && words[1] && words[2] && !strcmp(words[1], "system") && !strcmp(words[2], "stop-server");
 }
 
 /* --- while the worker runs */
@@ -621,6 +638,8 @@ int main(int argc, char **argv)
         plain("MINIRUN_FORKSERVER=off");
     if (geteuid() != 0 || getuid() != 0)
         plain("only root has one");
+    if (is_about_the_server())
+        plain("it is to stop");
     if ((why = list_files()) || (why = oddity()))
         plain(why);
     int channel = connect_to_server(&server, &why);
@@ -629,6 +648,8 @@ int main(int argc, char **argv)
             start_server();
         plain(why);
     }
+    if (server > 1 && is_stopped(server)) /* it would keep the files that are sent now open, and with them pipes */
+        plain("it does not answer");
     find_ignored(&ignored);
     forwarded = all;
     for (int number = 1; number <= 64; number++)
@@ -636,13 +657,13 @@ int main(int argc, char **argv)
             sigdelset(&forwarded, number);
     if ((why = send_request(channel, &ignored)))
         plain(why);
-    if (!is_current()) { /* while the worker prepares itself */
-        close(channel);
-        replace_server();
-        plain("its code is not what is installed now");
-    }
+    bool is_starting = access(code_path, F_OK) < 0; /* by systemd: it listens already, and its code is noted soon */
+    if (!is_starting)
+        require_current(channel); /* while the worker prepares itself */
     if ((why = await_ready(channel, server, &worker)))
         plain(why);
+    if (is_starting)
+        require_current(channel);
     int signals = signalfd(-1, &forwarded, SFD_CLOEXEC);
     if (signals < 0)
         plain("signals cannot be forwarded");

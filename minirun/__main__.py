@@ -6,6 +6,8 @@ from pathlib import Path
 
 from minirun.cli.main import prepare, run
 
+_ROOM = 4095  # bytes; as csrc/launcher.c leaves them
+
 
 def main() -> None:
     """Run the command line of sys.argv and exit with its code."""
@@ -24,6 +26,8 @@ def serve() -> None:
     from minirun.config import load_or_default
     from minirun.forkserver.server import serve_commands
 
+    if len(sys.argv) == 2:  # by systemd: once more, with the room that the command lines of workers are written to
+        os.execv(sys.argv[0], [*sys.argv, " " * _ROOM])
     path = Path(sys.argv[1])
     sys.argv = [str(Path(sys.argv[0]).with_name("minirun"))]
     serve_commands(path, main, prepare, load_or_default().forkserver_idle_time)

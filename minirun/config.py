@@ -1,8 +1,10 @@
 """The host-wide configuration file, /etc/minirun/config.json, with the keys that dockerd(8) uses in daemon.json.
 
-    {"default-address-pools": [{"base": "10.10.0.0/16", "size": 24}, {"base": "fd10:10::/48", "size": 64}]}
+    {"default-address-pools": [{"base": "10.10.0.0/16", "size": 24}, {"base": "fd10:10::/48", "size": 64}],
+     "forkserver-idle-seconds": 600}
 
-It is read when a network is created, not when a container starts. MINIRUN_CONFIG names another file.
+It is read when a network is created and when the fork server starts, not when a container starts. MINIRUN_CONFIG names
+another file for a command; the fork server does not have the variables of the command that starts it.
 """
 
 import json
@@ -89,8 +91,8 @@ def parse(text: bytes, path: Path) -> Config:
         raise _invalid(path, f"{POOLS} is not a list")
     pools = [_parse_pool(entry, path) for entry in entries]
     idle_time = data.get(IDLE_TIME, Config.forkserver_idle_time)
-    if type(idle_time) is not int or not 0 <= idle_time <= _LONGEST_IDLE_TIME:
-        raise _invalid(path, f"{IDLE_TIME} is not a number of seconds from 0 to {_LONGEST_IDLE_TIME}")
+    if type(idle_time) is not int or not 1 <= idle_time <= _LONGEST_IDLE_TIME:
+        raise _invalid(path, f"{IDLE_TIME} is not a number of seconds from 1 to {_LONGEST_IDLE_TIME}")
     return Config(
         tuple(AddressPool(base, size) for base, size in pools if isinstance(base, IPv4Network)),
         tuple(AddressPool(base, size) for base, size in pools if isinstance(base, IPv6Network)),

@@ -5,10 +5,22 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness import Host, eventually
+from tests.harness import Host, eventually, fork_server
+from tests.harness.host import MINIRUN
 from tests.harness.skip_policy import pytest_runtest_makereport
 
 __all__ = ["pytest_runtest_makereport"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """In the process that the others are started from, before them."""
+    if fork_server.is_wanted() and not hasattr(config, "workerinput") and not config.option.collectonly:
+        fork_server.start(MINIRUN)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if fork_server.is_wanted() and not hasattr(config, "workerinput") and not config.option.collectonly:
+        fork_server.stop(MINIRUN)
 
 
 @pytest.fixture

@@ -60,6 +60,7 @@ COMMANDS: dict[str, str] = {
     "system df": "system.df",
     "system prune": "system.prune",
     "system start": "system.start",
+    "system stop-server": "system.server",
     "volume create": "volume",
     "volume inspect": "inspect",
     "volume ls": "volume",

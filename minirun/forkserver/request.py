@@ -1,4 +1,4 @@
-"""The messages between a launcher, the server and a worker, on one stream socket (csrc/launcher.c has the same structs).
+"""The messages between a launcher, the server and a worker, on one stream socket, as in csrc/launcher.c.
 
     launcher -> worker    a header, with descriptors: the launcher's pidfd, its root, its working directory, its files;
                           then the numbers of the files, the words and the environment
@@ -7,8 +7,9 @@
     worker -> launcher    CODE, its exit code, at the end
     server -> launcher    STOPPED and ENDED, as wait(2) reports them
 
-In place of a header, `STOP` asks the server to end, and `STATUS` asks what it is. A worker tells the server on a
-datagram socket that it has a launcher (TAKEN, with the connection), and which process goes on in its place (MOVED).
+In place of a header, `STOP` asks the server to end: the connection ends when it takes no more commands. `STATUS` asks
+how it is: the answer is JSON (server.py, _status). A worker tells the server on a datagram socket that it has a
+launcher (TAKEN, with the connection), which process goes on in its place (MOVED), or what it was asked for (ASKED).
 """
 
 import array
@@ -17,7 +18,7 @@ import struct
 from dataclasses import dataclass
 
 READY, PLAIN, STOPPED, CODE, ENDED = b"R", b"P", b"S", b"C", b"E"
-TAKEN, MOVED = b"taken %d 0", b"moved %d %d"
+TAKEN, MOVED, ASKED = b"taken %d 0", b"moved %d %d", b"asked %d %b"
 STOP, STATUS = b"stop....", b"status.."
 GO = b"G"
 TIMEOUT = 10.0  # seconds that half a request is waited for
@@ -53,7 +54,10 @@ class Request:
 
 
 def receive(channel: socket.socket, start: bytes, fds: list[int]) -> Request:
-    """Read the rest of a request, of which `start` has been read, with these descriptors. RequestError, TimeoutError."""
+    """Read the rest of a request, of which `start` has been read, with these descriptors.
+
+    RequestError when it is none, TimeoutError when it does not come.
+    """
     header = start + _exactly(channel, _HEADER.size - len(start), fds)
     magic, size, count, words, variables, ignored, blocked = _HEADER.unpack(header)
     if magic != _MAGIC or size > _MOST_BODY or not 3 <= count <= _MOST_FILES:
@@ -66,7 +70,9 @@ def receive(channel: socket.socket, start: bytes, fds: list[int]) -> Request:
     strings = body[numbers_size:].split(b"\0")
     if len(strings) != words + variables + 1 or not words or len(fds) != count:
         raise RequestError("its parts do not fit together")
-    return Request(*fds[:3], dict(zip(numbers, fds[3:], strict=True)), strings[:words], strings[words:-1], ignored, blocked)
+    launcher, root, directory, *received = fds
+    files = dict(zip(numbers, received, strict=True))
+    return Request(launcher, root, directory, files, strings[:words], strings[words:-1], ignored, blocked)
 
 
 def receive_start(channel: socket.socket) -> tuple[bytes, list[int]]:

@@ -1,10 +1,16 @@
 """The server's process: accepts launchers, forks a worker for each, and reports how the workers end.
 
-    minirun-forkserver SOCKET      started by a launcher, which holds the lock as descriptor 3; or by systemd
+    minirun-forkserver SOCKET
+
+A launcher starts it, with the lock as descriptor 3; or systemd does, with the socket as descriptor 3 (sd_listen_fds(3),
+packaging/minirun-forkserver.socket). The latter stays where it is when the server ends: the next launcher has systemd
+start the next server.
 """
 
+import contextlib
 import gc
 import importlib
+import json
 import os
 import pkgutil
 import resource
@@ -15,15 +21,17 @@ import struct
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import minirun
 from minirun.forkserver import request as messages
 from minirun.forkserver.request import receive_start, send_reply
 from minirun.forkserver.worker import Main, Worker
 from minirun.kernel import processes
-from minirun.kernel.memory import UsedPages
+from minirun.kernel.memory import UsedPages, use_huge_pages
+from minirun.kernel.process_attributes import ProcessName
 
 _BACKLOG = 4096
 _LOCK, _SYSTEMDS = 3, 3  # descriptors
@@ -33,20 +41,24 @@ _MANY_FILES = 65536
 
 
 class Server:
-    """The server: it forks a worker before the next launcher comes, and knows the connection of each worker's launcher."""
+    """It forks a worker before the next launcher comes, and knows the connection of each worker's launcher."""
 
-    def __init__(self, listener: socket.socket, main: Main, idle_time: float) -> None:
+    def __init__(self, listener: socket.socket, main: Main, idle_time: float, is_systemds: bool = False) -> None:
         """main: runs a command line
-        idle_time: seconds without a command after which it ends"""
+        idle_time: seconds without a command after which it ends
+        is_systemds: systemd listens at the socket, too"""
         self._listener = listener
         self._main = main
+        self._is_systemds = is_systemds
         self._idle_time = idle_time
         self._waiting = 0  # pid of the worker that waits for the next launcher
         self._launchers: dict[int, socket.socket] = {}  # by the worker's pid
         self._ended_early: dict[int, int] = {}  # status of workers that are not known yet
+        self._done: set[int] = set()  # workers that have no launcher any more, and end
         self._reports, self._report_here = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._wakeup, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._end_of_server, self._held_by_server = os.pipe2(os.O_CLOEXEC)
+        self._started = time.time()
         self._used = time.monotonic()
         self._is_ending = False
         self._commands = 0
@@ -76,13 +88,19 @@ class Server:
         if self._is_ending:
             return
         self._is_ending = True
-        for path in self.files_to_remove:
-            path.unlink(missing_ok=True)
+        for path, inode in self.files_to_remove.items():
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_ino == inode:  # else it is another server's
+                    path.unlink()
         self._listener.close()
         os.close(self._held_by_server)
-        os.close(_LOCK)  # the lock, or systemd's listener
+        if self._is_systemds:
+            # Launchers that come now wait until systemd starts the next server, and it does when this one has ended.
+            # The workers go on; their launchers notice by themselves when one ends.
+            os._exit(0)
+        os.close(_LOCK)
 
-    files_to_remove: tuple[Path, ...] = ()
+    files_to_remove: Mapping[Path, int] = MappingProxyType({})  # with their inodes
 
     def _patience(self) -> float | None:
         """Milliseconds until it may be idle."""
@@ -121,10 +139,8 @@ class Server:
             start, fds = receive_start(channel)
         except (messages.RequestError, OSError):
             return 0
-        if start == messages.STOP:
-            os.kill(os.getppid(), signal.SIGTERM)
-        elif start == messages.STATUS:
-            channel.sendall(b"%d %d" % (os.getppid(), self._commands))
+        if start in (messages.STOP, messages.STATUS):
+            self._report_here.send(messages.ASKED % (os.getpid(), start))
         else:
             worker.serve(channel, start, fds, pid, self._report_here)
         return 0
@@ -141,11 +157,36 @@ class Server:
                 self._commands += 1
                 self._launchers[worker] = socket.socket(fileno=fds[0])
                 self._waiting = 0 if worker == self._waiting else self._waiting
+            elif kind == b"asked":
+                self._done.add(worker)
+                self._answer(self._launchers.pop(worker), other)
             else:
+                self._done.add(worker)
                 self._launchers[int(other)] = self._launchers.pop(worker)
                 worker = int(other)
             if (status := self._ended_early.pop(worker, None)) is not None:
                 self._ended(worker, status)
+
+    def _answer(self, asker: socket.socket, question: bytes) -> None:
+        """Do what was asked for in place of a command (control.py)."""
+        self._commands -= 1
+        with asker, contextlib.suppress(OSError):
+            if question == messages.STOP:
+                self.end()
+            else:
+                asker.send(self._status())
+            asker.shutdown(socket.SHUT_RDWR)  # the worker that waits may have a copy of it
+
+    def _status(self) -> bytes:
+        """The fields of control.ServerStatus."""
+        status = {
+            "pid": os.getpid(),
+            "commands": self._commands,
+            "running": len(self._launchers),
+            "started": self._started,
+            "idle": 0.0 if self._launchers else time.monotonic() - self._used,
+        }
+        return json.dumps(status).encode()
 
     def _reap(self) -> None:
         while True:
@@ -155,6 +196,7 @@ class Server:
                 return
             if pid == 0:
                 return
+            self._read_reports()  # what it told before its end
             self._ended(pid, status)
 
     def _ended(self, pid: int, status: int) -> None:
@@ -168,40 +210,65 @@ class Server:
             self._used = time.monotonic()
         elif pid == self._waiting:
             self._waiting = 0
+        elif pid in self._done:
+            self._done.remove(pid)
         else:
             self._ended_early[pid] = status
 
 
 def serve_commands(path: Path, main: Main, prepare: Callable[[], None], idle_time: float) -> None:
     """Be the server that listens at `path`, in the descriptor from systemd if there is one."""
-    is_systemds = os.environ.get("LISTEN_PID") == str(os.getpid())
+    ProcessName().take([os.fsencode(word) for word in (sys.executable, "-IS", f"{sys.argv[0]}-forkserver", str(path))])
+    is_systemds = _has_socket_of_systemd(path)
     _import_everything()
     prepare()
     os.chdir("/")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _MANY_FILES), hard))
     code = path.with_suffix(".code")
-    code.write_bytes(code_stamps())
-    server = Server(socket.socket(fileno=_SYSTEMDS) if is_systemds else _listen(path), main, idle_time)
-    server.files_to_remove = (code,) if is_systemds else (path, code)
+    _write_whole(code, code_stamps())
+    listener = socket.socket(fileno=_SYSTEMDS) if is_systemds else _listen(path)
+    server = Server(listener, main, idle_time, is_systemds)
+    server.files_to_remove = {name: name.stat().st_ino for name in ([code] if is_systemds else [path, code])}
     gc.collect()
     gc.freeze()  # a collection in a worker would write to, and so copy, every page
+    use_huge_pages()
     server.serve()
 
 
+def _has_socket_of_systemd(path: Path) -> bool:
+    """Whether descriptor 3 is the socket of a unit (sd_listen_fds(3)). Exits with a message when it is another one."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return False
+    with socket.socket(fileno=os.dup(_SYSTEMDS)) as given:
+        is_fit = given.type == socket.SOCK_STREAM and given.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
+        if os.environ.get("LISTEN_FDS") != "1" or not is_fit or given.getsockname() != str(path):
+            sys.exit(f"minirun-forkserver: the socket unit has to say ListenStream={path} alone, and Accept=no")
+    os.set_inheritable(_SYSTEMDS, False)
+    return True
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """A launcher finds the old content or the new one."""
+    part = path.with_suffix(".part")
+    part.write_bytes(data)
+    part.rename(path)
+
+
 def code_stamps() -> bytes:
-    """The files that this process has its code from, as they are now: the launcher compares them with what it would run.
+    """The files that this process has its code from, as they are now. A launcher compares them with what it would run.
 
     A record for each: device, inode, size, and time of the last change in seconds and nanoseconds, in 8 bytes each, and
     the path with a 0 behind it.
     """
-    names = {module.__file__ for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
+    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    names = {file for file in files if file}
     package = os.path.dirname(minirun.__file__) + os.sep
     # Of libraries, the directory: an update replaces their .dist-info in it.
     libraries = {os.path.dirname(os.path.dirname(name)) for name in names if not name.startswith(package)}
-    files = {name for name in names if name.startswith(package)} | {sys.argv[0], os.path.realpath(sys.executable)}
-    files |= {name for name in libraries if name.endswith("-packages")}
-    return b"".join(_stamp(name) for name in sorted(files))
+    wanted = {name for name in names if name.startswith(package)} | {sys.argv[0], os.path.realpath(sys.executable)}
+    wanted |= {name for name in libraries if name.endswith("-packages")}
+    return b"".join(_stamp(name) for name in sorted(wanted))
 
 
 def _stamp(name: str) -> bytes:

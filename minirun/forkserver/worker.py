@@ -1,10 +1,9 @@
-"""A worker: becomes what the launcher is, then runs its command line. It was forked from the server and never returns there.
+"""A worker: becomes what the launcher is, then runs its command line. It was forked from the server, and ends here.
 
 Nothing that a launcher sends is read before the fork, so the server never holds a command's environment or files.
 """
 
 import fcntl
-import io
 import os
 import select
 import signal
@@ -14,7 +13,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from minirun.forkserver import request as messages
 from minirun.forkserver.request import Request, RequestError, send_reply
@@ -122,9 +121,9 @@ def _take_environment(wanted: Request) -> None:
     time.tzset()
     sys.argv = [sys.argv[0], *map(os.fsdecode, wanted.words[1:])]
     output = "surrogateescape" if _is_plain_locale() else "strict"
-    sys.stdin = sys.__stdin__ = _stream(0, "r", output)
-    sys.stdout = sys.__stdout__ = _stream(1, "w", output)
-    sys.stderr = sys.__stderr__ = _stream(2, "w", "backslashreplace")
+    _set_stream("stdin", 0, "r", output)
+    _set_stream("stdout", 1, "w", output)
+    _set_stream("stderr", 2, "w", "backslashreplace")
 
 
 def _is_plain_locale() -> bool:
@@ -133,13 +132,16 @@ def _is_plain_locale() -> bool:
     return chosen in ("C", "POSIX", "C.UTF-8", "C.utf8")
 
 
-def _stream(fd: int, mode: str, errors: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - typed as sys.stdin
+def _set_stream(name: str, fd: int, mode: str, errors: str) -> None:
+    """Make a standard stream as Python does; None for one that is closed."""
+    stream: Any = None
     try:
-        raw = open(fd, mode + "b", closefd=False)
-    except OSError:  # closed
-        return None
-    lines = fd == 2 or raw.isatty()
-    return io.TextIOWrapper(raw, "utf-8", errors, line_buffering=lines)
+        stream = open(fd, mode, encoding="utf-8", errors=errors, closefd=False)  # noqa: SIM115 - for the whole life
+        stream.reconfigure(line_buffering=fd == 2 or stream.isatty())
+    except OSError:
+        pass
+    setattr(sys, name, stream)
+    setattr(sys, f"__{name}__", stream)
 
 
 def _take_signals(wanted: Request) -> None:

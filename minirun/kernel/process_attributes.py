@@ -1,10 +1,10 @@
-"""What a process inherits from its parent, as a table: what a forked process copies from another one, and what must match.
+"""What a process inherits from its parent, as a table: what a process copies from another, and what must be the same.
 
 A worker of the fork server was forked from the server, not from the shell that typed the command. It becomes what the
 shell's child would have been. Each attribute is copied, or it must equal the server's. (credentials(7), fork(2),
 execve(2), proc_pid_status(5).)
 
-What is not here: open files, directories, signals and the environment (forkserver/worker.py gets them with the request);
+What is not here: open files, directories, signals and the environment (forkserver/worker.py has them from the request);
 namespaces (`namespaces.differing`); attributes that /proc does not show (csrc/launcher.c executes plain Python when one
 of them is set). Terminal, session and process group cannot be taken over: the launcher stays in them.
 """
@@ -214,7 +214,9 @@ ATTRIBUTES = (
     Attribute("the audit user", partial(_file, "loginuid"), partial(_write_file, "loginuid")),
     Attribute("the umask", lambda _, status: int(status["Umask"], 8), _set_umask),
     Attribute("the cgroup", _cgroups, _enter_cgroups),
-    Attribute("the CPU affinity", lambda pid, _: os.sched_getaffinity(pid), lambda value: os.sched_setaffinity(0, value)),
+    Attribute(
+        "the CPU affinity", lambda pid, _: os.sched_getaffinity(pid), lambda value: os.sched_setaffinity(0, value)
+    ),
     Attribute("the scheduling policy", _scheduling, _set_scheduling),
     Attribute(
         "the nice value",

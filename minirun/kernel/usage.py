@@ -120,6 +120,12 @@ def _total(triples: Sequence[tuple[str, str, str]], key: str) -> int:
 # --- from /proc
 
 
+def memory_with_children(pid: int) -> int:
+    """Bytes that a process and its children use (proc_pid_smaps(5)), shared pages in part; 0 when it is gone."""
+    children = _text(Path(f"/proc/{pid}/task/{pid}/children")) or ""
+    return sum(map(_process_memory, (pid, *map(int, children.split()))))
+
+
 def _process_cpu(pid: int) -> int:
     """Nanoseconds of a process and its ended children (proc_pid_stat(5): utime, stime, cutime, cstime)."""
     return sum(int(ticks) for ticks in _stat(pid)[11:15]) * _TICK_NS

@@ -12,12 +12,11 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from bench.cgroups import hierarchies
-from tests.harness.preloaded import Server
+from tests.harness import fork_server
 
 REPO = Path(__file__).resolve().parents[2]
 MINIRUN = os.environ.get("MINIRUN_BIN", str(Path(sys.executable).with_name("minirun")))
@@ -26,6 +25,14 @@ _PRIVATE = (
     " os.execvp('sh', ['sh', '-c', sys.argv[1]])"
 )
 _DISK = "/var/lib/minirun"
+# The fork server of the tests is outside: a host sees its directory.
+_SHARED_SERVER = """
+cd /run/minirun
+mount -t tmpfs run /run
+mkdir /run/minirun
+mount --no-canonicalize --bind . /run/minirun
+cd /
+"""
 _SETUP = """
 set -e
 mount -t proc proc /proc
@@ -44,9 +51,13 @@ while :; do sleep 3600 & wait $!; done
 
 
 class Host:
-    """`with Host() as host: host.minirun("run", ...)`. `hybrid`: with the v1 controllers that the machine has, too."""
+    """`with Host() as host: host.minirun("run", ...)`.
 
-    def __init__(self, hybrid: bool = False) -> None:
+    hybrid: with the v1 controllers that the machine has, too
+    own_server: a fork server for its commands starts in it, in place of the one outside (fork_server.py)
+    """
+
+    def __init__(self, hybrid: bool = False, own_server: bool = False) -> None:
         self._started: list[subprocess.Popen[bytes]] = []
         self._cgroup = _own_cgroup()
         self._v1 = _own_v1_groups() if hybrid and self._cgroup else {}
@@ -59,7 +70,7 @@ class Host:
         groups = [self._cgroup, *self._v1] if self._cgroup else []
         enter = "".join(f'echo $$ > "{group}/cgroup.procs"; ' for group in groups)
         self._holder = subprocess.Popen(
-            ["sh", "-c", f"{enter}exec unshare {' '.join(flags)} {inner}", _setup(self._v1)],
+            ["sh", "-c", f"{enter}exec unshare {' '.join(flags)} {inner}", _setup(self._v1, own_server)],
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
@@ -109,10 +120,7 @@ class Host:
         kwargs.setdefault("stderr", subprocess.PIPE)
         if "input" not in kwargs:
             kwargs.setdefault("stdin", subprocess.DEVNULL)
-        if argv[0] == MINIRUN and self._cgroup and Server.takes(kwargs):
-            done = _server().run(self.pid, argv[1:], timeout, **kwargs)
-        else:
-            done = subprocess.run(self.command(argv), timeout=timeout, check=False, **kwargs)
+        done = subprocess.run(self.command(argv), timeout=timeout, check=False, **kwargs)
         if check and done.returncode:
             raise AssertionError(f"{argv} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
@@ -183,11 +191,6 @@ class Neighbour:
         return self.host.popen(self.command(argv), **kwargs)
 
 
-@cache
-def _server() -> Server:
-    return Server(MINIRUN)
-
-
 def root_is_a_mount() -> bool:
     return any(line.split()[4] == "/" for line in Path("/proc/self/mountinfo").read_text().splitlines())
 
@@ -215,16 +218,19 @@ def _own_v1_groups() -> dict[Path, str]:
     return made
 
 
-def _setup(v1: dict[Path, str]) -> str:
+def _setup(v1: dict[Path, str], own_server: bool) -> str:
     """With v1 the layout is that of a hybrid host: v2 in `unified`, beside a directory for each hierarchy."""
+    setup = _SETUP
+    if not own_server and fork_server.is_wanted():
+        setup = setup.replace("\nmount -t tmpfs run /run\n", _SHARED_SERVER)
     if not v1:
-        return _SETUP
+        return setup
     mounts = ["mount -t tmpfs cgroup /sys/fs/cgroup", "mkdir /sys/fs/cgroup/unified"]
     mounts.append("mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified")
     for command in v1.values():
         name = command.split()[4].replace(",", "-")
         mounts.append(f"mkdir /sys/fs/cgroup/{name} && {command} /sys/fs/cgroup/{name}")
-    return _SETUP.replace("mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null || true", "\n".join(mounts))
+    return setup.replace("mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null || true", "\n".join(mounts))
 
 
 def _remove_cgroups(top: Path) -> None:

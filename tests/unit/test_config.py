@@ -22,7 +22,7 @@ json_like = st.recursive(
     [
         ("", "it is not JSON"),
         ("[]", "it is not a JSON object"),
-        ('{"pools": []}', "unknown key 'pools'; the only key is 'default-address-pools'"),
+        ('{"pools": []}', "unknown key 'pools'; the keys are 'default-address-pools' and 'forkserver-idle-seconds'"),
         ('{"default-address-pools": {}}', "is not a list"),
         ('{"default-address-pools": ["10.0.0.0/8"]}', "is not of the form"),
         ('{"default-address-pools": [{"base": "10.0.0.0/8"}]}', "is not of the form"),
@@ -34,6 +34,11 @@ json_like = st.recursive(
         ('{"default-address-pools": [{"base": "10.0.0.0/24", "size": 16}]}', "is not between 24 and 30"),
         ('{"default-address-pools": [{"base": "10.0.0.0/24", "size": 31}]}', "is not between 24 and 30"),
         ('{"default-address-pools": [{"base": "fd00::/48", "size": 127}]}', "is not between 48 and 126"),
+        ('{"forkserver-idle-seconds": "60"}', "forkserver-idle-seconds is not a number of seconds from 1 to 604800"),
+        ('{"forkserver-idle-seconds": true}', "is not a number of seconds"),
+        ('{"forkserver-idle-seconds": 1.5}', "is not a number of seconds"),
+        ('{"forkserver-idle-seconds": 0}', "is not a number of seconds"),
+        ('{"forkserver-idle-seconds": 604801}', "is not a number of seconds"),
     ],
 )
 def test_a_wrong_configuration_is_refused_and_the_file_named(
@@ -48,7 +53,27 @@ def test_a_wrong_configuration_is_refused_and_the_file_named(
     assert str(file) in str(raised.value)
 
 
-@given(st.binary() | json_like.map(lambda value: json.dumps({config.POOLS: value}).encode()))
+@pytest.mark.parametrize(("text", "seconds"), [("{}", 1800), ('{"forkserver-idle-seconds": 1}', 1)])
+def test_the_idle_time_of_the_fork_server(text: str, seconds: int) -> None:
+    assert config.parse(text.encode(), Path("x")).forkserver_idle_time == seconds
+
+
+def test_the_fork_server_takes_the_defaults_where_the_file_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "config.json"
+    monkeypatch.setenv(config.VARIABLE, str(file))
+    for text, seconds in (("{", 1800), ('{"forkserver-idle-seconds": 60}', 60)):
+        file.write_text(text)
+        assert config.load_or_default().forkserver_idle_time == seconds
+
+
+@given(
+    st.binary()
+    | st.tuples(st.sampled_from([config.POOLS, config.IDLE_TIME]), json_like).map(
+        lambda entry: json.dumps(dict([entry])).encode()
+    )
+)
 def test_any_configuration_is_read_or_refused(text: bytes) -> None:
     with suppress(MinirunError):
         config.parse(text, Path("x"))

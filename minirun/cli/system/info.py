@@ -9,6 +9,7 @@ from minirun import __version__
 from minirun.cli.output.format import shower
 from minirun.cli.parameters import ObjectFormat
 from minirun.cli.session import commands, open_instance
+from minirun.cli.system.server import describe_server, server_lines
 from minirun.image.create import architecture
 from minirun.image.records import all_images
 from minirun.instance import Instance
@@ -29,6 +30,8 @@ def info(form: ObjectFormat = "") -> None:
     shown = described | {"SecurityOptions": " ".join(described["SecurityOptions"])}
     for name, text in _LINES:
         print(f"{name}: {text.format(**shown)}")
+    for name, text in server_lines(described["ForkServer"]):
+        print(f"{name}: {text}")
 
 
 _LINES = (
@@ -85,6 +88,7 @@ def describe(instance: Instance) -> dict[str, Any]:
         "MinirunRootDir": str(instance.root),
         "FirewallTable": f"inet {instance.table}",
         "ServerVersion": __version__,
+        "ForkServer": describe_server(),
     }
 
 

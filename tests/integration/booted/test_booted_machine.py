@@ -2,6 +2,7 @@
 around it. What is made here is made on that machine itself."""
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -245,3 +246,26 @@ def test_the_service_starts_what_is_to_run() -> None:
     sh("systemctl start minirun.service")
     assert state("web")["Running"]
     sh("systemctl stop minirun.service", check=False)
+
+
+def test_systemd_starts_the_fork_server_for_its_socket() -> None:
+    """As the comment of the unit says."""
+    lines = Path("packaging/minirun-forkserver.socket").read_text().splitlines()
+    commands = [line.removeprefix("#   ") for line in lines if line.startswith("#   ")]
+    take_back = next(line.partition(": ")[2] for line in lines if line.startswith("# To take it back: "))
+    sh("\n".join([f"ln -sf {MINIRUN} /usr/local/bin/minirun", "set -e", *commands]))
+    try:
+        for _ in range(2):
+            done = subprocess.run(
+                [MINIRUN, "info", "--format", "{{.ForkServer.Pid}}"],
+                env={**os.environ, "MINIRUN_DEBUG": "1"},
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=100 * _EMULATED,
+            )
+            assert done.stderr == ""  # the launcher would say that it did without
+            assert sh("systemctl show -p MainPID --value minirun-forkserver.service") == done.stdout
+            sh("systemctl stop minirun-forkserver.service")  # the socket stays
+    finally:
+        sh(f"{take_back}; rm -f /etc/systemd/system/minirun-forkserver.*; systemctl daemon-reload", check=False)
