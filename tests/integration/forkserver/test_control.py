@@ -67,7 +67,7 @@ def servers(host: Host) -> list[str]:
 
 
 def test_info_tells_whether_there_is_one(lone: Host) -> None:
-    ask = "'{MINIRUN}' info --format '{{{{json .ForkServer}}}}'".format(MINIRUN=MINIRUN)
+    ask = f"'{MINIRUN}' info --format '{{{{json .ForkServer}}}}'"
     first = json.loads(lone.sh(f"MINIRUN_FORKSERVER=off {ask}"))  # which starts none
     assert (first["State"], first["Socket"]) == ("none", str(SOCKET))
     assert first["Program"] == str(Path(MINIRUN).parents[1] / "libexec/minirun-forkserver")
