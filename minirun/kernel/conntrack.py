@@ -3,16 +3,16 @@
 They are those of the network namespace that the caller is in.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TYPE_CHECKING
 
-from minirun.kernel import pyroute2_sockets
+from pyroute2.conntrack import Conntrack, ConntrackEntry, NFCTAttrTuple
+
 from minirun.kernel.netlink import PROTOCOLS
+from minirun.kernel.pyroute2_sockets import os_errors
 from minirun.kernel.seam import shell
-
-if TYPE_CHECKING:
-    from pyroute2.conntrack import ConntrackEntry
 
 AnyAddress = IPv4Address | IPv6Address
 
@@ -27,7 +27,7 @@ class Flow:
     port: int
     answerer: AnyAddress
     answerer_port: int
-    entry: "ConntrackEntry"  # its key: the original tuple, the zone and the entry's id
+    entry: ConntrackEntry  # its key: the original tuple, the zone and the entry's id
 
 
 def flows(protocol: str, family: int, port: int = 0) -> list[Flow]:
@@ -35,10 +35,8 @@ def flows(protocol: str, family: int, port: int = 0) -> list[Flow]:
 
     The kernel selects them (CTA_FILTER, Linux 5.8).
     """
-    from pyroute2.conntrack import NFCTAttrTuple
-
     wanted = NFCTAttrTuple(family=family, proto=PROTOCOLS[protocol], dport=port or None)
-    with pyroute2_sockets.conntrack(family) as conntrack:
+    with _conntrack(family) as conntrack:
         return [_flow(entry) for entry in conntrack.dump_entries(tuple_orig=wanted)]
 
 
@@ -48,16 +46,26 @@ def delete_flow(flow: Flow) -> None:
 
 
 @shell("conntrack -D -s {source} -d {destination} --sport {source_port} --dport {port}")
-def flow_del(source: str, destination: str, source_port: int, port: int, entry: "ConntrackEntry") -> None:
+def flow_del(source: str, destination: str, source_port: int, port: int, entry: ConntrackEntry) -> None:
     """Delete exactly this entry; one that is gone already is fine."""
     try:
-        with pyroute2_sockets.conntrack(entry.tuple_orig.family) as conntrack:
+        with _conntrack(entry.tuple_orig.family) as conntrack:
             conntrack.entry("del", tuple_orig=entry.tuple_orig, zone=entry.zone, id=entry.id)
     except FileNotFoundError:
         pass
 
 
-def _flow(entry: "ConntrackEntry") -> Flow:
+@contextmanager
+def _conntrack(family: int) -> Iterator[Conntrack]:
+    conntrack = Conntrack(nfgen_family=family)
+    try:
+        with os_errors():
+            yield conntrack
+    finally:
+        conntrack.close()
+
+
+def _flow(entry: ConntrackEntry) -> Flow:
     original, reply = entry.tuple_orig, entry.tuple_reply
     return Flow(
         ip_address(original.saddr),

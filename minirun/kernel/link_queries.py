@@ -10,6 +10,9 @@ from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
+from pyroute2.netlink.rtnl import rt_scope, rt_type
+from pyroute2.netlink.rtnl.ifinfmsg import IFF_RUNNING
+
 from minirun.kernel.netlink import NETLINK_ROUTE, Message, answers_of, attributes, dump
 from minirun.kernel.pyroute2_sockets import complete, rtnetlink
 from minirun.kernel.rtnetlink import (
@@ -26,8 +29,6 @@ from minirun.kernel.rtnetlink import (
 
 Port = tuple[int, bool]  # the index of its bridge, whether it is up
 
-_IFF_RUNNING = 0x40
-_RT_SCOPE_LINK, _RTN_LOCAL = 253, 2  # linux/rtnetlink.h
 _SIOCGIFFLAGS, _SIOCGIFADDR = 0x8913, 0x8915
 _IPV6_BYTES = 16
 _ADDRESSES6 = "/proc/thread-self/net/if_inet6"
@@ -69,7 +70,7 @@ def interfaces() -> list[Interface]:
     with rtnetlink() as ipr:
         addresses: dict[int, list[Address]] = {}
         for message in complete(lambda: ipr.addr("dump")):
-            if message["scope"] < _RT_SCOPE_LINK:
+            if message["scope"] < rt_scope["link"]:
                 addresses.setdefault(message["index"], []).append(_address(message))
         links = complete(lambda: ipr.link("dump"))
     return sorted((_interface(link, addresses) for link in links), key=lambda interface: interface.index)
@@ -113,7 +114,7 @@ def is_local(address: IPv4Address | IPv6Address) -> bool:
             routes = ipr.route("get", dst=str(address))
     except OSError:  # no route at all
         return False
-    return bool(routes[0]["type"] == _RTN_LOCAL)
+    return bool(routes[0]["type"] == rt_type["local"])
 
 
 def bridge_ports() -> dict[str, Port]:
@@ -187,7 +188,7 @@ def _interface(link: Any, addresses: dict[int, list[Address]]) -> Interface:
         mac=link.get("address") or "",
         mtu=link.get("mtu") or 0,
         up=bool(link["flags"] & IFF_UP),
-        running=bool(link["flags"] & _IFF_RUNNING),
+        running=bool(link["flags"] & IFF_RUNNING),
         peer=link.get("link") or 0,
         master=link.get("master") or 0,
         alias=link.get("ifalias") or "",

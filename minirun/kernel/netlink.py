@@ -15,12 +15,12 @@ from minirun.kernel import netlink_sockets
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x1, 0x4, 0x100, 0x200, 0x400
 NLM_F_DUMP = 0x300
 NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
-NLMSG_ERROR, _NLMSG_DONE = 2, 3
 PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
 Value: TypeAlias = "bytes | str | int | Sequence[Attribute]"
 Attribute: TypeAlias = tuple[int, Value]
 
 _NLM_F_DUMP_INTR, _NLM_F_CAPPED, _NLM_F_ACK_TLVS = 0x10, 0x100, 0x200  # of a dump's answer, and of an error's
+_NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _NLA_F_NESTED, _NLA_TYPE_MASK = 1 << 15, (1 << 14) - 1
 _NLMSGERR_ATTR_MSG = 1
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence number, port id
@@ -66,7 +66,7 @@ def answers_of(protocol: int, messages: Sequence[Message]) -> list[Answer | None
     answers = _send(protocol, messages)
     for _ in messages:
         position, answer = next(answers)
-        if answer.kind != NLMSG_ERROR:
+        if answer.kind != _NLMSG_ERROR:
             found[position] = answer
     return found
 
@@ -148,7 +148,7 @@ def _receive(channel: socket.socket, first: int) -> Iterator[tuple[int, Answer]]
 
 def _raise_error(answer: Answer) -> None:
     """Raise what an answer of type NLMSG_ERROR says; its number 0 is an acknowledgement."""
-    if answer.kind != NLMSG_ERROR:
+    if answer.kind != _NLMSG_ERROR:
         return
     code = -_ERROR.unpack_from(answer.body)[0]
     if code == 0:

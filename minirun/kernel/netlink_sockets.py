@@ -10,7 +10,6 @@ They stay open between two requests, because closing one of netfilter's after a 
 8 to 15 ms. At its end a process closes them, too, but then nobody waits for it.
 """
 
-import atexit
 import os
 import socket
 from collections.abc import Callable
@@ -61,6 +60,3 @@ def _close(key: tuple[int, int]) -> None:
 
 def _key() -> tuple[int, int]:
     return os.getpid(), os.stat(_NAMESPACE).st_ino
-
-
-atexit.register(close_all)  # asyncio complains of sockets that are left open

@@ -11,24 +11,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from minirun.kernel.netlink import (
-    NETLINK_NETFILTER,
-    NLM_F_DUMP,
-    NLM_F_REQUEST,
-    Attribute,
-    Message,
-    answers_of,
-    attributes,
-    dump,
-)
-from minirun.kernel.nft_elements import NFNL_SUBSYS_NFTABLES
+from pyroute2.netlink import NLM_F_DUMP, NLM_F_REQUEST
+from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_NFTABLES, nfgen_msg
+from pyroute2.netlink.nfnetlink import nftsocket as nf
+
+from minirun.kernel.netlink import NETLINK_NETFILTER, Attribute, Message, answers_of, attributes, dump
 from minirun.kernel.pyroute2_sockets import complete, nf_tables
 
 FORWARD = 2  # NF_INET_FORWARD
-FAMILIES = {1: "inet", 2: "ip", 10: "ip6"}  # those that see IP packets
+FAMILIES = {nf.NFPROTO_INET: "inet", nf.NFPROTO_IPV4: "ip", nf.NFPROTO_IPV6: "ip6"}  # those that see IP packets
 ChainKey = tuple[int, str, str]  # family (NFPROTO_*), table, name
 _NUMBERS = {name: number for number, name in FAMILIES.items()}
-_NFT_MSG_GETTABLE, _NFT_MSG_GETCHAIN, _NFT_MSG_GETRULE = 1, 4, 7
 _ALL_FAMILIES = 0  # NFPROTO_UNSPEC
 _DROP = 0  # NF_DROP
 _IFNAMSIZ = 16
@@ -119,7 +112,7 @@ class Rule:
 
 def nft_tables() -> list[tuple[str, str]]:
     """(family, name) of those that see IP packets."""
-    answers = dump(NETLINK_NETFILTER, _message(_NFT_MSG_GETTABLE, _ALL_FAMILIES))
+    answers = dump(NETLINK_NETFILTER, _message(nf.NFT_MSG_GETTABLE, _ALL_FAMILIES))
     keys = ((answer.body[0], attributes(answer.body, _HEADER.size)[_TABLE_NAME]) for answer in answers)
     return [(FAMILIES[family], name.rstrip(b"\0").decode()) for family, name in keys if family in FAMILIES]
 
@@ -127,7 +120,7 @@ def nft_tables() -> list[tuple[str, str]]:
 def chains(wanted: set[tuple[str, str]]) -> Iterator[Chain]:
     """The chains of these tables (family, name)."""
     for family in {family for family, _ in wanted}:
-        for message in _dump("nft_chain_msg", _NFT_MSG_GETCHAIN, _NUMBERS[family]):
+        for message in _dump(nf.nft_chain_msg, nf.NFT_MSG_GETCHAIN, _NUMBERS[family]):
             if (family, message.get_attr("NFTA_CHAIN_TABLE")) in wanted:
                 yield _chain(family, message)
 
@@ -135,13 +128,13 @@ def chains(wanted: set[tuple[str, str]]) -> Iterator[Chain]:
 def rules(family: str, table: str, chain: str = "") -> list[Rule]:
     """The rules of a table, or of one of its chains, in their order; empty when it does not exist."""
     words = {"NFTA_RULE_TABLE": table} | ({"NFTA_RULE_CHAIN": chain} if chain else {})
-    return [Rule(message) for message in _dump("nft_rule_msg", _NFT_MSG_GETRULE, _NUMBERS[family], words)]
+    return [Rule(message) for message in _dump(nf.nft_rule_msg, nf.NFT_MSG_GETRULE, _NUMBERS[family], words)]
 
 
 def chain_uses(chains: Sequence[ChainKey]) -> list[int]:
     """How many rules each chain has, and jumps to it; 0 when it does not exist. One request for all."""
     messages = [
-        _message(_NFT_MSG_GETCHAIN, family, (_CHAIN_TABLE, table), (_CHAIN_NAME, name))
+        _message(nf.NFT_MSG_GETCHAIN, family, (_CHAIN_TABLE, table), (_CHAIN_NAME, name))
         for family, table, name in chains
     ]
     found = (answer and attributes(answer.body, _HEADER.size) for answer in answers_of(NETLINK_NETFILTER, messages))
@@ -167,12 +160,9 @@ def _compared(data: Any) -> bytes:
     return bytes(data.get_attr("NFTA_CMP_DATA").get_attr("NFTA_DATA_VALUE") or b"")
 
 
-def _dump(message: str, kind: int, family: int, attributes: dict[str, str] | None = None) -> list[Any]:
-    """The answers to a request whose class in pyroute2 is `message`."""
-    from pyroute2.netlink.nfnetlink import nftsocket
-
+def _dump(message: type[nfgen_msg], kind: int, family: int, attributes: dict[str, str] | None = None) -> list[Any]:
     def dump() -> Iterable[Any]:
-        request = getattr(nftsocket, message)()
+        request = message()
         request["nfgen_family"] = family
         request["attrs"] = list((attributes or {}).items())
         request["header"].update(type=NFNL_SUBSYS_NFTABLES << 8 | kind, flags=NLM_F_REQUEST | NLM_F_DUMP)

@@ -4,20 +4,21 @@ The kernel is asked, so that neither a connection nor a program in the container
 """
 
 import socket
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
-from minirun.kernel.netlink import NLMSG_ERROR, PROTOCOLS
-from minirun.kernel.pyroute2_sockets import complete, sock_diag
+from pyroute2 import DiagSocket
+from pyroute2.netlink import NLMSG_ERROR, nlmsgerr
+from pyroute2.netlink.diag import SS_CLOSE, SS_LISTEN
+
+from minirun.kernel.netlink import PROTOCOLS
+from minirun.kernel.pyroute2_sockets import complete
 
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
-_SS_CLOSE, _SS_LISTEN = 7, 10  # as TCP_CLOSE and TCP_LISTEN of net/tcp_states.h
-_NLMSG_HEADER = 16  # bytes
 # A UDP socket that is bound and not connected is in the state "close".
-_STATES = {"tcp": 1 << _SS_LISTEN, "udp": 1 << _SS_CLOSE}
+_STATES = {"tcp": 1 << SS_LISTEN, "udp": 1 << SS_CLOSE}
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class SocketTable:
     """The sockets of the network namespace that the caller is in when this is made, whichever it is in later."""
 
     def __init__(self) -> None:
-        self._socket = sock_diag()
+        self._socket = DiagSocket()
 
     def close(self) -> None:
         """Close the netlink socket."""
@@ -70,8 +71,9 @@ class SocketTable:
         messages = complete(dump)
         for message in messages:  # pyroute2's DiagSocket does not recognize errors
             if message["header"]["type"] == NLMSG_ERROR:
-                (error,) = struct.unpack_from("=i", message.data, message.offset + _NLMSG_HEADER)
-                raise OSError(-error, "sock_diag")
+                error = nlmsgerr(message.data, offset=message.offset)
+                error.decode()
+                raise OSError(-error["error"], "sock_diag")
         return messages
 
 
