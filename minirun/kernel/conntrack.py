@@ -10,8 +10,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from pyroute2.conntrack import Conntrack, ConntrackEntry, NFCTAttrTuple
 
-from minirun.kernel.netlink import PROTOCOLS
-from minirun.kernel.pyroute2_sockets import os_errors
+from minirun.kernel.netlink_sockets import PROTOCOLS, os_errors
 from minirun.kernel.seam import shell
 
 AnyAddress = IPv4Address | IPv6Address

@@ -6,15 +6,14 @@ raises FileExistsError when the object exists; deleting accepts that it is gone.
 
 import errno
 import socket
-import struct
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
 
-from minirun.kernel import rtnetlink
-from minirun.kernel.rtnetlink import add_link, add_veth, named, set_bridge_port, set_link
+from minirun.kernel.netlink_sockets import rtnetlink
 from minirun.kernel.seam import shell
 
+_IFA_F_NODAD = 0x02  # linux/if_addr.h
 _BR_BOOLOPT_NO_LL_LEARN = 1 << 0  # linux/if_bridge.h
-_MACVLAN_MODES = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}  # linux/if_link.h
+_MACVLAN_MODES = ("private", "vepa", "bridge", "passthru")
 
 
 @shell(
@@ -25,8 +24,9 @@ def bridge_add(name: str, mac: str, alias: str, mtu: int) -> None:
 
     It learns addresses only from frames that it forwards: others pass none of its hooks, so no rule can drop them.
     """
-    learning = struct.pack("=II", _BR_BOOLOPT_NO_LL_LEARN, _BR_BOOLOPT_NO_LL_LEARN)  # struct br_boolopt_multi
-    add_link("bridge", [(rtnetlink.IFLA_BR_MULTI_BOOLOPT, learning)], named(name, mac, mtu))
+    learning = {"optval": _BR_BOOLOPT_NO_LL_LEARN, "optmask": _BR_BOOLOPT_NO_LL_LEARN}
+    with rtnetlink() as ipr:
+        ipr.link("add", ifname=name, kind="bridge", address=mac, mtu=mtu, br_multi_boolopt=learning)
     _set_alias(name, alias)
 
 
@@ -49,16 +49,18 @@ def veth_add(
     By two requests (see `_set_alias`). Creating takes about 1 ms; moving an end afterwards takes about 55 ms (an RCU
     grace period).
     """
-    outside = [*named(name, mtu=mtu), (rtnetlink.IFLA_MASTER, socket.if_nametoindex(bridge))]
-    inside = [*named(peer, mac, mtu), (rtnetlink.IFLA_NET_NS_FD, netns_fd)]
-    add_veth(outside, inside, rtnetlink.IFF_UP)
+    inside = {"ifname": peer, "address": mac, "mtu": mtu, "net_ns_fd": netns_fd}
+    master = socket.if_nametoindex(bridge)
+    with rtnetlink() as ipr:
+        ipr.link("add", ifname=name, kind="veth", master=master, mtu=mtu, state="up", peer=inside)
     _set_alias(name, alias)
 
 
 @shell("ip link add {name} type veth peer name {peer}")
 def pair_add(name: str, peer: str) -> None:
     """Add a veth pair, both ends here and down (veth(4))."""
-    add_veth(named(name), named(peer))
+    with rtnetlink() as ipr:
+        ipr.link("add", ifname=name, kind="veth", peer={"ifname": peer})
 
 
 @shell("ip link set {name} netns {netns}")
@@ -67,13 +69,15 @@ def link_move(name: str, netns: str, netns_fd: int) -> None:
 
     Raises FileExistsError when that namespace has a link of this name.
     """
-    set_link(name, (rtnetlink.IFLA_NET_NS_FD, netns_fd))
+    with rtnetlink() as ipr:
+        ipr.link("set", ifname=name, net_ns_fd=netns_fd)
 
 
 @shell("ip link set {name} netns {pid}")
 def link_give(name: str, pid: int) -> None:
     """Move a link to the namespace of a process."""
-    set_link(name, (rtnetlink.IFLA_NET_NS_PID, pid))
+    with rtnetlink() as ipr:
+        ipr.link("set", ifname=name, net_ns_pid=pid)
 
 
 @shell("ip link add {name} link {parent} address {mac} mtu {mtu} netns {netns} type macvlan mode {mode}")
@@ -82,14 +86,16 @@ def macvlan_add(name: str, parent: str, mode: str, mac: str, mtu: int, netns: st
 
     `mode` is private, vepa, bridge or passthru.
     """
-    place = [(rtnetlink.IFLA_LINK, socket.if_nametoindex(parent)), (rtnetlink.IFLA_NET_NS_FD, netns_fd)]
-    add_link("macvlan", [(rtnetlink.IFLA_MACVLAN_MODE, _MACVLAN_MODES[mode])], [*named(name, mac, mtu), *place])
+    link = {"link": socket.if_nametoindex(parent), "address": mac, "mtu": mtu, "net_ns_fd": netns_fd}
+    with rtnetlink() as ipr:
+        ipr.link("add", ifname=name, kind="macvlan", macvlan_mode=mode, **link)
 
 
 @shell("ip link set {name} master {bridge} up")
 def bridge_port_add(name: str, bridge: str) -> None:
     """Make a link a port of the bridge and set it up; one that is a port already stays as it is."""
-    set_link(name, (rtnetlink.IFLA_MASTER, socket.if_nametoindex(bridge)), flags=rtnetlink.IFF_UP)
+    with rtnetlink() as ipr:
+        ipr.link("set", index=socket.if_nametoindex(name), master=socket.if_nametoindex(bridge), state="up")
 
 
 @shell("ip link set {name} type bridge_slave hairpin on")
@@ -98,26 +104,30 @@ def hairpin_on(name: str) -> None:
 
     Needed where br_netfilter is loaded: it translates addresses on the bridge, before routing could see the packet.
     """
-    set_bridge_port(name, (rtnetlink.IFLA_BRPORT_MODE, b"\1"))
+    with rtnetlink() as ipr:
+        ipr.brport("set", index=socket.if_nametoindex(name), mode=1)  # IFLA_BRPORT_MODE
 
 
 @shell("ip link set {name} up")
 def link_up(name: str) -> None:
     """Set a link up."""
-    set_link(name, flags=rtnetlink.IFF_UP)
+    with rtnetlink() as ipr:
+        ipr.link("set", index=socket.if_nametoindex(name), state="up")
 
 
 @shell("ip link set {name} address {mac}")
 def link_address_write(name: str, mac: str) -> None:
     """Change a link's hardware address."""
-    set_link(name, (rtnetlink.IFLA_ADDRESS, rtnetlink.hardware_address(mac)))
+    with rtnetlink() as ipr:
+        ipr.link("set", index=socket.if_nametoindex(name), address=mac)
 
 
 @shell("ip link del {name}")
 def link_del(name: str) -> None:
     """Delete a link, and with it a veth's other end."""
     try:
-        rtnetlink.delete_link(name)
+        with rtnetlink() as ipr:
+            ipr.link("del", ifname=name)
     except OSError as error:
         if error.errno != errno.ENODEV:
             raise
@@ -129,33 +139,41 @@ def address_add(name: str, address: IPv4Interface | IPv6Interface) -> None:
 
     `nodad` skips duplicate address detection, which takes seconds: the record says that nobody else has the address.
     """
-    broadcast = address.network.broadcast_address.packed if address.version == 4 else None
-    rtnetlink.add_address(name, address.ip.packed, address.network.prefixlen, broadcast)
+    words = {"address": str(address.ip), "prefixlen": address.network.prefixlen}
+    if address.version == 4:
+        words["broadcast"] = str(address.network.broadcast_address)
+    else:
+        words |= {"local": str(address.ip), "flags": _IFA_F_NODAD}
+    with rtnetlink() as ipr:
+        ipr.addr("add", index=socket.if_nametoindex(name), **words)
 
 
 @shell("ip route add default via {gateway} dev {name} proto static")
 def default_route_add(name: str, gateway: IPv4Address | IPv6Address) -> None:
     """Add the default route of the gateway's address family."""
-    _default_route(name, gateway, replaces=False)
+    _default_route("add", name, gateway)
 
 
 @shell("ip route replace default via {gateway} dev {name} proto static")
 def default_route_replace(name: str, gateway: IPv4Address | IPv6Address) -> None:
     """Add the default route of the gateway's address family, or change it."""
-    _default_route(name, gateway, replaces=True)
+    _default_route("replace", name, gateway)
 
 
 @shell("ip route add {target} dev {name} proto static scope link")
 def link_route_add(name: str, target: IPv4Network) -> None:
     """Add a route without a gateway: `target` is reached directly on this link."""
-    rtnetlink.add_link_route(name, target.network_address.packed, target.prefixlen)
+    with rtnetlink() as ipr:
+        ipr.route("add", dst=str(target), oif=socket.if_nametoindex(name), proto="static", scope="link")
 
 
-def _default_route(name: str, gateway: IPv4Address | IPv6Address, replaces: bool) -> None:
+def _default_route(command: str, name: str, gateway: IPv4Address | IPv6Address) -> None:
     family = socket.AF_INET if gateway.version == 4 else socket.AF_INET6
-    rtnetlink.add_default_route(name, family, gateway.packed, replaces)
+    with rtnetlink() as ipr:
+        ipr.route(command, family=family, gateway=str(gateway), oif=socket.if_nametoindex(name), proto="static")
 
 
 def _set_alias(name: str, alias: str) -> None:
     """In a request of its own: the kernel ignores IFLA_IFALIAS in one that creates a link."""
-    set_link(name, (rtnetlink.IFLA_IFALIAS, alias))
+    with rtnetlink() as ipr:
+        ipr.link("set", ifname=name, ifalias=alias)

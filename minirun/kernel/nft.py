@@ -5,7 +5,7 @@ import json
 import re
 from typing import Any
 
-from minirun.kernel.netlink import PROTOCOLS
+from minirun.kernel.netlink_sockets import PROTOCOLS
 from minirun.kernel.seam import Raw, shell
 from minirun.kernel.syscalls import ffi, lib
 

@@ -5,18 +5,18 @@ iptables writes nftables. Netlink rather than libnftables' JSON, because nftable
 REJECT as `xt` without its name, and because a start reads a few chains of rule sets that may be large.
 """
 
-import struct
+import socket
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pyroute2.netlink import NLM_F_DUMP, NLM_F_REQUEST
+from pyroute2.netlink import NETLINK_NETFILTER, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_ERROR
 from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_NFTABLES, nfgen_msg
 from pyroute2.netlink.nfnetlink import nftsocket as nf
 
-from minirun.kernel.netlink import NETLINK_NETFILTER, Attribute, Message, answers_of, attributes, dump
-from minirun.kernel.pyroute2_sockets import complete, nf_tables
+from minirun.kernel.netlink_events import NfTablesMarshal
+from minirun.kernel.netlink_sockets import complete, nf_tables
 
 FORWARD = 2  # NF_INET_FORWARD
 FAMILIES = {nf.NFPROTO_INET: "inet", nf.NFPROTO_IPV4: "ip", nf.NFPROTO_IPV6: "ip6"}  # those that see IP packets
@@ -25,8 +25,7 @@ _NUMBERS = {name: number for number, name in FAMILIES.items()}
 _ALL_FAMILIES = 0  # NFPROTO_UNSPEC
 _DROP = 0  # NF_DROP
 _IFNAMSIZ = 16
-_HEADER = struct.Struct(">BBH")  # struct nfgenmsg: family, version, resource
-_TABLE_NAME, _CHAIN_TABLE, _CHAIN_NAME, _CHAIN_USE = 1, 1, 3, 6  # NFTA_TABLE_NAME, NFTA_CHAIN_*
+_LARGEST = 1 << 13  # bytes of an answer
 # What may stand in a rule beside its verdict without making it one for some packets only.
 _WITHOUT_CONDITION = {"counter", "immediate", "reject", "log", "target"}
 
@@ -112,9 +111,9 @@ class Rule:
 
 def nft_tables() -> list[tuple[str, str]]:
     """(family, name) of those that see IP packets."""
-    answers = dump(NETLINK_NETFILTER, _message(nf.NFT_MSG_GETTABLE, _ALL_FAMILIES))
-    keys = ((answer.body[0], attributes(answer.body, _HEADER.size)[_TABLE_NAME]) for answer in answers)
-    return [(FAMILIES[family], name.rstrip(b"\0").decode()) for family, name in keys if family in FAMILIES]
+    messages = _dump(nf.nft_table_msg, nf.NFT_MSG_GETTABLE, _ALL_FAMILIES)
+    keys = ((message["nfgen_family"], message.get_attr("NFTA_TABLE_NAME")) for message in messages)
+    return [(FAMILIES[family], name) for family, name in keys if family in FAMILIES]
 
 
 def chains(wanted: set[tuple[str, str]]) -> Iterator[Chain]:
@@ -133,16 +132,22 @@ def rules(family: str, table: str, chain: str = "") -> list[Rule]:
 
 def chain_uses(chains: Sequence[ChainKey]) -> list[int]:
     """How many rules each chain has, and jumps to it; 0 when it does not exist. One request for all."""
-    messages = [
-        _message(nf.NFT_MSG_GETCHAIN, family, (_CHAIN_TABLE, table), (_CHAIN_NAME, name))
+    requests = [
+        _request(nf.nft_chain_msg, nf.NFT_MSG_GETCHAIN, family, {"NFTA_CHAIN_TABLE": table, "NFTA_CHAIN_NAME": name})
         for family, table, name in chains
     ]
-    found = (answer and attributes(answer.body, _HEADER.size) for answer in answers_of(NETLINK_NETFILTER, messages))
-    return [int.from_bytes(chain[_CHAIN_USE]) if chain else 0 for chain in found]
-
-
-def _message(kind: int, family: int, *attributes: Attribute) -> Message:
-    return Message(NFNL_SUBSYS_NFTABLES << 8 | kind, 0, _HEADER.pack(family, 0, 0), attributes)
+    for number, request in enumerate(requests):
+        request["header"]["sequence_number"] = number
+        request.encode()
+    uses = [0] * len(chains)
+    # A plain socket: NFTSocket would wait for an acknowledgement of each.
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER) as netfilter:
+        netfilter.send(b"".join(request.data for request in requests))
+        for _ in chains:
+            for answer in NfTablesMarshal().parse(netfilter.recv(_LARGEST)):
+                if answer["header"]["type"] != NLMSG_ERROR:
+                    uses[answer["header"]["sequence_number"]] = answer.get_attr("NFTA_CHAIN_USE")
+    return uses
 
 
 def _chain(family: str, message: Any) -> Chain:
@@ -162,11 +167,16 @@ def _compared(data: Any) -> bytes:
 
 def _dump(message: type[nfgen_msg], kind: int, family: int, attributes: dict[str, str] | None = None) -> list[Any]:
     def dump() -> Iterable[Any]:
-        request = message()
-        request["nfgen_family"] = family
-        request["attrs"] = list((attributes or {}).items())
-        request["header"].update(type=NFNL_SUBSYS_NFTABLES << 8 | kind, flags=NLM_F_REQUEST | NLM_F_DUMP)
+        request = _request(message, kind, family, attributes or {}, NLM_F_DUMP)
         return nft.nlm_request_batch([request])  # type: ignore[no-any-return]
 
     with nf_tables() as nft:
         return complete(dump)
+
+
+def _request(message: type[nfgen_msg], kind: int, family: int, attributes: dict[str, str], flags: int = 0) -> nfgen_msg:
+    request = message()
+    request["nfgen_family"] = family
+    request["attrs"] = list(attributes.items())
+    request["header"].update(type=NFNL_SUBSYS_NFTABLES << 8 | kind, flags=NLM_F_REQUEST | flags)
+    return request

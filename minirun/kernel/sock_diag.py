@@ -13,8 +13,7 @@ from pyroute2 import DiagSocket
 from pyroute2.netlink import NLMSG_ERROR, nlmsgerr
 from pyroute2.netlink.diag import SS_CLOSE, SS_LISTEN
 
-from minirun.kernel.netlink import PROTOCOLS
-from minirun.kernel.pyroute2_sockets import complete
+from minirun.kernel.netlink_sockets import PROTOCOLS, complete
 
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 # A UDP socket that is bound and not connected is in the state "close".
