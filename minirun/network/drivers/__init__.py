@@ -9,7 +9,6 @@ Networks, endpoints and repair call drivers; a driver calls the kernel, and of t
 The name is what `network create --driver` takes; the object is called without arguments and follows `Driver`.
 """
 
-from importlib.metadata import entry_points
 from typing import Protocol
 
 from minirun.errors import MinirunError, NotFoundError
@@ -69,6 +68,8 @@ def driver_named(name: str) -> Driver:
     """Return the driver with this name. NotFoundError when there is none, MinirunError when it cannot be loaded."""
     if name in _BUILT_IN:
         return _BUILT_IN[name]()
+    from importlib.metadata import entry_points  # 25 ms, which a shim that wakes up would wait for
+
     for entry in entry_points(group=GROUP, name=name):
         try:
             driver: Driver = entry.load()()
