@@ -13,6 +13,8 @@ import pytest
 from tests.harness import Host
 from tests.harness.host import MINIRUN
 
+# strace(1) follows children, and a fork server's worker is none of the command's.
+_TRACED = ("strace", "-f", "-qq", "-E", "MINIRUN_FORKSERVER=off")
 _CALLS = "execve,execveat,fork,vfork,clone,clone3,sendto,sendmsg"
 
 
@@ -54,7 +56,7 @@ def town() -> Iterator[Host]:
 @pytest.mark.parametrize("words", list(COSTS))
 def test_a_command_costs_no_more_than_it_did(town: Host, words: str) -> None:
     town.minirun(*words.split())  # what is compiled once is
-    town.run(["strace", "-f", "-qq", "-e", f"trace={_CALLS}", "-o", "/run/trace", MINIRUN, *words.split()])
+    town.run([*_TRACED, "-e", f"trace={_CALLS}", "-o", "/run/trace", MINIRUN, *words.split()])
     cost = _read(town.sh("cat /run/trace"))
     bound = COSTS[words]
     assert cost.processes == bound.processes
@@ -62,24 +64,11 @@ def test_a_command_costs_no_more_than_it_did(town: Host, words: str) -> None:
 
 
 def test_nothing_else_is_started(town: Host) -> None:
-    town.run(
-        [
-            "strace",
-            "-f",
-            "-qq",
-            "-e",
-            "trace=execve,execveat",
-            "-o",
-            "/run/trace",
-            MINIRUN,
-            "run",
-            "--rm",
-            "busybox",
-            "true",
-        ]
-    )
+    town.run([*_TRACED, "-e", "trace=execve,execveat", "-o", "/run/trace", MINIRUN, "run", "--rm", "busybox", "true"])
     programs = re.findall(r'exec\w*\((?:\d+, )?"([^"]*)"', town.sh("cat /run/trace"))
-    assert programs == [MINIRUN, "", "/bin/true"]  # the stub is a file without a name
+    # The launcher, Python, the stub, which is a file without a name, and the container's program.
+    assert [programs[0], *programs[-2:]] == [MINIRUN, "", "/bin/true"]
+    assert len(programs) <= 4
 
 
 def _read(trace: str) -> Cost:
