@@ -31,7 +31,7 @@ from minirun.forkserver.request import receive_start, send_reply
 from minirun.forkserver.worker import Main, Worker
 from minirun.kernel import processes
 from minirun.kernel.memory import UsedPages, use_huge_pages
-from minirun.kernel.process_attributes import ProcessName
+from minirun.kernel.process_attributes import ProcessName, leave_cgroups
 
 _BACKLOG = 4096
 _LOCK, _SYSTEMDS = 3, 3  # descriptors
@@ -254,6 +254,8 @@ def serve_commands(path: Path, main: Main, prepare: Callable[[], None], idle_tim
     """Be the server that listens at `path`, in the descriptor from systemd if there is one."""
     ProcessName().take([os.fsencode(word) for word in (sys.executable, "-IS", f"{sys.argv[0]}-forkserver", str(path))])
     is_systemds = _has_socket_of_systemd(path)
+    if not is_systemds:
+        leave_cgroups()
     _import_everything()
     prepare()
     os.chdir("/")

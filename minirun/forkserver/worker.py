@@ -26,6 +26,7 @@ from minirun.kernel.process_attributes import (
     ProcessName,
     copy_attributes,
     limits,
+    open_differing_group,
     own_attributes,
     raise_limits,
     set_limits,
@@ -74,10 +75,10 @@ class Worker:
         self._name.take([os.fsencode(word) for word in (sys.executable, "-IS", sys.argv[0])] + wanted.words[1:])
         copy_attributes(peer, self._attributes)
         raise_limits(their_limits := limits(peer))
-        joins = namespaces.differing(peer)
+        joins, group = namespaces.differing(peer), open_differing_group(peer)
         namespaces.become_neighbour(peer, wanted.launcher, joins, wanted.root, wanted.directory)
-        if joins & processes.NEW_PID:
-            _move(moved)
+        if joins & processes.NEW_PID or group >= 0:
+            _move(moved, group)
         moved.close()
         os.setpgid(0, 0)  # in the server's process group, which is an orphaned one, SIGTSTP would not stop it
         _take_files(channel, wanted)
@@ -96,9 +97,9 @@ def _pid_of(pidfd: int) -> int:
     raise RequestError("no process was handed over")
 
 
-def _move(moved: socket.socket) -> None:
-    """Go on in a new process, which is in the pid namespace that was joined; the server is its parent, too."""
-    if pid := processes.clone_sibling(0):
+def _move(moved: socket.socket, group: int) -> None:
+    """Go on in a new process, in the pid namespace that was joined and the v2 cgroup `group`; a child of the server."""
+    if pid := processes.clone_sibling(0, group):
         moved.send(messages.MOVED % (os.getpid(), pid))
         os._exit(0)
 

@@ -5,13 +5,15 @@ shell's child would have been. Each attribute is copied, or it must equal the se
 execve(2), proc_pid_status(5).)
 
 What is not here: open files, directories, signals and the environment (forkserver/worker.py has them from the request);
-namespaces (`namespaces.differing`); attributes that /proc does not show (csrc/launcher.c executes plain Python when one
-of them is set). Terminal, session and process group cannot be taken over: the launcher stays in them.
+namespaces (`namespaces.differing`) and the v2 cgroup, in which a worker is made anew; attributes that /proc does not
+show (csrc/launcher.c executes plain Python when one of them is set). Terminal, session and process group cannot be
+taken over: the launcher stays in them.
 """
 
 import os
 import resource
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -89,6 +91,26 @@ class ProcessName:
         prctl.set_name(os.path.basename(os.fsdecode(words[2])))
 
 
+def open_differing_group(pid: int) -> int:
+    """A descriptor of the v2 cgroup of a process, for a process to be made in it; -1 when it is the caller's own.
+
+    Made there (`processes.clone_sibling`) it has no wait for a lock, as one that moves has: 6 ms and more.
+    """
+    theirs = _cgroups(pid, {}).get("", "/")
+    if theirs == _cgroups(os.getpid(), {}).get("", "/"):
+        return -1
+    return os.open(_group(_hierarchies(), "", theirs), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def leave_cgroups() -> None:
+    """Move this process to the top of all cgroup hierarchies, so that the group that it was started in can end."""
+    tops = _hierarchies()
+    for controllers, path in _cgroups(os.getpid(), {}).items():
+        if path != "/" and not path.startswith("/..") and controllers in tops:  # /..: outside of what is seen from here
+            with suppress(OSError):  # it may not: then it stays
+                (tops[controllers] / ("tasks" if controllers else "cgroup.procs")).write_text("0")
+
+
 def limits(pid: int) -> dict[int, tuple[int, int]]:
     """The resource limits of a process, (soft, hard) by number (prlimit(2))."""
     return {number: resource.prlimit(pid, number) for number in RESOURCES.values()}
@@ -164,16 +186,22 @@ def _cgroups(pid: int, status: dict[str, str]) -> dict[str, str]:
     return {controllers: path for _, controllers, path in (line.split(":", 2) for line in lines)}
 
 
-def _enter_cgroups(wanted: dict[str, str]) -> None:
+def _v1_cgroups(pid: int, status: dict[str, str]) -> dict[str, str]:
+    return {controllers: path for controllers, path in _cgroups(pid, status).items() if controllers}
+
+
+def _enter_v1_cgroups(wanted: dict[str, str]) -> None:
     ours, tops = _cgroups(os.getpid(), {}), _hierarchies()
     for controllers, path in wanted.items():
-        if path == ours.get(controllers):
-            continue
-        if controllers not in tops or path.startswith("/.."):
-            raise OSError(0, f"the hierarchy {controllers or 'v2'} is not mounted")
-        # A thread that moves itself in a v1 hierarchy does not take the lock that makes cgroup.procs slow.
-        file = tops[controllers] / path.lstrip("/") / ("tasks" if controllers else "cgroup.procs")
-        file.write_text("0")
+        if path != ours.get(controllers):
+            # A thread that moves itself so does not take the lock that makes cgroup.procs slow.
+            (_group(tops, controllers, path) / "tasks").write_text("0")
+
+
+def _group(tops: dict[str, Path], controllers: str, path: str) -> Path:
+    if controllers not in tops or path.startswith("/.."):
+        raise DiffersError(f"the cgroup hierarchy {controllers or 'v2'} is not mounted")
+    return tops[controllers] / path.lstrip("/")
 
 
 def _hierarchies() -> dict[str, Path]:
@@ -233,7 +261,7 @@ ATTRIBUTES = (
     ),
     Attribute("the audit user", partial(_file, "loginuid"), partial(_write_file, "loginuid")),
     Attribute("the umask", lambda _, status: int(status["Umask"], 8), _set_umask),
-    Attribute("the cgroup", _cgroups, _enter_cgroups),
+    Attribute("the v1 cgroups", _v1_cgroups, _enter_v1_cgroups),
     Attribute(
         "the CPU affinity", lambda pid, _: os.sched_getaffinity(pid), lambda value: os.sched_setaffinity(0, value)
     ),

@@ -229,3 +229,13 @@ def _servers_in_other_namespaces() -> list[str]:
         except OSError:
             pass
     return found
+
+
+def test_a_server_leaves_the_cgroup_that_it_was_started_in(fresh: ServedHost) -> None:
+    """Else the group of a login session or a service could not end before it."""
+    fresh.host.sh("mkdir /sys/fs/cgroup/session /sys/fs/cgroup/other")
+    start = "echo $$ > /sys/fs/cgroup/session/cgroup.procs; exec"
+    eventually(lambda: fresh.way(before=start) == SERVER, 30)
+    fresh.host.sh("rmdir /sys/fs/cgroup/session")
+    done = fresh.run("version", before="echo $$ > /sys/fs/cgroup/other/cgroup.procs; exec")
+    assert (done.way, done.code) == (SERVER, 0)
