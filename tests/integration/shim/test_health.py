@@ -53,7 +53,7 @@ def test_a_check_that_hangs_is_killed(primed: Host) -> None:
 
 
 def test_failures_of_the_start_period_do_not_count(primed: Host) -> None:
-    flags = ["--health-interval=50ms", "--health-start-period=1s", "--health-start-interval=50ms", "--health-retries=1"]
+    flags = ["--health-interval=50ms", "--health-start-period=3s", "--health-start-interval=50ms", "--health-retries=1"]
     primed.minirun("run", "-d", "--name", "web", "--health-cmd=false", *flags, "busybox", "sleep", "1000")
     time.sleep(0.5)
     assert _health(primed, "web")["Status"] == "starting"
