@@ -39,6 +39,18 @@ def unpublish(instance: Instance, container: Container, place: PortMapping) -> N
     operations.unpublish(HotUpdate(instance, container), place)
 
 
+@contextmanager
+def shim_awake(instance: Instance, container: Container) -> Iterator[None]:
+    """Within the context, the shim of a running container is awake or wakes up. It reads its record before it sleeps."""
+    try:
+        channel = control_connect(str(instance.container_dir(container.id)), ATTACH_SOCKET)
+    except OSError:  # it does not run
+        yield
+        return
+    with channel:
+        yield
+
+
 class HotUpdate:
     """The engine's side of one update (network/update.py, ContainerUpdate). Waits while the container is starting."""
 

@@ -41,21 +41,28 @@ def memory_file(name: str, data: bytes) -> int:
     return memory
 
 
-def exec_sleeper(title: list[str], watched: Sequence[int], kept: Sequence[int], script: str) -> NoReturn:
+def exec_sleeper(
+    title: list[str], watched: Sequence[int], kept: Sequence[int], script: str, launcher: Path | None, memory: int
+) -> NoReturn:
     """Become csrc/sleeper.c, which waits until a watched file is readable, and then runs `script` in a new Python.
 
-    `kept` are the descriptors that stay open, `title` is what ps(1) shows. Raises OSError when the program is missing.
+    `kept` are the descriptors that stay open, `title` is what ps(1) shows. With a `launcher`, the end of the process
+    that the first watched file is of is handed to that, with `memory`. Raises OSError when the program is missing.
     """
     for fd in kept:
         os.set_inheritable(fd, True)
     told = {"FILES": ",".join(map(str, watched)), "PYTHON": sys.executable, "SCRIPT": script}
+    if launcher is not None:
+        told |= {"LAUNCHER": str(launcher), "MEMORY": str(memory)}
     os.execve(SLEEPER, title, {**os.environ, **{_SLEEPER + name: text for name, text in told.items()}})
 
 
-def left_sleeper() -> None:
-    """Restore the environment, in the Python that the sleeper became."""
+def left_sleeper() -> int | None:
+    """Restore the environment, in what the sleeper became. Returns the exit code of the process that it has reaped."""
+    code = os.environ.get(_SLEEPER + "CODE")
     for name in [name for name in os.environ if name.startswith(_SLEEPER)]:
         del os.environ[name]
+    return None if code is None else int(code)
 
 
 @shell("exec {argv}")

@@ -42,6 +42,7 @@ class ContainerProcess:
         self._on_started = on_started
         self._builder = -1  # pidfd of the process that builds the tree in place of the first one (init/mapped.py)
         self._reaped = False
+        self.code: int | None = None  # of a process that has ended while the shim was idle, and was reaped
 
     def idle_fields(self) -> dict[str, Any]:
         """What IdleState keeps of it, for `resume`."""
@@ -115,7 +116,7 @@ class ContainerProcess:
 
     def has_ended(self) -> bool:
         """Whether the process has ended, and waits to be reaped."""
-        return processes.wait_gone(self.pidfd, 0)
+        return self.code is not None or processes.wait_gone(self.pidfd, 0)
 
     def release(self) -> None:
         """GO: the network is set up, so the first process may become the program as soon as it is ready."""
@@ -193,10 +194,8 @@ class ContainerProcess:
 
     def reap(self) -> int:
         """Reap it and return the exit code as Docker counts it: 128 + signal. Sets `failure` if it never started."""
-        _, status = os.waitpid(self.pid, 0)
-        self._reaped = True
-        code = os.waitstatus_to_exitcode(status)
-        code = 128 - code if code < 0 else code
+        code = self.code if self.code is not None else _wait_for(self.pid)
+        self.code, self._reaped = None, True
         if not self.started and self.failure is None:
             self._explain_early_end(code)
         self._close()
@@ -226,6 +225,12 @@ class ContainerProcess:
                 os.close(fd)
         self._error = -1
         self.streams.close()
+
+
+def _wait_for(pid: int) -> int:
+    _, status = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    return 128 - code if code < 0 else code
 
 
 def prepare_cgroup(plan: Plan, is_restart: bool) -> None:

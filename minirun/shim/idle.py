@@ -1,5 +1,8 @@
 """An idle shim becomes a C program of a few pages (csrc/sleeper.c), which becomes the shim again on the next event.
 
+The container's end is seen to by a worker of the fork server, if there is one: that is ready at once, and an end is all
+that most shims wake up for.
+
 It stays the same process: pid, children, files and PR_SET_PDEATHSIG, which ties the container's life to its own,
 survive execve(2). The rest of its state waits in a memfd. Python in the event loop would take 6 MB for each container
 that does nothing.
@@ -10,6 +13,7 @@ import sys
 from dataclasses import dataclass
 
 from minirun.errors import MinirunError
+from minirun.forkserver.location import launcher
 from minirun.init.plan import pack, unpack
 from minirun.kernel import execution, seam
 
@@ -36,7 +40,10 @@ def idle_timeout() -> float | None:
 
 @dataclass(frozen=True)
 class IdleState:
-    """The shim's state while it is the sleeper. Files are descriptors; `began` is on the monotonic clock."""
+    """The shim's state while it is the sleeper. Files are descriptors; `began` is on the monotonic clock.
+
+    identity: the shim's pid and start time, as on record
+    """
 
     container: str
     plan: bytes
@@ -52,6 +59,8 @@ class IdleState:
     delay: float
     began: float
     cancelled: bool
+    identity: tuple[int, int]
+    may_restart: bool
 
     @property
     def watched(self) -> list[int]:
@@ -65,14 +74,18 @@ class IdleState:
 
 
 def become_sleeper(state: IdleState) -> None:
-    """Execute the sleeper, which later executes Python with `shim.prefork.wake`. Returns only on failure.
+    """Execute the sleeper, which later executes Python with `prefork.wake`, or has a worker run `prefork.end`.
+
+    A worker can start no container, which is to be the shim's child. Returns only on failure.
 
     SIGTERM must be blocked, and stays so.
     """
     memory = execution.memory_file("minirun-idle", pack(state))
     script = f"import sys; sys.path[:] = {sys.path!r}; from minirun.shim.prefork import wake; wake({memory})"
     try:
-        execution.exec_sleeper(["minirun-shim", state.container[:12]], state.watched, [*state.files, memory], script)
+        title, kept = ["minirun-shim", state.container[:12]], [*state.files, memory]
+        used = None if state.may_restart else launcher()
+        execution.exec_sleeper(title, state.watched, kept, script, used, memory)
     except OSError as error:
         print(f"cannot execute the sleeper, so the shim stays awake: {error}", file=sys.stderr)
         os.close(memory)

@@ -44,6 +44,7 @@ class Shim:
         self.idle_timeout = idle_timeout()
         self.began = 0.0  # of this run, on the monotonic clock
         self.health: HealthCheck | None = None
+        self.identity = Process(os.getpid(), processes.start_time(os.getpid()) or 0)  # on record
         self.clients = Clients(first, listener, self._outbox, self._on_message, self._on_leave)
         driver, size, files = plan.log
         self.log = None if driver == "none" else LogWriter(f"{self.directory}/log", size, files)
@@ -61,14 +62,16 @@ class Shim:
         return shim
 
     @classmethod
-    def awake(cls, state: IdleState) -> "Shim":
-        """Restore the shim as it was when it became idle."""
+    def awake(cls, state: IdleState, code: int | None) -> "Shim":
+        """Restore the shim as it was when it became idle. `code`: the container has ended so, and was reaped."""
         listener = socket.socket(fileno=state.listener)
         shim = cls(unpack(Plan, state.plan), None, listener, state.ports, state.resolver)
         shim.ever_started, shim.cancelled = True, state.cancelled
         shim.began, shim.back_off = state.began, BackOff(state.delay)
         shim.process = ContainerProcess(shim.plan, shim._record_started, shim._on_output)
         shim.process.resume(state)
+        shim.process.code = code
+        shim.identity = Process(*state.identity)
         shim._handle_sigterm()
         return shim
 
@@ -155,7 +158,16 @@ class Shim:
             delay=self.back_off.delay,
             began=self.began,
             cancelled=self.cancelled,
+            identity=(self.identity.pid, self.identity.started),
+            may_restart=self._may_restart(),
         )
+
+    def _may_restart(self) -> bool:
+        """Whether another run may follow this one. It stays true while the shim is idle: `update --restart` wakes it."""
+        if self.cancelled or not self.plan.asks_policy:
+            return False
+        record = self.state.container_at_once()
+        return record is None or record.spec.restart.name != "no"
 
     # --- clients
 
@@ -257,9 +269,10 @@ class Shim:
             self.log.close()
         failure = self.process.failure[1] if self.process.failure else ""
         remove = not self.ever_started and self.plan.fresh
-        me = Process(os.getpid(), processes.start_time(os.getpid()) or 0)
         self.ports.close()  # before the record releases them: the next start may follow at once
-        self.state.retried(lambda: finish_run(self.state.instance, self.plan.container, me, code, failure, remove))
+        self.state.retried(
+            lambda: finish_run(self.state.instance, self.plan.container, self.identity, code, failure, remove)
+        )
         self.dns.close()  # the server may end now; this process may have to wait for slow clients
         self.clients.accept_all()  # a client that came meanwhile learns the end here: with --rm, there is no record
         self._report_end(code)

@@ -92,18 +92,27 @@ def _leave_terminal(plan: Plan) -> None:
 
 def wake(memory: int) -> None:
     """Go on as the shim, in the Python that the sleeper has executed. `memory` is the memfd. Never returns."""
-    code = 1
+    gc.disable()
+    _go_on(memory, execution.left_sleeper())
+
+
+def end(memory: int, code: int) -> None:
+    """See to the end of a container whose shim was idle, in its place; its first process ended with `code`."""
+    execution.left_sleeper()
+    _go_on(memory, code)
+
+
+def _go_on(memory: int, code: int | None) -> None:
+    failed = 1
     try:
-        gc.disable()
         seam.be("shim")
-        execution.left_sleeper()
-        shim = Shim.awake(restore(memory))
+        shim = Shim.awake(restore(memory), code)
         gc.enable()
         gc.freeze()
         shim.live()
-        code = 0
+        failed = 0
     except BaseException:  # noqa: BLE001 - a traceback for the shim's log; there is nobody else to tell
         traceback.print_exc()
     finally:
         sys.stderr.flush()
-        os._exit(code)
+        os._exit(failed)

@@ -60,6 +60,15 @@ class State:
         """Read the container's record."""
         return self.retried(lambda: self.instance.store.container(self._container))
 
+    def container_at_once(self) -> Container | None:
+        """The same without a wait; None also when it cannot be read now."""
+        try:
+            if self._instance is None:
+                self.open()
+            return self.instance.store.container(self._container)
+        except (MinirunError, OSError, sqlite3.Error):
+            return None
+
     def retried(self, operation: Callable[[], T]) -> T:
         """Repeat `operation` until the database is neither locked nor full: what it records has happened already.
 

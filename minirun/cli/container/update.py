@@ -1,5 +1,6 @@
 """minirun update: new limits and a new restart policy, for containers that exist."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from minirun.cli.each import for_each_container
 from minirun.cli.parameters import AnyContainers, with_option_groups
 from minirun.cli.pflag import UsageError
 from minirun.cli.session import commands, open_instance, session
+from minirun.engine.hot_update import shim_awake
 from minirun.engine.lifecycle import record_event
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
@@ -65,7 +67,7 @@ def _update(instance: Instance, container: Container, asked: Limits, restart: st
             instance.store.set_spec(container.id, container.spec)
             raise
         spec = replace(spec, limits=limit_fields(new))
-    with instance.store.write():
+    with shim_awake(instance, container) if restart is not None else nullcontext(), instance.store.write():
         instance.store.set_spec(container.id, spec)
         record_event(instance.store, container.id, "update")
 

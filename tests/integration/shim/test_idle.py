@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness import Host, Snapshot, assert_same, eventually
+from tests.harness import Host, Snapshot, assert_same, eventually, fork_server
 from tests.harness.host import MINIRUN, REPO
 
 SOON = {"env": {**os.environ, "MINIRUN_AWAKE": "0.1"}}
@@ -247,3 +247,26 @@ def kinds(host: Host, pid: int) -> list[str]:
     """What each descriptor is of, without the numbers of pipes and sockets."""
     lines = host.sh(f"for f in /proc/{pid}/fd/*; do readlink $f; done").split()
     return sorted(re.sub(r"\d+", "", line) for line in lines)
+
+
+@pytest.mark.skipif(not fork_server.is_wanted(), reason="the command line is tried without the fork server")
+def test_an_end_takes_no_new_python(primed: Host, before: Snapshot) -> None:
+    pid = start(primed, "-p", "8080:80", "busybox", "sh", "-c", "echo out; sleep 1000")
+    tracer = primed.popen(["strace", "-f", "-e", "trace=execve", "-o", "/run/trace", "-p", str(pid)])
+    eventually(lambda: "TracerPid:\t0" not in primed.sh(f"cat /proc/{pid}/status"))
+    primed.minirun("stop", "-t0", "web")
+    tracer.wait(10)
+    trace = primed.sh("cat /run/trace")
+    assert ('"shim-end"' in trace, "python" in trace) == (True, False), trace
+    assert (state(primed, "Status"), state(primed, "ExitCode")) == ("exited", "137")
+    assert primed.minirun("logs", "web").stdout == "out\n"
+
+
+def test_a_restart_policy_that_is_set_meanwhile_counts(primed: Host, before: Snapshot) -> None:
+    pid = start(primed, "busybox", "sleep", "1000")
+    primed.minirun("update", "--restart=always", "web")
+    eventually(lambda: is_idle(primed, pid))
+    first = state(primed, "Pid")
+    primed.sh(f"kill -9 {first}")
+    eventually(lambda: state(primed, "Status") == "running" and state(primed, "Pid") not in (first, "0"))
+    primed.minirun("rm", "-f", "web")
