@@ -41,7 +41,7 @@ def unpublish(instance: Instance, container: Container, place: PortMapping) -> N
 
 @contextmanager
 def shim_awake(instance: Instance, container: Container) -> Iterator[None]:
-    """Within the context, the shim of a running container is awake or wakes up. It reads its record before it sleeps."""
+    """Within the context, a running container's shim is awake or wakes up. It reads the record before it sleeps."""
     try:
         channel = control_connect(str(instance.container_dir(container.id)), ATTACH_SOCKET)
     except OSError:  # it does not run

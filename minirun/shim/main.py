@@ -163,7 +163,7 @@ class Shim:
         )
 
     def _may_restart(self) -> bool:
-        """Whether another run may follow this one. It stays true while the shim is idle: `update --restart` wakes it."""
+        """Whether another run may follow. It stays true while the shim is idle: `update --restart` wakes it."""
         if self.cancelled or not self.plan.asks_policy:
             return False
         record = self.state.container_at_once()
