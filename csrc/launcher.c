@@ -388,14 +388,27 @@ static int connect_to_server(pid_t *server, const char **why)
     return -1;
 }
 
+/* Whether a process sees the same files as this one. */
+static bool shares_mounts(pid_t pid)
+{
+    char path[64], own[64] = "", theirs[64] = "";
+    snprintf(path, sizeof path, "/proc/%d/ns/mnt", (int)pid);
+    return pid > 0 && readlink("/proc/self/ns/mnt", own, sizeof own - 1) > 0 &&
+           readlink(path, theirs, sizeof theirs - 1) > 0 && !strcmp(own, theirs);
+}
+
 /* Have the server end once its commands have, and start the next one; where pid 1 listens, systemd does (see
- * packaging/minirun-forkserver.socket). */
+ * packaging/minirun-forkserver.socket). One that serves others, who see other files, is left to them. */
 static void replace_server(void)
 {
     pid_t server = 0;
     const char *why;
     int channel = connect_to_server(&server, &why);
     struct pollfd hangup = {.fd = channel};
+    if (channel >= 0 && !shares_mounts(server)) {
+        close(channel);
+        return;
+    }
     if (channel >= 0 && send(channel, "stop....", 8, MSG_NOSIGNAL) == 8)
         poll(&hangup, 1, STEP);
     close(channel);

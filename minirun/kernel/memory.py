@@ -1,8 +1,8 @@
 """The memory that a process shares with the one it was forked from, until either writes to it (fork(2)).
 
-The first write to a page makes a copy, which takes 5 to 16 us on a busy virtual machine. Python writes to each object that
-it looks at (it counts references), so a command writes to 1000 to 3000 pages: that takes longer than its own work. A
-process that waits for its work can have the copies made before it comes.
+The first write to a page makes a copy, which takes 5 to 16 us on a busy virtual machine. Python writes to each object
+that it looks at (it counts references), so a command writes to 1000 to 3000 pages: that takes longer than its own work.
+A process that waits for its work can have the copies made before it comes.
 """
 
 import array

@@ -239,3 +239,13 @@ def test_a_server_leaves_the_cgroup_that_it_was_started_in(fresh: ServedHost) ->
     fresh.host.sh("rmdir /sys/fs/cgroup/session")
     done = fresh.run("version", before="echo $$ > /sys/fs/cgroup/other/cgroup.procs; exec")
     assert (done.way, done.code) == (SERVER, 0)
+
+
+def test_who_sees_other_files_does_without_the_server_and_leaves_it_alone(fresh: ServedHost) -> None:
+    """As in a container or a chroot that has another release of minirun at the same place."""
+    eventually(lambda: fresh.way() == SERVER, 30)
+    server = fresh.server()
+    code = f"{REPO}/minirun/errors.py"
+    before = f"exec unshare --mount sh -c 'cp {code} /run/other.py; mount --bind /run/other.py {code}; exec \"$@\"' sh"
+    assert fresh.way(before=before) == OLD_CODE
+    assert (fresh.way(), fresh.server()) == (SERVER, server)
