@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from minirun.cli.main import prepare, run
+from minirun.forkserver.worker import run_to_end
 from minirun.shim.prefork import end
 
 _ROOM = 4095  # bytes; as csrc/launcher.c leaves them
@@ -22,6 +23,14 @@ def main() -> None:
         os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
         code = code or 141
     sys.exit(code)
+
+
+def start() -> None:
+    """Be the program of one command, without the fork server.
+
+    Like a worker's it ends without Python's cleanup, which would close what has to stay as it is (store, _left_open).
+    """
+    os._exit(run_to_end(main))
 
 
 def serve() -> None:
@@ -48,4 +57,4 @@ def _open_standard_streams() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start()

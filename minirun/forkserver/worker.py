@@ -64,7 +64,7 @@ class Worker:
         if channel.recv(1) != messages.GO:
             os._exit(0)
         _end_with(channel)
-        code = _run(self._main)
+        code = run_to_end(self._main)
         send_reply(channel, messages.CODE, code)
         self._pages.keep()
         os._exit(code)
@@ -184,8 +184,8 @@ def _end_with(channel: socket.socket) -> None:
         os._exit(128 + signal.SIGHUP)
 
 
-def _run(main: Main) -> int:
-    """As Python does with a script."""
+def run_to_end(main: Main) -> int:
+    """Run it as Python runs a script, up to the flushed streams. Returns the exit code."""
     code = 0
     try:
         main()
