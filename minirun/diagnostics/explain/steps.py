@@ -211,7 +211,7 @@ STEP_OF = {
         "addresses": "address_add default_route_add default_route_replace link_route_add",
         "dns": "spawn_away loopback_address_add",
         "join": "clone_into join_netns join_ipc_namespace join_pid_namespace join_namespaces join_all_but_mounts"
-        " root_enter directory_enter",
+        " become_neighbour root_enter directory_enter",
         "root": "mounts_private overlay_mount overlay_view mounts_unshare directory_go",
         "kernel-files": "filesystem_mount",
         "volumes": "bind_mount tree_copy tree_copy_below tree_attributes tree_propagation tree_attach tree_of_process",
