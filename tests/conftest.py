@@ -1,6 +1,7 @@
 """Fixtures: a throwaway host for each test that asks for one."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +14,10 @@ __all__ = ["pytest_runtest_makereport"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """In the process that the others are started from, before them."""
+    """The server is started by the process that the others are started from, before them."""
+    for number in (signal.SIGHUP, signal.SIGQUIT):  # ignored under nohup, and in the background of a script
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if fork_server.is_wanted() and not hasattr(config, "workerinput") and not config.option.collectonly:
         fork_server.start(MINIRUN)
 
