@@ -6,6 +6,7 @@ from pathlib import Path
 
 from minirun.cli.main import prepare, run
 from minirun.forkserver.worker import run_to_end
+from minirun.kernel.execution import came_from_sleeper
 from minirun.shim.prefork import end
 
 _ROOM = 4095  # bytes; as csrc/launcher.c leaves them
@@ -14,7 +15,7 @@ _ROOM = 4095  # bytes; as csrc/launcher.c leaves them
 def main() -> None:
     """Run the command line of sys.argv and exit with its code."""
     _open_standard_streams()
-    if sys.argv[1:2] == ["shim-end"] and len(sys.argv) == 4:  # from csrc/sleeper.c: no command for people
+    if sys.argv[1:2] == ["shim-end"] and came_from_sleeper():  # no command for people
         end(int(sys.argv[2]), int(sys.argv[3]))
     code = run(sys.argv[1:])
     try:

@@ -57,6 +57,11 @@ def exec_sleeper(
     os.execve(SLEEPER, title, {**os.environ, **{_SLEEPER + name: text for name, text in told.items()}})
 
 
+def came_from_sleeper() -> bool:
+    """Whether this process, or its launcher, was the sleeper, and has reaped a container's first process."""
+    return _SLEEPER + "CODE" in os.environ
+
+
 def left_sleeper() -> int | None:
     """Restore the environment, in what the sleeper became. Returns the exit code of the process that it has reaped."""
     code = os.environ.get(_SLEEPER + "CODE")

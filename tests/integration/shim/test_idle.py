@@ -270,3 +270,8 @@ def test_a_restart_policy_that_is_set_meanwhile_counts(primed: Host, before: Sna
     primed.sh(f"kill -9 {first}")
     eventually(lambda: state(primed, "Status") == "running" and state(primed, "Pid") not in (first, "0"))
     primed.minirun("rm", "-f", "web")
+
+
+def test_what_the_sleeper_types_is_no_command(primed: Host) -> None:
+    done = primed.minirun("shim-end", "0", "5", check=False)
+    assert (done.returncode, "unknown command: minirun shim-end" in done.stderr) == (1, True), done.stderr
