@@ -63,6 +63,9 @@ struct request { /* in the machine's byte order: both ends are on one machine */
 };
 
 #define MAGIC "minirun1"
+#ifndef PIDFD_SIGNAL_PROCESS_GROUP
+#define PIDFD_SIGNAL_PROCESS_GROUP (1U << 2) /* linux/pidfd.h, since 6.9 */
+#endif
 enum kind { READY = 'R', PLAIN = 'P', STOPPED = 'S', CODE = 'C', ENDED = 'E' };
 struct reply {
     char kind;
@@ -678,7 +681,21 @@ static void stop_by(int number)
     sigprocmask(SIG_BLOCK, &one, NULL);
 }
 
-static void forward(int worker, int number) { syscall(SYS_pidfd_send_signal, worker, number, NULL, 0); }
+/* Before Linux 6.9 a process group has no pidfd: then it is for the worker alone. */
+static void forward_to_group(int worker, int number)
+{
+    if (syscall(SYS_pidfd_send_signal, worker, number, NULL, PIDFD_SIGNAL_PROCESS_GROUP) < 0 && errno == EINVAL)
+        syscall(SYS_pidfd_send_signal, worker, number, NULL, 0);
+}
+
+/* What a terminal sends (Ctrl-C, Ctrl-Z, a new size) is for all processes of a command; the worker leads their group. */
+static void forward(int worker, const struct signalfd_siginfo *info)
+{
+    if (info->ssi_code == SI_KERNEL)
+        forward_to_group(worker, (int)info->ssi_signo);
+    else
+        syscall(SYS_pidfd_send_signal, worker, (int)info->ssi_signo, NULL, 0);
+}
 
 __attribute__((noreturn)) static void accompany(int channel, int signals, int worker)
 {
@@ -695,7 +712,7 @@ __attribute__((noreturn)) static void accompany(int channel, int signals, int wo
         if (waits[1].revents) {
             struct signalfd_siginfo info;
             if (read(signals, &info, sizeof info) == sizeof info)
-                forward(worker, (int)info.ssi_signo);
+                forward(worker, &info);
         }
         if (!waits[0].revents) { /* all that the worker has said has been read */
             if (waits[2].revents && code >= 0)
@@ -710,7 +727,7 @@ __attribute__((noreturn)) static void accompany(int channel, int signals, int wo
             code = reply.value;
         if (reply.kind == STOPPED) {
             stop_by(reply.value);
-            forward(worker, SIGCONT);
+            forward_to_group(worker, SIGCONT);
         }
         if (reply.kind == ENDED) {
             if (WIFSIGNALED(reply.value))

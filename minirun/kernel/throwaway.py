@@ -5,6 +5,7 @@ Files of the host are readable. What is written is in memory: /run, and what the
 """
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,7 +39,12 @@ def host_live(name: str, live: Callable[[], int]) -> int:
     try:
         command = os.getpid()
         pid = processes.fork(lambda: _enter(groups, command, live), _complain)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        try:
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        except KeyboardInterrupt:  # whether the others got it, too, depends on who sent it
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
     finally:
         controllers.remove(groups)
         os.close(known)
@@ -79,6 +85,7 @@ def _enter(groups: list[Path], command: int, live: Callable[[], int]) -> int:
         if (group / "init").is_dir():
             cgroups.cgroup_enter(group / "init")
     pid = processes.fork(lambda: _first(settings, live), _complain)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the command and for `live`
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return code if code >= 0 else 128 - code
 

@@ -56,6 +56,13 @@ class Terminal:
         shown, found, self._seen = self._seen.partition(text)
         return shown + found
 
+    def rest(self) -> bytes:
+        """What was shown and not asked for yet."""
+        while select.select([self.master], [], [], 0)[0]:
+            self._seen += os.read(self.master, 65536)
+        shown, self._seen = self._seen, b""
+        return shown
+
     def wait(self, seconds: float = 15) -> int:
         return self.process.wait(seconds)
 
