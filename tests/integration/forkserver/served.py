@@ -3,8 +3,10 @@
 MINIRUN_DEBUG=1 has the launcher say why it went the plain way, so each run tells which way it went.
 """
 
+import errno
 import os
 import re
+import socket
 import subprocess
 import uuid
 from dataclasses import dataclass, field
@@ -121,6 +123,13 @@ class ServedHost:
         parents = {pid: self.parent(pid) for pid in pids}
         return next(pid for pid in pids if parents[pid] not in pids)
 
+    def kill_server(self) -> None:
+        """Kill the server; returns when nobody holds its socket any more. The socket's file stays."""
+        (path,) = (self.run_directory / "minirun").glob("*.socket")
+        self.send("KILL", self.server())
+        eventually(lambda: _is_refused(path))
+        eventually(lambda: not self.processes_with("minirun-forkserver"))
+
     def log(self) -> str:
         """What servers have written, which are tracebacks. A new server begins a new log."""
         return "".join(path.read_text() for path in (self.run_directory / "minirun").glob("*.log"))
@@ -176,6 +185,11 @@ class ServedHost:
             if str(pid) in numbers[1:] and _started(directory) == started:
                 return int(directory.name)
         raise AssertionError(f"process {pid} is gone")
+
+
+def _is_refused(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as connection:
+        return connection.connect_ex(str(path)) == errno.ECONNREFUSED
 
 
 def outcome_of(process: "subprocess.Popen[bytes]", seconds: float = 30) -> Outcome:

@@ -139,9 +139,7 @@ def test_another_python_ends_the_server(fresh: ServedHost) -> None:
 
 def test_a_socket_that_a_killed_server_left(fresh: ServedHost) -> None:
     eventually(lambda: fresh.way("version") == SERVER, 30)
-    server = fresh.server()
-    fresh.send("KILL", server)
-    eventually(lambda: not fresh.processes_with("minirun-forkserver"))
+    fresh.kill_server()
     assert list((fresh.run_directory / "minirun").glob("*.socket"))
     assert fresh.way("version") == "none is running"
     eventually(lambda: fresh.way("version") == SERVER, 30)

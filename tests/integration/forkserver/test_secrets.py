@@ -59,8 +59,7 @@ def test_nothing_is_left_of_a_command(served: ServedHost) -> None:
 
 
 def test_nothing_is_left_of_who_started_the_server(served: ServedHost) -> None:
-    served.send("KILL", served.server())
-    eventually(lambda: not served.processes_with("minirun-forkserver"))
+    served.kill_server()
     secret = f"secret-{uuid.uuid4().hex}"
     (served.run_directory / secret).mkdir()
     before = f"cd /run/{secret}; exec 5</run/{secret}; exec"

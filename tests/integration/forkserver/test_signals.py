@@ -156,8 +156,7 @@ def test_a_killed_server_ends_no_command_and_no_container(served: ServedHost) ->
     detached = served.run("run", "-d", "--name", "detached", "--net=none", "busybox", "sleep", "1000")
     assert detached.way == SERVER
     server = served.server()
-    served.send("KILL", server)
-    eventually(lambda: served.state(server) == "")
+    served.kill_server()
     assert served.way() == "none is running"
     eventually(lambda: served.way() == SERVER, 30)
     assert served.server() != server
