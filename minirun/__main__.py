@@ -7,7 +7,8 @@ from pathlib import Path
 from minirun.cli.main import prepare, run
 from minirun.forkserver.worker import run_to_end
 from minirun.kernel.execution import came_from_sleeper
-from minirun.shim.prefork import end
+from minirun.shim.prefork import end, offer
+from minirun.shim.prefork import serve as serve_shim
 
 _ROOM = 4095  # bytes; as csrc/launcher.c leaves them
 
@@ -37,13 +38,14 @@ def start() -> None:
 def serve() -> None:
     """Be the fork server, which runs `main` in a worker for each command (forkserver/)."""
     from minirun.config import load_or_default
+    from minirun.forkserver.ahead import Helper
     from minirun.forkserver.server import serve_commands
 
     if len(sys.argv) == 2:  # by systemd: once more, with the room that the command lines of workers are written to
         os.execv(sys.argv[0], [*sys.argv, " " * _ROOM])
     path = Path(sys.argv[1])
     sys.argv = [str(Path(sys.argv[0]).with_name("minirun"))]
-    serve_commands(path, main, prepare, load_or_default().forkserver_idle_time)
+    serve_commands(path, main, prepare, Helper(serve_shim, offer), load_or_default().forkserver_idle_time)
 
 
 def _open_standard_streams() -> None:

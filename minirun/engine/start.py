@@ -58,10 +58,7 @@ class WaitingShim:
         self.channel.close()
         current = instance.store.container(container.id)
         if current is not None and current.status is Status.STARTING and is_same(current.shim, self.process):
-            pidfd = processes.open_process(self.process.pid, self.process.started)
-            if pidfd is not None:
-                processes.wait_gone(pidfd, None)
-                os.close(pidfd)
+            self._wait_gone()
             finish_run(instance, container.id, self.process, code, text, remove=self.fresh)
 
     def undo(self) -> MinirunError | None:
@@ -75,11 +72,14 @@ class WaitingShim:
                 if kind is Kind.FAILED:
                     failure = MinirunError(body[1:].decode("utf-8", "replace"), code=body[0])
         self.channel.close()
-        try:
-            os.waitpid(self.process.pid, 0)
-        except ChildProcessError:
-            pass
+        self._wait_gone()
         return failure
+
+    def _wait_gone(self) -> None:
+        pidfd = processes.open_process(self.process.pid, self.process.started)
+        if pidfd is not None:
+            processes.wait_gone(pidfd, None)
+            os.close(pidfd)
 
 
 def _receive(channel: socket.socket) -> bytes:

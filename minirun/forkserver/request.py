@@ -12,7 +12,8 @@
 
 In place of a header, `STOP` asks the server to end: the connection ends when it takes no more commands. `STATUS` asks
 how it is: the answer is JSON (server.py, _status). A worker tells the server on a datagram socket that it has a
-launcher (TAKEN, with the connection), which process goes on in its place (MOVED), or what it was asked for (ASKED).
+launcher (TAKEN, with the connection), which process goes on in its place (MOVED), what it was asked for (ASKED), or
+which process it has forked ahead (AHEAD).
 """
 
 import array
@@ -21,7 +22,7 @@ import struct
 from dataclasses import dataclass
 
 READY, PLAIN, STOPPED, CODE, ENDED = b"R", b"P", b"S", b"C", b"E"
-TAKEN, MOVED, ASKED = b"taken %d 0", b"moved %d %d", b"asked %d %b"
+TAKEN, MOVED, ASKED, AHEAD = b"taken %d 0", b"moved %d %d", b"asked %d %b", b"ahead %d %d"
 STOP, STATUS = b"stop....", b"status.."
 HELLO, GO = b"H", b"G"
 TIMEOUT = 10.0  # seconds that half a request is waited for
@@ -64,13 +65,13 @@ def receive(channel: socket.socket, start: bytes, fds: list[int]) -> Request:
     if start != _MAGIC:
         raise RequestError("it is not a request of this version")
     channel.sendall(HELLO)
-    header = start + _exactly(channel, _HEADER.size - len(start), fds)
+    header = start + exactly(channel, _HEADER.size - len(start), fds)
     _, size, count, words, variables, ignored, blocked = _HEADER.unpack(header)
     if size > _MOST_BODY or not 3 <= count <= _MOST_FILES:
         raise RequestError("it is not a request of this version")
     while len(fds) < count:
-        _exactly(channel, 1, fds)
-    body = _exactly(channel, size, fds)
+        exactly(channel, 1, fds)
+    body = exactly(channel, size, fds)
     numbers_size = 4 * (count - 3)
     numbers = array.array("I", body[:numbers_size]).tolist()
     strings = body[numbers_size:].split(b"\0")
@@ -84,7 +85,7 @@ def receive(channel: socket.socket, start: bytes, fds: list[int]) -> Request:
 def receive_start(channel: socket.socket) -> tuple[bytes, list[int]]:
     """The first bytes of what a client says, and the descriptors that came with them."""
     fds: list[int] = []
-    return _exactly(channel, len(_MAGIC), fds), fds
+    return exactly(channel, len(_MAGIC), fds), fds
 
 
 def send_reply(channel: socket.socket, kind: bytes, value: int = 0, text: str = "", fd: int | None = None) -> None:
@@ -99,7 +100,7 @@ def send_reply(channel: socket.socket, kind: bytes, value: int = 0, text: str = 
         pass
 
 
-def _exactly(channel: socket.socket, size: int, fds: list[int]) -> bytes:
+def exactly(channel: socket.socket, size: int, fds: list[int]) -> bytes:
     """That many bytes; descriptors that come with them are appended to `fds`."""
     parts: list[bytes] = []
     while size > 0:

@@ -27,6 +27,7 @@ from types import MappingProxyType
 
 import minirun
 from minirun.forkserver import request as messages
+from minirun.forkserver.ahead import Helper
 from minirun.forkserver.request import receive_start, send_reply
 from minirun.forkserver.worker import Main, Worker
 from minirun.kernel import processes
@@ -44,12 +45,16 @@ _GRACE = 2.0  # seconds that a worker gets for its own end after its launcher's
 class Server:
     """It forks a worker before the next launcher comes, and knows the connection of each worker's launcher."""
 
-    def __init__(self, listener: socket.socket, main: Main, idle_time: float, is_systemds: bool = False) -> None:
+    def __init__(
+        self, listener: socket.socket, main: Main, helper: Helper, idle_time: float, is_systemds: bool = False
+    ) -> None:
         """main: runs a command line
+        helper: what is forked ahead for it
         idle_time: seconds without a command after which it ends
         is_systemds: systemd listens at the socket, too"""
         self._listener = listener
         self._main = main
+        self._helper = helper
         self._is_systemds = is_systemds
         self._idle_time = idle_time
         self._waiting = 0  # pid of the worker that waits for the next launcher
@@ -61,11 +66,14 @@ class Server:
         self._reports, self._report_here = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._wakeup, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._end_of_server, self._held_by_server = os.pipe2(os.O_CLOEXEC)
+        self._quiet, self._tell_quiet = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._has_told_quiet = False
         self._started = time.time()
         self._used = time.monotonic()
         self._is_ending = False
         self._commands = 0
         self._pages = UsedPages()
+        self._helper_pages = UsedPages()
 
     def serve(self) -> None:
         """Serve until it is idle or told to end; then until the last worker has ended."""
@@ -78,6 +86,11 @@ class Server:
         while not (self._is_ending and not self._launchers):
             if not self._waiting and not self._is_ending:
                 self._waiting = processes.fork(self._wait_for_launcher, traceback.print_exception)
+                self._has_told_quiet = False
+            if not self._launchers and not self._has_told_quiet:
+                self._has_told_quiet = True
+                with contextlib.suppress(BlockingIOError):  # full of what launchers came before
+                    os.write(self._tell_quiet, b"q")
             ready = self._poll.poll(self._patience())
             _drain(self._wakeup)
             self._find_orphans({fd for fd, _ in ready})
@@ -123,14 +136,21 @@ class Server:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        worker = Worker(self._main, self._pages)
+        worker = Worker(self._main, self._pages, self._report_here)
         poll = select.poll()
         poll.register(self._listener, select.POLLIN)
         poll.register(self._end_of_server, select.POLLIN)
-        self._pages.copy(stops=lambda: bool(poll.poll(0)))
+        poll.register(self._quiet, select.POLLIN)
         while True:
-            if any(fd == self._end_of_server for fd, _ in poll.poll()):
+            ready = {fd for fd, _ in poll.poll()}
+            if self._end_of_server in ready:
                 return 0
+            if self._listener.fileno() not in ready:  # no command runs: now there is time to prepare for the next
+                _drain(self._quiet)
+                poll.unregister(self._quiet)
+                worker.fork_ahead(self._helper, self._helper_pages)
+                self._pages.copy(stops=lambda: bool(poll.poll(0)))
+                continue
             try:
                 channel, _ = self._listener.accept()
             except OSError:
@@ -151,7 +171,7 @@ class Server:
         if start in (messages.STOP, messages.STATUS):
             self._report_here.send(messages.ASKED % (os.getpid(), start))
         else:
-            worker.serve(channel, start, fds, pid, self._report_here)
+            worker.serve(channel, start, fds, pid)
         return 0
 
     def _read_reports(self) -> None:
@@ -162,7 +182,10 @@ class Server:
                 return
             kind, pid, other = report.split()
             worker = int(pid)
-            if kind == b"taken":
+            if kind == b"ahead":
+                worker = int(other)
+                self._done.add(worker)
+            elif kind == b"taken":
                 self._commands += 1
                 self._launchers[worker] = socket.socket(fileno=fds[0])
                 self._poll.register(fds[0], 0)  # its hangup alone
@@ -250,8 +273,11 @@ class Server:
             self._ended_early[pid] = status
 
 
-def serve_commands(path: Path, main: Main, prepare: Callable[[], None], idle_time: float) -> None:
-    """Be the server that listens at `path`, in the descriptor from systemd if there is one."""
+def serve_commands(path: Path, main: Main, prepare: Callable[[], None], helper: Helper, idle_time: float) -> None:
+    """Be the server that listens at `path`, in the descriptor from systemd if there is one.
+
+    prepare: makes once what each command needs; for the others see `Server`
+    """
     ProcessName().take([os.fsencode(word) for word in (sys.executable, "-IS", f"{sys.argv[0]}-forkserver", str(path))])
     is_systemds = _has_socket_of_systemd(path)
     if not is_systemds:
@@ -264,7 +290,7 @@ def serve_commands(path: Path, main: Main, prepare: Callable[[], None], idle_tim
     code = path.with_suffix(".code")
     _write_whole(code, code_stamps(_age()))
     listener = socket.socket(fileno=_SYSTEMDS) if is_systemds else _listen(path)
-    server = Server(listener, main, idle_time, is_systemds)
+    server = Server(listener, main, helper, idle_time, is_systemds)
     server.files_to_remove = {name: name.stat().st_ino for name in ([code] if is_systemds else [path, code])}
     gc.collect()
     gc.freeze()  # a collection in a worker would write to, and so copy, every page

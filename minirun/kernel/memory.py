@@ -18,7 +18,7 @@ _HUGE = 2 << 20  # bytes
 _MAPS, _PAGEMAP = "/proc/self/maps", "/proc/self/pagemap"
 _PRESENT, _EXCLUSIVE = 1 << 63, 1 << 56  # bits of an entry of pagemap (proc_pid_pagemap(5))
 _NUMBER = 8  # bytes
-_MOST_SPANS, _MOST_PAGES = 2047, 2560
+_MOST_SPANS, _MOST_PAGES = 4095, 8192
 _FEW_FAULTS = 256
 _PAGES_AT_ONCE = 64
 

@@ -84,6 +84,11 @@ def watch(watcher: Watcher) -> None:
     _watchers.append(watcher)
 
 
+def is_watched() -> bool:
+    """Whether a watcher is told of operations."""
+    return bool(_watchers)
+
+
 def role() -> str:
     """The role of this process in a container's life, such as "command" or "first process"."""
     return _role[0]

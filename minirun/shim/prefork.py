@@ -5,9 +5,11 @@ import os
 import socket
 import sys
 import traceback
+from contextlib import suppress
 
 from minirun.engine.protocol import CHUNK, MOST_FDS, Kind, Parser, Spool, frame
 from minirun.errors import FAILED, describe
+from minirun.forkserver.ahead import ForkedAhead
 from minirun.init.plan import Plan, unpack
 from minirun.kernel import execution, processes, seam
 from minirun.kernel.sockets import receive_with_fds
@@ -15,22 +17,36 @@ from minirun.shim.clients import Client
 from minirun.shim.idle import restore
 from minirun.shim.main import Shim
 
+_offered: ForkedAhead | None = None
 
-def spawn(keep: tuple[int, ...] = ()) -> tuple[int, int]:
+
+def offer(ahead: ForkedAhead) -> None:
+    """Have `spawn` take a process that was forked before the command came."""
+    global _offered
+    _offered = ahead
+
+
+def spawn() -> tuple[int, int]:
     """Fork a shim that waits for its plan. Returns its pid, and the descriptor of the channel to it.
 
-    Call it before the state is opened: SQLite must not be forked. The shim inherits only the channel and `keep`, and
-    ends when the channel is closed unused.
+    Call it before the state is opened: SQLite must not be forked. The shim inherits only the channel, and ends when the
+    channel is closed unused.
     """
+    global _offered
+    ahead, _offered = _offered, None
+    if ahead and not seam.is_watched():  # watchers see only what is forked from now on
+        with suppress(ConnectionError):
+            ahead.claim()
+            return ahead.pid, ahead.channel
     ours, theirs = socket.socketpair()
-    pid = processes.fork(lambda: _begin(theirs.detach(), keep), _report)
+    pid = processes.fork(lambda: _begin(theirs.detach()), _report)
     theirs.close()
     return pid, ours.detach()
 
 
-def _begin(channel: int, keep: tuple[int, ...]) -> int:
+def _begin(channel: int) -> int:
     os.setsid()
-    processes.close_from(3, (channel, *keep))
+    processes.close_from(3, (channel,))
     serve(channel)
     return 0
 
