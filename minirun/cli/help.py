@@ -12,13 +12,25 @@ from rich.table import Table
 from rich.text import Text
 
 _UNWRAPPED = 1 << 16  # columns: lines of a pipe are for grep
+_for_pipe: dict[str, str] = {}  # by the command's path
 
 
 def help_text(command: click.Command, ctx: click.Context) -> str:
     """The whole text of `minirun COMMAND --help`."""
-    at_terminal = sys.stdout.isatty()
+    if sys.stdout.isatty():
+        return _rendered(command, ctx, shutil.get_terminal_size().columns, at_terminal=True)
+    return help_for_pipe(command, ctx)
+
+
+def help_for_pipe(command: click.Command, ctx: click.Context) -> str:
+    """The text for a pipe, which is always the same. It is rendered once: the fork server prepares `minirun --help`."""
+    if ctx.command_path not in _for_pipe:
+        _for_pipe[ctx.command_path] = _rendered(command, ctx, _UNWRAPPED, at_terminal=False)
+    return _for_pipe[ctx.command_path]
+
+
+def _rendered(command: click.Command, ctx: click.Context, width: int, at_terminal: bool) -> str:
     out = io.StringIO()
-    width = shutil.get_terminal_size().columns if at_terminal else _UNWRAPPED
     # Both sizes: with only one of them rich takes a TERM=dumb for 80 columns.
     shape: dict[str, Any] = {"width": width, "height": 25, "force_terminal": at_terminal}
     console = Console(file=out, highlight=False, emoji=False, markup=False, **shape)

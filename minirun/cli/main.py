@@ -11,7 +11,7 @@ from typer.main import get_command
 from minirun.cli.app import app, load_command
 from minirun.cli.commands import COMMANDS
 from minirun.cli.completion.shells import COMPLETE_VAR, register
-from minirun.cli.help import usage_line
+from minirun.cli.help import help_for_pipe, usage_line
 from minirun.cli.pflag import PflagGroup, UsageError
 from minirun.cli.session import Session, print_operations
 from minirun.errors import FAILED, MinirunError, describe
@@ -34,10 +34,12 @@ def run(words: list[str]) -> int:
 
 
 def prepare() -> None:
-    """Build every command, for processes that are forked from this one."""
+    """Build every command and the overview of all, for processes that are forked from this one."""
     for name in COMMANDS:
         load_command(name).prepare()
-    _root().prepare()
+    root = _root()
+    root.prepare()
+    help_for_pipe(root, click.Context(root, info_name="minirun"))
 
 
 @cache

@@ -39,6 +39,7 @@ _LOCK, _SYSTEMDS = 3, 3  # descriptors
 _CREDENTIALS = struct.Struct("3i")  # struct ucred
 _STAMP = struct.Struct("=5Q")
 _MANY_FILES = 65536
+_DELAY = 0.1  # seconds
 _GRACE = 2.0  # seconds that a worker gets for its own end after its launcher's
 
 
@@ -68,6 +69,7 @@ class Server:
         self._end_of_server, self._held_by_server = os.pipe2(os.O_CLOEXEC)
         self._quiet, self._tell_quiet = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._has_told_quiet = False
+        self._next_worker = 0.0  # when the next one is forked at the latest, on the monotonic clock
         self._started = time.time()
         self._used = time.monotonic()
         self._is_ending = False
@@ -83,14 +85,17 @@ class Server:
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         self._poll.register(self._wakeup, select.POLLIN)
         self._poll.register(self._reports, select.POLLIN)
+        self._poll.register(self._listener, 0)
         while not (self._is_ending and not self._launchers):
-            if not self._waiting and not self._is_ending:
+            if not self._waiting and not self._is_ending and self._is_worker_due():
                 self._waiting = processes.fork(self._wait_for_launcher, traceback.print_exception)
                 self._has_told_quiet = False
             if not self._launchers and not self._has_told_quiet:
                 self._has_told_quiet = True
                 with contextlib.suppress(BlockingIOError):  # full of what launchers came before
                     os.write(self._tell_quiet, b"q")
+            if not self._is_ending:  # launchers are for the worker that waits
+                self._poll.modify(self._listener, 0 if self._waiting else select.POLLIN)
             ready = self._poll.poll(self._patience())
             _drain(self._wakeup)
             self._find_orphans({fd for fd, _ in ready})
@@ -99,6 +104,12 @@ class Server:
             self._kill_orphans()
             if not ready and not self._launchers and time.monotonic() - self._used >= self._idle_time:
                 self.end()
+
+    def _is_worker_due(self) -> bool:
+        """A fork takes a processor for some milliseconds: the command that has just begun needs it first."""
+        if not self._launchers or time.monotonic() >= self._next_worker:
+            return True
+        return bool(select.select([self._listener], [], [], 0)[0])
 
     def end(self) -> None:
         """Take no more commands: the next launcher finds no socket and may start a new server at once."""
@@ -109,6 +120,7 @@ class Server:
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_ino == inode:  # else it is another server's
                     path.unlink()
+        self._poll.unregister(self._listener)
         self._listener.close()
         os.close(self._held_by_server)
         if self._is_systemds:
@@ -120,12 +132,12 @@ class Server:
     files_to_remove: Mapping[Path, int] = MappingProxyType({})  # with their inodes
 
     def _patience(self) -> float | None:
-        """Milliseconds until it may be idle, or has an orphan to kill."""
-        if self._orphans:
-            return max(0.0, (min(self._orphans.values()) - time.monotonic()) * 1000) + 1
-        if self._is_ending or self._launchers:
-            return None
-        return max(0.0, (self._used + self._idle_time - time.monotonic()) * 1000) + 1
+        """Milliseconds until it may be idle, needs a worker, or has an orphan to kill."""
+        times = list(self._orphans.values())
+        if not self._is_ending:
+            times += [] if self._waiting else [self._next_worker]
+            times += [] if self._launchers else [self._used + self._idle_time]
+        return max(0.0, (min(times) - time.monotonic()) * 1000) + 1 if times else None
 
     def _wait_for_launcher(self) -> int:
         """In the worker."""
@@ -189,7 +201,9 @@ class Server:
                 self._commands += 1
                 self._launchers[worker] = socket.socket(fileno=fds[0])
                 self._poll.register(fds[0], 0)  # its hangup alone
-                self._waiting = 0 if worker == self._waiting else self._waiting
+                if worker == self._waiting:
+                    self._waiting = 0
+                    self._next_worker = time.monotonic() + _DELAY
             elif kind == b"asked":
                 self._done.add(worker)
                 self._answer(self._forget(worker), other)
