@@ -2,7 +2,7 @@
 
 Forked later, it would cost the command the copying of the page tables, and then, in both processes, a copy of each page
 that is written to (kernel/memory.py). It waits for a claim, which makes it what the launcher is, as if the command had
-forked it; without one it ends with its worker. It is the server's child, so nobody has to wait for one that ends unused.
+forked it; without one it ends with its worker. It is the server's child: no command has to reap an unused one.
 """
 
 import marshal
@@ -56,7 +56,10 @@ class Ahead:
         theirs.close()
 
     def offer(self, wanted: Request, peer: int, channel: int, launcher: int) -> None:
-        """Let the command that `peer` has requested have it. `channel` and `launcher`, its pidfd, are what is open now."""
+        """Let the command that `peer` has requested have it.
+
+        channel, launcher: the numbers that its socket and the launcher's pidfd have by now
+        """
 
         def claim() -> None:
             words = marshal.dumps((peer, wanted.words, wanted.environment, wanted.ignored, wanted.blocked))

@@ -69,7 +69,7 @@ class Server:
         self._end_of_server, self._held_by_server = os.pipe2(os.O_CLOEXEC)
         self._quiet, self._tell_quiet = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._has_told_quiet = False
-        self._next_worker = 0.0  # when the next one is forked at the latest, on the monotonic clock
+        self._quiet_from = 0.0  # when a worker is prepared also while commands run, on the monotonic clock
         self._started = time.time()
         self._used = time.monotonic()
         self._is_ending = False
@@ -87,10 +87,9 @@ class Server:
         self._poll.register(self._reports, select.POLLIN)
         self._poll.register(self._listener, 0)
         while not (self._is_ending and not self._launchers):
-            if not self._waiting and not self._is_ending and self._is_worker_due():
+            if not self._waiting and not self._is_ending and (self._is_quiet() or self._has_launcher()):
                 self._waiting = processes.fork(self._wait_for_launcher, traceback.print_exception)
-                self._has_told_quiet = False
-            if not self._launchers and not self._has_told_quiet:
+            if self._waiting and not self._has_told_quiet and self._is_quiet():
                 self._has_told_quiet = True
                 with contextlib.suppress(BlockingIOError):  # full of what launchers came before
                     os.write(self._tell_quiet, b"q")
@@ -105,10 +104,12 @@ class Server:
             if not ready and not self._launchers and time.monotonic() - self._used >= self._idle_time:
                 self.end()
 
-    def _is_worker_due(self) -> bool:
-        """A fork takes a processor for some milliseconds: the command that has just begun needs it first."""
-        if not self._launchers or time.monotonic() >= self._next_worker:
-            return True
+    def _is_quiet(self) -> bool:
+        """Whether there is time for the next command: one that has just begun needs the processors first."""
+        return not self._launchers or time.monotonic() >= self._quiet_from
+
+    def _has_launcher(self) -> bool:
+        """Whether one waits already."""
         return bool(select.select([self._listener], [], [], 0)[0])
 
     def end(self) -> None:
@@ -132,10 +133,10 @@ class Server:
     files_to_remove: Mapping[Path, int] = MappingProxyType({})  # with their inodes
 
     def _patience(self) -> float | None:
-        """Milliseconds until it may be idle, needs a worker, or has an orphan to kill."""
+        """Milliseconds until it may be idle, has to prepare a worker, or has an orphan to kill."""
         times = list(self._orphans.values())
         if not self._is_ending:
-            times += [] if self._waiting else [self._next_worker]
+            times += [] if self._has_told_quiet else [self._quiet_from]
             times += [] if self._launchers else [self._used + self._idle_time]
         return max(0.0, (min(times) - time.monotonic()) * 1000) + 1 if times else None
 
@@ -157,7 +158,7 @@ class Server:
             ready = {fd for fd, _ in poll.poll()}
             if self._end_of_server in ready:
                 return 0
-            if self._listener.fileno() not in ready:  # no command runs: now there is time to prepare for the next
+            if self._listener.fileno() not in ready:  # now there is time to prepare
                 _drain(self._quiet)
                 poll.unregister(self._quiet)
                 worker.fork_ahead(self._helper, self._helper_pages)
@@ -202,8 +203,8 @@ class Server:
                 self._launchers[worker] = socket.socket(fileno=fds[0])
                 self._poll.register(fds[0], 0)  # its hangup alone
                 if worker == self._waiting:
-                    self._waiting = 0
-                    self._next_worker = time.monotonic() + _DELAY
+                    self._waiting, self._has_told_quiet = 0, False
+                    self._quiet_from = time.monotonic() + _DELAY
             elif kind == b"asked":
                 self._done.add(worker)
                 self._answer(self._forget(worker), other)

@@ -1,5 +1,6 @@
 """How a shim's process begins: forked from the command early, it waits for a plan; or it wakes up after being idle."""
 
+import fcntl
 import gc
 import os
 import socket
@@ -37,7 +38,9 @@ def spawn() -> tuple[int, int]:
     if ahead and not seam.is_watched():  # watchers see only what is forked from now on
         with suppress(ConnectionError):
             ahead.claim()
-            return ahead.pid, ahead.channel
+            channel = fcntl.fcntl(ahead.channel, fcntl.F_DUPFD_CLOEXEC, 0)  # the number that it would have had
+            os.close(ahead.channel)
+            return ahead.pid, channel
     ours, theirs = socket.socketpair()
     pid = processes.fork(lambda: _begin(theirs.detach()), _report)
     theirs.close()

@@ -113,12 +113,17 @@ class ServedHost:
         server = self.server()
         return next(pid for pid in self.processes_with(word) if self.parent(pid) == server)
 
+    def waiting(self) -> list[int]:
+        """The processes that wait for the next command: the worker, and once there is time, what it has forked."""
+        server = self.server()
+        return [pid for pid in self.processes_with("minirun-forkserver") if self.parent(pid) == server]
+
     def send(self, name: str, pid: int) -> None:
         """Send a signal to a process of the host."""
         self.host.sh(f"kill -{name} {pid}")
 
     def server(self) -> int:
-        """The pid of the server; the worker that waits is its child, with the same command line."""
+        """The pid of the server; those that wait are its children, with the same command line."""
         pids = self.processes_with("minirun-forkserver")
         parents = {pid: self.parent(pid) for pid in pids}
         return next(pid for pid in pids if parents[pid] not in pids)
@@ -135,7 +140,11 @@ class ServedHost:
         return "".join(path.read_text() for path in (self.run_directory / "minirun").glob("*.log"))
 
     def parent(self, pid: int) -> int:
-        return int((self.proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[1])
+        """The pid of its parent; 0 when it is gone."""
+        try:
+            return int((self.proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[1])
+        except OSError:
+            return 0
 
     def state(self, pid: int) -> str:
         """R, S, T and so on; empty when it is gone."""

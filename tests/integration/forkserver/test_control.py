@@ -62,7 +62,7 @@ def server_of(host: Host) -> dict[str, Any]:
 
 
 def servers(host: Host) -> list[str]:
-    """The server and its workers without a command, each a line of ps(1)."""
+    """The server and those that wait for a command, each a line of ps(1)."""
     return host.sh(SERVERS).splitlines()
 
 
@@ -96,14 +96,14 @@ def test_it_is_idle_since_the_last_command(served: Host) -> None:
 
 
 def test_it_is_stopped_and_its_files_are_gone(served: Host) -> None:
-    eventually(lambda: len(servers(served)) == 2)
+    eventually(lambda: len(servers(served)) == 3)
     for _ in range(2):  # there is none the second time
         done = served.minirun("system", "stop-server")
         assert (done.stdout, done.stderr) == ("", "")
         eventually(lambda: servers(served) == [])
         assert served.sh("ls /run/minirun | sed 's/.*[.]//'").split() == ["lock", "log"]
     assert served.minirun("version", "--format", "{{.Os}}").stdout == "linux\n"
-    eventually(lambda: len(servers(served)) == 2, 20)
+    eventually(lambda: len(servers(served)) == 3, 20)
 
 
 def test_a_command_that_runs_goes_on(served: Host) -> None:

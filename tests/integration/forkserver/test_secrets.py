@@ -44,10 +44,8 @@ def test_nothing_is_left_of_a_command(served: ServedHost) -> None:
     own = holds(served, served.worker_with(secret), secret.encode())
     assert {"cmdline", "fd/5"} <= set(own)
     assert [one for one in own if one.startswith("mem")]
-    bystanders = [
-        pid for pid in served.processes_with("minirun-forkserver") if served.parent(pid) in (1, served.server())
-    ]
-    assert len(bystanders) == 2  # the server, and the worker that waits
+    eventually(lambda: len(served.waiting()) == 2)
+    bystanders = [served.server(), *served.waiting()]
     assert {pid: found for pid in bystanders if (found := holds(served, pid, secret.encode()))} == {}
     (gate / "go").touch()
     done = outcome_of(process)
@@ -89,11 +87,8 @@ def test_the_worker_that_waits_has_no_file_of_other_commands(served: ServedHost)
 
 
 def waiting_files(served: ServedHost) -> int:
-    server = served.server()
-    (waiting,) = eventually(
-        lambda: [pid for pid in served.processes_with("minirun-forkserver") if served.parent(pid) == server]
-    )
-    return len(list((served.proc / str(waiting) / "fd").iterdir()))
+    eventually(lambda: len(served.waiting()) == 2)
+    return len(list((served.proc / str(served.waiting()[0]) / "fd").iterdir()))
 
 
 def test_it_is_shown_as_the_command_that_it_runs(served: ServedHost) -> None:

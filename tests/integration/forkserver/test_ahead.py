@@ -1,0 +1,119 @@
+"""The process that is forked while a worker waits: the shim of a start, as if the command had forked it."""
+
+import os
+import re
+from typing import Any
+
+import pytest
+
+from tests.harness import eventually
+from tests.integration.forkserver.served import SERVER, ServedHost
+
+AWAKE = {**os.environ, "MINIRUN_AWAKE": ""}  # a shim that sleeps is another program
+SLEEP = ("--net=none", "busybox", "sleep", "1000")
+
+
+def ahead_of(served: ServedHost) -> int:
+    """The pid of the process that was forked ahead for the next command."""
+    return eventually(lambda: next(iter(served.waiting()[1:]), 0))
+
+
+def shim_of(served: ServedHost, container: str) -> int:
+    return int(served.run("inspect", "-f", "{{.State.MonitorPid}}", container).output)
+
+
+def started(served: ServedHost, name: str, **kwargs: Any) -> int:
+    """Start a container; returns the pid of its shim."""
+    assert served.run("run", "-d", "--name", name, *SLEEP, env=AWAKE, **kwargs).code == 0
+    return shim_of(served, name)
+
+
+@pytest.mark.parametrize("verb", ["run", "start", "restart"])
+def test_it_becomes_the_shim(served: ServedHost, verb: str) -> None:
+    if verb == "run":
+        ahead = ahead_of(served)
+        assert started(served, "web") == ahead
+    else:
+        served.run("create", "--name", "web", *SLEEP)
+        ahead = ahead_of(served)
+        done = served.run(verb, "web", env=AWAKE)
+        assert (done.way, done.code, shim_of(served, "web")) == (SERVER, 0, ahead)
+    served.run("rm", "-f", "web")
+    assert not served.state(ahead)
+
+
+def test_unused_it_ends_with_its_worker(served: ServedHost) -> None:
+    ahead = ahead_of(served)
+    assert served.run("ps").way == SERVER
+    eventually(lambda: not served.state(ahead))
+    eventually(lambda: len(served.waiting()) == 2)
+
+
+def test_killed_it_is_replaced(served: ServedHost) -> None:
+    ahead = ahead_of(served)
+    served.send("KILL", ahead)
+    eventually(lambda: not served.state(ahead))
+    assert started(served, "web")
+    served.run("rm", "-f", "web")
+
+
+def test_it_ends_with_the_server(served: ServedHost) -> None:
+    ahead = ahead_of(served)
+    served.kill_server()
+    eventually(lambda: not served.state(ahead))
+    eventually(lambda: served.way() == SERVER, 30)
+
+
+def test_where_the_command_moves_it_ends(served: ServedHost) -> None:
+    """In another v2 cgroup, the worker is made anew, and forks the shim itself."""
+    if not (served.proc.parent / "sys/fs/cgroup/odd/cgroup.procs").exists():
+        pytest.skip("needs a v2 hierarchy")
+    ahead = ahead_of(served)
+    shim = started(served, "web", before="echo $$ > /sys/fs/cgroup/odd/cgroup.procs; exec")
+    eventually(lambda: not served.state(ahead))
+    assert shim != ahead
+    assert "/odd" in (served.proc / str(shim) / "cgroup").read_text()
+    served.run("rm", "-f", "web")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "exec",
+        "umask 027; exec",
+        "exec nice -n 5",
+        "exec choom -n 300 --",
+        "ulimit -n 500; exec",
+        "cd /tmp; exec",
+        "exec taskset 1",
+        "exec env -u HOME TZ=Asia/Tokyo A=B",
+        "exec unshare --uts",
+        "exec unshare --net",
+        "trap '' USR1 HUP; exec",
+        "exec </dev/null >/dev/null; exec",
+        "exec chrt --batch 0",
+        "exec ionice -c 3",
+        "exec setpriv --groups 4,5",
+    ],
+)
+def test_it_is_like_a_shim_that_a_command_has_forked(served: ServedHost, before: str) -> None:
+    found = []
+    for way in ("", "off"):
+        ahead = ahead_of(served)
+        done = served.run("run", "-d", "--name", "web", *SLEEP, before=before, way=way, env=AWAKE)
+        assert done.code == 0, done.errors
+        shim = shim_of(served, "web")
+        assert (shim == ahead) == (way == "")
+        found.append(described(served, shim))
+        served.run("rm", "-f", "web")
+    assert {key: (value, found[1].get(key)) for key, value in found[0].items() if value != found[1].get(key)} == {}
+
+
+def described(served: ServedHost, shim: int) -> dict[str, Any]:
+    """Its attributes, and its files without their numbers."""
+    shown = served.describe(shim)
+    shown["words"] = shown["words"].replace("/bin/minirun", "/libexec/minirun")
+    files = [
+        re.sub("containers/[0-9a-fN]+", "containers/ID", shown.pop(key)) for key in list(shown) if key.startswith("fd/")
+    ]
+    return {**shown, "files": sorted(files)}
