@@ -9,9 +9,11 @@ from dataclasses import replace
 from bench.clock import SETTLE, say
 from bench.contenders import Contender, UnableError
 from bench.results import Results
-from bench.rows import ROWS
+from bench.rows import ROWS, WORDS
 
 _SLEEP = ("busybox", "sleep", "100000")
+_SERVER_STARTS = 3.0  # seconds
+_AT_ONCE = 16
 
 
 def measure(contenders: Sequence[Contender], results: Results) -> None:
@@ -20,10 +22,42 @@ def measure(contenders: Sequence[Contender], results: Results) -> None:
     if "network" in rows:
         contenders = [_with_network(one) for one in contenders]
     able = {row: [one for one in contenders if row in one.words and _can(one, row)] for row in rows}
-    for turn in rounds("one command", results.rounds if rows else 0):
+    for turn in rounds("one command", results.rounds if rows or "cold" in results.rows else 0):
+        if "cold" in results.rows:
+            _time_cold(contenders, results)
         for row in rows:
             for one in shuffled(able[row], turn):
                 seconds, error = one.run(*one.words[row])
+                if error is None:
+                    results.add(row, one.name, 1000 * seconds)
+                else:
+                    results.fail(row, one.name)
+                    say(f"{one.name}, {ROWS[row].title}: {error}")
+                time.sleep(SETTLE)
+
+
+def _time_cold(contenders: Sequence[Contender], results: Results) -> None:
+    """A first command, which starts the fork server for the next ones, and the time until that serves."""
+    for one in contenders:
+        if one.name != "minirun":
+            continue
+        one.must("system", "stop-server")
+        seconds, error = one.run(*WORDS["bridge"])
+        if error is None:
+            results.add("cold", one.name, 1000 * seconds)
+        else:
+            results.fail("cold", one.name)
+        time.sleep(_SERVER_STARTS)
+
+
+def parallel(engines: Sequence[Contender], results: Results) -> None:
+    """16 commands at once, of each engine in turn."""
+    asked = {"sixteen": "bridge", "sixteen-none": "none"}
+    wanted = {row: words for row, words in asked.items() if row in results.rows}
+    for turn in rounds("16 at once", results.rounds if wanted else 0):
+        for row, words in wanted.items():
+            for one in shuffled(engines, turn):
+                seconds, error = one.run_many([WORDS[words]] * _AT_ONCE, _AT_ONCE)
                 if error is None:
                     results.add(row, one.name, 1000 * seconds)
                 else:

@@ -48,6 +48,7 @@ def _work(work: Path, minirun: str, asked: dict[str, Any]) -> int:
         return 1
     results = Results(asked["rounds"], asked["rows"], engines={one.name: one.version for one in engines})
     commands.measure([*engines, *floor.prepare(work, minirun, image)], results)
+    commands.parallel(engines, results)
     neighbours = _neighbours(engines)
     traffic.measure(engines, neighbours, results)
     scale.hundred(engines, results)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from bench.results import FLOOR, Results
 from bench.rows import GROUPS, ROWS, Group, Row
-from bench.targets import distance, ratio
+from bench.targets import ratio
 
 _OWN = "minirun"
 _HOW = "interleaved in shuffled order; median (10th to 90th percentile)"
@@ -45,9 +45,6 @@ def _floors(results: Results, group: Group, rows: Mapping[str, Row]) -> list[str
 
 def _words(results: Results) -> list[str]:
     lines = []
-    for mode in ("none", "bridge"):
-        if (times := distance(results, mode)) is not None:
-            lines.append(f"`run --rm`, {mode}, takes {times:.2f} times (Python's own start + twice the kernel's part).")
     for peer in results.engines:
         if peer != _OWN and (won := _won(results, peer)):
             lines.append(f"Where {peer} is ahead of minirun: {', '.join(won)}.")

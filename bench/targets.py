@@ -45,24 +45,22 @@ def no_more_than(limit: float, unit: str) -> Target:
     return Target(f"≤ {limit:g} {unit}", lambda results, row: results.median(row, _OWN), limit)
 
 
-def floor_and_sqlite(times: float) -> Target:
-    """So many of Python's own starts. The database, which a command that looks something up must open, is on top."""
+def of_floor(floor: str, limit: float) -> Target:
+    """Of the kernel's part alone."""
 
     def value(results: Results, row: str) -> float | None:
-        own, python, sqlite = results.median(row, _OWN), results.floor("python"), results.floor("sqlite")
-        if own is None or python is None or sqlite is None:
-            return None
-        return (own - (sqlite - python)) / python
+        return _divided(results.median(row, _OWN), results.floor(floor))
 
-    return Target(f"≤ {times:g} python + sqlite", value, times, needs=("python", "sqlite"))
+    return Target(f"≤ {limit:g} of the kernel's part", value, limit, needs=(floor,))
 
 
-def distance(results: Results, mode: str) -> float | None:
-    """minirun divided by what it cannot do without: Python's start, and the kernel's part, twice."""
-    python, kernel = results.floor("python"), results.floor(f"floor-{mode}")
-    if python is None or kernel is None:
-        return None
-    return _divided(results.median(mode, _OWN), python + 2 * kernel)
+def than_row(other: str, peer: str, limit: float) -> Target:
+    """Of a peer's median in another row."""
+
+    def value(results: Results, row: str) -> float | None:
+        return _divided(results.median(row, _OWN), results.median(other, peer))
+
+    return Target(f"≤ {limit:g} of {peer}'s {other}", value, limit, needs=(other,))
 
 
 def ratio(results: Results, row: str, peer: str) -> float | None:

@@ -73,6 +73,8 @@ def receive(channel: socket.socket, start: bytes, fds: list[int]) -> Request:
         exactly(channel, 1, fds)
     body = exactly(channel, size, fds)
     numbers_size = 4 * (count - 3)
+    if len(body) < numbers_size:
+        raise RequestError("its parts do not fit together")
     numbers = array.array("I", body[:numbers_size]).tolist()
     strings = body[numbers_size:].split(b"\0")
     if len(strings) != words + variables + 1 or not words or len(fds) != count:

@@ -19,7 +19,7 @@ from minirun.forkserver.inheritance import Inheritance
 from minirun.forkserver.request import Request, RequestError, send_reply
 from minirun.kernel import processes
 from minirun.kernel.memory import UsedPages
-from minirun.kernel.process_attributes import DiffersError, LowLimitError, open_differing_group
+from minirun.kernel.process_attributes import DiffersError, LowLimitError
 
 Main = Callable[[], None]  # runs the command line of sys.argv, and may raise SystemExit
 
@@ -63,10 +63,9 @@ class Worker:
 
     def _become(self, channel: socket.socket, wanted: Request, peer: int) -> socket.socket:
         """Be what the launcher is. Returns the channel, whose number has changed."""
-        group = open_differing_group(peer)
         joins = self._inheritance.join(wanted, peer)
-        if joins & processes.NEW_PID or group >= 0:
-            self._move(group)
+        if joins & processes.NEW_PID:
+            self._move()
         self._reports.close()
         os.setpgid(0, 0)  # in the server's process group, which is an orphaned one, SIGTSTP would not stop it
         own = [channel.detach()]
@@ -80,12 +79,12 @@ class Worker:
         os.close(pidfd)
         return channel
 
-    def _move(self, group: int) -> None:
-        """Go on in a new process, in the pid namespace that was joined and the v2 cgroup `group`; the server's child.
+    def _move(self) -> None:
+        """Go on in a new process, in the pid namespace that was joined; the server's child.
 
         The process that was forked ahead cannot follow, and ends.
         """
-        if pid := processes.clone_sibling(0, group):
+        if pid := processes.clone_sibling(0):
             self._reports.send(messages.MOVED % (os.getpid(), pid))
             os._exit(0)
         if self._ahead:

@@ -5,9 +5,8 @@ shell's child would have been. Each attribute is copied, or it must equal the se
 execve(2), proc_pid_status(5).)
 
 What is not here: open files, directories, signals and the environment (forkserver/worker.py has them from the request);
-namespaces (`namespaces.differing`) and the v2 cgroup, in which a worker is made anew; attributes that /proc does not
-show (csrc/launcher.c executes plain Python when one of them is set). Terminal, session and process group cannot be
-taken over: the launcher stays in them.
+namespaces (`namespaces.differing`); attributes that /proc does not show (csrc/launcher.c executes plain Python when one
+of them is set). Terminal, session and process group cannot be taken over: the launcher stays in them.
 """
 
 import os
@@ -89,17 +88,6 @@ class ProcessName:
         os.pwrite(self._memory, line, self._start)
         os.close(self._memory)
         prctl.set_name(os.path.basename(os.fsdecode(words[2])))
-
-
-def open_differing_group(pid: int) -> int:
-    """A descriptor of the v2 cgroup of a process, for a process to be made in it; -1 when it is the caller's own.
-
-    Made there (`processes.clone_sibling`) it has no wait for a lock, as one that moves has: 6 ms and more.
-    """
-    theirs = _cgroups(pid, {}).get("", "/")
-    if theirs == _cgroups(os.getpid(), {}).get("", "/"):
-        return -1
-    return os.open(_group(_hierarchies(), "", theirs), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def leave_cgroups() -> None:
@@ -190,6 +178,15 @@ def _v1_cgroups(pid: int, status: dict[str, str]) -> dict[str, str]:
     return {controllers: path for controllers, path in _cgroups(pid, status).items() if controllers}
 
 
+def _v2_cgroup(pid: int, status: dict[str, str]) -> str:
+    return _cgroups(pid, status).get("", "/")
+
+
+def _enter_v2_cgroup(path: str) -> None:
+    """It waits for a lock of the kernel, 6 ms and more. A process that is made there does not, but is not prepared."""
+    (_group(_hierarchies(), "", path) / "cgroup.procs").write_text("0")
+
+
 def _enter_v1_cgroups(wanted: dict[str, str]) -> None:
     ours, tops = _cgroups(os.getpid(), {}), _hierarchies()
     for controllers, path in wanted.items():
@@ -262,6 +259,7 @@ ATTRIBUTES = (
     Attribute("the audit user", partial(_file, "loginuid"), partial(_write_file, "loginuid")),
     Attribute("the umask", lambda _, status: int(status["Umask"], 8), _set_umask),
     Attribute("the v1 cgroups", _v1_cgroups, _enter_v1_cgroups),
+    Attribute("the v2 cgroup", _v2_cgroup, _enter_v2_cgroup),
     Attribute(
         "the CPU affinity", lambda pid, _: os.sched_getaffinity(pid), lambda value: os.sched_setaffinity(0, value)
     ),

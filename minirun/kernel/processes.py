@@ -40,18 +40,18 @@ def clone_into(pid: int, pidfd: int) -> int:
 
 
 @shell("unshare --mount --pid --uts --ipc --fork  # as a child of the caller's parent")
-def clone_sibling(namespaces: int, group: int = -1) -> int:
-    """Fork a process that has the caller's parent (CLONE_PARENT); in the v2 cgroup that `group` is a descriptor of.
+def clone_sibling(namespaces: int) -> int:
+    """Fork a process that has the caller's parent (CLONE_PARENT).
 
     Returns its pid as the caller sees it, and 0 in the sibling. The caller must be single-threaded (see csrc/sys.c).
     """
-    return _sibling(namespaces, group)
+    return _sibling(namespaces)
 
 
-def _sibling(namespaces: int, group: int = -1) -> int:
+def _sibling(namespaces: int) -> int:
     netlink_sockets.close_all()
     pidfd = ffi.new("int *")
-    made = check(lib.sys_clone3(lib.CLONE_PARENT | namespaces, pidfd, group))
+    made = check(lib.sys_clone3(lib.CLONE_PARENT | namespaces, pidfd, -1))
     if made:
         os.close(pidfd[0])
     return made

@@ -116,6 +116,11 @@ def test_a_body_that_is_too_large_is_not_waited_for(size: int) -> None:
         read(HEADER.pack(MAGIC, size, 3, 1, 0, 0, 0), 3)
 
 
+def test_a_body_that_is_shorter_than_the_numbers_of_its_files() -> None:
+    with pytest.raises(messages.RequestError, match="do not fit"):
+        read(HEADER.pack(MAGIC, 1, 6, 1, 0, 0, 0) + b"x", 6)
+
+
 def test_the_start_is_answered_before_files_are_sent() -> None:
     near, far = socket.socketpair()
     with near, far:
