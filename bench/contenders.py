@@ -45,7 +45,9 @@ class Contender:
             raise UnableError(f"{' '.join(words)[:80]}: {error}")
 
     def remove(self, *containers: str) -> None:
-        self.run(*self.removal, *containers, timeout=900)
+        _, error = self.run(*self.removal, *containers, timeout=900)
+        if error is not None:
+            say(f"{self.name} could not remove {' '.join(containers)[:80]}: {error}")
 
     def pid(self, container: str) -> int:
         """Of the container's first process; its network namespace is entered by that."""
