@@ -27,6 +27,7 @@ def measure(engines: Sequence[Contender], results: Results, repeat: int) -> None
         for one in shuffled(engines, turn):
             for row in rows:
                 if row == "memory-daemons":
+                    time.sleep(_SETTLE)  # a fork server prepares for the next command
                     results.add(row, one.name, _daemons(one) / 1024)
                 else:
                     _added(one, row, results)
