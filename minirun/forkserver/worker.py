@@ -53,7 +53,7 @@ class Worker:
             send_reply(channel, messages.PLAIN, isinstance(error, LowLimitError), str(error))
             os._exit(0)
         channel.settimeout(None)
-        if channel.recv(1) != messages.GO:
+        if not _may_go(channel):
             os._exit(0)
         _end_with(channel)
         code = run_to_end(self._main)
@@ -90,6 +90,14 @@ class Worker:
         if self._ahead:
             self._ahead.channel.close()
             self._ahead = None
+
+
+def _may_go(channel: socket.socket) -> bool:
+    """Wait for the launcher's word. It has started Python itself when it hangs up, or resets what it has not read."""
+    try:
+        return channel.recv(1) == messages.GO
+    except OSError:
+        return False
 
 
 def _end_with(channel: socket.socket) -> None:

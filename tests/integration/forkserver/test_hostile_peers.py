@@ -245,6 +245,19 @@ def test_a_stopped_server(served: ServedHost) -> None:
     eventually(lambda: served.way() == SERVER)
 
 
+def test_a_launcher_that_gives_up_without_reading(served: ServedHost) -> None:
+    """Its end resets the connection. It has started Python itself: the worker has nothing to say on its terminal."""
+    code = """
+root = os.open("/", os.O_RDONLY)
+send(header(14, files=4, words=2), [os.pidfd_open(os.getpid()), root, root, 2])
+send(b"\\2\\0\\0\\0" + b"x\\0version\\0")
+print(channel.recv(1), channel.recv(1))
+"""
+    done = served.host.run(client_command(served, code))
+    assert (done.stdout, done.stderr) == ("b'H' b'R'\n", "")
+    assert served.way() == SERVER
+
+
 def test_a_worker_that_ends_by_a_signal_while_the_server_is_stopped(served: ServedHost) -> None:
     assert served.run("run", "-d", "--name", "awaited", "--net=none", "busybox", "sleep", "1000").code == 0
     process = served.start("wait", "awaited")
