@@ -27,13 +27,17 @@ def measure(contenders: Sequence[Contender], results: Results) -> None:
             _time_cold(contenders, results)
         for row in rows:
             for one in shuffled(able[row], turn):
-                seconds, error = one.run(*one.words[row])
-                if error is None:
-                    results.add(row, one.name, 1000 * seconds)
-                else:
-                    results.fail(row, one.name)
-                    say(f"{one.name}, {ROWS[row].title}: {error}")
+                _note(results, row, one, *one.run(*one.words[row]))
                 time.sleep(SETTLE)
+
+
+def _note(results: Results, row: str, one: Contender, seconds: float, error: str | None) -> None:
+    """A result in milliseconds, or that it failed, and why."""
+    if error is None:
+        results.add(row, one.name, 1000 * seconds)
+    else:
+        results.fail(row, one.name)
+        say(f"{one.name}, {ROWS[row].title}: {error}")
 
 
 def _time_cold(contenders: Sequence[Contender], results: Results) -> None:
@@ -42,11 +46,7 @@ def _time_cold(contenders: Sequence[Contender], results: Results) -> None:
         if one.name != "minirun":
             continue
         one.must("system", "stop-server")
-        seconds, error = one.run(*WORDS["bridge"])
-        if error is None:
-            results.add("cold", one.name, 1000 * seconds)
-        else:
-            results.fail("cold", one.name)
+        _note(results, "cold", one, *one.run(*WORDS["bridge"]))
         time.sleep(_SERVER_STARTS)
 
 
@@ -57,12 +57,7 @@ def parallel(engines: Sequence[Contender], results: Results) -> None:
     for turn in rounds("16 at once", results.rounds if wanted else 0):
         for row, words in wanted.items():
             for one in shuffled(engines, turn):
-                seconds, error = one.run_many([WORDS[words]] * _AT_ONCE, _AT_ONCE)
-                if error is None:
-                    results.add(row, one.name, 1000 * seconds)
-                else:
-                    results.fail(row, one.name)
-                    say(f"{one.name}, {ROWS[row].title}: {error}")
+                _note(results, row, one, *one.run_many([WORDS[words]] * _AT_ONCE, _AT_ONCE))
                 time.sleep(SETTLE)
 
 

@@ -89,6 +89,7 @@ class Server:
         while not (self._is_ending and not self._launchers):
             if not self._waiting and not self._is_ending and (self._is_quiet() or self._has_launcher()):
                 self._waiting = processes.fork(self._wait_for_launcher, traceback.print_exception)
+                self._ended_early.pop(self._waiting, None)  # of another process, which had this pid, and told nothing
             if self._waiting and not self._has_told_quiet and self._is_quiet():
                 self._has_told_quiet = True
                 with contextlib.suppress(BlockingIOError):  # full of what launchers came before

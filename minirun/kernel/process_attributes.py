@@ -4,9 +4,9 @@ A worker of the fork server was forked from the server, not from the shell that 
 shell's child would have been. Each attribute is copied, or it must equal the server's. (credentials(7), fork(2),
 execve(2), proc_pid_status(5).)
 
-What is not here: open files, directories, signals and the environment (forkserver/worker.py has them from the request);
-namespaces (`namespaces.differing`); attributes that /proc does not show (csrc/launcher.c executes plain Python when one
-of them is set). Terminal, session and process group cannot be taken over: the launcher stays in them.
+What is not here: open files, directories, signals and the environment (forkserver/inheritance.py has them from the
+request); namespaces (`namespaces.differing`); attributes that /proc does not show (csrc/launcher.c executes plain
+Python when one of them is set). Terminal, session and process group cannot be taken over: the launcher stays in them.
 """
 
 import os

@@ -93,6 +93,7 @@ def _enter(groups: list[Path], command: int, live: Callable[[], int]) -> int:
 def _first(settings: dict[Path, str], live: Callable[[], int]) -> int:
     """Run as pid 1 there. `settings` are the network settings of the host."""
     credentials.die_with_parent(0)
+    signal.signal(signal.SIGTSTP, _stop)
     homes, kinds = _homes(), {home.top: _options(home) for home in _homes()}
     mounts_private()
     mounts_read_only()
@@ -109,6 +110,13 @@ def _first(settings: dict[Path, str], live: Callable[[], int]) -> int:
     for path, text in settings.items():
         path.write_text(text)
     return live()
+
+
+def _stop(*_: object) -> None:
+    """Wait to be continued: pid 1 of a namespace cannot be stopped by itself, and would go on reading the terminal."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCONT})
+    signal.sigwait({signal.SIGCONT})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCONT})
 
 
 def _options(home: controllers.Home) -> str:

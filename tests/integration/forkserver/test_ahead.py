@@ -117,7 +117,35 @@ def test_it_is_like_a_shim_that_a_command_has_forked(served: ServedHost, before:
         assert (shim == ahead) == (way == "")
         found.append(described(served, shim))
         served.run("rm", "-f", "web")
-    assert {key: (value, found[1].get(key)) for key, value in found[0].items() if value != found[1].get(key)} == {}
+    keys = found[0].keys() | found[1].keys()
+    assert {key: (found[0].get(key), found[1].get(key)) for key in keys if found[0].get(key) != found[1].get(key)} == {}
+
+
+def test_those_that_wait_have_their_copies_of_memory_already(served: ServedHost) -> None:
+    """Of what the last start has used; kernel/memory.py."""
+    for _ in range(3):
+        ahead_of(served)
+        assert served.run("run", "--rm", *SLEEP[:2], "true").code == 0
+    ahead = ahead_of(served)
+    eventually(lambda: min(own_memory(served, pid) for pid in served.waiting()) > 6000)
+    assert ahead in served.waiting()
+
+
+def own_memory(served: ServedHost, pid: int) -> int:
+    """KiB that a process has written to and shares with no other."""
+    rollup = (served.proc / str(pid) / "smaps_rollup").read_text()
+    return int(next(line.split()[1] for line in rollup.splitlines() if line.startswith("Private_Dirty:")))
+
+
+def test_explain_hears_the_shim(served: ServedHost) -> None:
+    """One that was forked before anybody listened would tell nothing."""
+    mounts = []
+    for way in ("", "off"):
+        ahead_of(served)
+        done = served.run("--explain", "run", "--rm", *SLEEP[:2], "true", way=way)
+        assert done.code == 0
+        mounts.append(re.findall(r"(?m)^ *mount ", (done.output + done.errors).decode()))
+    assert len(mounts[0]) == len(mounts[1]) > 3
 
 
 def described(served: ServedHost, shim: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Signals, job control and ends: the launcher is to its shell what the command would be."""
 
 import itertools
+import os
 import signal
 import subprocess
 from typing import Any
@@ -101,6 +102,26 @@ def test_ctrl_z_ctrl_c_and_fg_in_a_shell(served: ServedHost) -> None:
         shell.until(b"interrupted")
         shell.type(b"echo code=$?\n")
         shell.until(b"code=5")
+
+
+@pytest.mark.skipif(tuple(map(int, os.uname().release.split(".")[:2])) < (6, 9), reason="needs Linux 6.9")
+def test_a_terminals_signals_reach_the_children_of_a_command(served: ServedHost) -> None:
+    """As they do where the command is in the terminal's foreground process group itself."""
+    with Shell(served) as shell:
+        shell.type(f"{MINIRUN} tour 2\n".encode())
+        shell.until(b"[q] quit ")
+        worker = served.worker_with("tour")
+        children = [pid for pid in served.processes_with("tour") if served.parent(pid) == worker]
+        assert children
+        shell.type(b"\x1a")
+        shell.until(b"Stopped")
+        eventually(lambda: {served.state(pid) for pid in children} == {"T"}, 15)
+        shell.type(b"fg\n")
+        eventually(lambda: "T" not in {served.state(pid) for pid in (worker, *children)}, 15)
+        shell.type(b"\x03")
+        eventually(lambda: not served.state(worker), 15)
+        shell.type(b"echo code=$?\n")
+        shell.until(b"code=130")
 
 
 def test_in_the_background_of_a_terminal_python_is_started(served: ServedHost) -> None:
