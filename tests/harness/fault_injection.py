@@ -1,20 +1,36 @@
-"""minirun with a fault: `python fault_injection.py fail|lack|kill|count STEP REPORT WORDS...` runs `minirun WORDS...`.
+"""minirun with a fault. `python fault_injection.py SOCKET` runs one command line after the other, each in its own process.
 
-The STEP-th kernel operation of all its processes together fails (ENOSPC; lack: ENOSYS), or kills the process that does
-it. A STEP that is no number means the first operation whose shell command contains that text. The file REPORT has one
-byte for each operation: it says afterwards which ones were begun, and in byte 0 whether the fault fired.
+A request is JSON with the descriptors of standard output and error: how ("fail", "lack", "kill" or "count"), step, the
+report's path, the words of the command line, and the pid of a process whose namespaces the command runs in. The reply is
+the exit code, negative for a signal. This process imports everything once: a sweep needs hundreds of commands.
+
+The `step`-th kernel operation of all its processes together fails (ENOSPC; lack: ENOSYS), or kills the process that does
+it. A step that is no number means the first operation whose shell command contains that text. The report has one byte
+for each operation: it says afterwards which ones were begun, and in byte 0 whether the fault fired.
 
 The operations are those of the seam (minirun/kernel/seam.py): nothing in the program knows of this.
 """
 
 import ctypes
 import errno
+import importlib
+import json
 import mmap
 import os
+import pkgutil
+import signal
+import socket
 import sys
 import time
+from typing import Any, NoReturn
 
-from minirun.kernel import seam
+import minirun
+from minirun.__main__ import main as minirun_main
+from minirun.cli.main import prepare
+from minirun.forkserver.worker import run_to_end
+from minirun.kernel import processes, seam
+from minirun.kernel.namespaces import become_neighbour, differing
+from minirun.kernel.process_attributes import ProcessName
 
 MOST = 4096  # operations of one command
 _SEMAPHORE = 64  # bytes behind them: room for a sem_t
@@ -60,16 +76,59 @@ class FaultWatcher(seam.Watcher):
         return number
 
 
-def main() -> None:
-    how, step, report = sys.argv[1:4]
-    sys.argv[1:] = sys.argv[4:]
-    with open(report, "w+b") as file:
-        file.truncate(MOST + _SEMAPHORE)
-        seam.watch(FaultWatcher(how, step, mmap.mmap(file.fileno(), MOST + _SEMAPHORE)))
-    from minirun.__main__ import main as minirun
+def serve(requests: socket.socket) -> None:
+    """Run commands until the other end is closed."""
+    for module in pkgutil.walk_packages(minirun.__path__, "minirun."):
+        if not module.name.endswith(".__main__"):
+            importlib.import_module(module.name)
+    prepare()
+    while True:
+        message, streams, _, _ = socket.recv_fds(requests, 65536, 2)
+        if not message:
+            return
+        pid = os.fork()
+        if not pid:
+            _run(json.loads(message), streams)
+        for fd in streams:
+            os.close(fd)
+        requests.send(str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
 
-    minirun()
+
+def _run(request: dict[str, Any], streams: list[int]) -> NoReturn:
+    """In the child: join the namespaces, and wait for one more child, which is in the pid namespace, too."""
+    host = request["host"]
+    null = os.open("/dev/null", os.O_RDONLY)
+    for number, fd in enumerate((null, *streams)):
+        os.dup2(fd, number)
+    processes.close_from(3)
+    root = os.open(f"/proc/{host}/root", os.O_PATH)
+    become_neighbour(host, os.pidfd_open(host), differing(host), root, root)
+    pid = os.fork()
+    if pid:
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if code == -signal.SIGKILL:
+            os.kill(os.getpid(), signal.SIGKILL)
+        os._exit(code)
+    processes.close_from(3)
+    try:
+        _become(request)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        os._exit(1)
+    os._exit(run_to_end(minirun_main))
+
+
+def _become(request: dict[str, Any]) -> None:
+    """Be the command, with its fault."""
+    words = ["minirun", *request["words"]]
+    ProcessName().take([sys.executable.encode(), b"-IS", b"/faults/minirun", *(word.encode() for word in words[1:])])
+    sys.argv = words
+    report = os.open(request["report"], os.O_RDWR | os.O_CREAT, 0o600)
+    os.ftruncate(report, MOST + _SEMAPHORE)
+    seam.watch(FaultWatcher(request["how"], request["step"], mmap.mmap(report, MOST + _SEMAPHORE)))
+    os.close(report)
 
 
 if __name__ == "__main__":
-    main()
+    with socket.socket(fileno=int(sys.argv[1])) as requests:
+        serve(requests)

@@ -4,10 +4,15 @@ Every fault is checked to have fired. Without that, a sweep over operations that
 test nothing.
 """
 
+import atexit
+import json
+import os
+import socket
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 from tests.harness.fault_injection import MOST
@@ -15,8 +20,10 @@ from tests.harness.host import REPO, Host
 from tests.harness.snapshot import eventually
 
 Done = subprocess.CompletedProcess[str]
-_PROGRAM = [sys.executable, str(REPO / "tests/harness/fault_injection.py")]
+_PROGRAM = REPO / "tests/harness/fault_injection.py"
 _ENVIRONMENT = {"PYTHONPATH": str(REPO), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+_TIMEOUT = 30  # seconds
+_ROOM = " " * 1024  # in the command line: space for the words of the commands that it is shown as
 
 
 def count_operations(host: Host, words: Sequence[str]) -> int:
@@ -66,7 +73,10 @@ def sweep_faults(
 def _run(host: Host, how: str, step: int | str, words: Sequence[str], check: bool) -> tuple[Done, bytes]:
     name = f"run/faults-{uuid.uuid4().hex[:8]}"
     report = Path(f"/proc/{host.pid}/root/{name}")
-    done = host.run([*_PROGRAM, how, str(step), f"/{name}", *words], env=_ENVIRONMENT, check=check)
+    request = {"how": how, "step": str(step), "report": f"/{name}", "words": list(words), "host": host.pid}
+    done = _ask(request)
+    if check and done.returncode:
+        raise AssertionError(f"{words} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
     if how != "count":
         try:  # a process that outlives the command may be the one
             eventually(lambda: report.read_bytes()[0], 5)
@@ -76,3 +86,44 @@ def _run(host: Host, how: str, step: int | str, words: Sequence[str], check: boo
     content = report.read_bytes()
     report.unlink()
     return done, content
+
+
+def _ask(request: dict[str, object]) -> Done:
+    """Have a command run. Returns when it has ended and nobody has its output open any more."""
+    (output, their_output), (errors, their_errors) = os.pipe(), os.pipe()
+    try:
+        socket.send_fds(_server(), [json.dumps(request).encode()], [their_output, their_errors])
+    finally:
+        os.close(their_output)
+        os.close(their_errors)
+    with open(output, encoding="utf-8") as first, open(errors, encoding="utf-8") as second:
+        try:
+            code = int(_server().recv(16))
+        except TimeoutError:
+            _server.cache_clear()  # its answer may still come
+            raise
+        return Done(request["words"], code, first.read(), second.read())
+
+
+@cache
+def _server() -> socket.socket:
+    """The end of the socket that fault_injection.py takes requests from."""
+    own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    own.settimeout(_TIMEOUT)
+    process = subprocess.Popen(
+        [sys.executable, str(_PROGRAM), str(theirs.fileno()), _ROOM],
+        env=_ENVIRONMENT,
+        pass_fds=[theirs.fileno()],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        cwd="/",
+    )
+    theirs.close()
+
+    def stop() -> None:
+        own.close()
+        process.kill()
+        process.wait()
+
+    atexit.register(stop)
+    return own

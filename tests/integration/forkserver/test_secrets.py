@@ -13,7 +13,16 @@ from tests.integration.forkserver.served import SERVER, ServedHost, outcome_of
 
 
 def holds(served: ServedHost, pid: int, secret: bytes) -> list[str]:
-    """Where a process has these bytes: its environment, words, files by name, or memory."""
+    """Where a process has these bytes: its environment, words, files by name, or memory. Nowhere, when it is gone."""
+    try:
+        return _holds(served, pid, secret)
+    except (FileNotFoundError, ProcessLookupError):
+        if served.state(pid) not in ("", "Z"):
+            raise
+        return []
+
+
+def _holds(served: ServedHost, pid: int, secret: bytes) -> list[str]:
     directory = served.proc / str(pid)
     found = [name for name in ("environ", "cmdline", "maps") if secret in (directory / name).read_bytes()]
     found += [f"fd/{link.name}" for link in (directory / "fd").iterdir() if secret in os.fsencode(os.readlink(link))]
