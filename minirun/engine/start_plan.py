@@ -92,7 +92,7 @@ def make_plan(
         devices=tuple((device.source, device.target) for device in spec.devices),
         shm_size=spec.shm_size,
         ulimits=spec.ulimits,
-        sysctls=spec.sysctls,
+        sysctls=operations.sysctls_of_others(spec),
         oom_score_adj=spec.oom_score_adj,
         limits=spec.limits,
         limit_groups=_limit_groups(instance, container),

@@ -16,6 +16,7 @@ from minirun.kernel.netns import entered
 from minirun.kernel.sockets import link_state
 from minirun.kernel.sysctl import sysctl_ensure
 from minirun.model import Container, Endpoint, Network, NetworkRequest, Pool4, Pool6
+from minirun.network import sysctls
 from minirun.network.dns import veth
 from minirun.network.dns.veth import EndpointInNetwork
 from minirun.network.drivers import driver_named
@@ -61,6 +62,7 @@ def attach(
         attached.append(result)
     if attached:
         configure(instance, container, own, {endpoint.position for endpoint in attached})
+        sysctls.set_for_interfaces(container, {endpoint.interface for endpoint in attached})
     return attached
 
 

@@ -13,7 +13,7 @@ from types import TracebackType
 
 from minirun.instance import DNS_SOCKET, Instance
 from minirun.model import DEFAULT_NETWORK, Container, Mode, Spec
-from minirun.network import etc_files
+from minirun.network import etc_files, sysctls
 from minirun.network.dns import server_control
 from minirun.network.dns.veth import endpoints_with_networks, first_with_names
 from minirun.network.etc_files import hostname_of
@@ -48,6 +48,7 @@ __all__ = [
     "refuse_foreign_pin",
     "remove_unused",
     "setup",
+    "sysctls_of_others",
     "teardown",
     "unpublish",
 ]
@@ -112,6 +113,7 @@ class Setup:
             container = replace(container, spec=replace(container.spec, ports=tuple(self._reserved.mappings)))
         container = replace(container, sandbox=self._mode.allocate(self._instance, container))
         endpoints = store.endpoints(sandbox=container.id)
+        sysctls.refuse_unknown_interfaces(container, {endpoint.interface for endpoint in endpoints})
         reservations.record_mappings(self._instance, container, self._reserved.mappings, endpoints)
         store.set_values(container.id, sandbox=container.sandbox)
         if self._reserved.mappings or not container.spec.auto_remove:  # the next start tries the same again
@@ -122,7 +124,9 @@ class Setup:
     def pin(self, container: Container) -> str:
         """Write the container's /etc files and pin its network namespace. Return the pin's name, "" for the host's."""
         etc_files.write_files(self._instance, container, self._instance.container_dir(container.id))
-        return self._mode.pin(self._instance, container)
+        netns = self._mode.pin(self._instance, container)
+        sysctls.set_for_namespace(container)
+        return netns
 
     def for_shim(self, container: Container, pid: int) -> ForShim:
         """Return what the shim, process `pid`, keeps. Raises that process's limit of open files if necessary."""
@@ -157,6 +161,11 @@ def check_pin(name: str, spec: Spec) -> None:
     """Check that a container of this name may pin its network namespace. ConflictError when the pin exists."""
     if spec.network.mode is not Mode.HOST:
         refuse_foreign_pin(name)
+
+
+def sysctls_of_others(spec: Spec) -> tuple[tuple[str, str], ...]:
+    """Return the settings of --sysctl that are none of the network's, and are written by the first process."""
+    return tuple(one for one in spec.sysctls if one not in sysctls.of_network(spec))
 
 
 def has_names(instance: Instance, sandbox: str) -> bool:
