@@ -4,6 +4,7 @@ import itertools
 import os
 import signal
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,12 +117,19 @@ def test_a_terminals_signals_reach_the_children_of_a_command(served: ServedHost)
         shell.type(b"\x1a")
         shell.until(b"Stopped")
         eventually(lambda: {served.state(pid) for pid in children} == {"T"}, 15)
+        # The tour's pid 1 waits in its handler: before, it could be the one that reads what is typed.
+        eventually(lambda: any(waits_for_signal(served, pid) for pid in served.processes_with("tour")), 15)
         shell.type(b"fg\n")
         eventually(lambda: "T" not in {served.state(pid) for pid in (worker, *children)}, 15)
         shell.type(b"\x03")
         eventually(lambda: not served.state(worker), 15)
         shell.type(b"echo code=$?\n")
         shell.until(b"code=130")
+
+
+def waits_for_signal(served: ServedHost, pid: int) -> bool:
+    """Whether a process is in sigwait(3)."""
+    return "sigtimedwait" in (served.proc / str(pid) / "wchan").read_text()
 
 
 def test_in_the_background_of_a_terminal_python_is_started(served: ServedHost) -> None:
@@ -147,7 +155,9 @@ def test_a_stopped_worker_stops_the_launcher(served: ServedHost) -> None:
     running = Running(served, TRAP)
     served.send("STOP", running.worker)
     eventually(lambda: served.state(running.launcher) == "T")
-    running.process.send_signal(signal.SIGCONT)  # nsenter, which stops with its child, and continues it
+    own = Path(f"/proc/{running.process.pid}/stat")  # of nsenter, which stops with its child, and continues it
+    eventually(lambda: own.read_text().rpartition(")")[2].split()[0] == "T")
+    running.process.send_signal(signal.SIGCONT)
     eventually(lambda: served.state(running.worker) in ("S", "R"))
     served.send("TERM", running.launcher)
     assert outcome_of(running.process).code == 3
