@@ -70,8 +70,9 @@ def set_names(plan: Plan) -> None:
 
 
 def set_sysctls(plan: Plan) -> None:
-    """Write --sysctl values of IPC: network/sysctls.py has the others. /proc/sys shows each process its own namespaces' values, whichever /proc it is.
+    """Write --sysctl values of IPC; network/sysctls.py has the others.
 
+    /proc/sys shows each process its own namespaces' values, whichever /proc it is.
     The caller must be root of the user namespace that owns the others: only that root may write those of SysV IPC.
     """
     for name, value in plan.sysctls:

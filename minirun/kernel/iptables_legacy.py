@@ -22,9 +22,9 @@ def legacy_filter_in_use(family: str) -> bool:
         return False
 
 
-def legacy_rules(family: str, chain: str) -> list[str] | None:
-    """A chain as `iptables -S` lists it, its policy first; None when it does not exist."""
-    text = _run(_PROGRAMS[family], [*_WAIT, "-S", chain])
+def legacy_rules(family: str, chain: str = "") -> list[str] | None:
+    """A chain as `iptables -S` lists it, its policy first; None when it does not exist. Without a name, all of them."""
+    text = _run(_PROGRAMS[family], [*_WAIT, "-S", *([chain] if chain else [])])
     return None if text is None else text.splitlines()
 
 

@@ -58,7 +58,12 @@ class Rule:
     @property
     def is_plain_return(self) -> bool:
         """Whether it returns for every packet."""
-        return self._is_unconditional and any(code == "NFT_RETURN" for code, _ in self._verdicts())
+        return self.is_unconditional and any(code == "NFT_RETURN" for code, _ in self._verdicts())
+
+    @property
+    def accepts(self) -> bool:
+        """Whether its verdict is to accept the packet."""
+        return any(code == "NF_ACCEPT" for code, _ in self._verdicts())
 
     @property
     def ends_all(self) -> bool:
@@ -67,12 +72,17 @@ class Rule:
             name == "reject" or (name == "target" and data.get_attr("NFTA_TARGET_NAME") == "REJECT")
             for name, data in self._expressions
         )
-        return self._is_unconditional and (rejects or any(code == "NF_DROP" for code, _ in self._verdicts()))
+        return self.is_unconditional and (rejects or any(code == "NF_DROP" for code, _ in self._verdicts()))
 
     @property
     def jumps_to(self) -> str:
-        """The chain that it jumps to, or ""."""
-        return next((chain for code, chain in self._verdicts() if code == "NFT_JUMP"), "")
+        """The chain that it jumps to, or "" (with goto, too)."""
+        return next((chain for code, chain in self._verdicts() if code in ("NFT_JUMP", "NFT_GOTO")), "")
+
+    @property
+    def goes_to(self) -> str:
+        """The chain that it goes to for good, or ""."""
+        return next((chain for code, chain in self._verdicts() if code == "NFT_GOTO"), "")
 
     @property
     def output_interface(self) -> str:
@@ -97,7 +107,8 @@ class Rule:
         return [(part.get_attr("NFTA_EXPR_NAME"), part.get_attr("NFTA_EXPR_DATA")) for part in expressions]
 
     @property
-    def _is_unconditional(self) -> bool:
+    def is_unconditional(self) -> bool:
+        """Whether it is for every packet."""
         return all(name in _WITHOUT_CONDITION for name, _ in self._expressions)
 
     def _verdicts(self) -> Iterator[tuple[str, str]]:

@@ -1,12 +1,13 @@
-"""minirun with a fault. `python fault_injection.py SOCKET` runs one command line after the other, each in its own process.
+"""minirun with a fault. `python fault_injection.py SOCKET` runs command lines, one after the other.
 
-A request is JSON with the descriptors of standard output and error: how ("fail", "lack", "kill" or "count"), step, the
-report's path, the words of the command line, and the pid of a process whose namespaces the command runs in. The reply is
-the exit code, negative for a signal. This process imports everything once: a sweep needs hundreds of commands.
+A request is JSON, with the descriptors of standard output and error: how ("fail", "lack", "kill" or "count"), step, the
+report's path, the words of the command line, and the pid of a process whose namespaces the command runs in. The reply
+is the exit code, negative for a signal. Each command runs in a process of its own; this one has imported everything,
+for a sweep needs hundreds of commands.
 
-The `step`-th kernel operation of all its processes together fails (ENOSPC; lack: ENOSYS), or kills the process that does
-it. A step that is no number means the first operation whose shell command contains that text. The report has one byte
-for each operation: it says afterwards which ones were begun, and in byte 0 whether the fault fired.
+The `step`-th kernel operation of all processes of a command together fails (ENOSPC; lack: ENOSYS), or kills the process
+that does it. A step that is no number means the first operation whose shell command contains that text. The report has
+one byte for each operation: it says afterwards which ones were begun, and in byte 0 whether the fault fired.
 
 The operations are those of the seam (minirun/kernel/seam.py): nothing in the program knows of this.
 """

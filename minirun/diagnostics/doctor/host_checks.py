@@ -13,6 +13,7 @@ from minirun.kernel.link_queries import interfaces
 from minirun.kernel.rulesets import nft_tables
 from minirun.kernel.sockets import egress_mtu
 from minirun.model import Place
+from minirun.network.firewall.foreign.backends import BACKENDS
 from minirun.network.firewall.foreign.detect import REPORTED, advice, blocking_places, bridges_of
 from minirun.network.ipam.foreign_subnets import foreign_subnets
 from minirun.network.repair.damage import find_damage
@@ -145,21 +146,21 @@ def rules(instance: Instance) -> Iterator[Finding]:
 
 def _foreign_firewalls(instance: Instance) -> Iterator[Finding]:
     reach = bridges_of(instance)
-    places_with_rules = set(instance.store.places())
+    recorded = set(instance.store.places())
     for place in blocking_places(instance):
         if place.kind == REPORTED:
             what, _, fix = advice(place, reach).partition(". To allow it: ")
             yield Finding(PROBLEM, what, _chain(place), fix)
-        elif place not in places_with_rules:
+        elif place not in recorded or not BACKENDS[place.kind].is_applied(place, reach):
             yield Finding(
                 PROBLEM,
-                f"another firewall drops forwarded packets, and its chain {place.chain} lacks minirun's rule",
+                f"another firewall drops forwarded packets, and its chain {place.chain} lacks minirun's rules",
                 _chain(place),
                 "minirun network reload",
                 lambda: repair(instance, everything=True, rules=True),
             )
         else:
-            what = f"another firewall drops forwarded packets; minirun's rule in its chain {place.chain} accepts them"
+            what = f"another firewall drops forwarded packets; minirun's rules in its chain {place.chain} accept them"
             yield Finding(GOOD, what, _chain(place))
 
 

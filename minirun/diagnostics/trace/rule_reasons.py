@@ -5,9 +5,12 @@ import re
 from minirun.diagnostics.trace.journey import Diagnosis, Journey
 from minirun.instance import Instance
 from minirun.kernel.netlink_events import Step
-from minirun.model import Container
+from minirun.model import Container, Place
 from minirun.network.dns.veth import endpoints_with_networks
+from minirun.network.firewall.foreign.backends import BACKENDS
 from minirun.network.firewall.foreign.detect import REPORTED, advice, blocking_places, bridges_of, is_own, owner_of
+
+_OWNERS = ". It is its owner's, and minirun leaves it as it is"
 
 
 def dropped_by_rule(instance: Instance, journey: Journey) -> Diagnosis | None:
@@ -30,10 +33,18 @@ def dropped_by_rule(instance: Instance, journey: Journey) -> Diagnosis | None:
         match = f"{target.protocol} dport {target.container_port or target.port}"
         accept = f"nft insert rule {step.family} {step.table} {step.chain} {match} accept"
         return Diagnosis(False, sentence, ("minirun network reload", accept))
+    if _is_applied(instance, place):
+        return Diagnosis(False, f"{sentence}{_OWNERS}", (f"nft -a list chain {step.family} {step.table} {step.chain}",))
     commands = advice(place, bridges_of(instance)).partition("To allow it: ")[2].split("; ")
     if place.kind != REPORTED:
-        commands = [f"minirun network reload adds minirun's rule to {place.chain}; or:", *commands]
+        commands = [f"minirun network reload adds minirun's rules to {place.chain}; or:", *commands]
     return Diagnosis(False, sentence, tuple(commands))
+
+
+def _is_applied(instance: Instance, place: Place) -> bool:
+    """Whether minirun's rules are where they should be: then the packet met a rule that comes before them."""
+    backend = BACKENDS.get(place.kind)
+    return backend is not None and backend.is_applied(place, bridges_of(instance))
 
 
 def _dropped_by_minirun(instance: Instance, journey: Journey, step: Step) -> Diagnosis:
@@ -75,6 +86,10 @@ def dropped_by_iptables_legacy(instance: Instance, journey: Journey) -> Diagnosi
     legacy = [place for place in blocking_places(instance) if "legacy" in place.table or place.kind == "legacy"]
     if not legacy:
         return None
+    if _is_applied(instance, legacy[0]):
+        program = "iptables-legacy" if legacy[0].family == "ip" else "ip6tables-legacy"
+        sentence = f"dropped on this host, probably by a rule of iptables-legacy{_OWNERS}"
+        return Diagnosis(False, sentence, (f"{program} -vnL",))
     text = advice(legacy[0], bridges_of(instance)).removeprefix("containers may be cut off: ")
     what, _, commands = text.partition(". To allow it: ")
     sentence = f"dropped on this host, probably by iptables-legacy: {what}"

@@ -44,8 +44,15 @@ def repair(instance: Instance, everything: bool = False, rules: bool = False, wa
 
 
 def repair_damage(instance: Instance) -> list[str]:
-    """Repair what is damaged, as every command does. Return a line for each thing that could not be repaired."""
-    return repair(instance).failed if find_damage(instance) else []
+    """Repair what is damaged, as every command does; also what other firewalls have lost or changed by a reload.
+
+    Return a line for each thing that could not be repaired.
+    """
+    failed = repair(instance).failed if find_damage(instance) else []
+    try:
+        return [*failed, *foreign.ensure(instance)]
+    except OSError as error:
+        return [*failed, f"cannot repair accept rules in foreign firewalls: {describe(error)}"]
 
 
 class _Repair:

@@ -90,7 +90,7 @@ def test_the_worker_that_waits_has_no_file_of_other_commands(served: ServedHost)
     ]
     for name in names:
         eventually(lambda name=name: f"{name}\n" in served.run("ps", "--format", "{{.Names}}").output.decode(), 10)
-    # While it gets ready, it has a pair of sockets more for a moment; and an unused process that `ps` had may still end.
+    # While it gets ready, it has more for a moment; and an unused process that `ps` had may still end.
     eventually(lambda: waiting_files(served) == alone)
     for process in processes:
         assert outcome_of(process).code == 0  # its standard input ends

@@ -271,30 +271,133 @@ def test_beside_firewalld(host: Host) -> None:
     assert others(host) == before
 
 
-# --- rule sets without a known place for accept rules
+# --- base chains that drop, of owners who provide no place for others
 
 
 _SITE = """table inet site {
   chain in { type filter hook input priority 0; policy drop; iifname { lo, lan0 } accept; ct state established accept; }
-  chain pass { type filter hook forward priority 0; policy accept; ct state established accept; counter %s; }
+  chain pass { type filter hook forward priority 0; policy %s; ct state established accept; tcp dport 9 drop; %s }
+  chain rest { counter; reject; }
 }
 """
+_EXPLICIT = "tcp dport 9"
 
 
-@pytest.mark.parametrize("last", ["reject", "drop"])
-def test_a_chain_without_a_place_is_reported_once_and_the_advice_works(host: Host, last: str) -> None:
+def load_site(host: Host, policy: str, last: str) -> None:
+    text = (_SITE % (policy, last)).replace("; ", ";\n").replace(" }", "\n}").replace("{ lo, lan0\n}", "{ lo, lan0 }")
+    host.run(["nft", "-f", "-"], input=f"table inet site {{}}\ndelete table inet site\n{text}")
+
+
+_OWNERS = "{0} -A FORWARD -p tcp --dport 9 -j DROP; "
+_POLICY = _OWNERS + "{0} -P FORWARD DROP"
+_CHAIN = _OWNERS + (
+    "{0} -N all; {0} -A all -j LOG; {0} -A all -j DROP; {0} -A FORWARD -j all; {0} -A FORWARD -i nosuch -j ACCEPT"
+)
+DROPPING = {
+    "iptables-nft policy": _POLICY.format("iptables"),
+    "iptables-nft chain": _CHAIN.format("iptables"),
+    "iptables-legacy policy": _POLICY.format("iptables-legacy"),
+    "iptables-legacy chain": _CHAIN.format("iptables-legacy"),
+}
+SITES = {"nft policy": ("drop", ""), "nft reject": ("accept", "log; reject;"), "nft goto": ("drop", "goto rest;")}
+
+
+def drop(host: Host, kind: str) -> None:
+    if kind in SITES:
+        load_site(host, *SITES[kind])
+    else:
+        host.sh(DROPPING[kind])
+
+
+@pytest.mark.parametrize("kind", [*DROPPING, *SITES])
+def test_a_host_that_drops_what_it_forwards(host: Host, kind: str) -> None:
+    """Containers work, what the owner forbids by a rule of its own stays forbidden, and nothing stays behind."""
     lan = serving(host)
-    host.run(["nft", "-f", "-"], input=_SITE.replace("; ", ";\n").replace(" }", "\n}") % last)
+    lan.popen(["busybox", "httpd", "-f", "-p", "9", "-h", "/run/www"])
+    drop(host, kind)
     before = others(host)
+    said = host.minirun("run", "--rm", "busybox", "true").stderr
+    assert "cut off" not in said
+    assert others(host) == before
+    start_containers(host)
+    assert_paths(host, lan)
+    assert is_cut_off(host, "web", f"{lan.address}:9")
+    new = only_marked(before, others(host))
+    assert any("from minirun0" in line for line in new)
+    findings = host.minirun("doctor", "--all").stdout
+    assert "minirun's rules in its chain" in findings
+    assert "drops forwarded packets, and" not in findings
+    host.minirun("run", "--rm", "busybox", "true")
+    assert only_marked(before, others(host)) == new  # they are not moved, nor doubled
+    remove_all(host)
+    assert others(host) == before
+
+
+@pytest.mark.parametrize("kind", ["iptables-nft policy", "iptables-legacy policy", "nft policy"])
+def test_who_reloads_such_rules_gets_minirun_back_with_the_next_command(host: Host, kind: str) -> None:
+    lan = serving(host)
+    drop(host, kind)
+    start_containers(host)
+    with host.unwatched():
+        if kind == "nft policy":
+            load_site(host, *SITES[kind])
+        else:
+            program = kind.split()[0]
+            host.sh(f"{program} -F FORWARD; {program} -A FORWARD -p tcp --dport 9 -j DROP")
+        assert lan.run(fetch(f"{lan.host_address}:8080"), check=False).stdout == ""
+    host.minirun("ps")
+    assert lan.run(fetch(f"{lan.host_address}:8080"), check=False).stdout
+    assert reaches(host, "web", f"{lan.address}:7000")
+    assert_paths(host, lan)
+
+
+def test_a_rule_that_its_owner_adds_behind_minirun_s_counts(host: Host) -> None:
+    lan = serving(host)
+    drop(host, "iptables-nft policy")
+    start_containers(host)
+    assert reaches(host, "web", f"{lan.address}:7000")
+    host.sh("iptables -A FORWARD -p tcp --dport 7000 -j DROP")
+    host.minirun("ps")
+    rules = host.sh("iptables -S FORWARD").splitlines()
+    assert rules[2] == "-A FORWARD -p tcp -m tcp --dport 7000 -j DROP"
+    assert is_cut_off(host, "web", f"{lan.address}:7000")
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        ("iptables", "by a rule in chain FORWARD of iptables' table ip filter: tcp dport 80 counter drop. It is"),
+        ("iptables-legacy", "probably by a rule of iptables-legacy. It is its owner's, and minirun leaves it as it is"),
+    ],
+)
+def test_what_a_rule_of_the_owner_drops_is_named(host: Host, program: str, message: str) -> None:
+    host.sh(f"{program} -P FORWARD DROP; {program} -A FORWARD -p tcp --dport 80 -j DROP")
+    host.minirun("run", "-d", "--name", "web", "-p", "8080:80", "busybox", *_SERVE)
+    assert message in host.minirun("trace", "8080", check=False).stdout
+    assert f"web: 0.0.0.0:8080->80/tcp: dropped on this host, {message}".replace("host, by", "host by") in (
+        host.minirun("doctor", check=False).stdout
+    )
+
+
+def test_a_place_of_others_that_no_packet_reaches_is_none(host: Host) -> None:
+    """As Docker's chain on a host that Docker has left."""
+    lan = serving(host)
+    host.sh("iptables -P FORWARD DROP; iptables -N DOCKER-USER; iptables -A DOCKER-USER -j RETURN")
+    start_containers(host)
+    assert_paths(host, lan)
+    assert "minirun" not in host.sh("iptables -S DOCKER-USER")
+
+
+def test_iptables_legacy_that_is_not_installed_is_reported_once_and_the_advice_works(host: Host) -> None:
+    lan = serving(host)
+    host.sh("iptables-legacy -P FORWARD DROP; mount --bind /dev/null $(readlink -f /usr/sbin/iptables-legacy)")
     said = host.minirun("run", "-d", "--name", "web", "-p", "8080:80", "busybox", *_SERVE).stderr
-    assert "containers may be cut off: chain pass of nftables table inet site drops forwarded packets" in said
+    assert "containers may be cut off: chain FORWARD of iptables-legacy table filter drops forwarded packets" in said
     assert is_cut_off(host, "web", f"{lan.address}:7000")
     assert "cut off" not in host.minirun("run", "-d", "--name", "same", "busybox", *_SERVE).stderr
-    assert others(host) == before
+    host.sh("umount $(readlink -f /usr/sbin/iptables-legacy)")
     host.sh(said.partition("To allow it: ")[2].splitlines()[0])
     assert reaches(host, "web", f"{lan.address}:7000")
-    assert lan.run(fetch(f"{lan.host_address}:8080")).stdout
-    assert host.run(fetch("127.0.0.1:8080")).stdout
 
 
 def test_a_watcher_that_starts_after_the_change_sees_it(host: Host) -> None:

@@ -13,12 +13,14 @@ from minirun.kernel import iptables_legacy, rulesets
 from minirun.kernel.nft import nft_apply
 from minirun.model import Place
 from minirun.network.firewall.foreign import firewalld
+from minirun.network.firewall.foreign.verdicts import legacy_verdict, nft_verdict
 
 NFT, LEGACY, FIREWALLD = "nft", "legacy", "firewalld"
 DOCKER_USER = "DOCKER-USER"
 # Chains of table `filter` that their owners leave to others. Docker: "Packet filtering and firewalls" in its
 # documentation; ufw: ufw-framework(8).
 USER_CHAINS = (DOCKER_USER, "ufw-user-forward", "ufw6-user-forward")
+LEGACY_FORWARD = "FORWARD"
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+\Z")
 _MATCHES = ("iifname", "oifname")
 _DOCKER_DEFAULT_BRIDGE, _DOCKER_BRIDGES = "docker0", "br-*"
@@ -72,18 +74,29 @@ class NftBackend:
     """A chain of nftables, written by nft or by iptables-nft, which keeps an nft rule's comment."""
 
     def is_applied(self, place: Place, bridges: Bridges) -> bool:
-        """Compare the comments of this instance's rules, in order, with the wanted ones."""
+        """Compare the comments of this instance's rules, in order, with the wanted ones.
+
+        In a base chain they must be the last that a packet meets, so that its owner's conditions come first.
+        """
         rules = rulesets.rules(place.family, place.table, place.chain)
-        comments = [comment for rule in rules if (comment := rule.comment(bridges.mark))]
-        return comments == [rule.comment(bridges.mark) for rule in self._wanted(place, bridges)]
+        comments = [rule.comment(bridges.mark) for rule in rules]
+        wanted = [rule.comment(bridges.mark) for rule in self._wanted(place, bridges)]
+        if place.chain in USER_CHAINS:
+            return [comment for comment in comments if comment] == wanted
+        end = nft_verdict(place.family, place.table, place.chain, True).end
+        before = comments[:end]
+        return before[len(before) - len(wanted) :] == wanted and sum(map(bool, comments)) == len(wanted)
 
     def add(self, place: Place, bridges: Bridges) -> str:
-        """Replace the rules in one transaction."""
+        """Replace the rules in one transaction.
+
+        They come after all that the administrator has put there, but before what decides about every packet: a plain
+        "return" at the end of Docker's chain, a rule that drops all the rest in a base chain.
+        """
         rules = rulesets.rules(place.family, place.table, place.chain)
         chain = f"{place.family} {place.table} {place.chain}"
-        # After all that the administrator has put there, but before the plain "return" at the end of Docker's chain.
-        before_return = bool(rules) and rules[-1].is_plain_return
-        verb = f"insert rule {chain} handle {rules[-1].handle}" if before_return else f"add rule {chain}"
+        end = nft_verdict(place.family, place.table, place.chain, True).end
+        verb = f"add rule {chain}" if end is None else f"insert rule {chain} handle {rules[end].handle}"
         lines = self._deletions(place, bridges)
         for rule in self._wanted(place, bridges):
             verdict = "accept" if rule.accepts else "return"
@@ -113,17 +126,20 @@ class LegacyBackend:
     """A chain of iptables-legacy, changed by iptables-legacy(8), the only program that can."""
 
     def is_applied(self, place: Place, bridges: Bridges) -> bool:
-        """Compare the arguments of this instance's rules, in order, with the wanted ones."""
-        present = [words[2:] for words in self._rules(place) if self._is_own(words, bridges)]
-        return present == [self._arguments(rule, bridges) for rule in self._wanted(place, bridges)]
+        """Compare the arguments of this instance's rules, in order, with the wanted ones; as NftBackend does."""
+        own = [words[2:] for words in self._rules(place) if self._is_own(words, bridges)]
+        wanted = [self._arguments(rule, bridges) for rule in self._wanted(place, bridges)]
+        if place.chain in USER_CHAINS:
+            return own == wanted
+        before = [words[2:] for words in self._rules(place)][: legacy_verdict(place.family, place.chain).end]
+        return own == wanted and before[len(before) - len(wanted) :] == wanted
 
     def add(self, place: Place, bridges: Bridges) -> str:
-        """Delete older rules, then add the new ones, one call of the program each."""
+        """Delete older rules, then add the new ones, one call of the program each. For their place see NftBackend."""
         self.remove(place, bridges)
-        rules = self._rules(place)
-        before_return = bool(rules) and rules[-1][2:] == ["-j", "RETURN"]
-        for number, rule in enumerate(self._wanted(place, bridges)):
-            verb = ["-I", place.chain, str(len(rules) + number)] if before_return else ["-A", place.chain]
+        end = legacy_verdict(place.family, place.chain).end
+        for number, rule in enumerate(self._wanted(place, bridges), 1):
+            verb = ["-A", place.chain] if end is None else ["-I", place.chain, str(end + number)]
             iptables_legacy.legacy_change(place.family, [*verb, *self._arguments(rule, bridges)])
         return ""
 

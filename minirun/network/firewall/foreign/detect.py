@@ -6,12 +6,12 @@ from minirun.instance import Instance
 from minirun.kernel import iptables_legacy, rulesets
 from minirun.kernel.rulesets import nft_tables
 from minirun.model import Place
-from minirun.network.firewall.foreign.backends import FIREWALLD, LEGACY, NFT, USER_CHAINS, Bridges
+from minirun.network.firewall.foreign.backends import FIREWALLD, LEGACY, LEGACY_FORWARD, NFT, USER_CHAINS, Bridges
+from minirun.network.firewall.foreign.verdicts import legacy_reaches, legacy_verdict, nft_reaches, nft_verdict
 
-REPORTED = "told"  # kind of a chain without a place for accept rules: the user was told
+REPORTED = "told"  # kind of a chain that minirun cannot change: the user was told
 _TABLE = "filter"
 _LEGACY_TABLE = "filter (iptables-legacy)"
-_LEGACY_DROPS = ("-A FORWARD -j DROP", "-A FORWARD -j REJECT")
 _UNNAMED = "mr-"  # prefix of bridges that the user has not named; one pattern stands for all of them
 _FIREWALLD_TABLE = ("inet", "firewalld")
 _IPTABLES_TABLES = ("filter", "nat", "mangle", "raw", "security")
@@ -49,21 +49,27 @@ def host_has_no_other_rules() -> bool:
 def blocking_places(instance: Instance) -> Iterator[Place]:
     """Yield where accept rules are needed, because a chain there drops forwarded packets.
 
-    A place of kind TOLD is such a chain itself: no place for accept rules is known for it. IPv6 chains count only while
-    a network has IPv6.
+    It is the chain that its owner leaves to others, or the chain itself. One of kind REPORTED cannot be changed. IPv6
+    chains count only while a network has IPv6.
     """
     families = ("ip", "ip6") if any(has_ipv6 for _, has_ipv6 in instance.store.bridges()) else ("ip",)
     tables = {(family, table) for family, table in nft_tables() if not is_own(table)}
     tables = {(family, table) for family, table in tables if family in (*families, "inet")}
     if tables:
+        bridges = bridges_of(instance)
         chains = list(rulesets.chains(tables))
-        names = {(chain.family, chain.table, chain.name) for chain in chains}
+        names = {key_of(chain) for chain in chains}
         for chain in chains:
-            if chain.hook == rulesets.FORWARD and _drops(chain):
-                yield from _places(instance, chain, names)
+            if chain.hook == rulesets.FORWARD and nft_verdict(*key_of(chain), chain.drops).drops:
+                yield from _places(chain, names, bridges)
     for family in families:
         if iptables_legacy.legacy_filter_in_use(family):
             yield from _legacy_places(family)
+
+
+def key_of(chain: rulesets.Chain) -> tuple[str, str, str]:
+    """Return a chain's family, table and name."""
+    return chain.family, chain.table, chain.name
 
 
 def bridges_of(instance: Instance) -> Bridges:
@@ -94,30 +100,20 @@ def advice(place: Place, bridges: Bridges) -> str:
     return f"containers may be cut off: {problem}. To allow it: {'; '.join(commands)}"
 
 
-def _drops(chain: rulesets.Chain) -> bool:
-    """Whether its policy is drop, or its last rule drops or rejects everything."""
-    if chain.drops:
-        return True
-    rules = rulesets.rules(chain.family, chain.table, chain.name)
-    return bool(rules) and rules[-1].ends_all
-
-
-def _places(instance: Instance, chain: rulesets.Chain, names: set[tuple[str, str, str]]) -> list[Place]:
-    if (chain.family, chain.table) == _FIREWALLD_TABLE:
-        return [Place(FIREWALLD, chain.family, chain.table, pattern) for pattern in bridges_of(instance).patterns]
-    present = [name for name in USER_CHAINS if (chain.family, chain.table, name) in names and chain.table == _TABLE]
-    places = [Place(NFT, chain.family, chain.table, name) for name in present]
-    return places or [Place(REPORTED, chain.family, chain.table, chain.name)]
+def _places(chain: rulesets.Chain, names: set[tuple[str, str, str]], bridges: Bridges) -> list[Place]:
+    family, table = chain.family, chain.table
+    if (family, table) == _FIREWALLD_TABLE:
+        return [Place(FIREWALLD, family, table, pattern) for pattern in bridges.patterns]
+    given = [name for name in USER_CHAINS if table == _TABLE and (family, table, name) in names]
+    present = [name for name in given if nft_reaches(family, table, chain.name, name)]
+    return [Place(NFT, family, table, name) for name in present or [chain.name]]
 
 
 def _legacy_places(family: str) -> list[Place]:
     try:
-        forward = iptables_legacy.legacy_rules(family, "FORWARD") or []
-        if not forward or not (forward[0] == "-P FORWARD DROP" or forward[-1].startswith(_LEGACY_DROPS)):
+        if not legacy_verdict(family, LEGACY_FORWARD).drops:
             return []
-        present = [name for name in USER_CHAINS if iptables_legacy.legacy_rules(family, name) is not None]
-    except FileNotFoundError:  # without the program the rules cannot be read
-        present = []
-    return [Place(LEGACY, family, _TABLE, name) for name in present] or [
-        Place(REPORTED, family, _LEGACY_TABLE, "FORWARD")
-    ]
+        present = [name for name in USER_CHAINS if legacy_reaches(family, LEGACY_FORWARD, name)]
+    except FileNotFoundError:  # without the program the rules can neither be read nor changed
+        return [Place(REPORTED, family, _LEGACY_TABLE, LEGACY_FORWARD)]
+    return [Place(LEGACY, family, _TABLE, name) for name in present or [LEGACY_FORWARD]]
