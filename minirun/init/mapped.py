@@ -89,8 +89,9 @@ def _help(plan: Plan, ends: Ends, tree_receiver: socket.socket, pid_pipe: int) -
     processes.close_from(3, (pid_pipe, ends.pid_of, ends.ipc_of, *kept))
     credentials.hide_from_ptrace()
     first_process.set_limits(plan)
-    userns.userns_join(userns.userns_of(plan.netns))
-    namespaces.join_netns(plan.netns)
+    owner = userns.userns_of(plan.netns)
+    namespaces.join_netns(plan.netns)  # while it may still look where the pin is
+    userns.userns_join(owner)
     if plan.cgroup and not plan.cgroup_host:
         namespaces.unshare_cgroup()
     if ends.ipc_of >= 0:

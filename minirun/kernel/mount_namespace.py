@@ -52,20 +52,30 @@ def tree_of_process(pidfd: int, path: str) -> int:
     The kernel copies mounts of the caller's namespace only (open_tree(2)), so this enters that one and returns. No
     symlink is followed: the tree is a container's.
     """
-    own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-    root, here = (os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for place in ("/", "."))
-    check(lib.sys_setns(pidfd, lib.CLONE_NEWNS))
-    try:
+    with mounts_entered(pidfd):
         theirs = Root("/")
         mount = theirs.open(path, os.O_PATH | os.O_DIRECTORY, follow=False)
         return check(lib.sys_open_tree(mount, b"", lib.OPEN_TREE_CLONE | lib.AT_EMPTY_PATH), path)
+
+
+@contextmanager
+def mounts_entered(fd: int) -> Iterator[None]:
+    """Be in another mount namespace, in its root, within the block (setns(2)).
+
+    fd: of the namespace, or a pidfd of a process in it. The caller must be single-threaded.
+    """
+    own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    root, here = (os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for place in ("/", "."))
+    check(lib.sys_setns(fd, lib.CLONE_NEWNS))
+    try:
+        yield
     finally:
         check(lib.sys_setns(own, lib.CLONE_NEWNS))
         os.fchdir(root)
         os.chroot(".")
         os.fchdir(here)
-        for fd in (own, root, here):
-            os.close(fd)
+        for opened in (own, root, here):
+            os.close(opened)
 
 
 @shell("# open_tree(2): take a copy of all mounts, for the first process")

@@ -3,6 +3,7 @@
 import os
 
 from minirun.kernel import netlink_sockets
+from minirun.kernel.netns import netns_open
 from minirun.kernel.seam import shell
 from minirun.kernel.syscalls import check, lib
 
@@ -56,7 +57,7 @@ def unshare_cgroup() -> None:
 def join_netns(name: str) -> None:
     """Join the network namespace pinned under that name (setns(2))."""
     netlink_sockets.close_all()
-    fd = os.open(f"/run/netns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    fd = netns_open(name)
     try:
         check(lib.sys_setns(fd, lib.CLONE_NEWNET), name)
     finally:

@@ -2,6 +2,10 @@
 
 A pin is a bind mount of the namespace onto an empty file. The namespace lives as long as a pin, a process in it or an
 open file of it; when the last one goes, the kernel deletes its veths, addresses and routes.
+
+A pin must be where all callers see it, and one may come from a mount namespace of its own (`unshare --mount`, a systemd
+unit with PrivateTmp=yes): there a mount is seen by nobody else. So pins are made in the mount namespace of pid 1, and
+found there, when the caller has the same /run.
 """
 
 import errno
@@ -11,16 +15,43 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from minirun.kernel import netlink_sockets
+from minirun.kernel.mount_namespace import mounts_entered
 from minirun.kernel.seam import prefixed, shell
 from minirun.kernel.syscalls import NULL, check, ffi, lib
 
 PINS = Path("/run/netns")
 SELF = "/proc/thread-self/ns/net"
+_FIRST_ROOT, _FIRST_MOUNTS, _OWN_MOUNTS = "/proc/1/root", "/proc/1/ns/mnt", "/proc/self/ns/mnt"
 
 
 def pin_path(name: str) -> Path:
-    """Where the namespace of that name is pinned."""
+    """Where the namespace of that name is pinned, for messages: see `netns_path`."""
     return PINS / name
+
+
+def netns_path(name: str) -> Path:
+    """A path by which this process reaches the namespace pinned under that name.
+
+    FileNotFoundError when there is no such pin; other OSErrors when no namespace is mounted there.
+    """
+    path = pin_path(name)
+    own = os.stat(SELF).st_dev  # all namespaces are in one file system
+    if path.stat().st_dev == own:
+        return path
+    there = Path(f"{_FIRST_ROOT}{path}")
+    if not _are_pins_elsewhere() or there.stat().st_dev != own:
+        raise OSError(errno.EINVAL, "no network namespace is mounted there", str(path))
+    return there
+
+
+def netns_open(name: str) -> int:
+    """A descriptor of the namespace pinned under that name. Errors as for `netns_path`."""
+    return os.open(netns_path(name), os.O_RDONLY | os.O_CLOEXEC)
+
+
+def netns_inode(name: str) -> int:
+    """What tells the namespace pinned under that name from all others. Errors as for `netns_path`."""
+    return netns_path(name).stat().st_ino
 
 
 @shell("ip netns add {name}")
@@ -57,22 +88,32 @@ def netns_share(name: str, other: str) -> None:
 def netns_del(name: str) -> None:
     """Remove the pin; one that is gone already is fine."""
     target = pin_path(name)
-    if lib.sys_umount2(os.fsencode(target), lib.MNT_DETACH) < 0 and ffi.errno not in (
-        errno.EINVAL,
-        errno.ENOENT,
-    ):
-        check(-1, target)
-    target.unlink(missing_ok=True)
+    with _where_pins_are():
+        if lib.sys_umount2(os.fsencode(target), lib.MNT_DETACH) < 0 and ffi.errno not in (
+            errno.EINVAL,
+            errno.ENOENT,
+        ):
+            check(-1, target)
+        target.unlink(missing_ok=True)
 
 
 def netns_exists(name: str) -> bool:
-    """Return whether a namespace is pinned under that name."""
+    """Return whether that name is taken."""
     return pin_path(name).exists()
+
+
+def netns_is_pinned(name: str) -> bool:
+    """Return whether a namespace is pinned under that name: there may be a file that nothing is mounted on."""
+    try:
+        netns_path(name)
+    except OSError:
+        return False
+    return True
 
 
 def netns_is_used(name: str) -> bool:
     """Return whether any process is in it. Processes that only have it open are not counted."""
-    pin = pin_path(name).stat()
+    pin = netns_path(name).stat()
     for pid in filter(str.isdecimal, os.listdir("/proc")):
         try:
             namespace = os.stat(f"/proc/{pid}/ns/net")
@@ -86,7 +127,7 @@ def netns_is_used(name: str) -> bool:
 @contextmanager
 def entered(name: str) -> Iterator[None]:
     """Enter the namespace pinned as `name` within the block (this thread). Sockets opened there stay in it."""
-    fd = os.open(pin_path(name), os.O_RDONLY | os.O_CLOEXEC)
+    fd = netns_open(name)
     try:
         with _home() as home:
             check(lib.sys_setns(fd, lib.CLONE_NEWNET), pin_path(name))
@@ -111,14 +152,39 @@ def _home() -> Iterator[int]:
 
 def netns_pin(source: str, name: str) -> None:
     """Pin the namespace that `source` (/proc/PID/ns/net or a pin) leads to."""
-    _ensure_pins()
     target = pin_path(name)
-    os.close(os.open(target, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0))
+    with _where_pins_are():
+        _ensure_pins()
+        os.close(os.open(target, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0))
+        try:
+            check(lib.sys_mount(os.fsencode(source), os.fsencode(target), NULL, lib.MS_BIND, NULL), target)
+        except OSError:
+            target.unlink(missing_ok=True)
+            raise
+
+
+def _are_pins_elsewhere() -> bool:
+    """Whether the caller is in another mount namespace than pid 1, and has the same /run."""
     try:
-        check(lib.sys_mount(os.fsencode(source), os.fsencode(target), NULL, lib.MS_BIND, NULL), target)
-    except OSError:
-        target.unlink(missing_ok=True)
-        raise
+        if os.stat(_FIRST_MOUNTS).st_ino == os.stat(_OWN_MOUNTS).st_ino:
+            return False
+        return os.path.samestat(os.stat(PINS.parent), os.stat(f"{_FIRST_ROOT}{PINS.parent}"))
+    except OSError:  # pid 1 cannot be seen from here
+        return False
+
+
+@contextmanager
+def _where_pins_are() -> Iterator[None]:
+    """Be in the mount namespace where pins are within the block."""
+    if not _are_pins_elsewhere():
+        yield
+        return
+    fd = os.open(_FIRST_MOUNTS, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with mounts_entered(fd):
+            yield
+    finally:
+        os.close(fd)
 
 
 def _ensure_pins() -> None:

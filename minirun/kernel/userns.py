@@ -17,7 +17,7 @@ import prctl
 
 from minirun.kernel import processes
 from minirun.kernel.mount_namespace import namespace_root_enter
-from minirun.kernel.netns import netns_pin, pin_path
+from minirun.kernel.netns import netns_open, netns_pin
 from minirun.kernel.seam import shell
 from minirun.kernel.syscalls import check, lib
 
@@ -59,7 +59,7 @@ def netns_add_beside(name: str, owner: str) -> None:
 
 def userns_of(name: str) -> int:
     """A descriptor of the user namespace that owns the network namespace pinned as `name`."""
-    fd = os.open(pin_path(name), os.O_RDONLY | os.O_CLOEXEC)
+    fd = netns_open(name)
     try:
         return fcntl.ioctl(fd, _NS_GET_USERNS)
     finally:

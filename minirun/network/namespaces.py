@@ -13,7 +13,7 @@ from pathlib import Path
 from minirun.errors import FAILED, ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
 from minirun.kernel.links import address_add, link_del, link_move, link_up, pair_add
-from minirun.kernel.netns import PINS, entered, netns_add, netns_del, netns_exists, netns_is_used, pin_path
+from minirun.kernel.netns import PINS, entered, netns_add, netns_del, netns_exists, netns_is_used, netns_open, pin_path
 from minirun.kernel.sockets import loopback_up
 
 _MAX_NAME = 15  # bytes of an interface name (IFNAMSIZ - 1)
@@ -80,7 +80,7 @@ def connect(first: VethEnd, second: VethEnd) -> tuple[str, str]:
 
 
 def _move(name: str, end: VethEnd) -> None:
-    fd = os.open(pin_path(end.netns), os.O_RDONLY | os.O_CLOEXEC)
+    fd = netns_open(end.netns)
     try:
         link_move(name, end.netns, fd)
     finally:

@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 
 from minirun.instance import DNS_SOCKET, Instance, lock_directory
-from minirun.kernel.netns import entered, netns_add, netns_del, netns_exists
+from minirun.kernel.netns import entered, netns_add, netns_del, netns_is_pinned
 from minirun.kernel.processes import spawn_away
 from minirun.kernel.sockets import control_connect, control_listen, loopback_address_add, loopback_up
 from minirun.kernel.sysctl import sysctl_ensure
@@ -48,7 +48,7 @@ def connect_or_start(instance: Instance) -> socket.socket:
     root = str(instance.root)
     with lock_directory(instance.root):
         channel = _connect_running(root)
-        if channel is not None and not netns_exists(instance.dns_netns):
+        if channel is not None and not netns_is_pinned(instance.dns_netns):
             _request_end(channel)  # its namespace is no longer pinned: no network could get a veth to it
             channel = None
         if channel is None:
@@ -105,7 +105,8 @@ def _start(instance: Instance) -> None:
 
 def _open_sockets(netns: str) -> tuple[socket.socket, socket.socket]:
     """The UDP and the TCP socket, in the server's namespace, which is made if missing."""
-    with suppress(FileExistsError):
+    if not netns_is_pinned(netns):
+        netns_del(netns)  # a file that nothing is mounted on any more
         netns_add(netns)
     with entered(netns):
         for key, value in _SYSCTLS.items():

@@ -13,7 +13,7 @@ from ipaddress import IPv4Network
 
 from minirun.instance import Instance
 from minirun.kernel.links import bridge_port_add, link_address_write, link_del, link_route_add, link_up, veth_add
-from minirun.kernel.netns import entered, pin_path
+from minirun.kernel.netns import entered, netns_inode, netns_open
 from minirun.kernel.sockets import link_state
 from minirun.kernel.sysctl import sysctl_ensure
 from minirun.model import DEFAULT_NETWORK, Endpoint, Network
@@ -87,7 +87,7 @@ def _add(instance: Instance, network: Network) -> None:
     name, netns = dns_veth_name(network), instance.dns_netns
     alias = f"minirun DNS server in network {network.name} {network.id[:12]}"
     deadline = time.monotonic() + _LAST_VETH
-    fd = os.open(pin_path(netns), os.O_RDONLY | os.O_CLOEXEC)
+    fd = netns_open(netns)
     try:
         while True:
             try:
@@ -121,7 +121,7 @@ def _server_end_mac(network: Network) -> str:
 def _host_end_mac(instance: Instance) -> str:
     """Derived from the inode of the namespace that is pinned now; "-" when none is."""
     try:
-        inode = pin_path(instance.dns_netns).stat().st_ino
-    except FileNotFoundError:
+        inode = netns_inode(instance.dns_netns)
+    except OSError:
         return "-"
     return "02:53:" + (inode & 0xFFFFFFFF).to_bytes(4, "big").hex(":")

@@ -12,7 +12,7 @@ from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.link_queries import Interfaces, bridge_port
 from minirun.kernel.links import address_add, bridge_add, bridge_port_add, hairpin_on, link_del, link_up, veth_add
-from minirun.kernel.netns import entered, pin_path
+from minirun.kernel.netns import entered, netns_open
 from minirun.kernel.sockets import egress_mtu, interface_index, link_state
 from minirun.kernel.sysctl import sysctl_ensure, sysctl_names, sysctl_read, sysctl_write
 from minirun.model import Container, Endpoint, Network, Pool4, Pool6
@@ -157,7 +157,7 @@ def _attach_veth(network: Network, endpoint: Endpoint, container: Container) -> 
     alias = f"minirun {container.name} {container.id[:12]} {endpoint.interface}"
     inside = (endpoint.interface, endpoint.mac, network.mtu, container.name)
     deadline = time.monotonic() + _VETH_SECONDS
-    fd = os.open(pin_path(container.name), os.O_RDONLY | os.O_CLOEXEC)
+    fd = netns_open(container.name)
     try:
         while True:
             try:

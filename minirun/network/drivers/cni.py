@@ -17,7 +17,7 @@ from typing import Any
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
-from minirun.kernel.netns import entered, netns_exists, pin_path
+from minirun.kernel.netns import entered, netns_is_pinned, netns_path
 from minirun.kernel.programs import program_path
 from minirun.kernel.sockets import link_state
 from minirun.model import Container, Endpoint, Network
@@ -92,7 +92,7 @@ def _call(network: Network, endpoint: Endpoint, pin: str) -> cni_chain.Call:
         directories=directories,
         env={
             "CNI_CONTAINERID": endpoint.sandbox,
-            "CNI_NETNS": str(pin_path(pin)) if netns_exists(pin) else "",
+            "CNI_NETNS": str(netns_path(pin)) if netns_is_pinned(pin) else "",
             "CNI_IFNAME": endpoint.interface,
             "CNI_PATH": ":".join(directories),
         },

@@ -12,7 +12,7 @@ from dataclasses import replace
 from minirun.errors import FAILED, ConflictError, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.links import link_del, macvlan_add
-from minirun.kernel.netns import entered, pin_path
+from minirun.kernel.netns import entered, netns_open
 from minirun.kernel.sockets import link_mtu, link_state
 from minirun.model import Container, Endpoint, Network
 from minirun.network.drivers.driver_options import LINK, MTU, MTU_SIZE, check_options, one_of
@@ -53,7 +53,7 @@ class Macvlan:
 
     def attach(self, instance: Instance, network: Network, endpoint: Endpoint, container: Container) -> Endpoint:
         """Create the macvlan link in the namespace."""
-        fd = os.open(pin_path(container.name), os.O_RDONLY | os.O_CLOEXEC)
+        fd = netns_open(container.name)
         parent, mode = network.option(PARENT), network.option(MODE, "bridge")
         try:
             with suppress(FileExistsError):

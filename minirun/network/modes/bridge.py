@@ -5,7 +5,7 @@ The default bridge and custom networks of any driver work alike; the driver make
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
-from minirun.kernel.netns import netns_exists, netns_share
+from minirun.kernel.netns import netns_is_pinned, netns_share
 from minirun.model import Container, Endpoint, Spec
 from minirun.network import endpoints
 from minirun.network.ipam import allocations
@@ -41,7 +41,7 @@ class BridgeMode:
     def pin(self, instance: Instance, container: Container) -> str:
         """Create the namespace, or share the one that the sandbox's other members have kept alive."""
         others = [member.name for member in instance.store.members(container.id) if member.id != container.id]
-        if pinned := next(filter(netns_exists, others), ""):
+        if pinned := next(filter(netns_is_pinned, others), ""):
             netns_share(container.name, pinned)
         else:
             add_namespace(instance, container)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from minirun.instance import Instance
 from minirun.kernel.link_queries import Interfaces, bridge_ports
-from minirun.kernel.netns import netns_exists
+from minirun.kernel.netns import netns_is_pinned
 from minirun.kernel.rulesets import ChainKey, chain_uses
 from minirun.kernel.sockets import interface_index
 from minirun.model import Container, Status, veth_name
@@ -50,7 +50,7 @@ def find_damage(instance: Instance) -> Damage:
     chains: list[ChainKey] = [(family, instance.table, name) for family, name in _CHAINS]
     ports = bridge_ports()
     broken, bridge_indexes, bridgeless = set(), {}, set()
-    has_dns = netns_exists(instance.dns_netns)
+    has_dns = netns_is_pinned(instance.dns_netns)
     with Interfaces() as interfaces:
         for network in instance.store.used_networks({network_id for _, _, network_id in settled}):
             if not network.bridge:

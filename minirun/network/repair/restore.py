@@ -9,7 +9,7 @@ from functools import partial
 
 from minirun.errors import MinirunError, describe
 from minirun.instance import Instance, lock_container, lock_directory
-from minirun.kernel.netns import netns_exists
+from minirun.kernel.netns import netns_is_pinned
 from minirun.kernel.sockets import link_state
 from minirun.model import Container, Endpoint, Network
 from minirun.network import endpoints
@@ -102,7 +102,7 @@ class _Repair:
     def _network(self, network: Network, is_used: bool) -> list[str]:
         before = link_state(network.bridge)
         driver_named(network.driver).ensure(self._instance, network)
-        if is_used and veth.has_names(network) and netns_exists(self._instance.dns_netns):
+        if is_used and veth.has_names(network) and netns_is_pinned(self._instance.dns_netns):
             veth.reattach_veth(self._instance, network)
         changed = network.id in self._damage.networks or before != link_state(network.bridge)
         return [f"network {network.name}: {network.bridge or network.driver}"] if changed else []

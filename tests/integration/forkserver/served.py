@@ -9,6 +9,7 @@ import re
 import socket
 import subprocess
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,9 +115,23 @@ class ServedHost:
         return next(pid for pid in self.processes_with(word) if self.parent(pid) == server)
 
     def waiting(self) -> list[int]:
-        """The processes that wait for the next command: the worker, and once there is time, what it has forked."""
+        """The processes that wait for the next command: the worker, and once there is time, what it has forked.
+
+        The worker alone shares sockets with the server. What is older was forked for a command that did not need it.
+        """
         server = self.server()
-        return [pid for pid in self.processes_with("minirun-forkserver") if self.parent(pid) == server]
+        shared = self._sockets(server)
+        children = [pid for pid in self.processes_with("minirun-forkserver") if self.parent(pid) == server]
+        return next((children[at:] for at, pid in enumerate(children) if self._sockets(pid) & shared), [])
+
+    def _sockets(self, pid: int) -> set[str]:
+        """The sockets that a process has open; none when it is gone."""
+        found = set()
+        with suppress(OSError):
+            for link in (self.proc / str(pid) / "fd").iterdir():
+                with suppress(OSError):
+                    found.add(os.readlink(link))
+        return {name for name in found if name.startswith("socket:")}
 
     def send(self, name: str, pid: int) -> None:
         """Send a signal to a process of the host."""

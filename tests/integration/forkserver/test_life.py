@@ -161,7 +161,7 @@ def test_no_namespace_is_kept_alive(fresh: ServedHost, starter: str) -> None:
     process = host.popen([*argv, MINIRUN, "version"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert outcome_of(process).way == "none is running"
     eventually(lambda: fresh.way("version") == SERVER, 30)
-    for pid in [fresh.server(), *fresh.waiting()[:1]]:
+    for pid in [fresh.server(), eventually(fresh.waiting)[0]]:
         for kind in ("net", "mnt", "uts", "ipc", "cgroup", "pid"):
             own, first = (os.readlink(fresh.proc / str(one) / "ns" / kind) for one in (pid, 1))
             assert own == first, kind
