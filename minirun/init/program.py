@@ -69,8 +69,7 @@ def enter_workdir(path: str, make: bool) -> None:
 
 def set_limits(oom_score_adj: int, ulimits: tuple[tuple[str, int, int], ...]) -> None:
     """Set the OOM score and resource limits (name, soft, hard). Needs the host's /proc: call before pivot_root."""
-    if oom_score_adj:
-        processes.oom_score_set(oom_score_adj)
+    processes.oom_score_ensure(oom_score_adj)
     for name, soft, hard in ulimits:
         credentials.rlimit_set(name, soft, hard)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 _LARGEST = 1 << 20
 _MOST_ID = 0x7FFFFFFF
+_MOST_DIGITS = 10
 
 
 class UserError(Exception):
@@ -34,7 +35,7 @@ def resolve(wanted: str, more_groups: tuple[str, ...] = ()) -> User:
     passwd = _entries("/etc/passwd", 7)
     groups = _entries("/etc/group", 4)
     entry = _find(passwd, name or "0")
-    if entry is None and not _is_number(name or "0"):
+    if entry is None and not _is_id(name or "0"):
         raise UserError(f"unable to find user {name}: no matching entries in passwd file")
     uid = _number(entry[2] if entry else name or "0")
     gid = _number(entry[3]) if entry else 0
@@ -47,19 +48,29 @@ def resolve(wanted: str, more_groups: tuple[str, ...] = ()) -> User:
 
 def _group(groups: list[list[str]], wanted: str) -> int:
     entry = _find(groups, wanted)
-    if entry is None and not _is_number(wanted):
+    if entry is None and not _is_id(wanted):
         raise UserError(f"unable to find group {wanted}: no matching entries in group file")
     return _number(entry[2] if entry else wanted)
 
 
 def _find(entries: list[list[str]], wanted: str) -> list[str] | None:
-    """Find an entry by id or name. A number is always an id, never a user named "1000" (CVE-2016-3697)."""
-    column = 2 if _is_number(wanted) else 0
-    return next((entry for entry in entries if entry[column] == wanted), None)
+    """Find an entry by id or name. A number is always an id, never a user named "1000" or "-5" (CVE-2016-3697).
+
+    UserError when it is out of range.
+    """
+    if _is_id(wanted):
+        number = _number(wanted)
+        return next((entry for entry in entries if len(entry[2]) <= _MOST_DIGITS and int(entry[2]) == number), None)
+    return next((entry for entry in entries if entry[0] == wanted), None)
 
 
 def _home(entry: list[str] | None) -> str:
     return entry[5] if entry and entry[5].startswith("/") else "/"
+
+
+def _is_id(text: str) -> bool:
+    """Whether Docker takes it for a number: with a sign, too."""
+    return _is_number(text[1:] if text[:1] in ("+", "-") else text)
 
 
 def _is_number(text: str) -> bool:
@@ -67,9 +78,10 @@ def _is_number(text: str) -> bool:
 
 
 def _number(text: str) -> int:
-    if not _is_number(text) or len(text) > 10 or int(text) > _MOST_ID:
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    if not _is_number(digits) or len(digits) > _MOST_DIGITS or not 0 <= int(text) <= _MOST_ID:
         raise UserError(f"uids and gids must be in range 0-{_MOST_ID}, not {text!r}")
-    return int(text)
+    return int(digits)
 
 
 def _entries(path: str, columns: int) -> list[list[str]]:

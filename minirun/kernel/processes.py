@@ -5,6 +5,7 @@ import os
 import select
 import signal
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,6 +14,7 @@ from minirun.kernel.seam import kept_open, shell
 from minirun.kernel.syscalls import check, ffi, lib
 
 NEW_PID, NEW_UTS, NEW_IPC, NEW_MOUNTS = lib.CLONE_NEWPID, lib.CLONE_NEWUTS, lib.CLONE_NEWIPC, lib.CLONE_NEWNS
+_OOM_SCORE = "/proc/self/oom_score_adj"
 
 
 @shell("unshare --mount --pid --uts --ipc --fork  # in cgroup {cgroup}")
@@ -57,13 +59,23 @@ def _sibling(namespaces: int) -> int:
     return made
 
 
+def oom_score_ensure(score: int) -> None:
+    """Set this process's oom_score_adj if it has another one, which it has inherited from its caller.
+
+    0, which nobody has to ask for, is left out where the process may not lower it (CAP_SYS_RESOURCE).
+    """
+    if int(Path(_OOM_SCORE).read_text()) != score:
+        with suppress(PermissionError) if not score else nullcontext():
+            oom_score_set(score)
+
+
 @shell("choom -n {score} -p $$")
 def oom_score_set(score: int) -> None:
     """Set this process's oom_score_adj, which children inherit (proc_pid_oom_score_adj(5)).
 
     Lowering it takes CAP_SYS_RESOURCE.
     """
-    Path("/proc/self/oom_score_adj").write_text(str(score))
+    Path(_OOM_SCORE).write_text(str(score))
 
 
 def fork(child: Callable[[], int], rescue: Callable[[BaseException], None], group: Path | None = None) -> int:

@@ -16,7 +16,7 @@ from tests.harness.debian_packages import overlay_packages
 from tests.harness.docker_engine import DOCKER, start_docker
 from tests.harness.host import MINIRUN, REPO
 
-EPERM, ENOSYS, EINVAL, EBADF = errno.EPERM, errno.ENOSYS, errno.EINVAL, errno.EBADF
+EPERM, ENOSYS, EINVAL, EBADF, ENOTTY = errno.EPERM, errno.ENOSYS, errno.EINVAL, errno.EBADF, errno.ENOTTY
 
 
 KEPT = "/var/lib/minirun/cache/seccomp"
@@ -86,6 +86,15 @@ _NEWNS, _NEWUSER = 0x20000, 0x10000000
         (("x86-64", 41, 0x100000028, 1), EPERM),  # the kernel looks at 32 bits
         (("x86-64", 41, 0x100000026, 5), EPERM),
         (("x86-64", 41, 0x100000002, 1), 0),
+        (("x86-64", 16, 0, 0x5412), EPERM),  # ioctl: TIOCSTI
+        (("x86-64", 16, 0, 0x541C), EPERM),  # TIOCLINUX
+        (("x86-64", 16, 0, 0x100005412), EPERM),  # the kernel looks at 32 bits
+        (("x86-64", 16, 0, 0xFFFFFFFF0000541C), EPERM),
+        (("x86-64", 16, 0, 0x5410), ENOTTY),
+        (("x86-64", 16, 0, 0x5413), ENOTTY),  # TIOCGWINSZ
+        (("x86-64", 16, 0, 0x541E), ENOTTY),
+        (("x86-64", 16, 0, 0x80005412), ENOTTY),
+        (("x86-64", 16, 0, 0), ENOTTY),
         (("x86-64", 500), ENOSYS),  # newer than the profile
         (("x86-64", 0x3FFFFFFF), ENOSYS),
         (("i386", 20), 0),  # getpid
@@ -149,6 +158,7 @@ _BESIDE = {  # the call, what minirun says, what Docker says; None: whatever the
     "AF_VSOCK, rubbish above": (("x86-64", 41, 0x100000028, 1), EPERM, None),
     "AF_ALG": (("x86-64", 41, 38, 5), EPERM, None),
     "io_uring": (("x86-64", 425), EPERM, None),
+    "TIOCSTI": (("x86-64", 16, 0, 0x5412), EPERM, None),
     "socketcall": (("i386", 102, 1), ENOSYS, None),
     "process_vm_readv": (("x86-64", 310), None, EPERM),
     "keyctl": (("x86-64", 250, 99), EPERM, EPERM),
