@@ -60,7 +60,7 @@ def test_a_policy_of_dockers(machine: Host) -> None:
             journey = traced(machine, "8080", arrives=False)
         assert "dropped on this host by the policy of chain FORWARD" in str(journey["sentence"])
         assert "table ip filter" in str(journey["sentence"])
-        assert "minirun network reload adds minirun's rule to DOCKER-USER" in journey["advice"][0]  # type: ignore[index]
+        assert "minirun network reload adds minirun's rules to DOCKER-USER" in journey["advice"][0]  # type: ignore[index]
         machine.minirun("network", "reload")
         traced(machine, "8080", arrives=True)
     finally:

@@ -47,6 +47,11 @@ def is_cut_off(host: Host, container: str, at: str) -> bool:
     return not reaches(host, container, at, seconds=1)
 
 
+def is_port_cut_off(lan: Neighbour) -> bool:
+    """Whether nobody answers at web's published port. (A command of minirun would repair that first.)"""
+    return not lan.run(["timeout", "1", *fetch(f"{lan.host_address}:8080")[2:]], check=False).stdout
+
+
 def start_containers(host: Host) -> None:
     """`web` is published, `same` is in its network, `else` in another one."""
     host.minirun("run", "-d", "--name", "web", "-p", "8080:80", "busybox", *_SERVE)
@@ -144,7 +149,7 @@ def test_docker_started_later_is_handled_by_the_next_start_and_a_crash_leaves_no
             "iptables-save | iptables-restore"
         )
         before = others(docker)
-        assert is_cut_off(docker, "web", f"{lan.address}:7000")
+        assert is_port_cut_off(lan)
     docker.minirun("run", "--rm", "busybox", "true")
     assert_paths(docker, lan)
     rules = docker.sh("iptables -S DOCKER-USER").splitlines()
@@ -216,7 +221,7 @@ def test_beside_ufw(host: Host) -> None:
     assert "--dport 9" in host.sh("iptables -S ufw-user-forward").splitlines()[1]  # the administrator's come first
     with host.unwatched():
         host.sh("ufw reload")  # flushes its chains
-        assert is_cut_off(host, "web", f"{lan.address}:7000")
+        assert is_port_cut_off(lan)
     assert_paths(host, lan)  # at once: the DNS server's process watches
     remove_all(host)
     assert others(host) == before
@@ -255,13 +260,13 @@ def test_beside_firewalld(host: Host) -> None:
     assert host.sh("firewall-cmd --zone=trusted --list-interfaces").split() == ["minirun0", "mr-+"]
     with host.unwatched():
         host.sh("firewall-cmd --reload")
-        assert is_cut_off(host, "web", f"{lan.address}:7000")
+        assert is_port_cut_off(lan)
     assert_paths(host, lan)  # at once: the DNS server's process watches
     host.minirun("rm", "-f", "else")
     host.minirun("network", "rm", "other")  # the last with names: nobody watches once the DNS server has ended
     eventually(lambda: host.sh("pgrep -f [m]inirun.network.dns", check=False) == "")
     host.sh("firewall-cmd --reload")
-    assert is_cut_off(host, "web", f"{lan.address}:7000")
+    assert is_port_cut_off(lan)
     host.minirun("run", "--rm", "busybox", "true")
     assert reaches(host, "web", f"{lan.address}:7000")
     host.minirun("network", "create", "other")
@@ -344,7 +349,7 @@ def test_who_reloads_such_rules_gets_minirun_back_with_the_next_command(host: Ho
         else:
             program = kind.split()[0]
             host.sh(f"{program} -F FORWARD; {program} -A FORWARD -p tcp --dport 9 -j DROP")
-        assert lan.run(fetch(f"{lan.host_address}:8080"), check=False).stdout == ""
+        assert is_port_cut_off(lan)
     host.minirun("ps")
     assert lan.run(fetch(f"{lan.host_address}:8080"), check=False).stdout
     assert reaches(host, "web", f"{lan.address}:7000")
