@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from minirun.cli.main import prepare, run
+from minirun.cli.output.lost import tell_lost_output
 from minirun.forkserver.worker import run_to_end
 from minirun.kernel.execution import came_from_sleeper
 from minirun.shim.prefork import end, offer
@@ -49,14 +50,18 @@ def serve() -> None:
 
 
 def _open_standard_streams() -> None:
-    """A caller may have closed one (`<&-`): the next file that is opened would be taken for it."""
+    """A caller may have closed one (`<&-`): the next file that is opened would be taken for it.
+
+    What is written to a closed standard output fails, as it would without this.
+    """
     for fd in range(3):
         try:
             os.fstat(fd)
         except OSError:
-            os.open("/dev/null", os.O_RDWR)
-    sys.stdout = sys.stdout or os.fdopen(1, "w")
-    sys.stderr = sys.stderr or os.fdopen(2, "w")
+            os.open("/dev/null", os.O_RDONLY if fd == 1 else os.O_RDWR)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    tell_lost_output()
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 if __name__ == "__main__":

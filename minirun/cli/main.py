@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from functools import cache
 from traceback import walk_tb
 
@@ -12,6 +13,7 @@ from minirun.cli.app import app, load_command
 from minirun.cli.commands import COMMANDS
 from minirun.cli.completion.shells import COMPLETE_VAR, register
 from minirun.cli.help import help_for_pipe, usage_line
+from minirun.cli.output.lost import CODE, OutputError, discard_output
 from minirun.cli.pflag import PflagGroup, UsageError
 from minirun.cli.session import Session, print_operations
 from minirun.errors import FAILED, MinirunError, describe
@@ -28,9 +30,10 @@ def run(words: list[str]) -> int:
         return _complete()
     session = Session()
     try:
-        return _run(words, session)
+        code = _run(words, session)
     finally:
-        print_operations(session, last=True)
+        lost = _print_last_operations(session)
+    return lost or code
 
 
 def prepare() -> None:
@@ -59,6 +62,9 @@ def _run(words: list[str], session: Session) -> int:
     try:
         code = _invoke(words, session)
         sys.stdout.flush()
+    except OutputError as error:
+        discard_output()
+        return _complain(str(error), "", CODE)
     except MinirunError as error:
         return _complain(error.message, error.hint, _code_of(error, session))
     except click.ClickException as error:
@@ -66,7 +72,7 @@ def _run(words: list[str], session: Session) -> int:
     except (KeyboardInterrupt, click.Abort):
         return 130
     except BrokenPipeError:
-        os.dup2(os.open("/dev/null", os.O_WRONLY), 1)  # so that the flush at exit does not fail again
+        discard_output()
         return _BROKEN_PIPE
     except OSError as error:
         return _complain(describe(error), "", session.failure)
@@ -78,6 +84,15 @@ def _run(words: list[str], session: Session) -> int:
             return _complain(reported.message, reported.hint, session.failure)
         return _complain(f"{type(error).__name__}: {describe(error)}", f"{_DEBUG}=1 shows where", session.failure)
     return code
+
+
+def _print_last_operations(session: Session) -> int:
+    """Those of --explain. Returns 0, or the exit code when they cannot be printed."""
+    try:
+        print_operations(session, last=True)
+    except OSError as error:
+        return _complain(str(OutputError(error)), "", CODE)
+    return 0
 
 
 def _invoke(words: list[str], session: Session) -> int:
@@ -118,8 +133,10 @@ def _is_of_store(error: Exception) -> bool:
 
 
 def _complain(message: str, hint: str, code: int) -> int:
-    sys.stdout.flush()
-    print(f"minirun: {message}", file=sys.stderr)
-    if hint:
-        print(hint, file=sys.stderr)
+    with suppress(OutputError, BrokenPipeError):
+        sys.stdout.flush()
+    with suppress(OSError):  # then the exit code has to do
+        print(f"minirun: {message}", file=sys.stderr)
+        if hint:
+            print(hint, file=sys.stderr)
     return code

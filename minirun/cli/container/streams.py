@@ -5,6 +5,7 @@ import signal
 import stat
 from collections.abc import Iterable
 
+from minirun.cli.output.lost import OutputError
 from minirun.engine.protocol import Outbox
 from minirun.kernel.event_loop import READ, WRITE, turn
 
@@ -41,12 +42,13 @@ class SignalPipe:
 class Sink(Outbox):
     """Standard output or error: while its reader is slow, signals and keys are heard all the same.
 
-    BrokenPipeError when its reader has left.
+    BrokenPipeError when its reader has left, OutputError when it cannot be written to.
     """
 
     def __init__(self, fd: int) -> None:
         super().__init__()
         self.fd = _unshared(fd)
+        self._name = {1: "standard output", 2: "standard error"}[fd]
 
     def write(self, data: bytes) -> None:
         """Write now what the reader takes, and keep the rest."""
@@ -55,7 +57,12 @@ class Sink(Outbox):
 
     def push(self) -> None:
         """Write more of what was kept."""
-        self.write_to(self.fd)
+        try:
+            self.write_to(self.fd)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(error, self._name) from error
 
 
 def _unshared(fd: int) -> int:

@@ -47,9 +47,10 @@ def is_cut_off(host: Host, container: str, at: str) -> bool:
     return not reaches(host, container, at, seconds=1)
 
 
-def is_port_cut_off(lan: Neighbour) -> bool:
-    """Whether nobody answers at web's published port. (A command of minirun would repair that first.)"""
-    return not lan.run(["timeout", "1", *fetch(f"{lan.host_address}:8080")[2:]], check=False).stdout
+def is_way_out_closed(host: Host, lan: Neighbour) -> bool:
+    """Whether `web` reaches no other host. (A command of minirun would repair that first.)"""
+    words = ["timeout", "1", *fetch(f"{lan.address}:7000")[2:]]
+    return not host.run(["ip", "netns", "exec", "web", *words], check=False).stdout
 
 
 def start_containers(host: Host) -> None:
@@ -149,7 +150,7 @@ def test_docker_started_later_is_handled_by_the_next_start_and_a_crash_leaves_no
             "iptables-save | iptables-restore"
         )
         before = others(docker)
-        assert is_port_cut_off(lan)
+        assert is_way_out_closed(docker, lan)
     docker.minirun("run", "--rm", "busybox", "true")
     assert_paths(docker, lan)
     rules = docker.sh("iptables -S DOCKER-USER").splitlines()
@@ -221,7 +222,7 @@ def test_beside_ufw(host: Host) -> None:
     assert "--dport 9" in host.sh("iptables -S ufw-user-forward").splitlines()[1]  # the administrator's come first
     with host.unwatched():
         host.sh("ufw reload")  # flushes its chains
-        assert is_port_cut_off(lan)
+        assert is_way_out_closed(host, lan)
     assert_paths(host, lan)  # at once: the DNS server's process watches
     remove_all(host)
     assert others(host) == before
@@ -260,13 +261,13 @@ def test_beside_firewalld(host: Host) -> None:
     assert host.sh("firewall-cmd --zone=trusted --list-interfaces").split() == ["minirun0", "mr-+"]
     with host.unwatched():
         host.sh("firewall-cmd --reload")
-        assert is_port_cut_off(lan)
+        assert is_way_out_closed(host, lan)
     assert_paths(host, lan)  # at once: the DNS server's process watches
     host.minirun("rm", "-f", "else")
     host.minirun("network", "rm", "other")  # the last with names: nobody watches once the DNS server has ended
     eventually(lambda: host.sh("pgrep -f [m]inirun.network.dns", check=False) == "")
     host.sh("firewall-cmd --reload")
-    assert is_port_cut_off(lan)
+    assert is_way_out_closed(host, lan)
     host.minirun("run", "--rm", "busybox", "true")
     assert reaches(host, "web", f"{lan.address}:7000")
     host.minirun("network", "create", "other")
@@ -349,9 +350,9 @@ def test_who_reloads_such_rules_gets_minirun_back_with_the_next_command(host: Ho
         else:
             program = kind.split()[0]
             host.sh(f"{program} -F FORWARD; {program} -A FORWARD -p tcp --dport 9 -j DROP")
-        assert is_port_cut_off(lan)
+        assert is_way_out_closed(host, lan)
     host.minirun("ps")
-    assert lan.run(fetch(f"{lan.host_address}:8080"), check=False).stdout
+    assert not is_way_out_closed(host, lan)
     assert reaches(host, "web", f"{lan.address}:7000")
     assert_paths(host, lan)
 
