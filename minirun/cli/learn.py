@@ -12,13 +12,13 @@ from minirun.cli.completion.values import words as choices
 from minirun.cli.main import run
 from minirun.cli.parameters import NONE
 from minirun.cli.pflag import UsageError
-from minirun.cli.session import commands, open_instance, require_root, session
+from minirun.cli.session import commands, open_instance, require_root
 from minirun.diagnostics.explain.dry_run import dry_run
 from minirun.diagnostics.explain.render import FORMS
 from minirun.diagnostics.tour import guide
 from minirun.diagnostics.tour.chapters import chapters
 from minirun.errors import FAILED, MinirunError
-from minirun.instance import state_root
+from minirun.instance import DEFAULT_ROOT
 
 app = commands()
 
@@ -79,5 +79,14 @@ def tour(
     manner = guide.MARKDOWN if markdown else guide.ALONE if yes else guide.STEP
     if manner == guide.STEP and not os.isatty(0):
         raise MinirunError("the tour needs a terminal", "minirun tour --yes runs it without questions", FAILED)
-    program, root = os.path.abspath(sys.argv[0]), state_root(session().root)
-    return max(guide.run_chapter(chapter, root, program, manner) for chapter in chosen)
+    for chapter in chosen:
+        # The default root, whatever the caller's is: the chapters speak of its names, such as minirun0.
+        ended = guide.run_chapter(chapter, DEFAULT_ROOT, os.path.abspath(sys.argv[0]), manner)
+        if ended == guide.FAILED:
+            raise MinirunError(
+                f"chapter {chapter.number} stops here: its last command failed on this host",
+                "minirun doctor may know why",
+            )
+        if ended == guide.QUIT:
+            return 0
+    return 0

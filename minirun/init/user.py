@@ -69,7 +69,7 @@ def _home(entry: list[str] | None) -> str:
 
 
 def _is_id(text: str) -> bool:
-    """Whether Docker takes it for a number: with a sign, too."""
+    """Whether it is meant as a number: with a sign, too, which `_number` refuses."""
     return _is_number(text[1:] if text[:1] in ("+", "-") else text)
 
 
@@ -78,10 +78,9 @@ def _is_number(text: str) -> bool:
 
 
 def _number(text: str) -> int:
-    digits = text[1:] if text[:1] in ("+", "-") else text
-    if not _is_number(digits) or len(digits) > _MOST_DIGITS or not 0 <= int(text) <= _MOST_ID:
+    if not _is_number(text) or len(text) > _MOST_DIGITS or int(text) > _MOST_ID:
         raise UserError(f"uids and gids must be in range 0-{_MOST_ID}, not {text!r}")
-    return int(digits)
+    return int(text)
 
 
 def _entries(path: str, columns: int) -> list[list[str]]:

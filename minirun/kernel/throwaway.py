@@ -26,10 +26,11 @@ _SETTINGS = [
 
 
 def host_live(name: str, live: Callable[[], int]) -> int:
-    """Run `live` in a throwaway host, and return its result. `name` is that of its cgroups meanwhile.
+    """Run `live` in a throwaway host, and return its result. Its cgroups are named after `name` meanwhile.
 
     The caller must be single-threaded (see csrc/sys.c).
     """
+    name = f"{name}-{os.urandom(4).hex()}"  # the sweeper of an earlier one may still be at work
     groups = [home.top / name for home in _homes()]
     for home, group in zip(_homes(), groups, strict=True):
         controllers.group_ensure(group, ()) if not home.v2 else cgroups.cgroup_add(group / "init")

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from minirun.cli.container.streams import PROXIED, SignalPipe, Sink, drain
+from minirun.cli.output.lost import OutputError
 from minirun.engine.protocol import CHUNK, GIVES_STDIN, HIGH_WATER, WANTS_OUTPUT, Kind, Outbox, Parser, frame
 from minirun.errors import MinirunError
 from minirun.kernel import terminal
@@ -150,12 +151,16 @@ class Attachment:
     def _write(self, kind: Kind, data: bytes = b"") -> None:
         """A reader that leaves (`| head -1`) ends the command, as SIGPIPE would.
 
-        The container goes on, as under Docker: its log has it all. One with --rm has nobody left who could want it,
-        and is ended instead of filling the disk in secret.
+        So does a full disk. The container goes on, as under Docker: its log has it all. One with --rm has nobody left
+        who could want it, and is ended instead of filling the disk in secret.
         """
         try:
             if not self.reader_gone:
                 self.sinks[kind].write(data)
+        except OutputError:
+            if self.manner.end_with_reader:
+                self.send(Kind.SIGNAL, bytes([signal.SIGKILL]))
+            raise
         except BrokenPipeError:
             if not self.manner.end_with_reader:
                 raise

@@ -19,6 +19,8 @@ _TIMEOUT = 60.0  # seconds, for one command
 _PROMPT = "  [Enter] run  [s] skip  [q] quit "
 # How to run a chapter: with a prompt before each step, without prompts, or printing Markdown.
 STEP, ALONE, MARKDOWN = "step", "alone", "markdown"
+# How a chapter ends. The process that runs it is another one, and they are its exit codes.
+DONE, FAILED, QUIT = 0, 1, 2
 
 
 class QuitError(Exception):
@@ -29,7 +31,7 @@ def run_chapter(chapter: Chapter, root: Path, program: str, manner: str) -> int:
     """Run a chapter in a throwaway copy of this host.
 
     `root` is the state root to use there, `program` the path of minirun, `manner` is STEP, ALONE or MARKDOWN. Returns
-    0, or 1 if a command failed that the chapter does not expect to fail.
+    DONE; FAILED at the first command that fails and that the chapter does not expect to fail; or QUIT.
     """
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     return throwaway.host_live(f"minirun-tour-{os.getpid()}", lambda: _run_parts(chapter, root, program, manner))
@@ -42,20 +44,22 @@ def _run_parts(chapter: Chapter, root: Path, program: str, manner: str) -> int:
     os.environ["PATH"] = f"{Path(program).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     os.environ["MINIRUN_ROOT"] = str(root)
     try:
-        return max(_run_part(part, manner) for part in chapter.parts)
+        failed = any(_run_part(part, manner) for part in chapter.parts)
     except (QuitError, KeyboardInterrupt, EOFError):
-        return 0
+        return QUIT
+    return FAILED if failed else DONE
 
 
-def _run_part(part: Prose | Commands, manner: str) -> int:
+def _run_part(part: Prose | Commands, manner: str) -> bool:
+    """Return whether a command failed."""
     if isinstance(part, Prose):
         print(part.text + "\n" if manner == MARKDOWN else _wrapped(part) + "\n", flush=True)
-        return 0
+        return False
     if manner == MARKDOWN:
         print("```")
-        code = max([_run(line, "") for line in part.lines], default=0)
+        failed = any(_run(line, "") for line in part.lines)
         print("```\n", flush=True)
-        return code
+        return failed
     if manner == STEP:
         for line in part.lines:
             print(f"  {_bold('$ ' + line)}")
@@ -63,23 +67,23 @@ def _run_part(part: Prose | Commands, manner: str) -> int:
         if answer == "q":
             raise QuitError
         if answer == "s":
-            return 0
+            return False
     shows_command = manner == ALONE or len(part.lines) > 1  # a single command was just shown, above the prompt
-    code = max([_run(line, "  ", shows_command) for line in part.lines], default=0)
-    print()
-    return code
+    failed = any(_run(line, "  ", shows_command) for line in part.lines)
+    print(flush=True)
+    return failed
 
 
-def _run(line: str, indent: str, shows_command: bool = True) -> int:
-    """Run a shell command and print it with its output; return 1 if it failed. A command that is expected to fail ends
-    in `|| true`."""
+def _run(line: str, indent: str, shows_command: bool = True) -> bool:
+    """Run a shell command and print it with its output; return whether it failed. A command that is expected to fail
+    ends in `|| true`."""
     if shows_command:
         print(f"{indent}{_bold('$ ' + line)}", flush=True)
     env = {name: os.environ[name] for name in ("PATH", "MINIRUN_ROOT")}
     done = program_run("/bin/sh", ["-c", f"exec 2>&1\n{line}"], env=env, seconds=_TIMEOUT)
     output = done.out if done.out.endswith("\n") or not done.out else done.out + "\n"
     print(textwrap.indent(output, indent), end="", flush=True)
-    return int(done.code != 0)
+    return done.code != 0
 
 
 def _wrapped(part: Prose) -> str:

@@ -332,7 +332,11 @@ def test_a_verb_that_is_none(host: Host) -> None:
 
 def test_closed_standard_streams(primed: Host) -> None:
     assert primed.sh(f"{MINIRUN} run --rm busybox echo hi <&-") == "hi\n"
-    primed.sh(f"{MINIRUN} run --rm busybox sh -c 'echo hi; echo ho >&2' <&- >&- 2>&-")
+    before = Snapshot.of(primed)
+    primed.sh(f"{MINIRUN} run --rm busybox true <&- >&- 2>&-")
+    script = f"{MINIRUN} run --rm busybox sh -c 'echo hi; echo ho >&2; sleep 99' <&- >&- 2>&-"
+    assert primed.run(["sh", "-c", script], check=False).returncode == 1
+    assert_same(primed, before)
 
 
 def test_a_reader_that_leaves(primed: Host) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from minirun.diagnostics.tour.chapters import chapters
 from tests.harness import Host, Snapshot, Terminal, assert_same
-from tests.harness.host import REPO, root_is_a_mount
+from tests.harness.host import MINIRUN, REPO, root_is_a_mount
 
 LEARN = REPO / "docs/learn"
 CHAPTERS = [chapter.name for chapter in chapters()]
@@ -91,3 +91,45 @@ def test_without_a_terminal(machine: Host) -> None:
     done = machine.minirun("tour", "7", check=False)
     assert (done.returncode, "minirun tour --yes" in done.stderr) == (1, True)
     assert "no such chapter" in machine.minirun("tour", "99", check=False).stderr
+
+
+@needs_ip_netns
+def test_chapters_follow_each_other(machine: Host) -> None:
+    """What cleans up after one has nothing to do with the next."""
+    before = Snapshot.of(machine)
+    for _ in range(4):
+        done = machine.minirun("tour", "--yes", "1", "2", "7", timeout=60)
+        assert done.stderr == ""
+    assert_same(machine, before)
+
+
+@needs_ip_netns
+def test_it_ends_with_a_chapter_that_fails(machine: Host) -> None:
+    before = Snapshot.of(machine)
+    machine.sh("cp -a $(readlink -f $(command -v ip)) /run/ip; mount --bind /bin/false $(readlink -f $(command -v ip))")
+    try:
+        done = machine.minirun("tour", "--yes", "7", "1", "2", check=False, timeout=60)
+    finally:
+        machine.sh("umount $(readlink -f $(command -v ip)); rm /run/ip")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "minirun: chapter 1 stops here: its last command failed on this host\nminirun doctor may know why\n"
+    )
+    assert done.stdout.rstrip().splitlines()[-1].startswith("  $ ")  # the command that failed is the last that is shown
+    assert "bridge" not in done.stdout.partition("Two namespaces")[2]
+    assert_same(machine, before)
+
+
+@needs_ip_netns
+def test_another_state_root_makes_no_difference(machine: Host) -> None:
+    done = machine.run(["env", "MINIRUN_ROOT=/run/other", MINIRUN, "tour", "--markdown", "3"], timeout=60)
+    page = next(LEARN.glob("3-*.md"))
+    assert page.read_text() == written(done.stdout)
+
+
+def test_q_ends_all_of_it(machine: Host) -> None:
+    with Terminal(machine, "tour") as terminal:
+        terminal.until(b"[q] quit ")
+        terminal.type(b"q\n")
+        assert terminal.wait() == 0
+        assert b"bridge" not in terminal.rest()
