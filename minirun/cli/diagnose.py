@@ -33,7 +33,9 @@ def doctor(
         host_checks.kernel,
         host_checks.router,
         host_checks.rules,
+        host_checks.disk,
         leftovers.leftovers,
+        container_checks.lost,
         container_checks.listeners,
         *([] if quick else [container_checks.ports]),
     ]

@@ -28,19 +28,21 @@ SHIM_LOST = "the shim of this container was killed, and the container with it"
 
 def finish_run(
     instance: Instance, container_id: str, shim: Process | None, code: int, error: str = "", remove: bool = False
-) -> None:
+) -> bool:
     """Record the end of the run that `shim` was responsible for, and release what the container held.
 
     Does nothing when the record names another shim: that run was finished already. `code` is the exit code, `error`
-    the reason of a failed start. With `remove`, or --rm, record and files are deleted too.
+    the reason of a failed start. With `remove`, or --rm, record and files are deleted too. Returns whether the end was
+    not on record yet.
     """
     with lock_container(instance, container_id):
         container = instance.store.container(container_id)
         if container is not None and is_same(container.shim, shim):
-            with_reserve(instance.root, lambda: _finish(instance, container_id, code, error, remove))
+            return with_reserve(instance.root, lambda: _finish(instance, container_id, code, error, remove))
+    return False
 
 
-def _finish(instance: Instance, container_id: str, code: int, error: str, remove: bool) -> None:
+def _finish(instance: Instance, container_id: str, code: int, error: str, remove: bool) -> bool:
     store = instance.store
     with store.write():
         ended = store.set_exited(container_id, code, time.time(), error)
@@ -48,7 +50,7 @@ def _finish(instance: Instance, container_id: str, code: int, error: str, remove
             record_event(store, container_id, "die", exitCode=str(code))
     container = store.container(container_id)
     if container is None:
-        return
+        return ended
     if ended and container.spec.mounts and container.shim is not None:
         with store.write():
             add_mount_events(store, container, "unmount")
@@ -60,6 +62,7 @@ def _finish(instance: Instance, container_id: str, code: int, error: str, remove
         delete(instance, container, volumes=not plain)
     else:
         store.forget_processes(container_id)
+    return ended
 
 
 def delete(instance: Instance, container: Container, volumes: bool) -> bool:

@@ -1,9 +1,11 @@
 """What each command repairs first: the remains of a killed minirun, a killed shim or a reboot."""
 
+import sys
 import time
 
 from minirun.engine.lifecycle import KILLED, SHIM_LOST, finish_run, sweep_removed
 from minirun.engine.liveness import is_supervised
+from minirun.engine.restart import is_lost, revive
 from minirun.instance import Instance
 from minirun.kernel import processes
 from minirun.model import Status
@@ -11,19 +13,34 @@ from minirun.network import operations
 from minirun.store import Store
 from minirun.store.activity import Run
 
+_UP = (Status.RUNNING, Status.RESTARTING)
 _EXACT = 32  # containers whose shim is checked by pid and start time; 30 us each
 
 
 def reconcile(instance: Instance, repairs: bool = True) -> None:
     """Make the record true again: finish the runs that nobody is responsible for any more.
 
-    With `repairs`, also repair the networks in use where somebody has damaged them.
+    With `repairs`, also repair the networks in use where somebody has damaged them, and start the containers again that
+    were killed with their shim and whose restart policy asks for it.
     """
     sweep_removed(instance)
     store, boot = instance.store, processes.boot_id()
     for run in _lost_runs(store, boot):
-        finish_run(instance, run.id, run.shim, KILLED, SHIM_LOST, run.status == Status.REMOVING)
+        has_ended = finish_run(instance, run.id, run.shim, KILLED, SHIM_LOST, run.status == Status.REMOVING)
+        if has_ended and run.boot == boot and run.status in _UP:
+            _tell_of_lost_run(instance, run, repairs)
     operations.reconcile(instance, repairs=repairs)
+
+
+def _tell_of_lost_run(instance: Instance, run: Run, revives: bool) -> None:
+    container = instance.store.container(run.id)
+    if container is None:  # it had --rm
+        return
+    text = f"minirun: container {container.name}: {SHIM_LOST}"
+    if revives and is_lost(container):
+        revive(instance, container)
+        text += f"; it starts again (--restart={container.spec.restart.name})"
+    print(text, file=sys.stderr)
 
 
 def _lost_runs(store: Store, boot: str) -> list[Run]:

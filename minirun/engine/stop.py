@@ -17,6 +17,7 @@ from minirun.engine.liveness import (
     wait_until_started,
 )
 from minirun.engine.protocol import ATTACH_SOCKET, Kind, frame
+from minirun.engine.restart import is_lost, revive
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel import freezer
@@ -35,9 +36,13 @@ def send_signal(instance: Instance, container: Container, number: int) -> None:
     A signal that asks for the end is recorded as a request to stop, so no restart policy starts the container again;
     of one that waits for its restart, it cancels that. MinirunError when the container is not running.
     """
-    if container.status is Status.RESTARTING and _asks_for_end(container, number):
-        cancel(instance, container)
-        return
+    if _asks_for_end(container, number):
+        if container.status is Status.RESTARTING:
+            cancel(instance, container)
+            return
+        if is_lost(container):
+            _forbid_restart(instance, container)
+            return
     if container.status is not Status.RUNNING or container.init is None:
         raise MinirunError(f"Container {container.name} is not running")
     with instance.store.write():
@@ -71,6 +76,8 @@ def stop_timeout(container: Container, wanted: int | None) -> float | None:
 def stop(instance: Instance, container: Container, number: int | None, timeout: float | None) -> None:
     """Send `number` or the stop signal, then SIGKILL after `timeout` seconds (None: never). Returns after cleanup."""
     if container.status not in ACTIVE:
+        if is_lost(container):
+            _forbid_restart(instance, container)
         return
     container = _request_stop(instance, container)
     if container.status is Status.RESTARTING:
@@ -102,7 +109,7 @@ def restore_auto_remove(instance: Instance, container: Container) -> None:
 
 def cancel(instance: Instance, container: Container) -> None:
     """End a container that waits for its restart: no process to signal, so tell the shim."""
-    instance.store.set_values(container.id, stop_requested=1)
+    _forbid_restart(instance, container)
     try:
         channel = control_connect(str(instance.container_dir(container.id)), ATTACH_SOCKET)
         channel.sendall(frame(Kind.CANCEL))
@@ -114,6 +121,10 @@ def cancel(instance: Instance, container: Container) -> None:
         signal_process(current.init, signal.SIGKILL)  # it has just been started again
 
 
+def _forbid_restart(instance: Instance, container: Container) -> None:
+    with_reserve(instance.root, partial(instance.store.set_values, container.id, stop_requested=1))
+
+
 def _request_stop(instance: Instance, container: Container) -> Container:
     """Set stop_requested first, then read the record again, and return it.
 
@@ -122,7 +133,7 @@ def _request_stop(instance: Instance, container: Container) -> Container:
     """
     while True:
         container = wait_until_started(instance, container)
-        with_reserve(instance.root, partial(instance.store.set_values, container.id, stop_requested=1))
+        _forbid_restart(instance, container)
         current = instance.store.container(container.id)
         if current is None or not is_starting(current):
             return current or container
@@ -162,10 +173,16 @@ def _same_run(instance: Instance, container: Container) -> Container | None:
 
 
 def clean_up_lost_run(instance: Instance, container: Container) -> None:
-    """Clean up for the command whose shim was killed. Other commands leave it to that one (`settle`)."""
+    """Clean up for the command whose shim was killed. Other commands leave it to that one (`settle`).
+
+    The container starts again if its restart policy asks for it.
+    """
     gone = container.shim is None or wait_for_end(container.shim, _CLEANUP_TIMEOUT)
     if gone and container.status in ACTIVE:
-        finish_run(instance, container.id, container.shim, KILLED, SHIM_LOST)
+        has_ended = finish_run(instance, container.id, container.shim, KILLED, SHIM_LOST)
+        ended = instance.store.container(container.id)
+        if has_ended and ended is not None and container.status is not Status.STARTING and is_lost(ended):
+            revive(instance, ended)
 
 
 def pause(instance: Instance, container: Container) -> None:

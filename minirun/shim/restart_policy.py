@@ -1,22 +1,12 @@
-"""Whether, and how soon, a container that ended is started again.
-
-https://docs.docker.com/engine/containers/start-containers-automatically/
-"""
+"""How soon a container that ended is started again; engine/restart.py has whether."""
 
 import time
 
-from minirun.model import Restart
+from minirun.engine.restart import wants_restart
 from minirun.shim.state import State
 
 _FIRST_DELAY, _MAX_DELAY = 0.1, 60.0  # seconds
 _STABLE = 10.0  # seconds of running after which the delay starts anew
-
-
-def wants_restart(policy: Restart, code: int, restarts: int) -> bool:
-    """Whether the policy restarts a run that ended with exit code `code`, after `restarts` restarts."""
-    if policy.name in ("always", "unless-stopped"):
-        return True
-    return policy.name == "on-failure" and code != 0 and (not policy.most or restarts < policy.most)
 
 
 def record_restart(state: State, container: str, code: int, failure: str) -> bool:

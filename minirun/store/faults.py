@@ -54,7 +54,7 @@ def allocate_reserve(root: Path) -> None:
     """Allocate the reserve unless it exists, or as much of it as fits."""
     path = root / "reserve"
     try:
-        if path.exists() and path.stat().st_size:
+        if has_reserve(root):
             return
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError:
@@ -65,6 +65,14 @@ def allocate_reserve(root: Path) -> None:
             size -= _STEP
     finally:
         os.close(fd)
+
+
+def has_reserve(root: Path) -> bool:
+    """Return whether there is a reserve."""
+    try:
+        return (root / "reserve").stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def release_reserve(root: Path) -> bool:

@@ -1,7 +1,12 @@
 """minirun system start: after a reboot or a crash, what should be running runs again."""
 
+from typing import Annotated
+
+from typer import Option
+
 from minirun.cli.container.launch import confirm
 from minirun.cli.session import commands, open_instance, require_root, warn_of
+from minirun.engine.restart import is_lost
 from minirun.engine.start import StartOptions, WaitingShim
 from minirun.engine.start import start as start_container
 from minirun.errors import MinirunError
@@ -13,7 +18,11 @@ app = commands()
 
 
 @app.command("start")
-def start() -> int:
+def start(
+    lost: Annotated[
+        bool, Option("--lost", help="Start those that were killed with their shim, as their restart policy says")
+    ] = False,
+) -> int:
     """Start the containers that should run, after a boot.
 
     Containers with --restart=always start; with unless-stopped, only those that no user had stopped. Each gets its
@@ -22,7 +31,8 @@ def start() -> int:
     require_root()
     launch = WaitingShim(*prefork.spawn())
     instance = open_instance()
-    due = _in_order([container for container in instance.store.containers() if _is_due(container)])
+    is_wanted = is_lost if lost else _is_due
+    due = _in_order([container for container in instance.store.containers() if is_wanted(container)])
     failed = 0
     for number, container in enumerate(due):
         failed |= _start(instance, container, launch.fork_spare() if number < len(due) - 1 else launch)

@@ -2,17 +2,29 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 
 from minirun.diagnostics.doctor.findings import GOOD, PROBLEM, WARNING, Finding
 from minirun.diagnostics.trace.endpoints import HOST, OUTSIDE, Source, port_of_host
 from minirun.diagnostics.trace.probe import send_probe
 from minirun.diagnostics.trace.reasons import diagnose
 from minirun.engine.readiness import ReadinessCheck
+from minirun.engine.restart import is_lost, revive
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.model import Container, Publication, Status
 
 _SECONDS = 2.5  # the first packet, or the ARP request before it, may be lost; it is sent again after a second
+
+
+def lost(instance: Instance) -> Iterator[Finding]:
+    """Report containers that were killed with their shims and did not start again, though their policy asks for it."""
+    for container in instance.store.containers():
+        if is_lost(container):
+            policy = f"--restart={container.spec.restart.name}"
+            what = f"{container.name} ({policy}) was killed with its shim, and has not been started again"
+            repair = partial(revive, instance, container)
+            yield Finding(PROBLEM, what, f"minirun inspect {container.name}", "minirun system start --lost", repair)
 
 
 def listeners(instance: Instance) -> Iterator[Finding]:

@@ -18,9 +18,11 @@ from minirun.network.firewall.foreign.detect import REPORTED, advice, blocking_p
 from minirun.network.ipam.foreign_subnets import foreign_subnets
 from minirun.network.repair.damage import find_damage
 from minirun.network.repair.restore import repair
+from minirun.store.faults import has_reserve
 
 _NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 _FORWARDING = (("net/ipv4/ip_forward", 4), ("net/ipv6/conf/all/forwarding", 6))
+_LEAST_SPACE, _LEAST_INODES = 16 << 20, 64  # for records, and what a start writes
 _OLDEST_KERNEL = (5, 10)  # the newest system calls in use are openat2 (5.6) and close_range (5.9)
 
 
@@ -44,6 +46,18 @@ def kernel(instance: Instance) -> Iterator[Finding]:
     yield Finding(GOOD, f"Linux {release}")
     yield from _cgroups()
     yield from _user_namespaces()
+
+
+def disk(instance: Instance) -> Iterator[Finding]:
+    """Check that records can be written: without space, a container's end may get lost."""
+    status = os.statvfs(instance.root)
+    free, inodes = status.f_bavail * status.f_frsize, status.f_favail
+    evidence = f"df {instance.root}: {free // 1024} KiB free, {inodes} inodes"
+    fix = "minirun system prune, or make room otherwise"
+    if free < _LEAST_SPACE or (status.f_files and inodes < _LEAST_INODES):
+        yield Finding(PROBLEM, f"the file system of {instance.root} is full", evidence, fix)
+    elif not has_reserve(instance.root):
+        yield Finding(WARNING, "the reserve for records on a full disk is used up", evidence, fix)
 
 
 def _cgroups() -> Iterator[Finding]:

@@ -2,8 +2,9 @@
 
 import pytest
 
+from minirun.engine.restart import wants_restart
 from minirun.model import Restart
-from minirun.shim.restart_policy import BackOff, wants_restart
+from minirun.shim.restart_policy import BackOff
 
 
 @pytest.mark.parametrize(
