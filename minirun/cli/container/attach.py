@@ -2,6 +2,7 @@
 
 import os
 import socket
+from dataclasses import replace
 from typing import Annotated
 
 from typer import Option
@@ -42,7 +43,7 @@ def attach(
 
 
 def _joined(instance: Instance, container: Container, manner: Manner) -> int:
-    attachment = Attachment(connect(instance, container), manner)
+    attachment = Attachment(connect(instance, container), replace(manner, name=container.name))
     attachment.join()
     outcome = attachment.run()
     if outcome is DETACHED:

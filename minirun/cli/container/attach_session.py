@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from minirun.cli.container.streams import PROXIED, SignalPipe, Sink, drain
+from minirun.cli.container.streams import PROXIED, Interrupts, SignalPipe, Sink, drain
 from minirun.cli.output.lost import OutputError
 from minirun.engine.protocol import CHUNK, GIVES_STDIN, HIGH_WATER, WANTS_OUTPUT, Kind, Outbox, Parser, frame
 from minirun.errors import MinirunError
@@ -27,6 +27,7 @@ class Outcome:
 GONE = Outcome(-1)
 DETACHED = Outcome(-2)  # the user typed the detach keys
 CUT_OFF = Outcome(-3)  # the reader of our output has left
+LEFT = Outcome(1)  # the user has interrupted it often enough
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Manner:
     tty: bool = False
     proxy: bool = True  # pass signals on
     detach_keys: bytes = b"\x10\x11"
+    name: str = ""  # of the container, for hints
     end_with_reader: bool = False  # nobody else could want it (--rm): end the program when our reader leaves
 
     @property
@@ -60,6 +62,10 @@ class Attachment:
         self.keys = DetachKeys(manner.detach_keys if manner.tty else b"")
         self.stdin_open = manner.stdin
         self.reader_gone = False
+        self.interrupts = Interrupts(
+            "the program has not ended: as pid 1 it ignores signals that it does not handle (`run --init` helps)."
+            f" Ctrl-C twice more leaves it; `minirun stop {manner.name}` in another terminal ends it."
+        )
         self.outcome: Outcome | None = None
 
     def join(self) -> None:
@@ -97,8 +103,9 @@ class Attachment:
         self.channel.setblocking(False)
         with self._terminal():
             while self.outcome is None:
-                turn(self._interests(signals))
-            if self.outcome is not DETACHED:
+                turn(self._interests(signals), self.interrupts.due())
+                self.interrupts.tick()
+            if self.outcome is not DETACHED and self.outcome is not LEFT:
                 drain(list(self.sinks.values()), signals)
         return CUT_OFF if self.reader_gone else self.outcome
 
@@ -122,6 +129,8 @@ class Attachment:
         for number in signals.read():
             if number != signal.SIGWINCH:
                 self.send(Kind.SIGNAL, bytes([number]))
+                if self.interrupts.leaves(number):
+                    self.outcome = LEFT
             elif self.manner.tty:
                 self.send(Kind.RESIZE, struct.pack("HH", *terminal.size_of_caller()))
 

@@ -10,7 +10,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from minirun.cli.completion.values import FILE, environment
-from minirun.cli.container.streams import PROXIED, SignalPipe, Sink, drain
+from minirun.cli.container.streams import PROXIED, Interrupts, SignalPipe, Sink, drain
 from minirun.cli.parameters import NONE, RunningContainer
 from minirun.cli.session import commands, open_instance, warn
 from minirun.engine.environment import with_environment
@@ -85,6 +85,10 @@ class Relay:
         self.to_program = Outbox()
         self.sinks = {source: Sink(target) for source, target in joined.outputs.items()}
         self.stdin_open = request.interactive
+        self.interrupts = Interrupts(
+            "the program has not ended: it ignores the signal. Ctrl-C twice more leaves it, and it goes on."
+        )
+        self.is_left = False
         if joined.stdin >= 0:
             os.set_blocking(joined.stdin, False)
 
@@ -94,7 +98,10 @@ class Relay:
         raw = self.request.tty and self.request.interactive and os.isatty(0)
         with terminal.raw_mode(0) if raw else nullcontext():
             while not processes.wait_gone(self.joined.pidfd, 0):
-                turn(self._interests(signals))
+                turn(self._interests(signals), self.interrupts.due())
+                self.interrupts.tick()
+                if self.is_left:
+                    return 1
             self._drain()
             drain(list(self.sinks.values()), signals)
         status = os.waitstatus_to_exitcode(os.waitpid(self.joined.pid, 0)[1])
@@ -116,6 +123,7 @@ class Relay:
     def _signals(self, signals: SignalPipe) -> None:
         for number in signals.read():
             if number != signal.SIGWINCH:
+                self.is_left |= self.interrupts.leaves(number)
                 processes.signal_send(self.joined.pidfd, number, self.joined.pid)
             elif self.joined.terminal >= 0:
                 terminal.set_window_size(self.joined.terminal, *terminal.size_of_caller())

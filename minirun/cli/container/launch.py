@@ -1,7 +1,7 @@
 """What run, start, restart and system start have in common: shims, waiting, and how a container's end is reported."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from typer import Option
@@ -75,6 +75,7 @@ def follow(instance: Instance, container: Container, launch: WaitingShim, manner
     """Carry the container's streams until it ends. Returns the exit code."""
     sys.stdout.flush()
     current = session()
+    manner = replace(manner, name=container.name)
     return _report(
         instance, container, launch, Attachment(launch.channel, manner, lambda: print_operations(current)).run()
     )

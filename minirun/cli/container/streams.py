@@ -3,6 +3,7 @@
 import os
 import signal
 import stat
+import time
 from collections.abc import Iterable
 
 from minirun.cli.output.lost import OutputError
@@ -18,6 +19,10 @@ PROXIED = sorted(
     {number for number in signal.valid_signals() if number < 32}
     - {signal.Signals[f"SIG{name}"] for name in _NOT_PROXIED}
 )
+
+
+_PATIENCE = 3  # signals
+_HINT_DELAY = 1.0  # seconds
 
 
 class SignalPipe:
@@ -37,6 +42,39 @@ class SignalPipe:
             return os.read(self.fd, 64)
         except BlockingIOError:
             return b""
+
+
+class Interrupts:
+    """Counts Ctrl-C and SIGTERM, as Docker's command does: a program may ignore them, and then the third one leaves it.
+
+    As pid 1 of its namespace a program that handles neither ignores both. At a terminal a hint says so after a second.
+    """
+
+    def __init__(self, hint: str) -> None:
+        self._hint = hint
+        self._count = 0
+        self._hint_at: float | None = None
+
+    def leaves(self, number: int) -> bool:
+        """Count a signal. Return whether the command is to leave now; it has told so."""
+        if number not in (signal.SIGINT, signal.SIGTERM):
+            return False
+        self._count += 1
+        if self._count == 1 and number == signal.SIGINT and os.isatty(2):
+            self._hint_at = time.monotonic() + _HINT_DELAY
+        if self._count == _PATIENCE:
+            os.write(2, f"\nminirun: got {_PATIENCE} SIGTERM/SIGINTs, forcefully exiting\n".encode())
+        return self._count >= _PATIENCE
+
+    def due(self) -> float | None:
+        """Seconds until `tick` is to be called; None: not before the next signal."""
+        return None if self._hint_at is None else max(0.0, self._hint_at - time.monotonic())
+
+    def tick(self) -> None:
+        """Give the hint when it is time."""
+        if self._hint_at is not None and time.monotonic() >= self._hint_at:
+            self._hint_at = None
+            os.write(2, f"\nminirun: {self._hint}\n".encode())
 
 
 class Sink(Outbox):

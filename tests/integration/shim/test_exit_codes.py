@@ -96,7 +96,7 @@ _ENDS = {
     "exit": ["busybox", "sh", "-c", "sleep 0.3; exit 3"],
     "init killed": "kill -9 {Pid}",
     "shim killed": "kill -9 {MonitorPid}",
-    "both killed": "kill -9 {MonitorPid} {Pid}",
+    "both killed": "kill -9 {Pid} {MonitorPid}",  # the other way round, the kernel may be faster
     "stop": "minirun stop -t 0 brief",
     "kill": "minirun kill brief",
     "rm -f": "minirun rm -f brief",
