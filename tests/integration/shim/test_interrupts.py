@@ -6,18 +6,18 @@ import time
 
 import pytest
 
-from tests.harness import Host, Terminal, eventually
+from tests.harness import Host, Terminal
 from tests.harness.host import MINIRUN
 
 HINT = b"the program has not ended"
 LEAVES = b"minirun: got 3 SIGTERM/SIGINTs, forcefully exiting"
-DEAF = ("busybox", "httpd", "-f")  # as pid 1
+DEAF = ("busybox", "sh", "-c", "echo up; exec httpd -f")  # as pid 1
 STUBBORN = ("sh", "-c", "trap '' INT TERM; echo up; while :; do sleep 0.1; done")
 
 
 def test_three_times_ctrl_c_leave_a_program_that_ignores_it(primed: Host) -> None:
     with Terminal(primed, "run", "--name", "deaf", *DEAF) as terminal:
-        eventually(lambda: "deaf" in primed.minirun("ps").stdout)
+        terminal.until(b"up")
         terminal.type(b"\x03")
         terminal.until(HINT)
         terminal.until(b"minirun stop deaf")
