@@ -14,7 +14,7 @@ from minirun.cli.each import for_each_container
 from minirun.cli.output.format import print_objects
 from minirun.cli.parameters import ObjectFormat
 from minirun.cli.session import commands, open_instance
-from minirun.engine.inspect import describe_container, describe_network
+from minirun.engine.inspect import describe_container, network_named
 from minirun.errors import MinirunError
 from minirun.image.inspect import describe_image
 from minirun.image.records import image_size
@@ -104,8 +104,7 @@ def _container(instance: Instance, name: str) -> dict[str, Any] | None:
 
 
 def _network(instance: Instance, name: str) -> dict[str, Any] | None:
-    network = instance.store.find_network(name)
-    return describe_network(instance, network) if network else None
+    return network_named(instance, name)
 
 
 def _image(instance: Instance, name: str) -> dict[str, Any] | None:

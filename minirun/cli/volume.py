@@ -9,7 +9,7 @@ from typer import Argument, Option
 from minirun.cli.completion.values import volumes as volume_names
 from minirun.cli.completion.values import words
 from minirun.cli.each import for_each
-from minirun.cli.output.filters import Filters, has_all_labels, matches, parse_filters
+from minirun.cli.output.filters import Filters, has_all_labels, is_true, matches, parse_filters
 from minirun.cli.output.format import Columns, Row, print_rows
 from minirun.cli.parameters import NONE, ForcePrune, TableFormat, filter_option
 from minirun.cli.prune import confirmed, print_reclaimed, print_removed
@@ -23,7 +23,6 @@ from minirun.volume.records import Volume, users, volumes
 from minirun.volume.volumes import create_volume, new_name, prune_volumes, remove_volume
 
 _COLUMNS = Columns({"Driver": "DRIVER", "Name": "VOLUME NAME"}, "Name")
-_TRUTH = {"1": True, "true": True, "0": False, "false": False}
 _KEYS = ("dangling", "driver", "label", "label!", "name")
 _PRUNE_KEYS = ("all", "label", "label!")
 app = commands()
@@ -99,7 +98,7 @@ def prune(
 ) -> None:
     """Remove unused local volumes."""
     wanted = parse_filters(filters, _PRUNE_KEYS)
-    everything = everything or any(_truth("all", text) for text in wanted.pop("all", []))
+    everything = everything or any(is_true("all", text) for text in wanted.pop("all", []))
     kind = "all" if everything else "anonymous"
     if not confirmed(f"This will remove {kind} local volumes not used by at least one container.", force):
         return
@@ -117,7 +116,7 @@ def prune_unused(instance: Instance, filters: Filters, everything: bool) -> tupl
 def _filtered(instance: Instance, filters: Filters) -> list[Volume]:
     held = users(instance.store)
     tests: dict[str, Callable[[Volume, str], bool]] = {
-        "dangling": lambda one, text: _truth("dangling", text) != (one.name in held),
+        "dangling": lambda one, text: is_true("dangling", text) != (one.name in held),
         "driver": lambda one, text: text == "local",
         "name": lambda one, text: _pattern(text).search(one.name) is not None,
     }
@@ -126,12 +125,6 @@ def _filtered(instance: Instance, filters: Filters) -> list[Volume]:
     return [
         one for one in volumes(instance.store) if matches(one, others, tests) and has_all_labels(labels_of(one), labels)
     ]
-
-
-def _truth(key: str, text: str) -> bool:
-    if text.lower() not in _TRUTH:
-        raise MinirunError(f"invalid filter '{key}={text}'", "true or false")
-    return _TRUTH[text.lower()]
 
 
 def _pattern(text: str) -> re.Pattern[str]:

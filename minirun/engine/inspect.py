@@ -8,11 +8,13 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
+from minirun.engine.builtin_networks import describe_builtin, find_builtin
 from minirun.engine.inspect_config import bindings, config, host_config
 from minirun.instance import Instance
 from minirun.kernel.netns import pin_path
 from minirun.model import ACTIVE, Attachment, Container, Endpoint, Mode, Network, Pool4, Pool6, Status
 from minirun.options.values import timestamp
+from minirun.store.lookup import find_network
 from minirun.volume import inspect
 
 _NEVER = "0001-01-01T00:00:00Z"
@@ -49,8 +51,18 @@ def describe_container(instance: Instance, container: Container) -> dict[str, An
     }
 
 
-def describe_network(instance: Instance, network: Network) -> dict[str, Any]:
-    """What `minirun network inspect` prints."""
+def network_named(instance: Instance, reference: str) -> dict[str, Any] | None:
+    """What `minirun network inspect` prints of the network that an id, a name or the start of an id means.
+
+    None when there is none. MinirunError when there are several.
+    """
+    if not instance.store.find_networks(reference):
+        builtin = find_builtin(reference)
+        return describe_builtin(instance, builtin) if builtin else None
+    return _describe_network(instance, find_network(instance.store, reference))
+
+
+def _describe_network(instance: Instance, network: Network) -> dict[str, Any]:
     endpoints = instance.store.endpoints(network=network.id)
     return {
         "Name": network.name,

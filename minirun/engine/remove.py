@@ -2,7 +2,7 @@
 
 from minirun.archive.tree_walk import tree_size
 from minirun.engine.lifecycle import delete
-from minirun.engine.stop import stop, wait_for_cleanup
+from minirun.engine.stop import begin_stop, wait_for_cleanup
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.model import ACTIVE, Container, Network
@@ -22,7 +22,7 @@ def remove(instance: Instance, container: Container, force: bool, volumes: bool 
             return
         if current.status in ACTIVE:
             _refuse_running(current, force)
-            stop(instance, current, 9, None)
+            begin_stop(instance, current, 9, None)()
         elif current.shim is not None:
             wait_for_cleanup(instance, current)
         if delete(instance, current, volumes or current.spec.auto_remove):

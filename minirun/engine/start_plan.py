@@ -13,7 +13,7 @@ from minirun.errors import FAILED, MinirunError
 from minirun.init.devices import nodes
 from minirun.init.plan import Plan, PlannedMount
 from minirun.instance import Instance
-from minirun.kernel import cgroups, limits
+from minirun.kernel import cgroups, limits, namespaces, processes
 from minirun.kernel.credentials import granted
 from minirun.kernel.devices import ALWAYS, Rule
 from minirun.model import Attachment, Container, Device, Mode, Spec, Status
@@ -189,4 +189,6 @@ def _whose(instance: Instance, what: str, mode: str) -> tuple[int, ...]:
             "start that one with --ipc=shareable",
             FAILED,
         )
+    if what == "PID" and not namespaces.differing(other.init.pid) & processes.NEW_PID:
+        return _HOST  # by --pid=host, or by joining one that has it
     return other.init.pid, other.init.started

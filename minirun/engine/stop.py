@@ -3,6 +3,7 @@
 import errno
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -73,12 +74,17 @@ def stop_timeout(container: Container, wanted: int | None) -> float | None:
     return None if seconds < 0 else float(seconds)
 
 
-def stop(instance: Instance, container: Container, number: int | None, timeout: float | None) -> None:
-    """Send `number` or the stop signal, then SIGKILL after `timeout` seconds (None: never). Returns after cleanup."""
+def begin_stop(
+    instance: Instance, container: Container, number: int | None, timeout: float | None
+) -> Callable[[], None]:
+    """Send `number` or the stop signal. Returns what waits for the end, and for the cleanup.
+
+    That one sends SIGKILL `timeout` seconds from now (None: never). So several containers stop at the same time.
+    """
     if container.status not in ACTIVE:
         if is_lost(container):
             _forbid_restart(instance, container)
-        return
+        return lambda: None
     container = _request_stop(instance, container)
     if container.status is Status.RESTARTING:
         cancel(instance, container)
@@ -86,7 +92,14 @@ def stop(instance: Instance, container: Container, number: int | None, timeout: 
         signal_process(container.init, number or stop_signal(container))
         if container.paused:
             unpause(instance, container)
-        if not wait_for_end(container.init, timeout):
+    deadline = None if timeout is None else time.monotonic() + timeout
+    return partial(_end_stop, instance, container, deadline)
+
+
+def _end_stop(instance: Instance, container: Container, deadline: float | None) -> None:
+    if container.status is not Status.RESTARTING and container.init is not None:
+        rest = None if deadline is None else max(0.0, deadline - time.monotonic())
+        if not wait_for_end(container.init, rest):
             signal_process(container.init, signal.SIGKILL)
             _thaw_if_paused(instance, container)
     wait_for_cleanup(instance, container)
@@ -94,11 +107,13 @@ def stop(instance: Instance, container: Container, number: int | None, timeout: 
         record_event(instance.store, container.id, "stop")
 
 
-def stop_for_restart(instance: Instance, container: Container, number: int | None, timeout: float | None) -> None:
-    """Stop for a restart: suspend --rm, so that this end doesn't remove the container. Undone by `keep_no_longer`."""
+def begin_stop_for_restart(
+    instance: Instance, container: Container, number: int | None, timeout: float | None
+) -> Callable[[], None]:
+    """As `begin_stop`, but suspend --rm, so that this end doesn't remove the container (`restore_auto_remove`)."""
     if container.spec.auto_remove:
         instance.store.set_spec(container.id, replace(container.spec, auto_remove=False))
-    stop(instance, container, number, timeout)
+    return begin_stop(instance, container, number, timeout)
 
 
 def restore_auto_remove(instance: Instance, container: Container) -> None:

@@ -98,7 +98,7 @@ def _become_program(plan: ExecPlan, parent: int) -> int:
     user, filters = request.user or spec.user, plan.confined.system_calls
     program.drop_privileges(user, spec.groups, capabilities, env, (0, 1, 2), filters, security.no_new_privileges)
     if not request.detach:
-        credentials.die_with_parent(0 if spec.pid_mode != "host" else parent)
+        credentials.die_with_parent(parent if os.getppid() else 0)  # 0: from another pid namespace
     path = program.find_program(request.argv[0], env)
     program.prepare_exec()
     execution.exec_payload(files.stub, path, list(request.argv), env, files.error, False, plan.confined.profile)

@@ -39,6 +39,12 @@ def parse_network(texts: Sequence[str], first: Attachment | None = None) -> Netw
     if not special:
         if first is not None and first != Attachment():
             attachments[0] = _merge(attachments[0], first)
+        if any((each.address or each.address6) and each.network == DEFAULT_NETWORK for each in attachments):
+            raise option_error(
+                f"invalid config for network {DEFAULT_NETWORK}: invalid endpoint settings:"
+                " user specified IP address is supported on user defined networks only",
+                "create one: minirun network create --subnet SUBNET NAME",
+            )
         if any(each.aliases and each.network == DEFAULT_NETWORK for each in attachments):
             raise option_error(
                 "network-scoped alias is supported only for containers in user defined networks",
@@ -52,8 +58,15 @@ def parse_network(texts: Sequence[str], first: Attachment | None = None) -> Netw
         )
     if first is not None and first.aliases:
         raise option_error(f"network-scoped aliases are only supported for user-defined networks, not for {names[0]}")
+    if first is not None and first.links and names[0] != "none":
+        what = "host type networking" if names[0] == "host" else "container type network"
+        raise option_error(
+            f"conflicting options: {what} can't be used with links. This would result in undefined behavior"
+        )
     if names[0] in _MODES:
         return NetworkRequest(_MODES[names[0]], ())
+    if first is not None and first.mac:
+        raise option_error("conflicting options: mac-address and the network mode")
     target = names[0].partition(":")[2]
     if not target:
         raise option_error("invalid container format container:<name|id>")

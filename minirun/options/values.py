@@ -8,8 +8,9 @@ from minirun.errors import MinirunError
 from minirun.options import invalid_argument, option_error
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
-_HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,61}[a-zA-Z0-9])?\Z")
+_HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?\Z")  # HOST_NAME_MAX: 64 bytes
 _LONGEST_NAME = 128
+_REAL_TIME = re.compile(r"(RTMIN|RTMAX)(?:(?<=N)\+([0-9]{1,2})|(?<=X)-([0-9]{1,2}))?\Z")
 # Bounded, because int() refuses thousands of digits with an error of its own.
 _SIZE = re.compile(r"([0-9]{1,20}\.?[0-9]{0,20}|\.[0-9]{1,20}) ?(?:b|([kmgtp])(?:i?b)?)?\Z", re.IGNORECASE | re.ASCII)
 MAX_INT64 = (1 << 63) - 1  # Docker's and the kernel's numbers are signed 64-bit integers
@@ -31,7 +32,7 @@ def check_name(name: str, what: str = "container") -> str:
 def check_hostname(name: str) -> str:
     """Check --hostname and return it."""
     if not _HOSTNAME.match(name):
-        raise option_error(f"invalid hostname format: {name}", "at most 63 letters, digits, - and .")
+        raise option_error(f"invalid hostname format: {name}", "at most 64 letters, digits, - and .")
     return name
 
 
@@ -80,12 +81,16 @@ def parse_duration(text: str, flag: str) -> float:
 
 
 def parse_signal(text: str) -> int:
-    """Parse a signal's name, with or without SIG, or its number. Return the number."""
-    name = text.upper()
-    if name.isascii() and name.isdigit():
-        number = int(name)
+    """Parse a signal's name, with or without SIG, or its number. Return the number. For SIGRTMIN+3 see signal(7)."""
+    name = text.upper().removeprefix("SIG")
+    if text.isascii() and text.isdigit():
+        number = int(text[:3])
+    elif match := _REAL_TIME.match(name):
+        offset = int(match[2] or match[3] or 0)
+        number = signal.SIGRTMIN + offset if match[1] == "RTMIN" else signal.SIGRTMAX - offset
+        number = number if signal.SIGRTMIN <= number <= signal.SIGRTMAX else 0
     else:
-        member = signal.Signals.__members__.get(name if name.startswith("SIG") else f"SIG{name}")
+        member = signal.Signals.__members__.get(f"SIG{name}")
         number = member.value if member else 0
     if not 0 < number < signal.NSIG:
         raise MinirunError(f"Invalid signal: {text}")

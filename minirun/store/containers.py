@@ -5,6 +5,7 @@ import sqlite3
 
 from minirun.errors import ConflictError
 from minirun.model import Container, Process, Spec, Status
+from minirun.store.references import rows_meant_by
 
 _STARTABLE = "status in ('created', 'exited') and monitor_pid is null"
 
@@ -24,13 +25,8 @@ class Containers:
         return row and _container(row)
 
     def find_containers(self, reference: str) -> list[Container]:
-        """Return the container with that name or id, otherwise all whose id starts with `reference`."""
-        exact = self.db.execute("select * from containers where name = ?1 or id = ?1", (reference,)).fetchall()
-        if exact or not reference:
-            return [_container(row) for row in exact]
-        pattern = reference.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        rows = self.db.execute("select * from containers where id like ? escape '\\'", (pattern,))
-        return [_container(row) for row in rows]
+        """Return the container with that id, else with that name, else all whose id starts with `reference`."""
+        return [_container(row) for row in rows_meant_by(self.db, "containers", reference)]
 
     def check_name_free(self, name: str) -> None:
         """ConflictError if a container has that name. The schema keeps names unique; this is for the message."""

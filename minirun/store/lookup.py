@@ -14,7 +14,7 @@ _ACTIVE = "status in ('starting', 'running', 'restarting')"
 
 
 def find_container(store: Containers, reference: str, code: int = 1) -> Container:
-    """Return the container that a name, an id or the start of an id means.
+    """Return the container that an id, a name or the start of an id means.
 
     NotFoundError, or MinirunError if there are several, with exit code `code`.
     """
@@ -29,11 +29,17 @@ def find_container(store: Containers, reference: str, code: int = 1) -> Containe
 
 
 def find_network(store: Networks, reference: str, code: int = 1) -> Network:
-    """Return the network that a name, an id or the start of an id means; NotFoundError with exit code `code`."""
-    network = store.find_network(reference)
-    if network is None:
+    """Return the network that an id, a name or the start of an id means.
+
+    NotFoundError, or MinirunError if there are several, with exit code `code`.
+    """
+    matching = store.find_networks(reference)
+    if not matching:
         raise NotFoundError(f"network {reference} not found", "minirun network ls lists them", code)
-    return network
+    if len(matching) > 1:
+        text = f"network {reference} is ambiguous ({len(matching)} matches found based on ID prefix)"
+        raise MinirunError(text, "use more of the id, or the name", code)
+    return matching[0]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
 from minirun.model import Endpoint, Network, Pool
+from minirun.store.references import rows_meant_by
 
 
 class Networks:
@@ -17,13 +18,14 @@ class Networks:
         """Return all networks, the oldest first."""
         return [_network(row) for row in self.db.execute("select * from networks order by created")]
 
+    def find_networks(self, reference: str) -> list[Network]:
+        """Return the network with that id, else with that name, else all whose id starts with `reference`."""
+        return [_network(row) for row in rows_meant_by(self.db, "networks", reference)]
+
     def find_network(self, reference: str) -> Network | None:
-        """Return the network with that name or id, or whose id alone starts with `reference`."""
-        row = self.db.execute("select * from networks where name = ?1 or id = ?1", (reference,)).fetchone()
-        if row is None and len(reference) >= 4 and reference.isalnum():
-            rows = self.db.execute("select * from networks where id like ?", (reference + "%",)).fetchall()
-            row = rows[0] if len(rows) == 1 else None
-        return row and _network(row)
+        """Return the network that `reference` means; None when it means none, or several."""
+        found = self.find_networks(reference)
+        return found[0] if len(found) == 1 else None
 
     def add_network(self, network: Network) -> None:
         """Record a new network; sqlite3.IntegrityError if its name, bridge or subnet is in use."""

@@ -1,12 +1,13 @@
 """minirun stop, kill, pause, unpause, rm, rename, container prune."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
 from typer import Argument, Option
 
 from minirun.cli.completion.values import removable, signals
-from minirun.cli.each import for_each_container
+from minirun.cli.each import for_each_at_once, for_each_container
 from minirun.cli.output.filters import parse_filters
 from minirun.cli.parameters import (
     NONE,
@@ -66,11 +67,12 @@ def stop(containers: RunningContainers, options: StopOptions) -> int:
     """Stop one or more running containers."""
     number = options.signal_number
     instance = open_instance()
-    return for_each_container(
-        instance,
-        containers,
-        lambda container: stopping.stop(instance, container, number, options.limit(container)),
-    )
+
+    def begin(reference: str) -> Callable[[], None]:
+        container = find_container(instance.store, reference)
+        return stopping.begin_stop(instance, container, number, options.limit(container))
+
+    return for_each_at_once(containers, begin)
 
 
 @app.command("kill")

@@ -83,11 +83,16 @@ def _tail(entries: Iterator[Entry], window: _Window, lines: str) -> Iterable[Ent
 
 
 def _write(entries: Iterable[Entry], timestamps: bool) -> None:
+    """In the order of the log, also where both streams lead to one file."""
     outputs = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
+    last = outputs["stdout"]
     for entry in entries:
-        outputs[entry.stream].write(_text(entry, timestamps))
-    for output in outputs.values():
-        output.flush()
+        output = outputs[entry.stream]
+        if output is not last:
+            last.flush()
+            last = output
+        output.write(_text(entry, timestamps))
+    last.flush()
 
 
 def _text(entry: Entry, timestamps: bool) -> bytes:

@@ -1,5 +1,6 @@
 """minirun start, minirun restart."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 from typer import Option
@@ -7,11 +8,12 @@ from typer import Option
 from minirun.cli.container import attach_session
 from minirun.cli.container.launch import WaitOptions, confirm, follow, wait_until_ready
 from minirun.cli.container.lifecycle import StopOptions
+from minirun.cli.each import for_each_at_once
 from minirun.cli.parameters import AnyContainers, DetachKeys, StoppedContainers, with_option_groups
-from minirun.cli.session import commands, open_instance, require_root, session, warn, warn_of
+from minirun.cli.session import commands, open_instance, require_root, session, warn_of
 from minirun.engine.start import StartOptions, WaitingShim
 from minirun.engine.start import start as start_container
-from minirun.engine.stop import restore_auto_remove, stop_for_restart
+from minirun.engine.stop import begin_stop_for_restart, restore_auto_remove
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel import terminal
@@ -99,21 +101,19 @@ def restart(containers: AnyContainers, stopping: StopOptions) -> int:
     launch = WaitingShim(*prefork.spawn())
     instance = open_instance()
     stopped: dict[str, Container] = {}
-    for reference in containers:
-        if container := _stop(instance, reference, number, stopping):
+
+    def begin(reference: str) -> Callable[[], None]:
+        container = find_container(instance.store, reference)
+        wait = begin_stop_for_restart(instance, container, number, stopping.limit(container))
+
+        def end() -> None:
+            wait()
             stopped[reference] = container
+
+        return end
+
+    for_each_at_once(containers, begin, silent=True)
     failed = start_all(instance, list(stopped), launch)
     for container in stopped.values():
         restore_auto_remove(instance, container)
     return 1 if failed or len(stopped) < len(set(containers)) else 0
-
-
-def _stop(instance: Instance, reference: str, number: int | None, stopping: StopOptions) -> Container | None:
-    """The container as it was, or None when it cannot be stopped."""
-    try:
-        container = find_container(instance.store, reference)
-        stop_for_restart(instance, container, number, stopping.limit(container))
-    except MinirunError as error:
-        warn(f"minirun: {error.message}")
-        return None
-    return container

@@ -8,7 +8,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from minirun.cli.completion.values import images as image_names
-from minirun.cli.output.filters import Filters, has_all_labels, matches, parse_filters
+from minirun.cli.output.filters import Filters, has_all_labels, is_true, matches, parse_filters
 from minirun.cli.output.format import Columns, Row, print_rows
 from minirun.cli.output.moments import moment
 from minirun.cli.output.table import ago, size
@@ -16,7 +16,6 @@ from minirun.cli.parameters import NONE as NOTHING
 from minirun.cli.parameters import Image as ImageArgument
 from minirun.cli.parameters import NoTrunc, TableFormat, filter_option
 from minirun.cli.session import commands, open_instance
-from minirun.errors import MinirunError
 from minirun.image import records
 from minirun.image.layers import sweep
 from minirun.image.records import Image
@@ -94,7 +93,7 @@ def _test(instance: Instance, filters: Filters, is_dangling: Callable[[Image], b
         if key in filters
     }
     labels: Filters = {key: filters.pop(key) for key in ("label", "label!") if key in filters}
-    dangling = [_boolean(text) for text in filters.get("dangling", [])]
+    dangling = [is_true("dangling", text) for text in filters.get("dangling", [])]
     latest = [moment(text) for text in filters.pop("until", [])]
 
     def test(image: Image) -> bool:
@@ -107,12 +106,6 @@ def _test(instance: Instance, filters: Filters, is_dangling: Callable[[Image], b
         )
 
     return test
-
-
-def _boolean(text: str) -> bool:
-    if text not in ("1", "true", "0", "false"):
-        raise MinirunError(f"invalid filter 'dangling={text}'", "true or false")
-    return text in ("1", "true")
 
 
 def _is_named(reference: str, patterns: list[str]) -> bool:

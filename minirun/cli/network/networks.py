@@ -1,19 +1,20 @@
 """minirun network create, ls, inspect, rm, prune, reload."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 from typer import Argument, Option
 
 from minirun.cli.completion.values import networks as network_names
 from minirun.cli.completion.values import words
 from minirun.cli.each import for_each
-from minirun.cli.output.filters import matches, parse_filters
+from minirun.cli.output.filters import has_all_labels, is_true, matches, parse_filters
 from minirun.cli.output.format import Columns, Row, print_objects, print_rows
 from minirun.cli.parameters import NONE, ForcePrune, ObjectFormat, filter_option
 from minirun.cli.prune import KEYS, Choice, choice_of, confirmed, print_removed
 from minirun.cli.session import commands, open_instance, require_root, session, warn
-from minirun.engine.inspect import describe_network
+from minirun.engine.builtin_networks import BUILTIN, builtin_id, find_builtin
+from minirun.engine.inspect import network_named
 from minirun.engine.reconcile import reconcile
 from minirun.engine.remove import prune_networks
 from minirun.errors import MinirunError
@@ -29,7 +30,7 @@ from minirun.store.lookup import find_network
 
 COLUMNS = Columns({"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE"}, "ID")
 _OTHERS = {"CreatedAt": "CREATED AT", "IPv6": "IPV6", "Internal": "INTERNAL", "Labels": "LABELS"}
-_KEYS = ("driver", "id", "name", "scope", "type")
+_KEYS = ("dangling", "driver", "id", "label", "name", "scope", "type")
 _Networks = Annotated[list[str], Argument(metavar="NETWORK [NETWORK...]", autocompletion=network_names)]
 app = commands()
 
@@ -106,9 +107,17 @@ def ls(
     wanted = parse_filters(filters, _KEYS)
     instance = open_instance()
     default_network(instance)
-    rows = [_row(network, no_trunc) for network in instance.store.networks()]
-    rows += [_mode_row("host", "host"), _mode_row("none", "null")]
-    shown = [row for row in sorted(rows, key=lambda row: row["Name"]) if matches(row, wanted, _TESTS)]
+    networks = [one for one in instance.store.networks() if has_all_labels(dict(one.labels), wanted)]
+    rows = [_row(network, no_trunc) for network in networks]
+    rows += [] if "label" in wanted else [_builtin_row(name, no_trunc) for name in BUILTIN]
+    used = {endpoint.network for endpoint in instance.store.endpoints()}
+    unused = {network.name for network in networks if network.id not in used and not network.is_default}
+    tests = {
+        **_TESTS,
+        "dangling": lambda row, text: (row["Name"] in unused) == is_true("dangling", text),
+        "label": lambda row, text: True,
+    }
+    shown = [row for row in sorted(rows, key=lambda row: row["Name"]) if matches(row, wanted, tests)]
     print_rows(shown, COLUMNS, form, quiet, _OTHERS)
 
 
@@ -134,10 +143,10 @@ def _row(network: Network, whole: bool) -> Row:
     }
 
 
-def _mode_row(name: str, driver: str) -> Row:
-    """host and none are modes, not records: they have no id."""
+def _builtin_row(name: str, whole: bool) -> Row:
     others = {"CreatedAt": "", "IPv6": "false", "Internal": "false", "Labels": ""}
-    return {"ID": "-", "Name": name, "Driver": driver, "Scope": "local", **others}
+    identity = builtin_id(name) if whole else builtin_id(name)[:12]
+    return {"ID": identity, "Name": name, "Driver": BUILTIN[name], "Scope": "local", **others}
 
 
 @app.command("inspect")
@@ -146,12 +155,7 @@ def inspect(names: _Networks, form: ObjectFormat = "") -> int:
     instance = open_instance()
     if DEFAULT_NETWORK in names:
         default_network(instance)
-    return print_objects(names, lambda name: _describe(instance, name), form, "network {} not found")
-
-
-def _describe(instance: Instance, name: str) -> dict[str, Any] | None:
-    network = instance.store.find_network(name)
-    return describe_network(instance, network) if network else None
+    return print_objects(names, lambda name: network_named(instance, name), form, "network {} not found")
 
 
 @app.command("reload")
@@ -180,11 +184,12 @@ def rm(
     instance = open_instance()
 
     def remove(name: str) -> None:
-        if name in (DEFAULT_NETWORK, *RESERVED_NETWORKS):
+        is_builtin = bool(find_builtin(name)) and not instance.store.find_networks(name)
+        if name in (DEFAULT_NETWORK, *RESERVED_NETWORKS) or is_builtin:
             raise MinirunError(f"{name} is a pre-defined network and cannot be removed")
         remove_network(instance, find_network(instance.store, name))
 
-    return for_each(names, remove, missing_is_fine=force)
+    return for_each(names, remove, missing_is_fine=force, tells_missing=False)
 
 
 @app.command("prune")

@@ -29,6 +29,13 @@ def matches(item: T, filters: Filters, tests: Mapping[str, Callable[[T, str], bo
     return all(any(tests[key](item, value) for value in values) for key, values in filters.items())
 
 
+def is_true(key: str, text: str) -> bool:
+    """The value of a filter that is true or false."""
+    if text.lower() not in ("1", "true", "0", "false"):
+        raise MinirunError(f"invalid filter '{key}={text}'", "true or false")
+    return text.lower() in ("1", "true")
+
+
 def has_label(labels: Mapping[str, str], wanted: str) -> bool:
     """KEY, or KEY=VALUE."""
     key, equals, value = wanted.partition("=")

@@ -71,6 +71,7 @@ def describe(instance: Instance) -> dict[str, Any]:
         "ContainersPaused": sum(one.paused for one in running),
         "ContainersStopped": len(containers) - len(running),
         "Images": len(all_images(instance.store)),
+        "DockerRootDir": str(instance.root),
         "Driver": "overlay2",
         "LoggingDriver": "json-file",
         "CgroupDriver": "systemd" if cgroups.is_systemds() else "cgroupfs",

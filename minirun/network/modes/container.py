@@ -14,14 +14,14 @@ class ContainerMode:
     """The network mode `container:X`."""
 
     def validate(self, instance: Instance, spec: Spec) -> None:
-        """Refuse ports, and an X that does not run."""
-        if spec.ports:
+        """Refuse ports, and an X that there is not. It has to run only when the container starts."""
+        if spec.ports or spec.publish_all:
             raise MinirunError(
                 "conflicting options: port publishing and the container type network mode",
                 f"publish the port on {spec.network.container}, which owns the address",
                 FAILED,
             )
-        _target(instance, spec)
+        find_container(instance.store, spec.network.container, code=FAILED)
 
     def allocate(self, instance: Instance, container: Container) -> str:
         """Allocate nothing; the sandbox is the one X is in."""

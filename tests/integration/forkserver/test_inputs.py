@@ -121,5 +121,6 @@ def test_closed_streams(served: ServedHost, numbers: str) -> None:
         )
         for way in ("", "off")
     ]
-    assert [one.code for one in outcomes] == [9, 9]
+    code = 1 if "1>&-" in numbers else 9  # what the container says cannot be written
+    assert [one.code for one in outcomes] == [code, code]
     assert (outcomes[0].output, outcomes[0].errors) == (outcomes[1].output, outcomes[1].errors)
