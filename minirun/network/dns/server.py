@@ -1,14 +1,15 @@
 """Queries by UDP and TCP, and their replies.
 
 A hostile container must not keep others from their replies: the number of queries and connections that one client may
-have under way is bounded, and idle connections are closed.
+have under way is bounded; more queries wait, up to a bound, too. Idle connections are closed.
 """
 
 import socket
 import sqlite3
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from minirun.kernel.event_loop import READ, WRITE, Interest
 from minirun.network.dns.message import (
@@ -34,11 +35,25 @@ from minirun.network.dns.upstream import ForwardedQuery, Upstream
 
 _BATCH = 64  # UDP queries read before other sockets have their turn
 _MAX_FORWARDED_PER_CLIENT, _MAX_FORWARDED = 64, 512
+_MAX_WAITING_PER_CLIENT, _MAX_WAITING = 1024, 8192
+_MAX_WAIT = 4.0  # seconds; clients ask again, or give up, after 5 (resolv.conf(5))
 _MAX_CONNECTIONS_PER_CLIENT, _MAX_CONNECTIONS = 16, 128
 _MAX_TCP_QUERY = 4096  # bytes, with its length
 _IDLE_TIMEOUT = 10.0  # seconds
 
 Respond = Callable[[bytes], None]
+
+
+@dataclass(frozen=True, eq=False)
+class _Waiting:
+    """A query for which there is no room among the forwarded ones yet.
+
+    until: monotonic seconds after which nobody waits for its reply
+    """
+
+    forwarded: ForwardedQuery
+    client: Client
+    until: float
 
 
 class DnsServer:
@@ -53,6 +68,7 @@ class DnsServer:
         self._connections: list[TcpConnection] = []
         self._forwarded: list[ForwardedQuery] = []
         self._forwarded_of: Counter[str] = Counter()  # by sandbox
+        self._waiting: dict[str, deque[_Waiting]] = {}  # by sandbox; the first one's turn is next
         self._rotation = 0  # which of several addresses of a name comes first
 
     def interests(self) -> Iterator[Interest]:
@@ -79,6 +95,7 @@ class DnsServer:
         for connection in [item for item in self._connections if item.deadline <= now]:
             connection.close()
         self._forwarded = [item for item in self._forwarded if not item.is_finished]
+        self._forward_waiting()
         self._connections = [item for item in self._connections if not item.is_closed]
 
     def _read_udp(self) -> None:
@@ -122,12 +139,41 @@ class DnsServer:
             message = reply(query, [], SERVFAIL)
         if message is not None or client is None:
             respond(message or reply(query, [], REFUSED))
-        elif len(self._forwarded) >= _MAX_FORWARDED or self._forwarded_of[client.sandbox] >= _MAX_FORWARDED_PER_CLIENT:
-            respond(reply(query, [], REFUSED))
         else:
             done = self._finisher(client, query, is_tcp, respond)
-            self._forward(ForwardedQuery(query, data, upstreams, is_tcp, done), client)
+            forwarded = ForwardedQuery(query, data, upstreams, is_tcp, done)
+            if self._has_room(client.sandbox) and client.sandbox not in self._waiting:
+                self._forward(forwarded, client)
+            elif not self._wait(forwarded, client):
+                respond(reply(query, [], REFUSED))
         return True
+
+    def _has_room(self, sandbox: str) -> bool:
+        return len(self._forwarded) < _MAX_FORWARDED and self._forwarded_of[sandbox] < _MAX_FORWARDED_PER_CLIENT
+
+    def _wait(self, forwarded: ForwardedQuery, client: Client) -> bool:
+        """Return whether it may wait."""
+        own = self._waiting.get(client.sandbox, ())
+        if len(own) >= _MAX_WAITING_PER_CLIENT or sum(map(len, self._waiting.values())) >= _MAX_WAITING:
+            return False
+        waiting = _Waiting(forwarded, client, time.monotonic() + _MAX_WAIT)
+        self._waiting.setdefault(client.sandbox, deque()).append(waiting)
+        return True
+
+    def _forward_waiting(self) -> None:
+        """Forward what has waited, one query of each client in turn, as long as there is room."""
+        is_any = True
+        while is_any:
+            is_any = False
+            for sandbox, queue in list(self._waiting.items()):
+                while queue and queue[0].until <= time.monotonic():
+                    queue.popleft()
+                if queue and self._has_room(sandbox):
+                    is_any = True
+                    first = queue.popleft()
+                    self._forward(first.forwarded, first.client)
+                if not queue:
+                    del self._waiting[sandbox]
 
     def _own_reply(self, client: Client | None, query: Query, limit: int | None) -> bytes | None:
         """The reply from the records; None when upstream servers have to be asked."""
