@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel import processes
 from minirun.model import ACTIVE, Container
+from minirun.options.values import timestamp
 from minirun.store.lookup import find_container
 
 app = commands()
@@ -48,10 +50,11 @@ def logs(
         raise MinirunError("configured logging driver does not support reading", "it is none")
     reader = LogReader(instance.container_dir(target.id) / "log")
     window = _Window(moment(since) if since else "", moment(until) if until else "")
-    _write(_tail(reader.entries(), window, tail), timestamps)
-    while follow:
+    printer = _Printer(timestamps)
+    printer.write(_tail(reader.entries(), window, tail))
+    while follow and not window.is_over():
         running = _wait(instance, target)
-        _write((entry for entry in reader.entries() if window.has(entry)), timestamps)
+        printer.write(entry for entry in reader.entries() if window.has(entry))
         if not running:
             return
 
@@ -65,6 +68,9 @@ class _Window:
 
     def has(self, entry: Entry) -> bool:
         return entry.stamp >= self.since and (not self.until or entry.stamp <= self.until)
+
+    def is_over(self) -> bool:
+        return bool(self.until) and timestamp(time.time_ns()) > self.until
 
 
 def _tail(entries: Iterator[Entry], window: _Window, lines: str) -> Iterable[Entry]:
@@ -82,21 +88,32 @@ def _tail(entries: Iterator[Entry], window: _Window, lines: str) -> Iterable[Ent
     return [entry for line in kept for entry in line]
 
 
-def _write(entries: Iterable[Entry], timestamps: bool) -> None:
-    """In the order of the log, also where both streams lead to one file."""
-    outputs = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
-    last = outputs["stdout"]
-    for entry in entries:
-        output = outputs[entry.stream]
-        if output is not last:
-            last.flush()
-            last = output
-        output.write(_text(entry, timestamps))
-    last.flush()
+class _Printer:
+    """Prints entries, each to its own stream.
 
+    timestamps: in front of each line, that of the line's first piece: a program may write one in several
+    """
 
-def _text(entry: Entry, timestamps: bool) -> bytes:
-    return f"{entry.stamp} ".encode() + entry.data if timestamps else entry.data
+    def __init__(self, timestamps: bool) -> None:
+        self._timestamps = timestamps
+        self._outputs = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
+        self._in_line: set[str] = set()  # streams whose last line has no end yet
+
+    def write(self, entries: Iterable[Entry]) -> None:
+        """Print them in their order, also where both streams lead to one file."""
+        last = self._outputs["stdout"]
+        for entry in entries:
+            output = self._outputs[entry.stream]
+            if output is not last:
+                last.flush()
+                last = output
+            output.write(self._text(entry))
+        last.flush()
+
+    def _text(self, entry: Entry) -> bytes:
+        begins = entry.stream not in self._in_line
+        (self._in_line.discard if entry.data.endswith(b"\n") else self._in_line.add)(entry.stream)
+        return f"{entry.stamp} ".encode() + entry.data if self._timestamps and begins else entry.data
 
 
 def _wait(instance: Instance, container: Container) -> bool:

@@ -44,6 +44,8 @@ def connect(
     wanted = parse_first_attachment(ip, ip6, mac_address, tuple(alias), tuple(link))
     instance = open_instance()
     target = _network(instance, network)
+    if ip and target.is_default:
+        raise MinirunError("user specified IP address is supported on user defined networks only")
     if alias and target.is_default:
         raise MinirunError("network-scoped alias is supported only for containers in user defined networks")
     member = find_container(instance.store, container)

@@ -11,10 +11,14 @@ _FORMS = ("%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-
 
 
 def moment(text: str) -> str:
-    """A date in RFC 3339 (without a zone: the local one), seconds since the epoch, or a Go duration before now."""
-    seconds_ago = find_duration(text)
-    if seconds_ago is not None and text != "0":
-        return timestamp(time.time_ns() - int(seconds_ago * 1e9))
+    """A date in RFC 3339 (without a zone: the local one), seconds since the epoch, or a Go duration before now.
+
+    A negative duration is in the future.
+    """
+    sign = -1 if text.startswith("-") else 1
+    seconds_ago = find_duration(text[1:] if text[:1] in ("-", "+") else text)
+    if seconds_ago is not None and text.lstrip("+-") != "0":
+        return timestamp(max(0, time.time_ns() - sign * int(seconds_ago * 1e9)))
     if re.fullmatch(r"\d{1,11}(\.\d{1,9})?", text):
         seconds, _, rest = text.partition(".")
         return timestamp(int(seconds) * 10**9 + int(rest.ljust(9, "0") or 0))

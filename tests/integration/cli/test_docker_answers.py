@@ -1,5 +1,6 @@
 """Where minirun answered otherwise than Docker does, each by its input."""
 
+import re
 import signal
 import time
 
@@ -83,6 +84,35 @@ def test_logs_come_in_their_order_where_both_streams_lead_to_one_file(primed: Ho
     stamped = primed.sh(f"{MINIRUN} logs -t talks 2>&1").splitlines()
     assert [line.split()[1] for line in stamped] == wanted
     assert primed.minirun("logs", "talks").stdout.split() == ["out1", "out2", "out3"]
+
+
+def test_a_line_is_stamped_once_however_it_was_written(primed: Host) -> None:
+    script = "printf a; sleep 0.1; printf b >&2; sleep 0.1; printf 'c\\n'; printf 'd\\n' >&2; echo e; printf f"
+    primed.minirun("run", "--name", "pieces", "busybox", "sh", "-c", script)
+    done = primed.minirun("logs", "-t", "pieces")
+    stamp = r"\d{4}-\d\d-\d\dT[\d:.]+Z"
+    assert re.fullmatch(f"{stamp} ac\n{stamp} e\n{stamp} f", done.stdout)
+    assert re.fullmatch(f"{stamp} bd\n", done.stderr)
+    dots = "for n in 1 2 3 4 5; do printf .; sleep 0.05; done; echo; echo end"
+    primed.minirun("run", "-d", "--name", "dots", "busybox", "sh", "-c", dots)
+    for flags in (["-f", "-t"], ["-t"]):
+        assert re.fullmatch(f"{stamp} \\.{{5}}\n{stamp} end\n", primed.minirun("logs", *flags, "dots").stdout)
+    primed.minirun("run", "-d", "-t", "--name", "tty", "busybox", "sh", "-c", dots)
+    shown = primed.minirun("logs", "-f", "-t", "tty").stdout
+    assert re.fullmatch(f"{stamp} \\.{{5}}\n{stamp} end\n", shown)
+
+
+@pytest.mark.parametrize("until", ["-1s", "0.2s"])
+def test_following_ends_at_until(primed: Host, until: str) -> None:
+    """A negative duration is in the future."""
+    primed.minirun("run", "-d", "--name", "ticks", "busybox", "sh", "-c", "while :; do date; sleep 0.1; done")
+    began = time.monotonic()
+    primed.minirun("logs", "-f", "--until", until, "ticks")
+    took = time.monotonic() - began
+    assert (1 <= took < 3) if until == "-1s" else took < 1.5
+    began = time.monotonic()
+    primed.minirun("events", "--since", "1m", "--until", until)
+    assert (1 <= time.monotonic() - began < 3) if until == "-1s" else True
 
 
 @pytest.mark.parametrize("verb", ["stop", "restart"])

@@ -108,7 +108,7 @@ def test_a_flag(box: Host, name: str, flags: list[str], script: str, printed: st
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--ip6", "fd00::1"], "has no IPv6"),
+        (["--ip6", "fd00::1"], "supported on user defined networks only"),
         (["--network-alias", "x"], "only for containers in user defined networks"),
         (["--pull", "always"], "no registry"),
         (["--pull", "x"], "invalid pull option: 'x'"),

@@ -242,9 +242,7 @@ def test_rubbish_and_greed_keep_nobody_from_an_answer(dns_host: DnsHost) -> None
     greedy = dns_host.host.popen(["nsenter", "--net=/run/netns/web2", "python3", "-c", script], stdout=subprocess.PIPE)
     assert greedy.stdout is not None
     assert greedy.stdout.readline() == b"done\n"
-    assert (
-        ask(dns_host.host, "web2", "example.com").code == REFUSED
-    )  # too many of its queries wait
+    assert ask(dns_host.host, "web2", "example.com").code == REFUSED  # too many of its queries wait
     assert dns_host.resolve("client", "web") == ["10.1.0.2"]
     assert ask(dns_host.host, "client", "web", stream=True).found == ["10.1.0.2"]
     assert ask(dns_host.host, "client", "example.com").found == ["198.51.100.7"]
