@@ -124,7 +124,7 @@ class Unpacker:
         try:
             if self.options.keep_owner:
                 os.fchown(fd, member.uid, member.gid)
-            os.fchmod(fd, self._mode(member))
+            os.fchmod(fd, member.mode & 0o7777)
             if self.options.layer:
                 self._set_xattrs(fd, member)
         finally:
@@ -138,7 +138,7 @@ class Unpacker:
             _fill(fd, content, member.size)
             if self.options.keep_owner:
                 os.fchown(fd, member.uid, member.gid)
-            os.fchmod(fd, self._mode(member))  # after the owner, whose change takes the set-id bits away
+            os.fchmod(fd, member.mode & 0o7777)  # after the owner, whose change takes the set-id bits away
             self._set_xattrs(fd, member)
             os.utime(fd, (member.mtime, member.mtime))
         finally:
@@ -164,10 +164,6 @@ class Unpacker:
     def _own(self, member: tarfile.TarInfo, name: str, directory: int) -> None:
         if self.options.keep_owner:
             os.chown(name, member.uid, member.gid, dir_fd=directory, follow_symlinks=False)
-
-    def _mode(self, member: tarfile.TarInfo) -> int:
-        """Return the mode. On the host a container's file loses its set-id bits, which would give away rights."""
-        return member.mode & (0o7777 if self.options.chrooted else 0o1777)
 
     def _enter(self, parts: list[str]) -> int:
         """Open a directory below the top, and make what is missing. Mostly it is the same as for the last entry."""

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from dataclasses import dataclass, replace
+from io import BufferedReader
 from typing import BinaryIO
 
 from minirun.archive import copy_paths
@@ -101,16 +102,18 @@ def copy_in(side: Side, path: str, follow: bool, archive: bool) -> int:
         return _pack(Packer(stream), source)
 
 
-def stream_in(side: Side, archive: bool, source: BinaryIO) -> int:
+def stream_in(side: Side, source: BufferedReader) -> int:
     """Unpack the tar archive `source`, compressed or not, into a directory of the container. Return the bytes.
 
-    The archive is repacked, so that the child in the container's tree reads only what minirun wrote.
+    Owners are those in the archive. It is repacked, so that the child in the container's tree reads only what minirun
+    wrote. An empty input is an empty archive.
     """
     with chroot_writer(
-        side.tree, lambda stream: _receive(side, stream, UnpackOptions(chrooted=True, keep_owner=archive))
+        side.tree, lambda stream: _receive(side, stream, UnpackOptions(chrooted=True, keep_owner=True))
     ) as stream:
         with Packer(stream) as packer:
-            repack(source, packer, "the archive on stdin")
+            if source.peek(1):
+                repack(source, packer, "the archive on stdin")
         return packer.size
 
 
@@ -190,6 +193,7 @@ def _receive(side: Side, stream: BinaryIO, options: UnpackOptions, from_director
         target = copy_paths.find_target(path, bool(from_directory))
     except FileNotFoundError as error:
         raise MinirunError(f"Could not find the file {error.filename} in container {side.container}") from None
+    _refuse_covered(side, target.directory)
     if from_directory is None and target.rename:
         raise MinirunError(f'destination "{shown}" must be a directory')
     top = os.open(target.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -202,6 +206,17 @@ def _receive(side: Side, stream: BinaryIO, options: UnpackOptions, from_director
         if error.errno == errno.EROFS:  # the root file system was checked above
             raise MinirunError("mounted volume is marked read-only") from None
         raise
+
+
+def _refuse_covered(side: Side, directory: str) -> None:
+    """Refuse a directory that a tmpfs covers while the container runs: nobody would ever see what is copied there."""
+    reached = os.path.realpath(directory)
+    for kind, _, target, *_ in side.tree.mounts:
+        if kind == "tmpfs" and (reached == target or reached.startswith(f"{target}/")):
+            raise MinirunError(
+                f"cannot copy to {side.container}:{side.path}: {target} is a tmpfs, which is there only while the"
+                " container runs"
+            )
 
 
 def _send_all(stream: BinaryIO) -> None:

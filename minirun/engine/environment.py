@@ -1,5 +1,6 @@
 """A container's environment variables: its image's, its networks', those of --link, and its own (-e)."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from minirun.instance import Instance
@@ -25,9 +26,10 @@ def environment(instance: Instance, container: Container) -> tuple[tuple[str, st
     return tuple({**image, **shared, **own}.items())
 
 
-def with_environment(instance: Instance, container: Container) -> Container:
-    """The container with all these variables in its spec, for exec and health checks."""
-    return replace(container, spec=replace(container.spec, env=environment(instance, container)))
+def with_environment(instance: Instance, container: Container, unset: Collection[str] = ()) -> Container:
+    """The container with all these variables in its spec but those in `unset`, for exec and health checks."""
+    env = tuple(one for one in environment(instance, container) if one[0] not in unset)
+    return replace(container, spec=replace(container.spec, env=env))
 
 
 def _of_networks(instance: Instance, container: Container) -> dict[str, str]:

@@ -17,18 +17,18 @@ _UP = (Status.RUNNING, Status.RESTARTING)
 _EXACT = 32  # containers whose shim is checked by pid and start time; 30 us each
 
 
-def reconcile(instance: Instance, repairs: bool = True) -> None:
+def reconcile(instance: Instance, repairs: bool = True, revives: bool = True) -> None:
     """Make the record true again: finish the runs that nobody is responsible for any more.
 
-    With `repairs`, also repair the networks in use where somebody has damaged them, and start the containers again that
-    were killed with their shim and whose restart policy asks for it.
+    With `repairs`, also repair the networks in use where somebody has damaged them; with `revives`, start the
+    containers again that were killed with their shim and whose restart policy asks for it.
     """
     sweep_removed(instance)
     store, boot = instance.store, processes.boot_id()
     for run in _lost_runs(store, boot):
         has_ended = finish_run(instance, run.id, run.shim, KILLED, SHIM_LOST, run.status == Status.REMOVING)
         if has_ended and run.boot == boot and run.status in _UP:
-            _tell_of_lost_run(instance, run, repairs)
+            _tell_of_lost_run(instance, run, revives)
     operations.reconcile(instance, repairs=repairs)
 
 

@@ -8,12 +8,23 @@ from minirun.errors import FAILED
 from minirun.init.plan import PlannedMount
 from minirun.init.program import StartError
 from minirun.kernel import trees
-from minirun.kernel.mounts import NODEV, NOEXEC, NOSUID, RDONLY, filesystem_mount, tree_attach
+from minirun.kernel.mounts import (
+    NOATIME,
+    NODEV,
+    NODIRATIME,
+    NOEXEC,
+    NOSUID,
+    RDONLY,
+    STRICTATIME,
+    filesystem_mount,
+    tree_attach,
+)
 from minirun.kernel.tree_root import PROC_SUPER_MAGIC, Root, filesystem_magic
 from minirun.kernel.userns import tree_idmap
 
 _MISMATCH = "not a directory: Are you trying to mount a directory onto a file (or vice-versa)?"
 _FLAGS = {"ro": RDONLY, "nosuid": NOSUID, "nodev": NODEV, "noexec": NOEXEC}
+_FLAGS |= {"noatime": NOATIME, "strictatime": STRICTATIME, "nodiratime": NODIRATIME}
 # A container may mount over these files of /proc, as lxcfs does. Anything else there would forge what the runtime
 # itself relies on (CVE-2019-16884).
 _HARMLESS = ("cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo")

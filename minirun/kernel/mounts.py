@@ -20,6 +20,7 @@ NOSUID, NODEV, NOEXEC, RDONLY = (
     lib.MOUNT_ATTR_NOEXEC,
     lib.MOUNT_ATTR_RDONLY,
 )
+NOATIME, STRICTATIME, NODIRATIME = lib.MOUNT_ATTR_NOATIME, lib.MOUNT_ATTR_STRICTATIME, lib.MOUNT_ATTR_NODIRATIME
 
 # A layer must mean the same in the next image: it may hold whiteouts and opaque directories, and none of overlayfs'
 # optional records.
@@ -135,6 +136,7 @@ def overlay_view(layers: str, target: str) -> None:
 def words(attributes: int) -> list[str]:
     """The names that mount(8) has for MOUNT_ATTR_* flags."""
     names = {RDONLY: "ro", NOSUID: "nosuid", NODEV: "nodev", NOEXEC: "noexec"}
+    names |= {NOATIME: "noatime", STRICTATIME: "strictatime", NODIRATIME: "nodiratime"}
     return [name for flag, name in names.items() if attributes & flag]
 
 

@@ -25,9 +25,12 @@ def parse_env(texts: Iterable[str], files: Iterable[str] = ()) -> tuple[tuple[st
     return tuple(env.items())
 
 
-def names_to_unset(texts: Iterable[str], files: Iterable[str] = ()) -> list[str]:
-    """Return the names without value that the caller's environment lacks: the image's variables of that name go too."""
-    return [text for text in (*_env_lines(files), *texts) if "=" not in text and text not in os.environ]
+def names_to_unset(texts: Iterable[str]) -> list[str]:
+    """Return the names of -e without value that the caller's environment lacks: variables of that name go.
+
+    In an env file such a name means nothing.
+    """
+    return [text for text in texts if "=" not in text and text not in os.environ]
 
 
 def parse_labels(texts: Iterable[str], files: Iterable[str]) -> tuple[tuple[str, str], ...]:

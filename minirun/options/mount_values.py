@@ -9,6 +9,10 @@ PROPAGATION = ("private", "rprivate", "slave", "rslave", "shared", "rshared")
 CONSISTENCY = ("consistent", "cached", "delegated")  # accepted without effect, as in Docker on Linux
 _DEFAULTS = ("noexec", "nosuid", "nodev")
 _OPPOSITES = {"exec": "noexec", "suid": "nosuid", "dev": "nodev", "rw": "ro"}
+# mount(8): what is the default anyway; when access times are kept; the flags of the file system itself.
+_WITHOUT_EFFECT = ("defaults", "async", "diratime", "norelatime", "nostrictatime", "private", "rprivate")
+_ACCESS_TIMES = {"atime": "", "relatime": "", "noatime": "noatime", "strictatime": "strictatime"}
+_OWN_FLAGS = ("sync", "dirsync", "nodiratime")
 _VALUES = ("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol")  # tmpfs(5)
 
 
@@ -27,7 +31,7 @@ def parse_tmpfs_options(text: str) -> str:
 
     Later options override earlier ones. init/volumes.py splits the list into mount flags and data.
     """
-    flags, values = dict.fromkeys(_DEFAULTS), {}
+    flags, values, access_times = dict.fromkeys(_DEFAULTS), {}, ""
     for word in text.split(",") if text else ():
         name, equals, value = word.partition("=")
         if equals and value and name in _VALUES:
@@ -38,11 +42,16 @@ def parse_tmpfs_options(text: str) -> str:
             )
         elif word in _OPPOSITES:
             flags.pop(_OPPOSITES[word], None)
-        elif word in _OPPOSITES.values():
+        elif word in _OPPOSITES.values() or word in _OWN_FLAGS:
             flags[word] = None
+        elif word in _ACCESS_TIMES:
+            access_times = _ACCESS_TIMES[word]
+        elif word in _WITHOUT_EFFECT:
+            pass
         else:
             raise option_error(f'invalid tmpfs option ["{word}"]', "such as size=64m, mode=1777, exec")
-    return ",".join([*flags, *(f"{name}={value}" for name, value in values.items())])
+    words = [*flags, *([access_times] if access_times else [])]
+    return ",".join([*words, *(f"{name}={value}" for name, value in values.items())])
 
 
 def parse_tmpfs_size(text: str) -> str:

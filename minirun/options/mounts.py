@@ -14,9 +14,10 @@ from minirun.options.volumes import check_volume_name
 def parse_mounts(volumes: Iterable[str], mounts: Iterable[str], tmpfs: Iterable[str]) -> tuple[Mount, ...]:
     """Parse every -v, --mount and --tmpfs.
 
-    Two mounts with one target are an error, except that an anonymous volume gives way to another mount.
+    Two mounts with one target are an error, except that an anonymous volume gives way to another mount, and that the
+    same -v twice counts once.
     """
-    parsed = [*(parse_volume(text) for text in volumes), *(parse_mount(text) for text in mounts)]
+    parsed = [*dict.fromkeys(parse_volume(text) for text in volumes), *(parse_mount(text) for text in mounts)]
     parsed += {mount.target: mount for mount in map(parse_tmpfs, tmpfs)}.values()  # of two, the last
     named = [mount for mount in parsed if mount.source or mount.kind == "tmpfs" or mount.must_exist]
     targets: set[str] = set()

@@ -21,7 +21,7 @@ from minirun.init.exec_process import ExecRequest
 from minirun.init.program import StartError
 from minirun.kernel import controllers, processes, terminal
 from minirun.kernel.event_loop import READ, WRITE, Interest, is_ready, turn
-from minirun.options.environment import parse_env
+from minirun.options.environment import names_to_unset, parse_env
 from minirun.security.confinement import confinement_for
 from minirun.store.lookup import find_container
 
@@ -53,6 +53,7 @@ def exec_(
         raise MinirunError("the input device is not a TTY", "leave out -t when input comes from a pipe or file")
     instance = open_instance()
     target = find_container(instance.store, container)
+    unset = names_to_unset(env)
     request = ExecRequest(
         argv=tuple(words),
         env=parse_env(env, env_file),
@@ -69,7 +70,7 @@ def exec_(
         confined = confinement_for(instance, target.spec.security)
         if privileged:  # it keeps the container's system call filter, as in Docker
             confined = replace(confined, profile="")
-        joined = start_exec(with_environment(instance, target), request, groups, confined)
+        joined = start_exec(with_environment(instance, target, unset), request, groups, confined)
     except StartError as error:
         warn(f"minirun: {error.text}")
         return error.code

@@ -1,5 +1,6 @@
 """minirun cp, diff, export, commit: a container's files."""
 
+import io
 import os
 import stat
 import sys
@@ -90,7 +91,8 @@ def _copy_out(side: copy.Side, destination: str, follow: bool, archive: bool) ->
 
 def _copy_in(side: copy.Side, path: str, follow: bool, archive: bool) -> int:
     if path == "-":
-        return copy.stream_in(side, archive, sys.stdin.buffer)
+        assert isinstance(sys.stdin.buffer, io.BufferedReader), "as Python and the worker open it"
+        return copy.stream_in(side, sys.stdin.buffer)
     return copy.copy_in(side, path, follow, archive)
 
 

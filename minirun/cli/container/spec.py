@@ -88,9 +88,7 @@ def spec_of(options: CreateOptions, image: str, argv: list[str], detach: bool) -
 def with_image(instance: Instance, spec: Spec, options: CreateOptions) -> Spec:
     """Add what the image says: environment, command, user, health check, ..."""
     image = image_to_run(instance, spec.image)
-    spec = inherit(
-        spec, image, environment.names_to_unset(options.env, options.env_file) if "Env" in image.config else ()
-    )
+    spec = inherit(spec, image, environment.names_to_unset(options.env) if "Env" in image.config else ())
     health = _health(options, health_of(image) if "Healthcheck" in image.config else None)
     return replace(spec, health=health) if health is not None else spec
 

@@ -30,9 +30,9 @@ def start(
     """
     require_root()
     launch = WaitingShim(*prefork.spawn())
-    instance = open_instance()
-    is_wanted = is_lost if lost else _is_due
-    due = _in_order([container for container in instance.store.containers() if is_wanted(container)])
+    instance = open_instance(revives=False)
+    known = instance.store.containers()
+    due = _in_order([one for one in known if is_lost(one) or (not lost and _is_due(one))])
     failed = 0
     for number, container in enumerate(due):
         failed |= _start(instance, container, launch.fork_spare() if number < len(due) - 1 else launch)

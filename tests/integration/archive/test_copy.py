@@ -125,8 +125,7 @@ def test_owner_mode_and_time(box: Box) -> None:
         assert box.cp(option, "/run/w/d", "box:/in").returncode == 0
         assert box.inside(show.format("/in")) == f"d {owner} 750 {stamp}\nd/f {owner} 4751 {stamp}\n"
         assert box.cp(option, "box:/tmp/d", "/run/out").returncode == 0
-        # On the host a file of a container's gets no set-id bit: it would run with its owner's rights there.
-        assert box.host.sh(show.format("/run/out")) == f"d {owner} 750 {stamp}\nd/f {owner} 751 {stamp}\n"
+        assert box.host.sh(show.format("/run/out")) == f"d {owner} 750 {stamp}\nd/f {owner} 4751 {stamp}\n"
 
 
 def test_any_bytes_any_names_any_size(box: Box) -> None:
@@ -338,3 +337,27 @@ def _chrooted(host: Host) -> list[str]:
         except OSError:
             continue
     return found
+
+
+def test_an_archive_keeps_its_owners_and_an_empty_one_is_fine(box: Box) -> None:
+    box.host.sh("cd /run/w && mkdir owned && echo x > owned/f && chown -R 33:44 owned && tar -cf /run/owned.tar owned")
+    for option in ("-q", "-a"):
+        box.inside("rm -rf /in; mkdir /in")
+        box.host.sh(f"{MINIRUN} cp {option} - box:/in < /run/owned.tar")
+        assert box.inside("stat -c '%u:%g' /in/owned /in/owned/f") == "33:44\n33:44\n"
+    script = "{0} cp - box:/in </dev/null 2>&1; {0} cp - box:/in/owned/f </dev/null 2>&1"
+    done = box.host.sh(script.format(MINIRUN), check=False)
+    assert done == 'minirun: destination "box:/in/owned/f" must be a directory\n'
+
+
+def test_what_a_tmpfs_will_cover_is_refused(primed: Host) -> None:
+    primed.minirun("create", "--name", "covered", "--tmpfs", "/tmp", "--tmpfs", "/var/deep", "busybox", "sleep", "1000")
+    primed.sh("echo x > /run/file")
+    for path in ("/tmp", "/tmp/", "/tmp/name", "/etc/../tmp/x"):
+        done = primed.minirun("cp", "/run/file", f"covered:{path}", check=False)
+        assert done.returncode == 1
+        assert "/tmp is a tmpfs, which is there only while the container runs" in done.stderr
+    primed.minirun("cp", "/run/file", "covered:/tmpx")
+    primed.minirun("start", "covered")
+    primed.minirun("cp", "/run/file", "covered:/tmp/")
+    assert primed.minirun("exec", "covered", "cat", "/tmp/file", "/tmpx").stdout == "x\nx\n"

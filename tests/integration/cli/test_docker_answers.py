@@ -1,5 +1,6 @@
 """Where minirun answered otherwise than Docker does, each by its input."""
 
+import os
 import re
 import signal
 import time
@@ -137,3 +138,54 @@ def test_joining_the_pid_namespace_of_one_that_has_the_hosts(primed: Host) -> No
         assert primed.minirun("run", "--rm", f"--pid=container:{name}", "busybox", "echo", "here").stdout == "here\n"
         assert primed.minirun("exec", name, "echo", "there").stdout == "there\n"
     assert primed.minirun("ps", "-q").stdout.count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ("noatime", "rw,nosuid,nodev,noexec,noatime"),
+        ("relatime", "rw,nosuid,nodev,noexec,relatime"),
+        ("noatime,relatime", "rw,nosuid,nodev,noexec,relatime"),
+        ("strictatime", "rw,nosuid,nodev,noexec"),
+        ("nodiratime", "rw,nosuid,nodev,noexec,nodiratime,relatime"),
+        ("sync", "rw,sync,nosuid,nodev,noexec,relatime"),
+        ("dirsync", "rw,dirsync,nosuid,nodev,noexec,relatime"),
+        ("defaults", "rw,nosuid,nodev,noexec,relatime"),
+        ("rprivate", "rw,nosuid,nodev,noexec,relatime"),
+        ("defaults,exec,async,size=1m", "rw,nosuid,nodev,relatime,size=1024k"),
+    ],
+)
+def test_words_of_a_tmpfs(crowded: Host, words: str, shown: str) -> None:
+    done = crowded.minirun(
+        "run", "--rm", "--net=none", "--tmpfs", f"/t:{words}", "busybox", "grep", " /t ", "/proc/mounts"
+    )
+    options = done.stdout.split()[3].split(",")
+    assert [option for option in options if not option.startswith(("mode=", "inode"))] == shown.split(",")
+
+
+def test_the_same_volume_twice_counts_once(crowded: Host) -> None:
+    twice = ["-v", "/run:/a:ro", "-v", "/run:/a:ro", "-v", "data:/b", "-v", "data:/b"]
+    assert crowded.minirun("run", "--rm", *twice, "busybox", "ls", "-d", "/a", "/b").stdout == "/a\n/b\n"
+    done = crowded.minirun("run", "--rm", "-v", "/run:/a", "-v", "/run:/a:ro", "busybox", "true", check=False)
+    assert (done.returncode, "Duplicate mount point: /a" in done.stderr) == (125, True)
+
+
+def test_names_without_a_value(crowded: Host) -> None:
+    """With -e they unset what the caller lacks; in an env file they mean nothing then."""
+    crowded.minirun("run", "-d", "--name", "has", "-e", "K=own", "busybox", "sleep", "1000")
+    crowded.sh("echo K > /run/names")
+    show = ("sh", "-c", "echo ${K-unset}")
+    script = 'unset K; exec "$0" "$@"'
+
+    def shown(*words: str) -> str:
+        return str(crowded.run(["sh", "-c", script, MINIRUN, *words, *show]).stdout.strip())
+
+    assert shown("exec", "has") == "own"
+    assert shown("exec", "-e", "K", "has") == "unset"
+    assert shown("exec", "--env-file", "/run/names", "has") == "own"
+    crowded.minirun("commit", "has", "with-k")
+    assert shown("run", "--rm", "with-k") == "own"
+    assert shown("run", "--rm", "-e", "K", "with-k") == "unset"
+    assert shown("run", "--rm", "--env-file", "/run/names", "with-k") == "own"
+    assert crowded.minirun("exec", "-e", "K", "has", *show, env={**os.environ, "K": "callers"}).stdout == "callers\n"
+    crowded.minirun("rm", "-f", "has")

@@ -146,8 +146,8 @@ def test_after_a_crash_system_start_brings_back_what_should_run(primed: Host) ->
     for name in ("stays", "kept", "once"):
         pid = json.loads(primed.minirun("inspect", name).stdout)[0]["State"]["MonitorPid"]
         primed.sh(f"kill -9 {pid}")
-    eventually(lambda: primed.minirun("ps", "-q").stdout == "")
-    primed.minirun("system", "start")
+    eventually(lambda: not primed.sh("pgrep -f '[s]leep 1000'", check=False))
+    assert primed.minirun("system", "start").stdout.split() == ["stays", "kept"]
     running = sorted(line.split()[-1] for line in primed.minirun("ps").stdout.splitlines()[1:])
     assert running == ["kept", "stays"]
     assert _address(primed, "stays") == before
