@@ -58,7 +58,8 @@ def host_config(spec: Spec) -> dict[str, Any]:
     return {
         **inspect.host_config(spec),
         "LogConfig": {"Type": spec.logging.driver, "Config": _log_options(spec)},
-        "NetworkMode": str(spec.network),
+        # The first one's name, as in Docker: NetworkSettings.Networks has all of them.
+        "NetworkMode": str(spec.network).partition(",")[0],
         "PortBindings": bindings(spec.ports),
         "RestartPolicy": {"Name": spec.restart.name, "MaximumRetryCount": spec.restart.most},
         "AutoRemove": spec.auto_remove,

@@ -75,6 +75,7 @@ def reserve(
     placed on all `default_addresses` under the same number. ConflictError names the owner of a port that is taken.
     """
     reservations, mappings = PortReservations(), list(mappings)
+    _refuse_overlap([mapping for mapping in mappings if mapping.is_fixed])
     count = len(default_addresses) * sum(mapping.count for mapping in mappings if is_reserved(mapping))
     if count > MAX_LOW_SOCKETS:
         raise_file_limit(os.getpid(), count)
@@ -90,6 +91,26 @@ def reserve(
         reservations.close()
         raise
     return reservations
+
+
+def _refuse_overlap(mappings: Sequence[PortMapping]) -> None:
+    """Refuse two mappings of one container that want the same port: it would look as if somebody else had it."""
+    if len(mappings) < 2:  # it may be a range of all ports
+        return
+    taken: dict[tuple[str, int], list[PortMapping]] = {}
+    for mapping in mappings:
+        for port in mapping.host_ports:
+            others = taken.setdefault((mapping.protocol, port), [])
+            if any(_share_address(mapping, other) for other in others):
+                raise _conflict(replace(mapping, host_port=port, count=1), "another -p of this container")
+            others.append(mapping)
+
+
+def _share_address(one: PortMapping, other: PortMapping) -> bool:
+    first, second = one.host_address, other.host_address
+    if first is None or second is None or first == second:
+        return True
+    return first.version == second.version and (first.is_unspecified or second.is_unspecified)
 
 
 def is_reserved(mapping: PortMapping) -> bool:
@@ -214,8 +235,13 @@ def _taken(store: Store, mapping: PortMapping) -> ConflictError:
         owner = f"container {container.name if container else publication.container[:12]}"
     else:
         owner = port_owner(mapping.protocol, mapping.host_port) or "another process"
+    return _conflict(mapping, owner)
+
+
+def _conflict(mapping: PortMapping, owner: str) -> ConflictError:
     return ConflictError(
-        f"Bind for {mapping.place} failed: port is already allocated ({mapping.protocol}, by {owner})",
+        f"Bind for {mapping.place} failed: port is already allocated: address already in use"
+        f" ({mapping.protocol}, by {owner})",
         "choose another host port, or stop its owner",
         FAILED,
     )

@@ -189,3 +189,28 @@ def test_names_without_a_value(crowded: Host) -> None:
     assert shown("run", "--rm", "--env-file", "/run/names", "with-k") == "own"
     assert crowded.minirun("exec", "-e", "K", "has", *show, env={**os.environ, "K": "callers"}).stdout == "callers\n"
     crowded.minirun("rm", "-f", "has")
+
+
+@pytest.mark.parametrize(
+    ("ports", "conflict"),
+    [
+        (["8078:80", "8078:81"], "0.0.0.0:8078"),
+        (["8078:80", "8078:80"], "0.0.0.0:8078"),
+        (["8070-8079:80-89", "127.0.0.1:8078:81"], "127.0.0.1:8078"),
+        (["8078:80", "8078:80/udp"], ""),
+        (["127.0.0.1:8078:80", "127.0.0.2:8078:80"], ""),
+    ],
+)
+def test_a_port_that_is_published_twice_is_nobody_elses_fault(crowded: Host, ports: list[str], conflict: str) -> None:
+    flags = [word for port in ports for word in ("-p", port)]
+    done = crowded.minirun("run", "--rm", *flags, "busybox", "true", check=False)
+    assert done.returncode == (125 if conflict else 0)
+    said = f"Bind for {conflict} failed: port is already allocated: address already in use"
+    assert not conflict or (said in done.stderr and "by another -p of this container" in done.stderr)
+
+
+def test_the_network_mode_is_one_name(primed: Host) -> None:
+    primed.minirun("network", "create", "one")
+    primed.minirun("network", "create", "two")
+    primed.minirun("create", "--name", "both", "--net=one", "--net=two", "busybox", "true")
+    assert primed.minirun("inspect", "-f", "{{.HostConfig.NetworkMode}}", "both").stdout == "one\n"
