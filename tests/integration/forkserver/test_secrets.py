@@ -75,8 +75,7 @@ def test_nothing_is_left_of_who_started_the_server(served: ServedHost) -> None:
     )
     assert (done.way, done.code) == ("none is running", 0)
     eventually(lambda: served.way() == SERVER, 30)
-    pids = served.processes_with("minirun-forkserver")
-    assert pids
+    pids = [served.server(), *eventually(served.waiting)]
     assert {pid: found for pid in pids if (found := holds(served, pid, secret.encode()))} == {}
     assert {os.readlink(served.proc / str(pid) / "cwd") for pid in pids} == {"/"}
 

@@ -89,7 +89,7 @@ def test_a_stopped_one_is_started_again_and_commands_go_on(manager: ServiceManag
     ]
     command = manager.host.popen(manager.command(MINIRUN, *words))
     first = manager.started()
-    eventually(lambda: manager.minirun("ps", "-q").stdout)
+    eventually(lambda: manager.minirun("ps", "-q").stdout, 30)
     manager.minirun("system", "stop-server")
     assert manager.servers() == []  # and none has been started for a second `stop-server` to stop
     manager.minirun("system", "stop-server")
