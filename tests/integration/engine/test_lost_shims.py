@@ -11,10 +11,12 @@ from tests.harness.host import MINIRUN
 LOST = "the shim of this container was killed, and the container with it"
 
 
-def kill_shim(host: Host, name: str) -> None:
-    pid = host.minirun("inspect", "-f", "{{.State.Pid}}", name).stdout.strip()
-    host.sh(f"kill -9 $(awk '/^PPid/ {{ print $2 }}' /proc/{pid}/status)")
-    eventually(lambda: host.sh(f"[ -d /proc/{pid} ] || echo gone") == "gone\n")
+def kill_shim(host: Host, *names: str) -> None:
+    """All at once: the next command starts lost ones again."""
+    pids = host.minirun("inspect", "-f", "{{.State.MonitorPid}} {{.State.Pid}}", *names).stdout.split()
+    host.sh(f"kill -9 {' '.join(pids[::2])}")
+    for pid in pids[1::2]:
+        eventually(lambda pid=pid: host.sh(f"[ -d /proc/{pid} ] || echo gone") == "gone\n")
 
 
 def state(host: Host, name: str) -> str:
@@ -65,8 +67,7 @@ def test_one_with_rm_is_gone(town: Host) -> None:
 def test_who_ends_it_just_now_is_obeyed(town: Host, verb: list[str]) -> None:
     town.minirun("run", "-d", "--name", "web", "--restart=always", "busybox", "sleep", "1000")
     town.minirun("run", "-d", "--name", "other", "--restart=always", "busybox", "sleep", "1000")
-    for name in ("web", "other"):
-        kill_shim(town, name)
+    kill_shim(town, "web", "other")
     town.minirun(*verb, "web", check=False)
     eventually(lambda: state(town, "other") == "running 0", 15)  # started by the same process, after it
     left = town.minirun("ps", "-q", "--filter", "name=web").stdout

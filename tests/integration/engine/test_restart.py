@@ -143,9 +143,8 @@ def test_after_a_crash_system_start_brings_back_what_should_run(primed: Host) ->
     primed.minirun("run", "-d", "--name", "once", "busybox", "sleep", "1000")
     primed.minirun("stop", "-t0", "user")
     before = _address(primed, "stays")
-    for name in ("stays", "kept", "once"):
-        pid = json.loads(primed.minirun("inspect", name).stdout)[0]["State"]["MonitorPid"]
-        primed.sh(f"kill -9 {pid}")
+    shims = primed.minirun("inspect", "-f", "{{.State.MonitorPid}}", "stays", "kept", "once").stdout.split()
+    primed.sh(f"kill -9 {' '.join(shims)}")  # at once: the next command starts lost ones again
     eventually(lambda: not primed.sh("pgrep -f '[s]leep 1000'", check=False))
     assert primed.minirun("system", "start").stdout.split() == ["stays", "kept"]
     running = sorted(line.split()[-1] for line in primed.minirun("ps").stdout.splitlines()[1:])
