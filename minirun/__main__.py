@@ -59,6 +59,7 @@ def _open_standard_streams() -> None:
             os.fstat(fd)
         except OSError:
             os.open("/dev/null", os.O_RDONLY if fd == 1 else os.O_RDWR)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     tell_lost_output()
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)

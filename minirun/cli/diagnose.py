@@ -36,6 +36,7 @@ def doctor(
         host_checks.disk,
         leftovers.leftovers,
         container_checks.lost,
+        container_checks.pins,
         container_checks.listeners,
         *([] if quick else [container_checks.ports]),
     ]

@@ -211,12 +211,17 @@ def _receive(side: Side, stream: BinaryIO, options: UnpackOptions, from_director
 def _refuse_covered(side: Side, directory: str) -> None:
     """Refuse a directory that a tmpfs covers while the container runs: nobody would ever see what is copied there."""
     reached = os.path.realpath(directory)
-    for kind, _, target, *_ in side.tree.mounts:
-        if kind == "tmpfs" and (reached == target or reached.startswith(f"{target}/")):
-            raise MinirunError(
-                f"cannot copy to {side.container}:{side.path}: {target} is a tmpfs, which is there only while the"
-                " container runs"
-            )
+    covering = [
+        (len(real), kind, target)
+        for kind, _, target, *_ in side.tree.mounts
+        if os.path.commonpath((real := os.path.realpath(target), reached)) == real
+    ]
+    _, kind, target = max(covering, default=(0, "", ""))  # the innermost one
+    if kind == "tmpfs":
+        raise MinirunError(
+            f"cannot copy to {side.container}:{side.path}: {target} is a tmpfs, which is there only while the"
+            " container runs"
+        )
 
 
 def _send_all(stream: BinaryIO) -> None:

@@ -5,7 +5,7 @@ import time
 
 from minirun.engine.lifecycle import KILLED, SHIM_LOST, finish_run, sweep_removed
 from minirun.engine.liveness import is_supervised
-from minirun.engine.restart import is_lost, revive
+from minirun.engine.restart import revive, wants_revival
 from minirun.instance import Instance
 from minirun.kernel import processes
 from minirun.model import Status
@@ -25,20 +25,33 @@ def reconcile(instance: Instance, repairs: bool = True, revives: bool = True) ->
     """
     sweep_removed(instance)
     store, boot = instance.store, processes.boot_id()
-    for run in _lost_runs(store, boot):
+    lost_runs = _lost_runs(store, boot)
+    revived = _revive(instance, [run for run in lost_runs if _was_up(run, boot)]) if revives and lost_runs else set()
+    for run in lost_runs:
         has_ended = finish_run(instance, run.id, run.shim, KILLED, SHIM_LOST, run.status == Status.REMOVING)
-        if has_ended and run.boot == boot and run.status in _UP:
-            _tell_of_lost_run(instance, run, revives)
+        if has_ended and _was_up(run, boot):
+            _tell_of_lost_run(instance, run, run.id in revived)
     operations.reconcile(instance, repairs=repairs)
 
 
-def _tell_of_lost_run(instance: Instance, run: Run, revives: bool) -> None:
+def _was_up(run: Run, boot: str) -> bool:
+    return run.boot == boot and run.status in _UP
+
+
+def _revive(instance: Instance, runs: list[Run]) -> set[str]:
+    """Have the containers of lost runs started again whose policy asks for it. Return their ids."""
+    containers = [found for run in runs if (found := instance.store.container(run.id)) and wants_revival(found)]
+    if containers:
+        revive(instance, containers[0])
+    return {container.id for container in containers}
+
+
+def _tell_of_lost_run(instance: Instance, run: Run, is_revived: bool) -> None:
     container = instance.store.container(run.id)
     if container is None:  # it had --rm
         return
     text = f"minirun: container {container.name}: {SHIM_LOST}"
-    if revives and is_lost(container):
-        revive(instance, container)
+    if is_revived:
         text += f"; it starts again (--restart={container.spec.restart.name})"
     print(text, file=sys.stderr)
 

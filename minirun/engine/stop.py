@@ -18,7 +18,7 @@ from minirun.engine.liveness import (
     wait_until_started,
 )
 from minirun.engine.protocol import ATTACH_SOCKET, Kind, frame
-from minirun.engine.restart import is_lost, revive
+from minirun.engine.restart import is_lost, revive, wants_revival
 from minirun.errors import MinirunError
 from minirun.instance import Instance
 from minirun.kernel import freezer
@@ -194,10 +194,9 @@ def clean_up_lost_run(instance: Instance, container: Container) -> None:
     """
     gone = container.shim is None or wait_for_end(container.shim, _CLEANUP_TIMEOUT)
     if gone and container.status in ACTIVE:
-        has_ended = finish_run(instance, container.id, container.shim, KILLED, SHIM_LOST)
-        ended = instance.store.container(container.id)
-        if has_ended and ended is not None and container.status is not Status.STARTING and is_lost(ended):
-            revive(instance, ended)
+        if container.status is not Status.STARTING and wants_revival(container):
+            revive(instance, container)
+        finish_run(instance, container.id, container.shim, KILLED, SHIM_LOST)
 
 
 def pause(instance: Instance, container: Container) -> None:

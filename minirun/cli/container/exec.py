@@ -86,9 +86,7 @@ class Relay:
         self.to_program = Outbox()
         self.sinks = {source: Sink(target) for source, target in joined.outputs.items()}
         self.stdin_open = request.interactive
-        self.interrupts = Interrupts(
-            "the program has not ended: it ignores the signal. Ctrl-C twice more leaves it, and it goes on."
-        )
+        self.interrupts = Interrupts("the program has not ended: it ignores the signal. Ctrl-C twice more ends it.")
         self.is_left = False
         if joined.stdin >= 0:
             os.set_blocking(joined.stdin, False)

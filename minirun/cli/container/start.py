@@ -100,20 +100,24 @@ def restart(containers: AnyContainers, stopping: StopOptions) -> int:
     require_root()
     launch = WaitingShim(*prefork.spawn())
     instance = open_instance()
-    stopped: dict[str, Container] = {}
+    found: list[Container] = []
+    stopped: list[str] = []
 
     def begin(reference: str) -> Callable[[], None]:
         container = find_container(instance.store, reference)
+        found.append(container)
         wait = begin_stop_for_restart(instance, container, number, stopping.limit(container))
 
         def end() -> None:
             wait()
-            stopped[reference] = container
+            stopped.append(reference)
 
         return end
 
-    for_each_at_once(containers, begin, silent=True)
-    failed = start_all(instance, list(stopped), launch)
-    for container in stopped.values():
-        restore_auto_remove(instance, container)
+    try:
+        for_each_at_once(list(dict.fromkeys(containers)), begin, silent=True)
+        failed = start_all(instance, stopped, launch)
+    finally:  # also of one that could not be stopped, and after Ctrl-C
+        for container in found:
+            restore_auto_remove(instance, container)
     return 1 if failed or len(stopped) < len(set(containers)) else 0

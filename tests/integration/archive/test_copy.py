@@ -353,11 +353,20 @@ def test_an_archive_keeps_its_owners_and_an_empty_one_is_fine(box: Box) -> None:
 def test_what_a_tmpfs_will_cover_is_refused(primed: Host) -> None:
     primed.minirun("create", "--name", "covered", "--tmpfs", "/tmp", "--tmpfs", "/var/deep", "busybox", "sleep", "1000")
     primed.sh("echo x > /run/file")
+    primed.image("linking", "mkdir -p real/in; ln -s real link")
     for path in ("/tmp", "/tmp/", "/tmp/name", "/etc/../tmp/x"):
         done = primed.minirun("cp", "/run/file", f"covered:{path}", check=False)
         assert done.returncode == 1
         assert "/tmp is a tmpfs, which is there only while the container runs" in done.stderr
     primed.minirun("cp", "/run/file", "covered:/tmpx")
+    primed.minirun("create", "--name", "linked", "--tmpfs", "/link/in", "-v", "kept:/link/in/kept", "linking", "true")
+    assert primed.minirun("cp", "/run/file", "linked:/real/in/x", check=False).returncode == 1
+    primed.minirun("cp", "/run/file", "linked:/link/in/kept/")  # a volume within it
+    assert primed.sh("cat /var/lib/minirun/volumes/kept/_data/file") == "x\n"
     primed.minirun("start", "covered")
     primed.minirun("cp", "/run/file", "covered:/tmp/")
     assert primed.minirun("exec", "covered", "cat", "/tmp/file", "/tmpx").stdout == "x\nx\n"
+
+
+def test_a_closed_standard_input_is_an_empty_archive(box: Box) -> None:
+    assert box.host.sh(f"{MINIRUN} cp - box:/ <&- 2>&1") == ""

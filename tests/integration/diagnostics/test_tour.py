@@ -133,3 +133,11 @@ def test_q_ends_all_of_it(machine: Host) -> None:
         terminal.type(b"q\n")
         assert terminal.wait() == 0
         assert b"bridge" not in terminal.rest()
+
+
+def test_a_chapter_whose_host_is_killed_is_not_taken_for_done(machine: Host) -> None:
+    with Terminal(machine, "tour", "1", "2") as terminal:
+        terminal.until(b"[q] quit ")
+        machine.sh("kill -9 $(pgrep -n -f '[m]inirun tour 1 2')")  # the youngest: pid 1 of the throwaway host
+        terminal.until(b"chapter 1 stops here")
+        assert terminal.wait() == 1

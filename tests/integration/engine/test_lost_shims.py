@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness import Host, Snapshot, assert_same, eventually
+from tests.harness.fault_sweep import Done, sweep_faults
 from tests.harness.host import MINIRUN
 
 LOST = "the shim of this container was killed, and the container with it"
@@ -43,6 +44,30 @@ def test_it_comes_back(town: Host, policy: str) -> None:
     kill_shim(town, "web")  # and once more
     town.minirun("ps")
     eventually(lambda: state(town, "web") == "running 0", 15)
+
+
+def test_one_process_starts_all_of_them(town: Host) -> None:
+    for name in ("web", "other"):
+        town.minirun("run", "-d", "--name", name, "--restart=always", "busybox", "sleep", "1000")
+    kill_shim(town, "web", "other")
+    assert town.minirun("ps").stderr.count("it starts again (--restart=always)") == 2
+    assert town.sh("pgrep -fc '[s]ystem start --lost'").strip() == "1"
+    for name in ("web", "other"):
+        eventually(lambda name=name: state(town, name) == "running 0", 15)
+
+
+def test_a_command_that_is_killed_meanwhile_loses_none(town: Host) -> None:
+    """At each of its operations: the end, its cleanup, and the new start."""
+    town.minirun("run", "-d", "--name", "web", "--restart=always", "-p", "8080:80", "busybox", "sleep", "1000")
+
+    def prepare() -> None:
+        eventually(lambda: town.minirun("inspect", "-f", "{{.State.Status}}", "web").stdout == "running\n", 15)
+        kill_shim(town, "web")
+
+    def check(_: Done) -> None:
+        eventually(lambda: (town.minirun("ps"), state(town, "web"))[1] == "running 0", 15)
+
+    sweep_faults(town, "kill", ["ps"], check, prepare=prepare, least=3)
 
 
 @pytest.mark.parametrize("flags", [(), ("--restart=no",)])
@@ -93,8 +118,8 @@ def test_the_doctor_names_it_and_starts_it_only_with_fix(town: Host) -> None:
     assert "problem: web (--restart=always) was killed with its shim, and has not been started again" in said.stdout
     assert "do: minirun system start --lost" in said.stdout
     assert state(town, "web") == "exited 137"
-    town.minirun("doctor", "--quick", "--fix", check=False)
-    eventually(lambda: state(town, "web") == "running 0", 15)
+    assert "\nrepaired: web" in "\n" + town.minirun("doctor", "--quick", "--fix", check=False).stderr
+    assert state(town, "web") == "running 0"
     assert "killed with its shim" not in town.minirun("doctor", "--quick").stdout
 
 

@@ -72,3 +72,16 @@ def test_a_dns_servers_pin_that_is_lost_is_made_again(primed: Host) -> None:
     primed.minirun("run", "-d", "--name", "two", "--net=red", "busybox", "sleep", "1000")
     assert primed.minirun("exec", "two", "ping", "-c1", "-w2", "one").returncode == 0
     eventually(lambda: primed.minirun("exec", "one", "ping", "-c1", "-w2", "two", check=False).returncode == 0)
+
+
+def test_the_doctor_finds_pins_that_are_lost_and_makes_them_again(primed: Host) -> None:
+    primed.minirun("network", "create", "red")
+    primed.minirun("run", "-d", "--name", "one", "--net=red", "busybox", "sleep", "1000")
+    assert "is not pinned" not in primed.minirun("doctor", "--quick").stdout
+    primed.sh("umount /run/netns/one; umount /run/netns/*-dns")
+    said = primed.minirun("doctor", "--quick", check=False).stdout
+    assert "problem: the network namespace of one is not pinned" in said
+    assert "problem: the DNS server's network namespace is not pinned" in said
+    primed.minirun("doctor", "--quick", "--fix", check=False)
+    assert "is not pinned" not in primed.minirun("doctor", "--quick", check=False).stdout
+    assert "eth0" in primed.sh("ip netns exec one ip -br link")

@@ -127,11 +127,12 @@ class LegacyBackend:
 
     def is_applied(self, place: Place, bridges: Bridges) -> bool:
         """Compare the arguments of this instance's rules, in order, with the wanted ones; as NftBackend does."""
-        own = [words[2:] for words in self._rules(place) if self._is_own(words, bridges)]
+        rules = self._rules(place)
+        own = [words[2:] for words in rules if self._is_own(words, bridges)]
         wanted = [self._arguments(rule, bridges) for rule in self._wanted(place, bridges)]
         if place.chain in USER_CHAINS:
             return own == wanted
-        before = [words[2:] for words in self._rules(place)][: legacy_verdict(place.family, place.chain).end]
+        before = [words[2:] for words in rules][: legacy_verdict(place.family, place.chain).end]
         return own == wanted and before[len(before) - len(wanted) :] == wanted
 
     def add(self, place: Place, bridges: Bridges) -> str:

@@ -7,7 +7,7 @@ from minirun.kernel import iptables_legacy, rulesets
 from minirun.kernel.rulesets import nft_tables
 from minirun.model import Place
 from minirun.network.firewall.foreign.backends import FIREWALLD, LEGACY, LEGACY_FORWARD, NFT, USER_CHAINS, Bridges
-from minirun.network.firewall.foreign.verdicts import legacy_reaches, legacy_verdict, nft_reaches, nft_verdict
+from minirun.network.firewall.foreign.verdicts import legacy_reached, legacy_verdict, nft_reached, nft_verdict
 
 REPORTED = "told"  # kind of a chain that minirun cannot change: the user was told
 _TABLE = "filter"
@@ -105,7 +105,8 @@ def _places(chain: rulesets.Chain, names: set[tuple[str, str, str]], bridges: Br
     if (family, table) == _FIREWALLD_TABLE:
         return [Place(FIREWALLD, family, table, pattern) for pattern in bridges.patterns]
     given = [name for name in USER_CHAINS if table == _TABLE and (family, table, name) in names]
-    present = [name for name in given if nft_reaches(family, table, chain.name, name)]
+    reached = nft_reached(family, table, chain.name) if given else set()
+    present = [name for name in given if name in reached]
     return [Place(NFT, family, table, name) for name in present or [chain.name]]
 
 
@@ -113,7 +114,8 @@ def _legacy_places(family: str) -> list[Place]:
     try:
         if not legacy_verdict(family, LEGACY_FORWARD).drops:
             return []
-        present = [name for name in USER_CHAINS if legacy_reaches(family, LEGACY_FORWARD, name)]
+        reached = legacy_reached(family, LEGACY_FORWARD)
     except FileNotFoundError:  # without the program the rules can neither be read nor changed
         return [Place(REPORTED, family, _LEGACY_TABLE, LEGACY_FORWARD)]
+    present = [name for name in USER_CHAINS if name in reached]
     return [Place(LEGACY, family, _TABLE, name) for name in present or [LEGACY_FORWARD]]

@@ -30,8 +30,8 @@ def nft_verdict(family: str, table: str, chain: str, policy_drops: bool) -> Verd
     return _nft_verdict(family, table, chain, policy_drops, _DEPTH) or Verdict(policy_drops)
 
 
-def nft_reaches(family: str, table: str, chain: str, target: str) -> bool:
-    """Whether packets come from a chain to another one by jumps, before an end."""
+def nft_reached(family: str, table: str, chain: str) -> set[str]:
+    """Return the chains to which packets come from this one by jumps, before an end; and itself."""
     known = {chain}
     waiting = [chain]
     while waiting:
@@ -41,7 +41,7 @@ def nft_reaches(family: str, table: str, chain: str, target: str) -> bool:
             if rule.jumps_to and rule.jumps_to not in known:
                 known.add(rule.jumps_to)
                 waiting.append(rule.jumps_to)
-    return target in known
+    return known
 
 
 def _nft_verdict(family: str, table: str, chain: str, policy: bool | None, depth: int) -> Verdict | None:
@@ -71,8 +71,8 @@ def legacy_verdict(family: str, chain: str) -> Verdict:
     return _legacy_verdict(chains, chain, policy, _DEPTH) or Verdict(policy)
 
 
-def legacy_reaches(family: str, chain: str, target: str) -> bool:
-    """As `nft_reaches`."""
+def legacy_reached(family: str, chain: str) -> set[str]:
+    """As `nft_reached`."""
     chains = _legacy_chains(family)
     known = {chain}
     waiting = [chain]
@@ -84,7 +84,7 @@ def legacy_reaches(family: str, chain: str, target: str) -> bool:
             if jump in chains and jump not in known:
                 known.add(jump)
                 waiting.append(jump)
-    return target in known
+    return known
 
 
 def _legacy_verdict(chains: dict[str, list[list[str]]], chain: str, policy: bool | None, depth: int) -> Verdict | None:
