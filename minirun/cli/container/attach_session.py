@@ -62,6 +62,7 @@ class Attachment:
         self.keys = DetachKeys(manner.detach_keys if manner.tty else b"")
         self.stdin_open = manner.stdin
         self.reader_gone = False
+        self.lost: OutputError | None = None  # why our output could not be written
         self.interrupts = Interrupts(
             "the program has not ended: as pid 1 it ignores signals that it does not handle (`run --init` helps)."
             f" Ctrl-C twice more leaves it; `minirun stop {manner.name}` in another terminal ends it."
@@ -107,6 +108,8 @@ class Attachment:
                 self.interrupts.tick()
             if self.outcome is not DETACHED and self.outcome is not LEFT:
                 drain(list(self.sinks.values()), signals)
+        if self.lost:  # only now: a shim that cannot write to us any more reads nothing from us either
+            raise self.lost
         return CUT_OFF if self.reader_gone else self.outcome
 
     def _terminal(self) -> AbstractContextManager[None]:
@@ -166,13 +169,10 @@ class Attachment:
         try:
             if not self.reader_gone:
                 self.sinks[kind].write(data)
-        except OutputError:
-            if self.manner.end_with_reader:
-                self.send(Kind.SIGNAL, bytes([signal.SIGKILL]))
-            raise
-        except BrokenPipeError:
+        except (OutputError, BrokenPipeError) as error:
             if not self.manner.end_with_reader:
                 raise
+            self.lost = error if isinstance(error, OutputError) else None
             self.reader_gone = True
             self.sinks[kind].clear()
             self.send(Kind.SIGNAL, bytes([signal.SIGKILL]))
