@@ -18,8 +18,9 @@ from pyroute2.netlink.nfnetlink import nftsocket as nf
 from minirun.kernel.netlink_events import NfTablesMarshal
 from minirun.kernel.netlink_sockets import complete, nf_tables
 
-FORWARD = 2  # NF_INET_FORWARD
-FAMILIES = {nf.NFPROTO_INET: "inet", nf.NFPROTO_IPV4: "ip", nf.NFPROTO_IPV6: "ip6"}  # those that see IP packets
+INPUT, FORWARD, OUTPUT = 1, 2, 3  # NF_INET_*, and NF_BR_* of family bridge
+# Those that see IP packets.
+FAMILIES = {nf.NFPROTO_INET: "inet", nf.NFPROTO_IPV4: "ip", nf.NFPROTO_IPV6: "ip6", nf.NFPROTO_BRIDGE: "bridge"}
 ChainKey = tuple[int, str, str]  # family (NFPROTO_*), table, name
 _NUMBERS = {name: number for number, name in FAMILIES.items()}
 _ALL_FAMILIES = 0  # NFPROTO_UNSPEC

@@ -77,7 +77,7 @@ def read_topology(instance: Instance) -> Topology:
 
 
 def _rules() -> Iterator[Rules]:
-    """Describe every table that sees IP packets, and minirun's own for bridges."""
+    """Describe every table that sees IP packets."""
     for family, table in sorted(nft_tables()):
         chains = list(rulesets.chains({(family, table)}))
         drops = tuple(chain.name for chain in chains if chain.hook is not None and chain.drops)

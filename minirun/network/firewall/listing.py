@@ -44,7 +44,7 @@ def rules_of(instance: Instance, container: Container) -> list[Shown]:
         f"{prefix}_{network.chain}": network for network in networks for prefix in ("into", "from", "within", "out_of")
     }
     for family in ("inet", "bridge"):
-        if (family, instance.table) in nft_tables() or family == "bridge":
+        if (family, instance.table) in nft_tables():
             shown += _in_table(family, instance.table, words, chains)
     return shown + list(_in_foreign_tables(instance, networks))
 

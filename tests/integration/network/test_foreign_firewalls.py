@@ -428,6 +428,24 @@ def test_firewalld_without_its_daemon_is_reported(host: Host) -> None:
     assert "cut off" not in host.minirun("run", "--rm", "busybox", "true").stderr
 
 
+def test_chains_of_family_bridge_that_drop_are_reported_once_and_named(host: Host) -> None:
+    hooks = ("input", "forward", "output")
+    for hook in hooks:
+        table = f"bridge guard-{hook}"
+        host.sh(
+            f"nft 'add table {table}; add chain {table} guard {{ type filter hook {hook} priority 0; policy drop; }}'"
+        )
+    problems = [f"chain guard of nftables table bridge guard-{hook} drops bridged packets" for hook in hooks]
+    said = host.minirun("run", "-d", "--name", "web", "busybox", *_SERVE).stderr
+    assert all(f"containers may be cut off: {problem}" in said for problem in problems)
+    assert "nft insert rule bridge guard-input guard meta ibrname" in said
+    assert "cut off" not in host.minirun("run", "-d", "busybox", *_SERVE).stderr
+    assert all(problem in host.minirun("doctor", check=False).stdout for problem in problems)
+    for hook in hooks:
+        host.sh(f"nft add rule bridge guard-{hook} guard accept")
+    assert "bridged packets" not in host.minirun("doctor", check=False).stdout
+
+
 def test_ipv6_chains_are_used_only_while_a_network_has_ipv6(host: Host) -> None:
     host.sh(
         "ip6tables -P FORWARD DROP; ip6tables -N ufw6-user-forward; ip6tables -A FORWARD -j ufw6-user-forward;"

@@ -14,6 +14,9 @@ _TABLE = "filter"
 _LEGACY_TABLE = "filter (iptables-legacy)"
 _UNNAMED = "mr-"  # prefix of bridges that the user has not named; one pattern stands for all of them
 _FIREWALLD_TABLE = ("inet", "firewalld")
+_BRIDGE = "bridge"
+# The hooks of family bridge that a container's packets meet: on their way to the host, to another port, and back.
+_BRIDGE_HOOKS = (rulesets.INPUT, rulesets.FORWARD, rulesets.OUTPUT)
 _IPTABLES_TABLES = ("filter", "nat", "mangle", "raw", "security")
 
 
@@ -54,13 +57,14 @@ def blocking_places(instance: Instance) -> Iterator[Place]:
     """
     families = ("ip", "ip6") if any(has_ipv6 for _, has_ipv6 in instance.store.bridges()) else ("ip",)
     tables = {(family, table) for family, table in nft_tables() if not is_own(table)}
-    tables = {(family, table) for family, table in tables if family in (*families, "inet")}
+    tables = {(family, table) for family, table in tables if family in (*families, "inet", _BRIDGE)}
     if tables:
         bridges = bridges_of(instance)
         chains = list(rulesets.chains(tables))
         names = {key_of(chain) for chain in chains}
         for chain in chains:
-            if chain.hook == rulesets.FORWARD and nft_verdict(*key_of(chain), chain.drops).drops:
+            hooks = _BRIDGE_HOOKS if chain.family == _BRIDGE else (rulesets.FORWARD,)
+            if chain.hook in hooks and nft_verdict(*key_of(chain), chain.drops).drops:
                 yield from _places(chain, names, bridges)
     for family in families:
         if iptables_legacy.legacy_filter_in_use(family):
@@ -92,8 +96,9 @@ def advice(place: Place, bridges: Bridges) -> str:
         ]
     else:
         chain = f"{place.family} {place.table} {place.chain}"
-        problem = f"chain {place.chain} of nftables table {place.family} {place.table} drops forwarded packets"
-        matches = ("iifname", "oifname")
+        matches = ("meta ibrname", "meta obrname") if place.family == _BRIDGE else ("iifname", "oifname")
+        kind = "bridged" if place.family == _BRIDGE else "forwarded"
+        problem = f"chain {place.chain} of nftables table {place.family} {place.table} drops {kind} packets"
         commands = [
             f"nft insert rule {chain} {match} '\"{name}\"' accept" for name in bridges.patterns for match in matches
         ]
@@ -102,6 +107,8 @@ def advice(place: Place, bridges: Bridges) -> str:
 
 def _places(chain: rulesets.Chain, names: set[tuple[str, str, str]], bridges: Bridges) -> list[Place]:
     family, table = chain.family, chain.table
+    if family == _BRIDGE:  # its rules can name a bridge only where the kernel has nft_meta_bridge
+        return [Place(REPORTED, family, table, chain.name)]
     if (family, table) == _FIREWALLD_TABLE:
         return [Place(FIREWALLD, family, table, pattern) for pattern in bridges.patterns]
     given = [name for name in USER_CHAINS if table == _TABLE and (family, table, name) in names]
