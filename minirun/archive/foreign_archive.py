@@ -9,7 +9,7 @@ import zlib
 from typing import IO, BinaryIO, cast
 
 from minirun.archive.pack import CHUNK, Packer
-from minirun.archive.unpack import members
+from minirun.archive.unpack import StrictInfo, members
 from minirun.errors import MinirunError
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -23,26 +23,13 @@ def repack(source: BinaryIO, packer: Packer, name: str) -> None:
     """
     try:
         stream = _decompressed(source, name)
-        with tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK, tarinfo=_StrictInfo) as tar:
+        with tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK, tarinfo=StrictInfo) as tar:
             for member in members(tar):
                 packer.copy_member(tar, member)
         while stream.read(CHUNK):  # read past the end mark, so that the writer does not get SIGPIPE
             pass
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise MinirunError(f"{name} cannot be read: {error}") from error
-
-
-class _StrictInfo(tarfile.TarInfo):
-    """Refuse what tarfile takes for the end: an unreadable header in the middle, and a missing end mark."""
-
-    @classmethod
-    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> "_StrictInfo":
-        try:
-            return super().fromtarfile(tarfile_)
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
-            raise
-        except tarfile.HeaderError as error:
-            raise tarfile.ReadError(f"{error}: it is no tar archive, or it was cut off") from None
 
 
 class _PrefixedStream(io.RawIOBase):

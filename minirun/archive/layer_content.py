@@ -35,16 +35,14 @@ class DigestWriter:
 
 
 def unpack_archive(source: BinaryIO, layer: Path) -> str:
-    """Unpack a tar archive, compressed or not, into the empty directory `layer`. Return the digest of its content.
+    """Unpack a tar archive, compressed or not, into the empty directory `layer`. Return the layer's digest.
 
     Links in the archive cannot lead out of the layer. MinirunError when the archive cannot be read to its end.
     """
     options = UnpackOptions(chrooted=True, keep_owner=True)
-    with layer_writer(layer, lambda stream: _unpack(stream, options)) as stream:
-        digest = DigestWriter(stream)
-        with Packer(digest) as packer:
-            repack(source, packer, "the archive")
-    return digest.hexdigest()
+    with layer_writer(layer, lambda stream: _unpack(stream, options)) as stream, Packer(stream) as packer:
+        repack(source, packer, "the archive")
+    return directory_digest(layer)
 
 
 def copy_layer(upper: Path, layer: Path, skip: frozenset[str]) -> str:
@@ -62,7 +60,7 @@ def copy_layer(upper: Path, layer: Path, skip: frozenset[str]) -> str:
 
 
 def directory_digest(directory: Path) -> str:
-    """Return the digest that a layer with the content of `directory` has."""
+    """Return the digest of the tar archive that a layer's directory is packed to."""
     digest = DigestWriter()
     with Packer(digest, layer=True) as packer:
         packer.add_below(os.open(directory, DIRECTORY), "")

@@ -6,12 +6,26 @@ import tarfile
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol, cast
 
-from minirun.archive.tree_walk import DIRECTORY, OPAQUE, TreeCursor, identity, lstat_at, names_in, read_xattr
+from minirun.archive.tree_walk import (
+    DIRECTORY,
+    TreeCursor,
+    identity,
+    is_opaque,
+    is_whiteout,
+    lstat_at,
+    names_in,
+    read_xattr,
+)
+from minirun.errors import MinirunError
 from minirun.kernel.tree_root import filesystem_magic, is_mount_point
 
 CAPABILITY = "security.capability"
 XATTR_HEADER = "SCHILY.xattr."  # as GNU tar, bsdtar and Go's archive/tar have it
 CAPABILITY_HEADER = XATTR_HEADER + CAPABILITY
+# How a layer says that a name of the layers below is gone, and that a directory hides all that is below it
+# (https://github.com/opencontainers/image-spec/blob/main/layer.md#whiteouts).
+WHITEOUT = ".wh."
+OPAQUE_WHITEOUT = ".wh..wh..opq"
 CHUNK = 1 << 16
 END_SIZE = 2 * tarfile.BLOCKSIZE  # of the end mark, without the padding that tarfile adds
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # opening a FIFO must not block
@@ -38,7 +52,8 @@ class Packer:
 
     contained: leave out the content of what the runtime mounted (/proc, /sys, /dev)
     one_mount: leave out the content of everything that is mounted in the tree
-    layer: include overlayfs's whiteouts and opaque marks, because the tree is a container's writable layer
+    layer: the tree is an image's layer or a container's writable one: write overlayfs's whiteouts and opaque marks as
+        the OCI image specification has them
     skip: paths to leave out
 
     `size` is the archive's size in bytes so far, as Docker counts it.
@@ -107,8 +122,7 @@ class Packer:
             setattr(info, field, getattr(member, field))
         info.type = tarfile.REGTYPE if content else member.type
         info.size = member.size if content else 0
-        capability = member.pax_headers.get(CAPABILITY_HEADER)
-        if capability:
+        if capability := member.pax_headers.get(CAPABILITY_HEADER):
             info.pax_headers = {CAPABILITY_HEADER: capability}
         self._add(info, content)
 
@@ -123,6 +137,14 @@ class Packer:
         status = lstat_at(directory, name)
         if status is None or stat.S_ISSOCK(status.st_mode):
             return None
+        if self._layer and is_whiteout(status):
+            self._add_whiteout(os.path.join(os.path.dirname(stored), WHITEOUT + name), status)
+            return None
+        if self._layer and name.startswith(WHITEOUT):
+            raise MinirunError(
+                f"/{stored} cannot be in an image: names that begin with {WHITEOUT} mark deleted files there",
+                "rename it",
+            )
         mounted = self._contained and (top or is_mount_point(directory, name))
         if mounted and self._one_mount:
             self._add_covered(stored, status)
@@ -144,6 +166,8 @@ class Packer:
         if self._layer:
             info.pax_headers = self._xattrs(fd)
         self._add(info)
+        if self._layer and is_opaque(fd):
+            self._add_whiteout(os.path.join(stored, OPAQUE_WHITEOUT), status)
         runtime = mounted and (filesystem_magic(fd) in _KERNEL_FILESYSTEMS or identity(status) == self._devices)
         if runtime:
             os.close(fd)
@@ -155,6 +179,11 @@ class Packer:
         info = tarfile.TarInfo(stored)
         info.type, info.mode = (tarfile.DIRTYPE, 0o755) if is_directory else (tarfile.REGTYPE, 0o644)
         info.mtime = status.st_mtime_ns // 10**9
+        self._add(info)
+
+    def _add_whiteout(self, stored: str, status: os.stat_result) -> None:
+        info = tarfile.TarInfo(stored)
+        info.mode, info.mtime = 0o600, status.st_mtime_ns // 10**9
         self._add(info)
 
     def _add_file(self, fd: int, stored: str) -> None:
@@ -173,7 +202,7 @@ class Packer:
             os.close(fd)
 
     def _xattrs(self, fd: int) -> dict[str, str]:
-        names = [name for name in os.listxattr(fd) if _is_kept(name)] if self._layer else [CAPABILITY]
+        names = [name for name in os.listxattr(fd) if is_kept(name)] if self._layer else [CAPABILITY]
         values = {name: value for name in names if (value := read_xattr(fd, name))}
         return {XATTR_HEADER + name: value.decode("utf-8", "surrogateescape") for name, value in values.items()}
 
@@ -199,9 +228,9 @@ def drop_members(tar: tarfile.TarFile) -> None:
     vars(tar)["members"].clear()
 
 
-def _is_kept(name: str) -> bool:
-    """Return whether a layer's attribute is copied: overlayfs's others (origin, impure, nlink) hold in place only."""
-    return name in (CAPABILITY, OPAQUE) or name.startswith(("user.", "system.posix_acl_"))
+def is_kept(name: str) -> bool:
+    """Return whether an extended attribute belongs to a layer's content; overlayfs's own (trusted.overlay.*) do not."""
+    return name == CAPABILITY or name.startswith(("user.", "system.posix_acl_"))
 
 
 class Writable(Protocol):

@@ -13,8 +13,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, BinaryIO
 
-from minirun.archive.pack import CAPABILITY, CHUNK, END_SIZE, XATTR_HEADER, drop_members, entry_size
-from minirun.archive.tree_walk import lstat_at
+from minirun.archive.pack import (
+    CAPABILITY,
+    CHUNK,
+    END_SIZE,
+    OPAQUE_WHITEOUT,
+    WHITEOUT,
+    XATTR_HEADER,
+    drop_members,
+    entry_size,
+    is_kept,
+)
+from minirun.archive.tree_walk import OPAQUE, is_whiteout, lstat_at
 from minirun.errors import MinirunError
 
 _ZEROS = bytes(CHUNK)
@@ -30,7 +40,22 @@ class UnpackOptions:
     keep_owner: bool = False  # cp -a: keep numeric user and group ids
     rename: str = ""  # a new name for the archive's top entry
     contents: bool = False  # the top entry is "." and has no name
-    layer: bool = False  # write overlayfs's marks, which only minirun may do
+    # An image's layer: its whiteouts become overlayfs's, and an entry replaces an earlier one of its name.
+    layer: bool = False
+
+
+class StrictInfo(tarfile.TarInfo):
+    """Refuse what tarfile takes for the end: an unreadable header in the middle, and a missing end mark."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> "StrictInfo":
+        """Read the next header. tarfile.ReadError for one that is damaged or missing."""
+        try:
+            return super().fromtarfile(tarfile_)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"{error}: it is no tar archive, or it was cut off") from None
 
 
 class Unpacker:
@@ -51,7 +76,7 @@ class Unpacker:
 
     def unpack_stream(self, stream: BinaryIO) -> None:
         """Unpack the archive that `stream` holds, and read the stream to its end."""
-        with tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK) as tar:
+        with tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK, tarinfo=StrictInfo) as tar:
             self.unpack(tar)
         while stream.read(CHUNK):  # read the padding, so that the writer does not get SIGPIPE
             pass
@@ -81,6 +106,8 @@ class Unpacker:
     def _put(self, tar: tarfile.TarFile, member: tarfile.TarInfo, parts: list[str]) -> None:
         directory = self._enter(parts[:-1])
         name = parts[-1]
+        if self.options.layer and name.startswith(WHITEOUT):
+            return _put_whiteout(directory, name)
         exists = self._make_room(directory, parts, member.isdir())
         if member.isdir():
             if not exists:
@@ -110,6 +137,12 @@ class Unpacker:
         if status is None:
             return False
         path = os.path.join(self.shown, *parts)
+        if self.options.layer and is_directory and not stat.S_ISDIR(status.st_mode):
+            os.unlink(parts[-1], dir_fd=directory)
+            if is_whiteout(status):  # the layers below have a directory of this name, which this one replaces
+                os.mkdir(parts[-1], 0o700, dir_fd=directory)
+                _set_opaque(directory, parts[-1])
+            return is_whiteout(status)
         if stat.S_ISDIR(status.st_mode):
             if not is_directory:
                 raise MinirunError(f'cannot overwrite directory "{path}" with non-directory "{self.shown}"')
@@ -147,7 +180,8 @@ class Unpacker:
     def _set_xattrs(self, fd: int, member: tarfile.TarInfo) -> None:
         for header, text in member.pax_headers.items():
             name = header.removeprefix(XATTR_HEADER)
-            if name != header and (name == CAPABILITY or self.options.layer) and self.options.chrooted:
+            wanted = is_kept(name) if self.options.layer else name == CAPABILITY
+            if name != header and wanted and self.options.chrooted:
                 os.setxattr(fd, name, text.encode("utf-8", "surrogateescape"))
 
     def _put_link(self, member: tarfile.TarInfo, directory: int, name: str) -> None:
@@ -214,6 +248,28 @@ def members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     while (member := tar.next()) is not None:
         yield member
         drop_members(tar)
+
+
+def _put_whiteout(directory: int, name: str) -> None:
+    """Turn a whiteout of an image's layer into overlayfs's. It is about the layers below, not about this one."""
+    hidden = name.removeprefix(WHITEOUT)
+    if hidden in ("", ".", ".."):
+        raise MinirunError(f'invalid whiteout "{name}"')
+    status = lstat_at(directory, hidden)
+    if name == OPAQUE_WHITEOUT:
+        _set_opaque(directory, ".")
+    elif status is None:
+        os.mknod(hidden, stat.S_IFCHR, os.makedev(0, 0), dir_fd=directory)
+    elif stat.S_ISDIR(status.st_mode):
+        _set_opaque(directory, hidden)
+
+
+def _set_opaque(directory: int, name: str) -> None:
+    fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        os.setxattr(fd, OPAQUE, b"y")
+    finally:
+        os.close(fd)
 
 
 def _fill(fd: int, content: IO[bytes], size: int) -> None:

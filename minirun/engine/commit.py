@@ -4,9 +4,10 @@ from minirun.archive.layer_content import copy_layer
 from minirun.engine.diff import RUNTIME_PATHS
 from minirun.engine.inspect_config import health
 from minirun.image import records
-from minirun.image.create import add_image
+from minirun.image.create import NewImage, add_image
+from minirun.image.document import Config
 from minirun.image.instructions import apply
-from minirun.image.records import Config, Image
+from minirun.image.records import Image
 from minirun.image.resolve import image_to_run
 from minirun.instance import Instance
 from minirun.model import Container
@@ -26,14 +27,7 @@ def commit(
     return add_image(
         instance,
         lambda layer: copy_layer(upper, layer, skip),
-        {
-            "config": config,
-            "architecture": base.details.get("architecture", ""),
-            "parent": base.id,
-            "author": author,
-            "comment": comment,
-        },
-        {"created_by": " ".join(container.spec.argv), "comment": comment},
+        NewImage(config, " ".join(container.spec.argv), comment, author, base.document.architecture, parent=base.id),
         reference,
         base,
     )

@@ -51,18 +51,17 @@ class VolumeUse:
 
 
 def image_uses(instance: Instance) -> list[ImageUse]:
-    """Measure all images. A layer that several images have is measured once."""
+    """Return the use of all images."""
     images, tags = records.all_images(instance.store), records.tags(instance.store)
     used = Counter(container.spec.image_id for container in instance.store.containers())
-    owners = Counter(name for image in images for name, _ in image.layers)
-    sizes = {name: tree_size(instance.root / "layers" / name) for name, count in owners.items() if count > 1}
+    owners = Counter(layer.diff_id for image in images for layer in image.layers)
     return [
         ImageUse(
             image.id,
             next(iter(tags.get(image.id, [])), ""),
             image.created,
             image.size,
-            sum(sizes.get(name, 0) for name, _ in image.layers),
+            sum(layer.size for layer in image.layers if owners[layer.diff_id] > 1),
             used[image.id],
         )
         for image in images

@@ -1,40 +1,55 @@
 """Create an image: fill its layer, then record it, whole or not at all."""
 
-import hashlib
-import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from minirun.archive.layer_content import directory_digest
 from minirun.archive.tree_walk import tree_size
 from minirun.errors import FAILED, MinirunError, NotFoundError
 from minirun.image import busybox, records
-from minirun.image.layers import MAX_LAYERS, new_layer, set_removed, sweep
-from minirun.image.records import Details, Image
+from minirun.image.document import Config, Document, Step, build
+from minirun.image.layers import MAX_LAYERS, new_layer, sweep
+from minirun.image.records import Image, Layer
 from minirun.instance import Instance
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
-_BUSYBOX: Details = {"config": {"Cmd": ["sh"]}}
+
+
+@dataclass(frozen=True)
+class NewImage:
+    """What a new image gets besides its layer.
+
+    created_by: the command that made the layer
+    architecture: in Docker's name; "" is this machine's
+    parent: the id of the image of the container that was committed, or ""
+    created: seconds since the epoch, 0 for now
+    """
+
+    config: Config
+    created_by: str = ""
+    comment: str = ""
+    author: str = ""
+    architecture: str = ""
+    parent: str = ""
+    created: float = 0
 
 
 def add_image(
     instance: Instance,
     fill: Callable[[Path], str],
-    details: Details,
-    note: dict[str, Any],
+    new: NewImage,
     reference: str = "",
     base: Image | None = None,
-    created: float = 0,
     action: str = "create",
 ) -> Image:
     """Create an image from the layers of `base` and a new one, and tag it with `reference` unless that is "".
 
-    `fill` fills the new layer's directory and returns the digest of its content. `note` goes into the layer's history
-    entry, `action` is the name of the event. The same content and details give the same id: if there is such an image,
-    even a removed one, it is returned. NotFoundError if `base` was removed meanwhile.
+    `fill` fills the new layer's directory and returns the digest of its content. `action` is the name of the event. The
+    same content and configuration give the same id: if there is such an image, even a removed one, it is returned.
+    NotFoundError if `base` was removed meanwhile.
     """
     sweep(instance)
     base_layers = base.layers if base else ()
@@ -43,14 +58,18 @@ def add_image(
             "max depth exceeded: an image has at most 125 layers", "export and import flatten them to one"
         )
     with new_layer(instance) as directory:
-        digest = fill(directory)
-        size = tree_size(directory)
-        created = created or time.time()
-        history = [*(base.details.get("history", []) if base else []), {"created": created, "size": size, **note}]
-        all_details: Details = {"architecture": architecture(), **details, "history": history}
-        layers = (*base_layers, (directory.name, digest))
-        image = Image(_identity(all_details, layers), all_details, layers, created, size + (base.size if base else 0))
-        return _record(instance, image, reference, base, action)
+        layer = Layer(fill(directory), directory.name, tree_size(directory))
+        created = new.created or time.time()
+        document = build(
+            new.config,
+            (*(existing.diff_id for existing in base_layers), layer.diff_id),
+            (*(base.document.history if base else ()), Step(created, new.created_by, new.comment)),
+            created,
+            new.architecture or architecture(),
+            new.author,
+            new.comment,
+        )
+        return _record(instance, document, (*base_layers, layer), new.parent, reference, base, action)
 
 
 def build_busybox(instance: Instance) -> Image:
@@ -64,9 +83,9 @@ def build_busybox(instance: Instance) -> Image:
         return directory_digest(directory)
 
     try:
-        program = Path("/bin/busybox").stat().st_mtime
-        note = {"created_by": "minirun, from the host's static busybox"}
-        return add_image(instance, fill, _BUSYBOX, note, busybox.BUSYBOX, created=int(program))
+        created = int(Path("/bin/busybox").stat().st_mtime)
+        new = NewImage({"Cmd": ["sh"]}, "minirun, from the host's static busybox", created=created)
+        return add_image(instance, fill, new, busybox.BUSYBOX)
     except (ValueError, FileNotFoundError) as error:
         raise MinirunError(f"the busybox image cannot be built: {error}", code=FAILED) from error
 
@@ -86,23 +105,22 @@ def architecture_of(platform: str) -> str:
     return architecture() if name == "linux" else _MACHINES.get(name, name)
 
 
-def _identity(details: Details, layers: tuple[tuple[str, str], ...]) -> str:
-    content = {**details, "layers": [digest for _, digest in layers]}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _record(instance: Instance, image: Image, reference: str, base: Image | None, action: str) -> Image:
+def _record(
+    instance: Instance,
+    document: Document,
+    layers: tuple[Layer, ...],
+    parent: str,
+    reference: str,
+    base: Image | None,
+    action: str,
+) -> Image:
     store = instance.store
     with store.write():
         if base is not None and records.by_id(store, base.id) is None:
             raise NotFoundError(f"No such image: sha256:{base.id}")
-        existing = records.by_id(store, image.id)
-        if existing is None:
-            records.add(store, image)
-        elif existing.details.get("removed"):
-            set_removed(store, existing, False)
+        image = records.add(store, document, layers, parent)
         if reference:
             records.tag(store, reference, image.id)
         attributes = {"name": reference} if reference else {}
         store.add_event("image", action, image.id, attributes)
-    return existing or image
+    return image

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from minirun.errors import FAILED, MinirunError
-from minirun.image.records import Config, Image
+from minirun.image.document import Config
+from minirun.image.records import Image
 from minirun.model import Health, Mount, Spec
 
 

@@ -24,23 +24,23 @@ _ALWAYS = ("User", "Env", "Cmd", "Volumes", "WorkingDir", "Entrypoint", "Labels"
 
 def describe_image(instance: Instance, image: Image) -> dict[str, Any]:
     """Return what `image inspect` prints."""
-    details, config = image.details, {**_EMPTY, **image.config}
-    parent = details.get("parent", "")
+    document, config = image.document, {**_EMPTY, **image.config}
     return {
         "Id": f"sha256:{image.id}",
         "RepoTags": records.tags(instance.store).get(image.id, []),
         "RepoDigests": [],
-        "Parent": f"sha256:{parent}" if parent else "",
-        "Comment": details.get("comment", ""),
+        "Parent": f"sha256:{image.parent}" if image.parent else "",
+        "Comment": document.comment,
         "Created": timestamp(int(image.created * 1e9)),
         "DockerVersion": "",
-        "Author": details.get("author", ""),
+        "Author": document.author,
         "Config": {name: value for name, value in config.items() if value or name in _ALWAYS},
-        "Architecture": details.get("architecture", ""),
-        "Os": "linux",
+        "Architecture": document.architecture,
+        **({"Variant": document.variant} if document.variant else {}),
+        "Os": document.os,
         "Size": image.size,
         "GraphDriver": {"Name": "overlay2", "Data": _overlay(instance, image)},
-        "RootFS": {"Type": "layers", "Layers": [f"sha256:{digest}" for _, digest in image.layers]},
+        "RootFS": {"Type": "layers", "Layers": [f"sha256:{layer.diff_id}" for layer in image.layers]},
         "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"},
     }
 

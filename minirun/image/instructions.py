@@ -10,7 +10,7 @@ from typing import Any
 
 from minirun.errors import MinirunError
 from minirun.image.dockerfile_words import expand, split
-from minirun.image.records import Config
+from minirun.image.document import Config
 from minirun.options.ports import parse_expose
 from minirun.options.values import find_duration, parse_signal
 

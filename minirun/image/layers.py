@@ -8,11 +8,9 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from minirun.image import records
-from minirun.image.records import Image
 from minirun.instance import Instance, lock_directory
 from minirun.kernel.files import remove_tree
 from minirun.store import Store
@@ -60,22 +58,13 @@ def users(store: Store) -> dict[str, list[str]]:
     return container_ids
 
 
-def set_removed(store: Store, image: Image, removed: bool) -> None:
-    """Hide an image from users while a stopped container needs its layers, or show it again."""
-    records.add(store, replace(image, details={**image.details, "removed": removed}))
-
-
 def _forget_removed(store: Store) -> None:
     """Delete the records of removed images whose last container is gone."""
-    removed = [image.id for image in records.all_images(store, removed=True) if image.details.get("removed")]
-    if not removed:
+    if not records.removed_ids(store):
         return
     with store.write():
-        in_use = users(store)
-        for image_id in removed:
-            image = records.by_id(store, image_id)
-            if image_id not in in_use and image is not None and image.details.get("removed"):
-                records.delete(store, image_id)
+        for image_id in records.removed_ids(store) - set(users(store)):
+            records.delete(store, image_id)
 
 
 def _sweep_layer(store: Store, directory: Path) -> None:

@@ -1,90 +1,103 @@
-"""The records of images: the tables `images` and `tags`.
+"""The records of images: the tables `images`, `layers`, `image_layers` and `tags`.
 
 The layers of an image are in Docker's order, the base first. Functions that write run in the caller's transaction.
 """
 
-import json
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from functools import cached_property
 
+from minirun.image.document import Config, Document, parse
 from minirun.instance import Instance
 from minirun.model import Container
 from minirun.store import Store
 
 
-class Config(TypedDict, total=False):
-    """The defaults of containers made from an image, in Docker's field names. Fields without value are left out."""
+@dataclass(frozen=True)
+class Layer:
+    """An unpacked layer.
 
-    Env: list[str]
-    Cmd: list[str]
-    Entrypoint: list[str]
-    WorkingDir: str
-    User: str
-    Labels: dict[str, str]
-    ExposedPorts: dict[str, dict[str, str]]
-    Volumes: dict[str, dict[str, str]]
-    Healthcheck: dict[str, Any]
-    StopSignal: str
+    diff_id: the digest of its uncompressed tar archive, as 64 hexadecimal digits
+    directory: its name in layers/
+    size: bytes of all files
+    """
 
-
-class Details(TypedDict, total=False):
-    """Everything else that an image's record holds, as JSON."""
-
-    config: Config
-    architecture: str
-    parent: str  # the id of the image whose container was committed
-    author: str
-    comment: str
-    history: list[dict[str, Any]]  # an entry per layer: created, created_by, comment, size
-    removed: bool  # by force, while a stopped container still needs its layers; hidden from users
+    diff_id: str
+    directory: str
+    size: int
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Image:
-    """The record of an image."""
+    """The record of an image.
+
+    id: 64 hexadecimal digits, the digest of its configuration document
+    text: the document
+    parent: the id of the image that it was made from on this host, or ""
+    is_removed: removed by force, while a stopped container still needs its layers; hidden from users
+    """
 
     id: str
-    details: Details
-    layers: tuple[tuple[str, str], ...]  # (name of the directory, digest of the content)
-    created: float  # seconds since the epoch
-    size: int  # bytes of all layers
+    text: str
+    layers: tuple[Layer, ...]
+    parent: str = ""
+    is_removed: bool = False
+
+    @cached_property
+    def document(self) -> Document:
+        """Its configuration document."""
+        return parse(self.text)
 
     @property
     def config(self) -> Config:
         """The defaults of containers made from it."""
-        return self.details.get("config", {})
+        return self.document.config
+
+    @property
+    def created(self) -> float:
+        """Seconds since the epoch."""
+        return self.document.created
+
+    @property
+    def size(self) -> int:
+        """Bytes of all layers."""
+        return sum(layer.size for layer in self.layers)
 
     @property
     def lower(self) -> str:
         """The layers for overlayfs: topmost first, relative to the state root."""
-        return ":".join(f"layers/{name}" for name, _ in reversed(self.layers))
+        return ":".join(f"layers/{layer.directory}" for layer in reversed(self.layers))
+
+    @property
+    def step_sizes(self) -> list[int]:
+        """The bytes that each step of the history has added."""
+        sizes = iter(layer.size for layer in self.layers)
+        return [next(sizes, 0) if step.has_layer else 0 for step in self.document.history]
 
 
 def tagged(store: Store, reference: str) -> Image | None:
     """Return the image with a complete reference, such as busybox:latest."""
-    row = store.db.execute(
+    rows = store.db.execute(
         "select images.* from tags join images on images.id = tags.image where reference = ?", (reference,)
-    ).fetchone()
-    return row and _image(row)
+    )
+    return next(iter(_images(store, rows)), None)
 
 
 def by_id(store: Store, image_id: str) -> Image | None:
     """Return the image with an id, even a removed one that is kept for its containers."""
-    row = store.db.execute("select * from images where id = ?", (image_id,)).fetchone()
-    return row and _image(row)
+    return next(iter(_images(store, store.db.execute("select * from images where id = ?", (image_id,)))), None)
 
 
 def by_prefix(store: Store, prefix: str) -> list[Image]:
     """Return the images whose id starts with `prefix`, which must be hexadecimal."""
-    rows = store.db.execute("select * from images where id like ?", (prefix + "%",))
-    return [image for image in map(_image, rows) if not image.details.get("removed")]
+    return _images(store, store.db.execute("select * from images where id like ? and not removed", (prefix + "%",)))
 
 
 def all_images(store: Store, removed: bool = False) -> list[Image]:
     """Return all images, the newest first; `removed`: also those kept for their containers only."""
-    rows = store.db.execute("select * from images order by created desc")
-    return [image for image in map(_image, rows) if removed or not image.details.get("removed")]
+    rows = store.db.execute("select * from images where not removed or ? order by created desc", (removed,))
+    return _images(store, rows)
 
 
 def tags(store: Store) -> dict[str, list[str]]:
@@ -96,22 +109,47 @@ def tags(store: Store) -> dict[str, list[str]]:
 
 
 def children(store: Store, image_id: str) -> list[Image]:
-    """Return the images that were committed from containers of an image."""
-    return [image for image in all_images(store) if image.details.get("parent") == image_id]
+    """Return the images that were made from an image on this host."""
+    rows = store.db.execute("select * from images where parent = ? and not removed", (image_id,))
+    return _images(store, rows)
 
 
 def is_there(store: Store, image_id: str) -> bool:
     """Return whether an image exists and is not removed; asked in the transaction that records a container of it."""
-    image = by_id(store, image_id)
-    return image is not None and not image.details.get("removed")
+    return store.db.execute("select 1 from images where id = ? and not removed", (image_id,)).fetchone() is not None
 
 
-def add(store: Store, image: Image) -> None:
-    """Record an image, or replace its record."""
+def layer(store: Store, diff_id: str) -> Layer | None:
+    """Return the unpacked layer with this digest."""
+    row = store.db.execute("select diff_id, directory, size from layers where diff_id = ?", (diff_id,)).fetchone()
+    return Layer(*row) if row else None
+
+
+def add(store: Store, document: Document, layers: Iterable[Layer], parent: str = "") -> Image:
+    """Record an image and return it. An unpacked layer that another image has already is shared.
+
+    If the image exists, even removed, it is there again, and what it was made from is kept.
+    """
     store.db.execute(
-        "insert or replace into images (id, config, layers, created, size) values (?, ?, ?, ?, ?)",
-        (image.id, json.dumps(image.details), json.dumps(image.layers), image.created, image.size),
+        "insert into images (id, config, created, parent) values (?, ?, ?, ?) on conflict do update set removed = 0",
+        (document.id, document.text, document.created, parent),
     )
+    for position, new in enumerate(layers):
+        store.db.execute("insert or ignore into layers values (?, ?, ?)", (new.diff_id, new.directory, new.size))
+        store.db.execute("insert or ignore into image_layers values (?, ?, ?)", (document.id, position, new.diff_id))
+    image = by_id(store, document.id)
+    assert image is not None
+    return image
+
+
+def removed_ids(store: Store) -> set[str]:
+    """Return the ids of the images that are kept for their containers only."""
+    return {row["id"] for row in store.db.execute("select id from images where removed")}
+
+
+def set_removed(store: Store, image_id: str) -> None:
+    """Hide an image from users, because a stopped container needs its layers."""
+    store.db.execute("update images set removed = 1 where id = ?", (image_id,))
 
 
 def tag(store: Store, reference: str, image_id: str) -> None:
@@ -125,13 +163,15 @@ def untag(store: Store, reference: str) -> None:
 
 
 def delete(store: Store, image_id: str) -> None:
-    """Delete the record of an image."""
+    """Delete the record of an image, and those of the layers that no other image has."""
+    store.db.execute("delete from image_layers where image = ?", (image_id,))
+    store.db.execute("delete from layers where diff_id not in (select diff_id from image_layers)")
     store.db.execute("delete from images where id = ?", (image_id,))
 
 
 def layers_in_use(store: Store) -> set[str]:
     """Return the names of the directories that images need."""
-    return {name for image in all_images(store, removed=True) for name, _ in image.layers}
+    return {row["directory"] for row in store.db.execute("select directory from layers")}
 
 
 def image_size(instance: Instance, container: Container) -> int:
@@ -140,6 +180,17 @@ def image_size(instance: Instance, container: Container) -> int:
     return image.size if image else 0
 
 
-def _image(row: sqlite3.Row) -> Image:
-    layers = tuple((name, digest) for name, digest in json.loads(row["layers"]))
-    return Image(row["id"], json.loads(row["config"]), layers, row["created"], row["size"])
+def _images(store: Store, rows: Iterable[sqlite3.Row]) -> list[Image]:
+    return [
+        Image(row["id"], row["config"], _layers_of(store, row["id"]), row["parent"], bool(row["removed"]))
+        for row in rows
+    ]
+
+
+def _layers_of(store: Store, image_id: str) -> tuple[Layer, ...]:
+    rows = store.db.execute(
+        "select layers.diff_id, directory, size from image_layers join layers using (diff_id)"
+        " where image = ? order by position",
+        (image_id,),
+    )
+    return tuple(Layer(*row) for row in rows)

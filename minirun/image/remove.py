@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from minirun.errors import ConflictError
 from minirun.image import records
-from minirun.image.layers import set_removed, sweep, users
+from minirun.image.layers import sweep, users
 from minirun.image.records import Image
 from minirun.image.reference import parse
 from minirun.image.resolve import find_image, is_id_of
@@ -85,14 +85,14 @@ class _Removal:
         for reference in self._tags(image):
             self._untag(image, reference)
         if self._users(image):
-            set_removed(self.store, image, True)  # stopped containers need its layers
+            records.set_removed(self.store, image.id)  # stopped containers need its layers
         else:
             records.delete(self.store, image.id)
         self.done.lines.append(("Deleted", f"sha256:{image.id}"))
         self.store.add_event("image", "delete", image.id, {"name": f"sha256:{image.id}"})
         self._count_layers(image)
-        parent = records.by_id(self.store, image.details.get("parent", "")) if self.prune else None
-        if parent and not parent.details.get("removed") and not self._tags(parent) and not self._users(parent):
+        parent = records.by_id(self.store, image.parent) if self.prune else None
+        if parent and not parent.is_removed and not self._tags(parent) and not self._users(parent):
             self.delete(parent, quiet=True)
 
     def _conflict_of(self, image: Image, max_tags: int | None) -> ConflictError | None:
@@ -123,11 +123,10 @@ class _Removal:
 
     def _count_layers(self, image: Image) -> None:
         kept = records.layers_in_use(self.store)
-        sizes = [entry.get("size", 0) for entry in image.details.get("history", [])]
-        for (name, digest), size in reversed(list(zip(image.layers, sizes, strict=True))):
-            if name not in kept:
-                self.done.lines.append(("Deleted", f"sha256:{digest}"))
-                self.done.sizes.append(size)
+        for layer in reversed(image.layers):
+            if layer.directory not in kept:
+                self.done.lines.append(("Deleted", f"sha256:{layer.diff_id}"))
+                self.done.sizes.append(layer.size)
 
     def _tags(self, image: Image) -> list[str]:
         return records.tags(self.store).get(image.id, [])

@@ -75,7 +75,7 @@ def is_made_from(instance: Instance, image_id: str, reference: str) -> bool:
         return False
     while ancestor is not None and image_id not in ("", ancestor.id):
         image = records.by_id(instance.store, image_id)
-        image_id = image.details.get("parent", "") if image else ""
+        image_id = image.parent if image else ""
     return ancestor is not None and bool(image_id)
 
 

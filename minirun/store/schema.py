@@ -3,6 +3,9 @@
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
 
 _SCHEMA_1 = """
 create table networks (
@@ -139,6 +142,64 @@ create index containers_running on containers (boot, monitor_pid, id) where stat
 create index containers_unsettled on containers (id) where status != 'running' and {UNFINISHED};
 drop index containers_unfinished;
 """
+# Images as the OCI specification has them: the id is the digest of the configuration document.
+_SCHEMA_9 = """
+create table layers (diff_id text primary key, directory text not null unique, size integer not null) strict;
+create table image_layers (
+    image text not null, position integer not null, diff_id text not null references layers (diff_id),
+    primary key (image, position)
+) strict, without rowid;
+create index image_layers_diff_id on image_layers (diff_id);
+alter table images rename to images_8;
+create table images (
+    id text primary key, config text not null, created real not null, parent text not null default '',
+    removed integer not null default 0
+) strict;
+create table tags_9 (reference text primary key, image text not null references images (id)) strict;
+insert into tags_9 select * from tags;
+drop table tags;
+alter table tags_9 rename to tags;
+"""
+
+
+def _documents(db: sqlite3.Connection) -> None:
+    """Upgrade images to configuration documents. They keep their ids, which containers have on record."""
+    for image_id, details_text, layers_text, created, _ in db.execute("select * from images_8").fetchall():
+        details = json.loads(details_text)
+        diff_ids = []
+        for position, (directory, digest) in enumerate(json.loads(layers_text)):
+            row = db.execute("select diff_id from layers where directory = ?", (directory,)).fetchone()
+            # Two directories with one digest: both stay, since running containers may have them mounted.
+            taken = db.execute("select 1 from layers where diff_id = ?", (digest,)).fetchone()
+            diff_id = row[0] if row else sha256(directory.encode()).hexdigest() if taken else digest
+            diff_ids.append(diff_id)
+            size = details.get("history", [])[position].get("size", 0)
+            db.execute("insert or ignore into layers values (?, ?, ?)", (diff_id, directory, size))
+            db.execute("insert into image_layers values (?, ?, ?)", (image_id, position, diff_id))
+        document = _document(details, diff_ids, created)
+        removed = int(bool(details.get("removed")))
+        db.execute(
+            "insert into images values (?, ?, ?, ?, ?)",
+            (image_id, json.dumps(document), created, details.get("parent", ""), removed),
+        )
+    db.execute("drop table images_8")
+
+
+def _document(details: dict[str, Any], diff_ids: list[str], created: float) -> dict[str, Any]:
+    def moment(seconds: float) -> str:
+        return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+    return {
+        **{key: details[key] for key in ("architecture", "author", "comment") if details.get(key)},
+        "os": "linux",
+        "config": details.get("config", {}),
+        "created": moment(created),
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff_id}" for diff_id in diff_ids]},
+        "history": [
+            {key: moment(value) if key == "created" else value for key, value in step.items() if key != "size"}
+            for step in details.get("history", [])
+        ],
+    }
 
 
 def _attachments(db: sqlite3.Connection) -> None:
@@ -166,6 +227,7 @@ _SCHEMAS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] = (
     (_SCHEMA_6,),
     (_SCHEMA_7,),
     (_SCHEMA_8,),
+    (_SCHEMA_9, _documents),
 )
 VERSION = len(_SCHEMAS)
 

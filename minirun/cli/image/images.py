@@ -74,7 +74,7 @@ def chosen(instance: Instance, filters: Filters, everything: bool) -> list[tuple
     filters = dict(filters)
     tags = records.tags(instance.store)
     images = records.all_images(instance.store)
-    parents = {one.details.get("parent", "") for one in images}
+    parents = {one.parent for one in images}
     patterns = filters.pop("reference", [])
     test = _test(instance, filters, lambda image: image.id not in tags and image.id not in parents)
     found = []
@@ -154,16 +154,16 @@ def history(
 def _history_rows(instance: Instance, image: Image, human: bool, no_trunc: bool) -> Iterator[Row]:
     """The newest first; the ids of those below follow from the parents, as far as they still exist."""
     current: Image | None = image
-    for note in reversed(image.details.get("history", [])):
+    for step, bytes_added in reversed(list(zip(image.document.history, image.step_sizes, strict=True))):
         identity = current.id if current else ""
-        at = timestamp(int(note["created"] * 1e9))
-        text = note.get("created_by", "")
+        at = timestamp(int(step.created * 1e9))
+        text = step.created_by
         yield {
             "ID": NONE if not identity else f"sha256:{identity}" if no_trunc else identity[:12],
-            "CreatedSince": ago(note["created"]) if human else at,
+            "CreatedSince": ago(step.created) if human else at,
             "CreatedAt": at,
             "CreatedBy": text if no_trunc or len(text) <= _HISTORY_WIDTH else text[: _HISTORY_WIDTH - 1] + "…",
-            "Size": size(note["size"]) if human else str(note["size"]),
-            "Comment": note.get("comment", ""),
+            "Size": size(bytes_added) if human else str(bytes_added),
+            "Comment": step.comment,
         }
-        current = records.by_id(instance.store, current.details.get("parent", "")) if current else None
+        current = records.by_id(instance.store, current.parent) if current else None

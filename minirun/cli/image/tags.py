@@ -16,9 +16,8 @@ from minirun.cli.session import commands, open_instance, warn_of
 from minirun.errors import FAILED, MinirunError, NotFoundError
 from minirun.image import records
 from minirun.image.busybox import BUSYBOX
-from minirun.image.create import add_image, architecture, architecture_of
+from minirun.image.create import NewImage, add_image, architecture_of
 from minirun.image.instructions import apply
-from minirun.image.records import Details
 from minirun.image.reference import parse
 from minirun.image.remove import prune_images, remove_image
 from minirun.image.resolve import find_image, image_to_run
@@ -106,20 +105,14 @@ def import_(
             f"fetch it and pipe it in: curl {source} | minirun import -",
         )
     reference = check_reference(name) if name else ""
-    details: Details = {
-        "config": apply({}, tuple(change)),
-        "comment": message or f"Imported from {source}",
-        "architecture": architecture_of(platform) if platform else architecture(),
-    }
+    new = NewImage(
+        apply({}, tuple(change)),
+        comment=message or f"Imported from {source}",
+        architecture=architecture_of(platform) if platform else "",
+    )
     with _open(source) as stream:
-        print(f"sha256:{_import(stream, details, reference)}")
-
-
-def _import(stream: BinaryIO, details: Details, reference: str) -> str:
-    note = {"comment": details["comment"]}
-    return add_image(
-        open_instance(), lambda layer: unpack_archive(stream, layer), details, note, reference, action="import"
-    ).id
+        image = add_image(open_instance(), lambda layer: unpack_archive(stream, layer), new, reference, action="import")
+    print(f"sha256:{image.id}")
 
 
 def _open(source: str) -> BinaryIO:

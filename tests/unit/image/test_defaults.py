@@ -5,13 +5,15 @@ from typing import Any
 import pytest
 
 from minirun.image.defaults import health_of, inherit
-from minirun.image.records import Config, Image
+from minirun.image.document import Config, build
+from minirun.image.records import Image
 from minirun.model import Health, Mount, Spec
 from tests.unit.image.refusals import answer
 
 
 def _image(config: Config) -> Image:
-    return Image("0" * 64, {"config": config}, (), 0, 0)
+    document = build(config, (), (), 0, "amd64")
+    return Image(document.id, document.text, ())
 
 
 @pytest.mark.parametrize(

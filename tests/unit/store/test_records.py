@@ -66,3 +66,41 @@ def test_the_records_of_version_3_are_read(tmp_path: Path) -> None:
     assert (second.network, second.address) == ("bridge", None)
     assert spec_of("c2").network.attachments[0].mac == old["mac"]
     assert spec_of("c3").network.mode == "host"
+
+
+def test_the_images_of_version_8_are_read(tmp_path: Path) -> None:
+    """They keep their ids and layers; two layers of one digest keep a directory each."""
+    from minirun.image import records
+    from minirun.store import schema
+
+    db = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
+    db.row_factory = sqlite3.Row
+    for step in (step for steps in schema._SCHEMAS[:8] for step in steps):
+        if callable(step):
+            step(db)
+        else:
+            db.executescript(step)
+    digests = ["a" * 64, "b" * 64]
+    history = [{"created": 5.5, "created_by": "x", "size": 7}, {"created": 6.0, "comment": "y", "size": 8}]
+    whole = {"config": {"Cmd": ["sh"]}, "architecture": "amd64", "history": history, "comment": "c"}
+    layers = [["one", digests[0]], ["two", digests[1]]]
+    child = {**whole, "parent": "1" * 64, "removed": True}
+    for identity, details, its in (
+        ("1" * 64, whole, layers),
+        ("2" * 64, child, [["one", digests[0]], ["other", digests[1]]]),
+    ):
+        words = (identity, json.dumps(details), json.dumps(its), 6.0, 15)
+        db.execute("insert into images values (?, ?, ?, ?, ?)", words)
+    db.execute("insert into tags values ('a:latest', ?)", ("1" * 64,))
+    db.execute("pragma user_version=8")
+    db.close()
+    store = Store(tmp_path)
+    first = records.tagged(store, "a:latest")
+    assert first is not None
+    assert (first.id, first.lower, first.size, first.step_sizes) == ("1" * 64, "layers/two:layers/one", 15, [7, 8])
+    assert (first.config, first.document.comment, first.created) == ({"Cmd": ["sh"]}, "c", 6.0)
+    assert [step.created for step in first.document.history] == [5.5, 6.0]
+    second = records.by_id(store, "2" * 64)
+    assert second is not None
+    assert (second.parent, second.is_removed, second.lower) == ("1" * 64, True, "layers/other:layers/one")
+    assert records.layers_in_use(store) == {"one", "two", "other"}
