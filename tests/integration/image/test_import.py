@@ -59,9 +59,9 @@ def test_export_and_import_keep_the_tree(crowded: Host) -> None:
         "stat -c '%n %F %a %u %g %h %Y' /d /d/a /d/fifo; readlink /d/link; cat /d/b; ls /etc/passwd 2>&1",
     ]
     seen = {}
-    for suffix, module in (("", ""), (".gz", "gzip"), (".bz2", "bz2"), (".xz", "lzma")):
+    for suffix, module in (("", ""), (".gz", "gzip"), (".bz2", "bz2"), (".xz", "lzma"), (".zst", "backports.zstd")):
         # Not the programs of those names: a small machine has none.
-        packer = f"import sys, {module}; sys.stdout.buffer.write({module}.compress(sys.stdin.buffer.read()))"
+        packer = f"import sys, {module} as packed; sys.stdout.buffer.write(packed.compress(sys.stdin.buffer.read()))"
         pipe = f'{sys.executable} -c "{packer}"' if module else "cat"
         crowded.sh(f'"{MINIRUN}" export source | {pipe} > /run/packed{suffix}')
         printed = crowded.minirun("import", f"/run/packed{suffix}", "copy:x").stdout
@@ -90,7 +90,7 @@ def test_what_cannot_be_imported(crowded: Host) -> None:
         (whole[:3000], "the archive cannot be read"),
         (whole[:6656], "cut off"),  # between two entries
         (whole[:6656] + b"x" * 512 + whole[6656:], "cut off"),
-        (b"\x28\xb5\x2f\xfd" + bytes(99), "zstd"),
+        (b"\x28\xb5\x2f\xfd" + bytes(99), "the archive cannot be read"),
         (b"\x1f\x8b" + bytes(99), "the archive cannot be read"),
     ):
         done = import_(crowded, data)
