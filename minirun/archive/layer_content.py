@@ -1,30 +1,47 @@
 """Fill an image layer from an archive or from a container's layer, and compute the digest of its content.
 
-The tar stream that reaches the unpacking child is always written by minirun itself, whatever the source was.
+A child whose root is the layer's directory unpacks.
 """
 
 import hashlib
 import os
+import shutil
+import tarfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from minirun.archive.chroot import layer_writer
 from minirun.archive.foreign_archive import repack
-from minirun.archive.pack import Packer
+from minirun.archive.pack import CHUNK, Packer, Writable
 from minirun.archive.tree_walk import DIRECTORY
 from minirun.archive.unpack import Unpacker, UnpackOptions
+from minirun.errors import MinirunError
+
+
+@dataclass(frozen=True)
+class LayerDigest:
+    """What tells a layer from all others: the SHA-256 of its tar archive, and the archive's size in bytes."""
+
+    diff_id: str
+    tar_size: int
 
 
 class DigestWriter:
-    """Compute the SHA-256 of what is written, and pass it on to `target` if there is one."""
+    """Compute the SHA-256 of what is written, and pass it on to `target` if there is one.
 
-    def __init__(self, target: BinaryIO | None = None) -> None:
+    `size` is the number of bytes so far.
+    """
+
+    def __init__(self, target: Writable | None = None) -> None:
         self._target = target
         self._sha256 = hashlib.sha256()
+        self.size = 0
 
     def write(self, data: bytes, /) -> int:
         """Hash `data` and pass it on. Return its length in bytes."""
         self._sha256.update(data)
+        self.size += len(data)
         if self._target is not None:
             self._target.write(data)
         return len(data)
@@ -34,7 +51,7 @@ class DigestWriter:
         return self._sha256.hexdigest()
 
 
-def unpack_archive(source: BinaryIO, layer: Path) -> str:
+def unpack_archive(source: BinaryIO, layer: Path) -> LayerDigest:
     """Unpack a tar archive, compressed or not, into the empty directory `layer`. Return the layer's digest.
 
     Links in the archive cannot lead out of the layer. MinirunError when the archive cannot be read to its end.
@@ -45,7 +62,7 @@ def unpack_archive(source: BinaryIO, layer: Path) -> str:
     return directory_digest(layer)
 
 
-def copy_layer(upper: Path, layer: Path, skip: frozenset[str]) -> str:
+def copy_layer(upper: Path, layer: Path, skip: frozenset[str]) -> LayerDigest:
     """Copy a container's writable layer into the empty directory `layer`. Return the digest of its content.
 
     `skip` are paths to leave out, relative to the layer. Writing overlayfs whiteouts and opaque marks takes
@@ -56,15 +73,53 @@ def copy_layer(upper: Path, layer: Path, skip: frozenset[str]) -> str:
         digest = DigestWriter(stream)
         with Packer(digest, layer=True, skip=skip) as packer:
             packer.add_below(os.open(upper, DIRECTORY), "")
-    return digest.hexdigest()
+    return LayerDigest(digest.hexdigest(), digest.size)
 
 
-def directory_digest(directory: Path) -> str:
-    """Return the digest of the tar archive that a layer's directory is packed to."""
+def unpack_layer(source: IO[bytes], layer: Path) -> LayerDigest:
+    """Unpack a layer of an image into the empty directory `layer`. Return its digest.
+
+    source: an uncompressed tar archive from anywhere, with the whiteouts of the OCI image specification
+    The child in the layer parses it, with the rights of a container and CAP_SYS_ADMIN for overlayfs's opaque marks.
+    MinirunError when the archive cannot be read to its end.
+    """
+    options = UnpackOptions(chrooted=True, keep_owner=True, layer=True)
+    failure: BaseException | None = None
+    try:
+        with layer_writer(layer, lambda stream: _unpack_foreign(stream, options), ("sys_admin",)) as stream:
+            digest = DigestWriter(stream)
+            try:
+                shutil.copyfileobj(source, digest, CHUNK)
+            except BrokenPipeError:
+                raise  # the child ended, and says why
+            except BaseException as error:
+                failure = error
+                raise
+    except MinirunError:
+        if failure is not None:  # to the child it looks like an archive that was cut off
+            raise failure from None
+        raise
+    return LayerDigest(digest.hexdigest(), digest.size)
+
+
+def directory_digest(directory: Path) -> LayerDigest:
+    """Return the digest of the layer that a directory is packed to."""
     digest = DigestWriter()
-    with Packer(digest, layer=True) as packer:
+    pack_layer(directory, digest)
+    return LayerDigest(digest.hexdigest(), digest.size)
+
+
+def pack_layer(directory: Path, target: Writable) -> None:
+    """Write the tar archive of a layer's directory to `target`: the same content gives the same bytes."""
+    with Packer(target, layer=True) as packer:
         packer.add_below(os.open(directory, DIRECTORY), "")
-    return digest.hexdigest()
+
+
+def _unpack_foreign(stream: BinaryIO, options: UnpackOptions) -> None:
+    try:
+        _unpack(stream, options)
+    except tarfile.TarError as error:
+        raise MinirunError(f"it cannot be read: {error}") from None
 
 
 def _unpack(stream: BinaryIO, options: UnpackOptions) -> None:

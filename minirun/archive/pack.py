@@ -138,7 +138,7 @@ class Packer:
         if status is None or stat.S_ISSOCK(status.st_mode):
             return None
         if self._layer and is_whiteout(status):
-            self._add_whiteout(os.path.join(os.path.dirname(stored), WHITEOUT + name), status)
+            self._add_whiteout(os.path.join(os.path.dirname(stored), WHITEOUT + name))
             return None
         if self._layer and name.startswith(WHITEOUT):
             raise MinirunError(
@@ -167,7 +167,7 @@ class Packer:
             info.pax_headers = self._xattrs(fd)
         self._add(info)
         if self._layer and is_opaque(fd):
-            self._add_whiteout(os.path.join(stored, OPAQUE_WHITEOUT), status)
+            self._add_whiteout(os.path.join(stored, OPAQUE_WHITEOUT))
         runtime = mounted and (filesystem_magic(fd) in _KERNEL_FILESYSTEMS or identity(status) == self._devices)
         if runtime:
             os.close(fd)
@@ -181,9 +181,10 @@ class Packer:
         info.mtime = status.st_mtime_ns // 10**9
         self._add(info)
 
-    def _add_whiteout(self, stored: str, status: os.stat_result) -> None:
+    def _add_whiteout(self, stored: str) -> None:
+        """Add a whiteout. It has no time: overlayfs's, made when the layer is unpacked, has another one."""
         info = tarfile.TarInfo(stored)
-        info.mode, info.mtime = 0o600, status.st_mtime_ns // 10**9
+        info.mode = 0o600
         self._add(info)
 
     def _add_file(self, fd: int, stored: str) -> None:

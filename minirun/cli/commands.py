@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "info": "system.info",
     "inspect": "inspect",
     "kill": "container.lifecycle",
+    "load": "image.archives",
     "logs": "container.logs",
     "map": "diagnose",
     "pause": "container.lifecycle",
@@ -32,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "restart": "container.start",
     "rm": "container.lifecycle",
     "rmi": "image.tags",
+    "save": "image.archives",
     "start": "container.start",
     "stats": "container.stats",
     "stop": "container.lifecycle",
@@ -90,6 +92,8 @@ ALIASES = {
     "image rm": "rmi",
     "image remove": "rmi",
     "image import": "import",
+    "image load": "load",
+    "image save": "save",
     "image history": "history",
     "image tag": "tag",
     "image inspect": "inspect",
@@ -117,11 +121,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "login": (f"{_NO_REGISTRY} to log in to", ""),
     "logout": (f"{_NO_REGISTRY} to log out of", ""),
     "search": (f"{_NO_REGISTRY} to search", "`minirun images` lists what is here"),
-    "save": (
-        "minirun does not write image archives",
-        "`minirun export` writes a container's files, and `minirun import` reads them",
-    ),
-    "load": ("minirun does not read image archives", "`minirun import` makes an image from an archive of files"),
     "manifest": (f"{_NO_REGISTRY}, so there are no manifests", ""),
     "trust": (f"{_NO_REGISTRY}, so nothing is signed", ""),
     "builder": ("minirun does not build images from a Dockerfile", _IMPORT),
@@ -135,7 +134,7 @@ ABSENT: dict[str, tuple[str, str]] = {
     "plugin": ("minirun has no plugin store", "network drivers are Python packages; see docs/networking.md"),
     **dict.fromkeys(("swarm", "stack", "service", "node", "secret", "config"), (_NO_SWARM, "")),
 }
-ABSENT |= {f"image {verb}": ABSENT[verb] for verb in ("pull", "push", "build", "save", "load")}
+ABSENT |= {f"image {verb}": ABSENT[verb] for verb in ("pull", "push", "build")}
 ABSENT |= {"system dial-stdio": ("minirun has no API to connect to", ""), "container checkpoint": ABSENT["checkpoint"]}
 
 

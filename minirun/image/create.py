@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from minirun.archive.layer_content import directory_digest
+from minirun.archive.layer_content import LayerDigest, directory_digest
 from minirun.archive.tree_walk import tree_size
 from minirun.errors import FAILED, MinirunError, NotFoundError
 from minirun.image import busybox, records
@@ -39,7 +39,7 @@ class NewImage:
 
 def add_image(
     instance: Instance,
-    fill: Callable[[Path], str],
+    fill: Callable[[Path], LayerDigest],
     new: NewImage,
     reference: str = "",
     base: Image | None = None,
@@ -58,7 +58,8 @@ def add_image(
             "max depth exceeded: an image has at most 125 layers", "export and import flatten them to one"
         )
     with new_layer(instance) as directory:
-        layer = Layer(fill(directory), directory.name, tree_size(directory))
+        digest = fill(directory)
+        layer = Layer(digest.diff_id, directory.name, tree_size(directory), digest.tar_size)
         created = new.created or time.time()
         document = build(
             new.config,
@@ -78,7 +79,7 @@ def build_busybox(instance: Instance) -> Image:
     MinirunError if the host has no static busybox.
     """
 
-    def fill(directory: Path) -> str:
+    def fill(directory: Path) -> LayerDigest:
         busybox.build(directory)
         return directory_digest(directory)
 

@@ -1,12 +1,12 @@
-"""The directories of image layers: layers/ in the state root.
+"""Where layers lie in the state root: unpacked in directories of layers/, as they were transferred in files of blobs/.
 
-The process that fills a layer holds a lock on it. A layer that no record names and no process has locked was left
-behind by a killed command, and `sweep` removes it.
+The process that fills one holds a lock on it. What no record names and no process has locked was left behind by a
+killed command, and `sweep` removes it.
 """
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,39 +15,54 @@ from minirun.instance import Instance, lock_directory
 from minirun.kernel.files import remove_tree
 from minirun.store import Store
 
+LAYERS, BLOBS = "layers", "blobs"
 MAX_LAYERS = 125  # of an image, as in Docker; overlayfs's options (one page) have room for more
 
 
 @contextmanager
 def new_layer(instance: Instance) -> Iterator[Path]:
     """Yield the empty directory of a new layer. It is removed after the block unless it is on record by then."""
-    base = instance.root / "layers"
+    base = instance.root / LAYERS
+    with _new_entry(base, lambda path: path.mkdir(mode=0o755)) as directory:
+        try:
+            yield directory
+        finally:
+            if directory.name not in records.layers_in_use(instance.store):
+                remove_tree(directory)
+
+
+@contextmanager
+def new_blob(instance: Instance) -> Iterator[Path]:
+    """Yield the empty file of a new blob. It is removed after the block unless it is on record by then."""
+    with _new_entry(instance.root / BLOBS, lambda path: path.touch(mode=0o600)) as file:
+        try:
+            yield file
+        finally:
+            if file.name not in records.blobs_in_use(instance.store):
+                file.unlink()
+
+
+@contextmanager
+def _new_entry(base: Path, make: Callable[[Path], None]) -> Iterator[Path]:
+    """Yield the path of a new entry of `base`, locked."""
     base.mkdir(mode=0o700, exist_ok=True)
-    directory = base / os.urandom(8).hex()
-    with lock_directory(base, shared=True):  # no sweep between mkdir and flock
-        directory.mkdir(mode=0o755)
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    path = base / os.urandom(8).hex()
+    with lock_directory(base, shared=True):  # no sweep between making and locking it
+        make(path)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         fcntl.flock(fd, fcntl.LOCK_EX)
     try:
-        yield directory
+        yield path
     finally:
-        if directory.name not in records.layers_in_use(instance.store):
-            remove_tree(directory)
         os.close(fd)
 
 
 def sweep(instance: Instance) -> None:
-    """Remove the layers that no image needs. Takes at most a few milliseconds if there is nothing to do."""
-    _forget_removed(instance.store)
-    base = instance.root / "layers"
-    if not base.is_dir():
-        return
-    used = records.layers_in_use(instance.store)
-    if used.issuperset(os.listdir(base)):
-        return
-    with lock_directory(base):
-        for name in set(os.listdir(base)) - used:
-            _sweep_layer(instance.store, base / name)
+    """Remove the layers and blobs that no image needs. Takes at most a few milliseconds if there is nothing to do."""
+    store = instance.store
+    _forget_removed(store)
+    _sweep(instance.root / LAYERS, lambda: records.layers_in_use(store), remove_tree)
+    _sweep(instance.root / BLOBS, lambda: records.blobs_in_use(store), Path.unlink)
 
 
 def users(store: Store) -> dict[str, list[str]]:
@@ -67,15 +82,23 @@ def _forget_removed(store: Store) -> None:
             records.delete(store, image_id)
 
 
-def _sweep_layer(store: Store, directory: Path) -> None:
+def _sweep(base: Path, in_use: Callable[[], set[str]], remove: Callable[[Path], None]) -> None:
+    if not base.is_dir() or in_use().issuperset(os.listdir(base)):
+        return
+    with lock_directory(base):
+        for name in set(os.listdir(base)) - in_use():
+            _sweep_entry(base / name, in_use, remove)
+
+
+def _sweep_entry(path: Path, in_use: Callable[[], set[str]], remove: Callable[[Path], None]) -> None:
     try:
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if directory.name not in records.layers_in_use(store):  # again: its process may have finished just now
-            remove_tree(directory)
+        if path.name not in in_use():  # again: its process may have finished just now
+            remove(path)
     except BlockingIOError:
         pass  # it is being filled
     finally:

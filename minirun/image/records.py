@@ -5,7 +5,7 @@ The layers of an image are in Docker's order, the base first. Functions that wri
 
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 
 from minirun.image.document import Config, Document, parse
@@ -21,11 +21,29 @@ class Layer:
     diff_id: the digest of its uncompressed tar archive, as 64 hexadecimal digits
     directory: its name in layers/
     size: bytes of all files
+    tar_size: bytes of the archive, 0 if unknown
     """
 
     diff_id: str
     directory: str
     size: int
+    tar_size: int = 0
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A compressed layer, as it was transferred.
+
+    digest: of the file's content, 64 hexadecimal digits
+    diff_id: the digest of the uncompressed archive
+    size: bytes of the file
+    file: its name in blobs/
+    """
+
+    digest: str
+    diff_id: str
+    size: int
+    file: str
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -121,7 +139,7 @@ def is_there(store: Store, image_id: str) -> bool:
 
 def layer(store: Store, diff_id: str) -> Layer | None:
     """Return the unpacked layer with this digest."""
-    row = store.db.execute("select diff_id, directory, size from layers where diff_id = ?", (diff_id,)).fetchone()
+    row = store.db.execute("select * from layers where diff_id = ?", (diff_id,)).fetchone()
     return Layer(*row) if row else None
 
 
@@ -135,7 +153,7 @@ def add(store: Store, document: Document, layers: Iterable[Layer], parent: str =
         (document.id, document.text, document.created, parent),
     )
     for position, new in enumerate(layers):
-        store.db.execute("insert or ignore into layers values (?, ?, ?)", (new.diff_id, new.directory, new.size))
+        store.db.execute("insert or ignore into layers values (?, ?, ?, ?)", astuple(new))
         store.db.execute("insert or ignore into image_layers values (?, ?, ?)", (document.id, position, new.diff_id))
     image = by_id(store, document.id)
     assert image is not None
@@ -166,12 +184,29 @@ def delete(store: Store, image_id: str) -> None:
     """Delete the record of an image, and those of the layers that no other image has."""
     store.db.execute("delete from image_layers where image = ?", (image_id,))
     store.db.execute("delete from layers where diff_id not in (select diff_id from image_layers)")
+    store.db.execute("delete from blobs where diff_id not in (select diff_id from image_layers)")
     store.db.execute("delete from images where id = ?", (image_id,))
 
 
 def layers_in_use(store: Store) -> set[str]:
     """Return the names of the directories that images need."""
     return {row["directory"] for row in store.db.execute("select directory from layers")}
+
+
+def add_blob(store: Store, blob: Blob) -> None:
+    """Record a compressed layer."""
+    store.db.execute("insert or ignore into blobs values (?, ?, ?, ?)", astuple(blob))
+
+
+def blob_of(store: Store, diff_id: str) -> Blob | None:
+    """Return the compressed form of a layer; of several always the same one."""
+    row = store.db.execute("select * from blobs where diff_id = ? order by digest limit 1", (diff_id,)).fetchone()
+    return Blob(*row) if row else None
+
+
+def blobs_in_use(store: Store) -> set[str]:
+    """Return the names of the files of compressed layers that images need."""
+    return {row["file"] for row in store.db.execute("select file from blobs")}
 
 
 def image_size(instance: Instance, container: Container) -> int:
@@ -189,8 +224,7 @@ def _images(store: Store, rows: Iterable[sqlite3.Row]) -> list[Image]:
 
 def _layers_of(store: Store, image_id: str) -> tuple[Layer, ...]:
     rows = store.db.execute(
-        "select layers.diff_id, directory, size from image_layers join layers using (diff_id)"
-        " where image = ? order by position",
+        "select layers.* from image_layers join layers using (diff_id) where image = ? order by position",
         (image_id,),
     )
     return tuple(Layer(*row) for row in rows)

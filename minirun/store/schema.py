@@ -144,7 +144,15 @@ drop index containers_unfinished;
 """
 # Images as the OCI specification has them: the id is the digest of the configuration document.
 _SCHEMA_9 = """
-create table layers (diff_id text primary key, directory text not null unique, size integer not null) strict;
+-- tar_size: bytes of the archive that diff_id is the digest of; 0 when nobody has counted them
+create table layers (
+    diff_id text primary key, directory text not null unique, size integer not null, tar_size integer not null default 0
+) strict;
+-- Layers as they were transferred. A layer without one is packed from its directory.
+create table blobs (
+    digest text primary key, diff_id text not null, size integer not null, file text not null unique
+) strict;
+create index blobs_diff_id on blobs (diff_id);
 create table image_layers (
     image text not null, position integer not null, diff_id text not null references layers (diff_id),
     primary key (image, position)
@@ -174,7 +182,7 @@ def _documents(db: sqlite3.Connection) -> None:
             diff_id = row[0] if row else sha256(directory.encode()).hexdigest() if taken else digest
             diff_ids.append(diff_id)
             size = details.get("history", [])[position].get("size", 0)
-            db.execute("insert or ignore into layers values (?, ?, ?)", (diff_id, directory, size))
+            db.execute("insert or ignore into layers values (?, ?, ?, 0)", (diff_id, directory, size))
             db.execute("insert into image_layers values (?, ?, ?)", (image_id, position, diff_id))
         document = _document(details, diff_ids, created)
         removed = int(bool(details.get("removed")))

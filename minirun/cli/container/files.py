@@ -2,7 +2,6 @@
 
 import io
 import os
-import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +10,9 @@ from typing import Annotated
 from typer import Argument, Option
 
 from minirun.archive import copy_paths
-from minirun.archive.chroot import Tree
 from minirun.cli.completion.values import COPIED, FILE
 from minirun.cli.image.tags import check_reference
+from minirun.cli.output.archive_file import check_output, write_archive
 from minirun.cli.parameters import NONE, AnyContainer
 from minirun.cli.session import commands, open_instance, warn
 from minirun.engine import copy
@@ -114,34 +113,13 @@ def export(
     if not output and os.isatty(1):
         raise MinirunError("cowardly refusing to save to a terminal. Use the -o flag or redirect")
     if output:
-        _check(output)
+        check_output(output, "export container")
     instance = open_instance()
     tree = container_tree(instance, find_container(instance.store, container))
     if output:
-        _write(tree, output)
+        write_archive(output, lambda file: copy.export(tree, file))
     else:
         copy.export(tree, sys.stdout.buffer)
-
-
-def _check(output: str) -> None:
-    parent = os.path.dirname(os.path.abspath(output))
-    if not os.path.isdir(parent):
-        raise MinirunError(f'failed to export container: invalid output path: directory "{parent}" does not exist')
-    if os.path.exists(output) and not stat.S_ISREG(os.stat(output).st_mode):
-        raise MinirunError(f'failed to export container: invalid output path: "{output}" must be a regular file')
-
-
-def _write(tree: Tree, output: str) -> None:
-    """Beside, then renamed: half an archive is never taken for a whole one."""
-    beside = f"{os.path.realpath(output)}.{os.getpid()}.part"
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with open(fd, "wb") as file:
-            copy.export(tree, file)
-        os.rename(beside, os.path.realpath(output))
-    except BaseException:
-        os.unlink(beside)
-        raise
 
 
 @app.command("commit")

@@ -81,6 +81,7 @@ def test_commit_takes_the_configuration_of_the_container(crowded: Host) -> None:
 
 _MANY = """
 import sys
+from minirun.archive.layer_content import LayerDigest
 from minirun.image import records
 from minirun.image.create import NewImage, add_image
 from minirun.image.resolve import find_image
@@ -92,7 +93,7 @@ for number in range(int(sys.argv[1])):
         (layer / "layers").mkdir()
         (layer / "layers" / str(number)).write_text(str(number))
         (layer / "last").write_text(str(number))
-        return format(number, "064x")
+        return LayerDigest(format(number, "064x"), 0)
     image = add_image(instance, fill, NewImage(image.config, parent=image.id), "many:latest", image)
 """
 
