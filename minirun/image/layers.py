@@ -1,7 +1,7 @@
 """Where layers lie in the state root: unpacked in directories of layers/, as they were transferred in files of blobs/.
 
 The process that fills one holds a lock on it. What no record names and no process has locked was left behind by a
-killed command, and `sweep` removes it.
+killed command, and `sweep` removes it; but a partial download stays, for the next pull to go on with.
 """
 
 import fcntl
@@ -16,6 +16,7 @@ from minirun.kernel.files import remove_tree
 from minirun.store import Store
 
 LAYERS, BLOBS = "layers", "blobs"
+_PARTIAL = "partial-"
 MAX_LAYERS = 125  # of an image, as in Docker; overlayfs's options (one page) have room for more
 
 
@@ -62,7 +63,43 @@ def sweep(instance: Instance) -> None:
     store = instance.store
     _forget_removed(store)
     _sweep(instance.root / LAYERS, lambda: records.layers_in_use(store), remove_tree)
-    _sweep(instance.root / BLOBS, lambda: records.blobs_in_use(store), Path.unlink)
+    _sweep(instance.root / BLOBS, lambda: records.blobs_in_use(store) | _partial(instance), Path.unlink)
+
+
+def remove_partial(instance: Instance) -> int:
+    """Remove the partial downloads that no process is at. Return the number of bytes freed."""
+    base = instance.root / BLOBS
+    before = {name: (base / name).stat().st_size for name in _partial(instance)}
+    _sweep(base, lambda: records.blobs_in_use(instance.store), Path.unlink)
+    return sum(size for name, size in before.items() if name not in _partial(instance))
+
+
+@contextmanager
+def partial_download(instance: Instance, digest: str) -> Iterator[Path]:
+    """Yield the file of a download, locked: what an earlier one has left of it, or empty.
+
+    Waits until no other process is at it. It stays after the block; whoever completes it renames it.
+    """
+    base = instance.root / BLOBS
+    base.mkdir(mode=0o700, exist_ok=True)
+    path = base / f"{_PARTIAL}{digest}"
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        if path.exists() and path.stat().st_ino == os.fstat(fd).st_ino:
+            break
+        os.close(fd)  # the other process has completed it, or it was removed
+    try:
+        yield path
+    finally:
+        if path.exists() and not path.stat().st_size:
+            path.unlink()
+        os.close(fd)
+
+
+def _partial(instance: Instance) -> set[str]:
+    base = instance.root / BLOBS
+    return {name for name in os.listdir(base) if name.startswith(_PARTIAL)} if base.is_dir() else set()
 
 
 def users(store: Store) -> dict[str, list[str]]:

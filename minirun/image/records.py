@@ -9,6 +9,8 @@ from dataclasses import astuple, dataclass
 from functools import cached_property
 
 from minirun.image.document import Config, Document, parse
+from minirun.image.manifests import Manifest
+from minirun.image.reference import digest_of
 from minirun.instance import Instance
 from minirun.model import Container
 from minirun.store import Store
@@ -84,8 +86,11 @@ class Image:
 
     @property
     def lower(self) -> str:
-        """The layers for overlayfs: topmost first, relative to the state root."""
-        return ":".join(f"layers/{layer.directory}" for layer in reversed(self.layers))
+        """The layers for overlayfs: topmost first, relative to the state root.
+
+        overlayfs refuses a directory twice. Of a layer that an image has twice, the upper one shows all of its names.
+        """
+        return ":".join(dict.fromkeys(f"layers/{layer.directory}" for layer in reversed(self.layers)))
 
     @property
     def step_sizes(self) -> list[int]:
@@ -124,6 +129,46 @@ def tags(store: Store) -> dict[str, list[str]]:
     for row in store.db.execute("select reference, image from tags order by reference"):
         references.setdefault(row["image"], []).append(row["reference"])
     return references
+
+
+def digests(store: Store) -> dict[str, list[str]]:
+    """Return what registries call each image: {image id: [name@sha256:...]}."""
+    found: dict[str, list[str]] = {}
+    for row in store.db.execute("select * from repo_digests order by repository, digest"):
+        found.setdefault(row["image"], []).append(f"{row['repository']}@{row['digest']}")
+    return found
+
+
+def by_digest(store: Store, repository: str, digest: str) -> Image | None:
+    """Return the image that a registry calls repository@digest."""
+    rows = store.db.execute(
+        "select images.* from repo_digests join images on images.id = repo_digests.image"
+        " where repository = ? and digest = ?",
+        (repository, digest),
+    )
+    return next(iter(_images(store, rows)), None)
+
+
+def add_digest(store: Store, repository: str, digest: str, image_id: str) -> None:
+    """Record what a registry calls an image."""
+    store.db.execute("insert or replace into repo_digests values (?, ?, ?)", (repository, digest, image_id))
+
+
+def delete_digest(store: Store, repository: str, digest: str) -> None:
+    """Forget what a registry calls an image."""
+    store.db.execute("delete from repo_digests where repository = ? and digest = ?", (repository, digest))
+
+
+def manifest_of(store: Store, image_id: str) -> Manifest | None:
+    """Return the manifest by which an image was transferred last."""
+    row = store.db.execute("select media_type, content from manifests where image = ?", (image_id,)).fetchone()
+    return Manifest(row["media_type"], digest_of(row["content"].encode()), row["content"].encode()) if row else None
+
+
+def set_manifest(store: Store, image_id: str, manifest: Manifest) -> None:
+    """Record the manifest by which an image was transferred."""
+    words = (image_id, manifest.media_type, manifest.raw.decode())
+    store.db.execute("insert or replace into manifests values (?, ?, ?)", words)
 
 
 def children(store: Store, image_id: str) -> list[Image]:
@@ -185,6 +230,8 @@ def delete(store: Store, image_id: str) -> None:
     store.db.execute("delete from image_layers where image = ?", (image_id,))
     store.db.execute("delete from layers where diff_id not in (select diff_id from image_layers)")
     store.db.execute("delete from blobs where diff_id not in (select diff_id from image_layers)")
+    for table in ("manifests", "repo_digests"):
+        store.db.execute(f"delete from {table} where image = ?", (image_id,))
     store.db.execute("delete from images where id = ?", (image_id,))
 
 
@@ -201,6 +248,12 @@ def add_blob(store: Store, blob: Blob) -> None:
 def blob_of(store: Store, diff_id: str) -> Blob | None:
     """Return the compressed form of a layer; of several always the same one."""
     row = store.db.execute("select * from blobs where diff_id = ? order by digest limit 1", (diff_id,)).fetchone()
+    return Blob(*row) if row else None
+
+
+def blob(store: Store, digest: str) -> Blob | None:
+    """Return the compressed layer with a digest."""
+    row = store.db.execute("select * from blobs where digest = ?", (digest,)).fetchone()
     return Blob(*row) if row else None
 
 

@@ -153,6 +153,12 @@ create table blobs (
     digest text primary key, diff_id text not null, size integer not null, file text not null unique
 ) strict;
 create index blobs_diff_id on blobs (diff_id);
+-- The manifest by which an image came from a registry or went to one, exactly as it was sent.
+create table manifests (image text primary key, media_type text not null, content text not null) strict;
+-- What a registry calls an image: name@digest.
+create table repo_digests (
+    repository text not null, digest text not null, image text not null, primary key (repository, digest)
+) strict, without rowid;
 create table image_layers (
     image text not null, position integer not null, diff_id text not null references layers (diff_id),
     primary key (image, position)
