@@ -24,6 +24,8 @@ COMMANDS: dict[str, str] = {
     "info": "system.info",
     "inspect": "inspect",
     "kill": "container.lifecycle",
+    "login": "registry",
+    "logout": "registry",
     "logs": "container.logs",
     "map": "diagnose",
     "pause": "container.lifecycle",
@@ -114,8 +116,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "pull": (f"{_NO_REGISTRY} to pull from; busybox is built from the host's own on first use", _IMPORT),
     "push": (f"{_NO_REGISTRY} to push to", "`minirun export` and `minirun import` carry a container's files"),
     "build": ("minirun does not build images from a Dockerfile", _IMPORT),
-    "login": (f"{_NO_REGISTRY} to log in to", ""),
-    "logout": (f"{_NO_REGISTRY} to log out of", ""),
     "search": (f"{_NO_REGISTRY} to search", "`minirun images` lists what is here"),
     "save": (
         "minirun does not write image archives",

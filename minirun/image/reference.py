@@ -1,62 +1,140 @@
-"""Image references: [docker.io/library/]NAME[:TAG].
+"""Image references, read as Docker reads them: [DOMAIN/]PATH[:TAG][@DIGEST].
 
-https://github.com/distribution/reference/blob/main/regexp.go
+https://github.com/distribution/reference/blob/main/reference.go, normalize.go and regexp.go;
+https://github.com/opencontainers/go-digest/blob/master/digest.go
 """
 
+import hashlib
 import re
+from dataclasses import dataclass, replace
 
 from minirun.errors import MinirunError
 
+DOCKER_HUB = "docker.io"
+_OFFICIAL = "library/"
+_LATEST = "latest"
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_HOST = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-_DOMAIN = re.compile(rf"(?:{_HOST})(?:\.{_HOST})*(?::[0-9]+)?\Z")
-_PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*\Z")
-_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}\Z")
-_WHOLE_ID = re.compile(r"[0-9a-f]{64}\Z")
-_LONGEST = 255
-_OWN_DOMAINS = ("docker.io", "index.docker.io")
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?")
+_PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}")
+_DIGEST = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}")
+_WHOLE_ID = re.compile(r"[0-9a-f]{64}")
+_LONGEST_PATH = 255
+_DIGEST_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The name of an image in a registry.
+
+    domain: the registry as names have it, such as docker.io or localhost:5000
+    path: the repository in that registry, such as library/nginx
+    tag, digest: "" where the name has none
+    """
+
+    domain: str
+    path: str
+    tag: str = ""
+    digest: str = ""
+
+    @property
+    def target(self) -> str:
+        """What the registry is asked for: the digest if there is one, else the tag."""
+        return self.digest or self.tag or _LATEST
+
+    @property
+    def repository(self) -> str:
+        """The canonical name of the repository, without tag and digest: docker.io/library/nginx."""
+        return f"{self.domain}/{self.path}"
+
+    @property
+    def familiar_repository(self) -> str:
+        """The name of the repository as Docker shows it: nginx, me/tool, localhost:5000/a."""
+        if self.domain != DOCKER_HUB:
+            return self.repository
+        official = self.path.removeprefix(_OFFICIAL)
+        return self.path if "/" in official else official
+
+    @property
+    def canonical(self) -> str:
+        """The whole name: docker.io/library/nginx:latest@sha256:..."""
+        return self.repository + self._suffix
+
+    @property
+    def familiar(self) -> str:
+        """The name as Docker shows it: nginx:latest, nginx@sha256:..."""
+        return self.familiar_repository + self._suffix
+
+    @property
+    def _suffix(self) -> str:
+        return (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
+
+    def tagged(self) -> "Reference":
+        """The same with the tag "latest" where it has neither tag nor digest."""
+        return self if self.tag or self.digest else replace(self, tag=_LATEST)
+
+
+def parse_reference(text: str) -> Reference:
+    """Read a reference. MinirunError, in Docker's words, if it is invalid."""
+    if _WHOLE_ID.fullmatch(text):
+        raise MinirunError(f"invalid repository name ({text}), cannot specify 64-byte hexadecimal strings")
+    domain, rest = _split_domain(text)
+    name, at, digest = rest.partition("@")
+    path, colon, tag = name.partition(":")
+    if path.lower() != path:
+        raise MinirunError(f"invalid reference format: repository name ({path}) must be lowercase")
+    if not (
+        _PATH.fullmatch(path)
+        and _DOMAIN.fullmatch(domain)
+        and (not colon or _TAG.fullmatch(tag))
+        and (not at or _DIGEST.fullmatch(digest))
+    ):
+        raise MinirunError("invalid reference format")
+    if len(path) > _LONGEST_PATH:
+        raise MinirunError(f"repository name must not be more than {_LONGEST_PATH} characters")
+    return Reference(domain, path, tag, check_digest(digest) if digest else "")
 
 
 def parse(text: str) -> str:
-    """Return a reference as it is recorded and shown, NAME:TAG. MinirunError, in Docker's words, if it is invalid."""
-    if "@" in text:
-        raise _invalid("digests are not supported: minirun has no registry")
-    if _WHOLE_ID.match(text):
-        raise MinirunError(f"invalid repository name ({text}), cannot specify 64-byte hexadecimal strings")
-    name, tag = split(text)
-    domain, path = _domain(name)
-    if path.lower() != path:
-        raise MinirunError(f"invalid reference format: repository name ({_shown(domain, path)}) must be lowercase")
-    if not _PATH.match(path) or not _TAG.match(tag) or (domain and not _DOMAIN.match(domain)):
-        raise _invalid()
-    if len(_shown(domain, path)) > _LONGEST:
-        raise MinirunError(f"repository name must not be more than {_LONGEST} characters")
-    return f"{domain}/{path}:{tag}" if domain else f"{path}:{tag}"
+    """Return a local name as it is recorded and shown, NAME:TAG. MinirunError if it is invalid or has a digest."""
+    reference = parse_reference(text)
+    if reference.digest:
+        raise MinirunError("invalid reference format", "a digest names an image of a registry; use NAME[:TAG]")
+    return reference.tagged().familiar
 
 
-def split(text: str) -> tuple[str, str]:
-    """Split into name and tag ("latest" by default). A colon before a slash belongs to the registry's port."""
-    start, slash, last = text.rpartition("/")
-    name, colon, tag = last.partition(":")
-    return start + slash + name, tag if colon else "latest"
+def is_domain(text: str) -> bool:
+    """Return whether a text can be the domain of a reference: HOST[:PORT]."""
+    return _DOMAIN.fullmatch(text) is not None
 
 
-def _domain(name: str) -> tuple[str, str]:
-    """Split a name into domain and path. The domain of Docker's own registry is left out: ("", path)."""
-    first, slash, rest = name.partition("/")
-    if not slash or not ("." in first or ":" in first or first == "localhost" or first.lower() != first):
-        rest = name
-    elif first not in _OWN_DOMAINS:
-        return first, rest
-    own = rest.removeprefix("library/")
-    return "", rest if "/" in own else own
+def check_digest(text: str) -> str:
+    """Return a digest, ALGORITHM:HEXADECIMAL. MinirunError, in Docker's words, if it is none that is supported."""
+    algorithm, colon, digits = text.partition(":")
+    if not colon:
+        raise MinirunError("invalid checksum digest format")
+    if algorithm not in _DIGEST_LENGTHS:
+        raise MinirunError("unsupported digest algorithm")
+    if len(digits) != _DIGEST_LENGTHS[algorithm]:
+        raise MinirunError("invalid checksum digest length")
+    if not re.fullmatch("[0-9a-f]+", digits):
+        raise MinirunError("invalid checksum digest format")
+    return text
 
 
-def _shown(domain: str, path: str) -> str:
-    if domain:
-        return f"{domain}/{path}"
-    return path if "/" in path else f"library/{path}"
+def digest_of(content: bytes, algorithm: str = "sha256") -> str:
+    """Return the digest of some bytes."""
+    return f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
 
 
-def _invalid(hint: str = "") -> MinirunError:
-    return MinirunError("invalid reference format", hint)
+def _split_domain(text: str) -> tuple[str, str]:
+    """(domain, the rest). A first part without a dot, a colon or a capital belongs to a path at Docker Hub."""
+    first, slash, rest = text.partition("/")
+    if not slash:
+        return DOCKER_HUB, _OFFICIAL + text
+    if first == "index.docker.io":
+        first = DOCKER_HUB
+    elif not ("." in first or ":" in first or first == "localhost" or first.lower() != first):
+        return DOCKER_HUB, text
+    return first, _OFFICIAL + rest if first == DOCKER_HUB and "/" not in rest else rest
