@@ -1,18 +1,22 @@
 """The host-wide configuration file, /etc/minirun/config.json, with the keys that dockerd(8) uses in daemon.json.
 
     {"default-address-pools": [{"base": "10.10.0.0/16", "size": 24}, {"base": "fd10:10::/48", "size": 64}],
-     "forkserver-idle-seconds": 600}
+     "forkserver-idle-seconds": 600, "registry-mirrors": ["https://mirror.example"],
+     "insecure-registries": ["registry.example:5000", "10.0.0.0/8"]}
 
-It is read when a network is created and when the fork server starts, not when a container starts. MINIRUN_CONFIG names
-another file for a command; the fork server does not have the variables of the command that starts it.
+It is read when a network is created, when a registry is asked and when the fork server starts, not when a container
+starts. MINIRUN_CONFIG names another file for a command; the fork server does not have the variables of the command that
+starts it.
 """
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Generic
+from urllib.parse import urlsplit
 
 from minirun.errors import MinirunError
 from minirun.model import Subnet
@@ -21,7 +25,10 @@ DEFAULT_PATH = Path("/etc/minirun/config.json")
 VARIABLE = "MINIRUN_CONFIG"
 POOLS = "default-address-pools"
 IDLE_TIME = "forkserver-idle-seconds"
-_KEYS = (POOLS, IDLE_TIME)
+MIRRORS = "registry-mirrors"
+INSECURE = "insecure-registries"
+_KEYS = (POOLS, IDLE_TIME, MIRRORS, INSECURE)
+_HOST = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::[0-9]+)?")
 _MAX_BYTES = 1 << 20
 _LONGEST_IDLE_TIME = 7 * 24 * 3600
 
@@ -43,11 +50,16 @@ class Config:
     """The parsed configuration; an empty tuple means minirun's built-in pools.
 
     forkserver_idle_time: seconds without a command after which the fork server ends
+    registry_mirrors: URLs of servers that are asked before Docker Hub
+    insecure_registries, insecure_networks: registries that may be without TLS, HOST[:PORT] or by their addresses
     """
 
     pools4: tuple[AddressPool[IPv4Network], ...] = ()
     pools6: tuple[AddressPool[IPv6Network], ...] = ()
     forkserver_idle_time: int = 1800
+    registry_mirrors: tuple[str, ...] = ()
+    insecure_registries: tuple[str, ...] = ()
+    insecure_networks: tuple[IPv4Network | IPv6Network, ...] = ()
 
 
 def load() -> Config:
@@ -85,7 +97,7 @@ def parse(text: bytes, path: Path) -> Config:
     if not isinstance(data, dict):
         raise _invalid(path, "it is not a JSON object")
     if unknown := sorted(set(data) - set(_KEYS)):
-        raise _invalid(path, f"unknown key {unknown[0]!r}; the keys are {' and '.join(map(repr, _KEYS))}")
+        raise _invalid(path, f"unknown key {unknown[0]!r}; the keys are {', '.join(map(repr, _KEYS))}")
     entries = data.get(POOLS, [])
     if not isinstance(entries, list):
         raise _invalid(path, f"{POOLS} is not a list")
@@ -97,7 +109,44 @@ def parse(text: bytes, path: Path) -> Config:
         tuple(AddressPool(base, size) for base, size in pools if isinstance(base, IPv4Network)),
         tuple(AddressPool(base, size) for base, size in pools if isinstance(base, IPv6Network)),
         idle_time,
+        tuple(_parse_mirror(text, path) for text in _strings(data, MIRRORS, path)),
+        *_parse_insecure(_strings(data, INSECURE, path), path),
     )
+
+
+def _strings(data: dict[str, Any], key: str, path: Path) -> list[str]:
+    entries = data.get(key, [])
+    if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
+        raise _invalid(path, f"{key} is not a list of strings")
+    return entries
+
+
+def _parse_mirror(text: str, path: Path) -> str:
+    """The URL without a slash at its end."""
+    try:
+        parts = urlsplit(text)
+        is_valid = parts.scheme in ("http", "https") and _HOST.fullmatch(parts.netloc.lower()) and (parts.port or 1) > 0
+    except ValueError:
+        is_valid = None
+    if not is_valid or parts.path.strip("/") or parts.query or parts.fragment:
+        raise _invalid(path, f"{MIRRORS}: {text!r} is not of the form https://HOST[:PORT]")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _parse_insecure(entries: list[str], path: Path) -> tuple[tuple[str, ...], tuple[IPv4Network | IPv6Network, ...]]:
+    """(registries by name, registries by network)."""
+    names, networks = [], []
+    for text in entries:
+        try:
+            if "/" in text:
+                networks.append(ip_network(text, strict=False))
+                continue
+        except ValueError:
+            pass
+        if not _HOST.fullmatch(text.lower()):
+            raise _invalid(path, f"{INSECURE}: {text!r} is neither HOST[:PORT] nor a network such as 10.0.0.0/8")
+        names.append(text.lower())
+    return tuple(names), tuple(networks)
 
 
 def _parse_pool(entry: Any, path: Path) -> tuple[IPv4Network | IPv6Network, int]:

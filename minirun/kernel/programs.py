@@ -54,11 +54,12 @@ def program_run(
 
 def _wait(pid: int, seconds: float | None) -> int | None:
     pidfd = os.pidfd_open(pid)
+    in_time = False
     try:
         in_time = wait_gone(pidfd, seconds)
-    finally:
+    finally:  # also when Ctrl-C ends the wait
         os.close(pidfd)
-    if not in_time:
-        os.killpg(pid, signal.SIGKILL)
-    status = os.waitpid(pid, 0)[1]
+        if not in_time:
+            os.killpg(pid, signal.SIGKILL)
+        status = os.waitpid(pid, 0)[1]
     return os.waitstatus_to_exitcode(status) if in_time else None

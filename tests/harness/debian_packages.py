@@ -37,6 +37,7 @@ IPTABLES = ("iptables",)
 DOCKER = ("docker.io",)
 UFW = ("ufw",)
 FIREWALLD = ("firewalld", "dbus-daemon")
+REGISTRY = ("docker-registry",)
 CNI = ("containernetworking-plugins", "iptables")
 
 
@@ -98,5 +99,5 @@ def _run(argv: list[str], place: Path) -> str:
 
 
 if __name__ == "__main__":  # for a machine that is about to have no network
-    for wanted in (IPTABLES, DOCKER, UFW, FIREWALLD, CNI):
+    for wanted in (IPTABLES, DOCKER, UFW, FIREWALLD, CNI, REGISTRY):
         fetch(wanted)

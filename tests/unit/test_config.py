@@ -22,7 +22,7 @@ json_like = st.recursive(
     [
         ("", "it is not JSON"),
         ("[]", "it is not a JSON object"),
-        ('{"pools": []}', "unknown key 'pools'; the keys are 'default-address-pools' and 'forkserver-idle-seconds'"),
+        ('{"pools": []}', "unknown key 'pools'; the keys are 'default-address-pools', 'forkserver-idle-seconds', 'reg"),
         ('{"default-address-pools": {}}', "is not a list"),
         ('{"default-address-pools": ["10.0.0.0/8"]}', "is not of the form"),
         ('{"default-address-pools": [{"base": "10.0.0.0/8"}]}', "is not of the form"),
@@ -39,6 +39,14 @@ json_like = st.recursive(
         ('{"forkserver-idle-seconds": 1.5}', "is not a number of seconds"),
         ('{"forkserver-idle-seconds": 0}', "is not a number of seconds"),
         ('{"forkserver-idle-seconds": 604801}', "is not a number of seconds"),
+        ('{"registry-mirrors": "https://mirror.example"}', "registry-mirrors is not a list of strings"),
+        ('{"registry-mirrors": ["mirror.example"]}', "'mirror.example' is not of the form https://HOST[:PORT]"),
+        ('{"registry-mirrors": ["https://a@b"]}', "is not of the form https://HOST[:PORT]"),
+        ('{"registry-mirrors": ["https://b/path"]}', "is not of the form https://HOST[:PORT]"),
+        ('{"registry-mirrors": ["https://b:99999"]}', "is not of the form https://HOST[:PORT]"),
+        ('{"insecure-registries": [5000]}', "insecure-registries is not a list of strings"),
+        ('{"insecure-registries": ["http://b"]}', "'http://b' is neither HOST[:PORT] nor a network such as 10.0.0.0/8"),
+        ('{"insecure-registries": ["10.0.0.0/33"]}', "is neither HOST[:PORT] nor a network"),
     ],
 )
 def test_a_wrong_configuration_is_refused_and_the_file_named(
@@ -70,7 +78,7 @@ def test_the_fork_server_takes_the_defaults_where_the_file_is_wrong(
 
 @given(
     st.binary()
-    | st.tuples(st.sampled_from([config.POOLS, config.IDLE_TIME]), json_like).map(
+    | st.tuples(st.sampled_from([config.POOLS, config.IDLE_TIME, config.MIRRORS, config.INSECURE]), json_like).map(
         lambda entry: json.dumps(dict([entry])).encode()
     )
 )
