@@ -31,6 +31,8 @@ COMMANDS: dict[str, str] = {
     "map": "diagnose",
     "pause": "container.lifecycle",
     "port": "container.port",
+    "pull": "image.pull",
+    "push": "image.pull",
     "rename": "container.lifecycle",
     "restart": "container.start",
     "rm": "container.lifecycle",
@@ -95,6 +97,8 @@ ALIASES = {
     "image remove": "rmi",
     "image import": "import",
     "image load": "load",
+    "image pull": "pull",
+    "image push": "push",
     "image save": "save",
     "image history": "history",
     "image tag": "tag",
@@ -117,10 +121,11 @@ _NO_SWARM = "minirun runs containers on one host, without swarm mode"
 _IMPORT = "`minirun import` makes an image from an archive of files, and `minirun commit` from a container"
 # Docker's commands that minirun does not have: (why, what to do instead).
 ABSENT: dict[str, tuple[str, str]] = {
-    "pull": (f"{_NO_REGISTRY} to pull from; busybox is built from the host's own on first use", _IMPORT),
-    "push": (f"{_NO_REGISTRY} to push to", "`minirun export` and `minirun import` carry a container's files"),
     "build": ("minirun does not build images from a Dockerfile", _IMPORT),
-    "search": (f"{_NO_REGISTRY} to search", "`minirun images` lists what is here"),
+    "search": (
+        "only Docker Hub can be searched, and its API for that is not part of a registry's",
+        "`minirun images` lists what is here",
+    ),
     "manifest": (f"{_NO_REGISTRY}, so there are no manifests", ""),
     "trust": (f"{_NO_REGISTRY}, so nothing is signed", ""),
     "builder": ("minirun does not build images from a Dockerfile", _IMPORT),
@@ -134,7 +139,7 @@ ABSENT: dict[str, tuple[str, str]] = {
     "plugin": ("minirun has no plugin store", "network drivers are Python packages; see docs/networking.md"),
     **dict.fromkeys(("swarm", "stack", "service", "node", "secret", "config"), (_NO_SWARM, "")),
 }
-ABSENT |= {f"image {verb}": ABSENT[verb] for verb in ("pull", "push", "build")}
+ABSENT |= {f"image {verb}": ABSENT[verb] for verb in ("build",)}
 ABSENT |= {"system dial-stdio": ("minirun has no API to connect to", ""), "container checkpoint": ABSENT["checkpoint"]}
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from minirun.archive.compression import CHUNK, decompressed, is_compressed
+from minirun.archive.compression import CHUNK, compression_of, decompressed
 from minirun.archive.unpack import StrictInfo
 from minirun.errors import MinirunError
 
@@ -75,7 +75,7 @@ class ImageArchive:
 def open_archive(source: BinaryIO, scratch: Path, name: str) -> Iterator[ImageArchive]:
     """Yield the image archive `source`. A pipe, and a compressed archive, are copied to a file in `scratch` first."""
     head = source.peek(_LONGEST_MAGIC) if hasattr(source, "peek") else b""
-    if source.seekable() and not is_compressed(head):
+    if source.seekable() and not compression_of(head):
         yield _index(source, name)
         return
     with tempfile.TemporaryFile(dir=scratch) as copy:

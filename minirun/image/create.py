@@ -1,6 +1,5 @@
 """Create an image: fill its layer, then record it, whole or not at all."""
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +11,9 @@ from minirun.errors import FAILED, MinirunError, NotFoundError
 from minirun.image import busybox, records
 from minirun.image.document import Config, Document, Step, build
 from minirun.image.layers import MAX_LAYERS, new_layer, sweep
+from minirun.image.platforms import host_platform
 from minirun.image.records import Image, Layer
 from minirun.instance import Instance
-
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def add_image(
             (*(existing.diff_id for existing in base_layers), layer.diff_id),
             (*(base.document.history if base else ()), Step(created, new.created_by, new.comment)),
             created,
-            new.architecture or architecture(),
+            new.architecture or host_platform().architecture,
             new.author,
             new.comment,
         )
@@ -89,21 +87,6 @@ def build_busybox(instance: Instance) -> Image:
         return add_image(instance, fill, new, busybox.BUSYBOX)
     except (ValueError, FileNotFoundError) as error:
         raise MinirunError(f"the busybox image cannot be built: {error}", code=FAILED) from error
-
-
-def architecture() -> str:
-    """Return this machine's architecture in Docker's name, such as amd64."""
-    machine = os.uname().machine
-    return _MACHINES.get(machine, machine)
-
-
-def architecture_of(platform: str) -> str:
-    """Return the architecture of --platform: OS[/ARCHITECTURE[/VARIANT]], or the architecture alone."""
-    words = platform.lower().split("/")
-    if words[0] not in ("linux", *_MACHINES.values(), *_MACHINES) or len(words) > 3 or not all(words):
-        raise MinirunError(f"operating system is not supported: {platform}", "such as linux or linux/amd64", FAILED)
-    name = words[1] if words[0] == "linux" and len(words) > 1 else words[0]
-    return architecture() if name == "linux" else _MACHINES.get(name, name)
 
 
 def _record(

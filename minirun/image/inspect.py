@@ -28,7 +28,7 @@ def describe_image(instance: Instance, image: Image) -> dict[str, Any]:
     return {
         "Id": f"sha256:{image.id}",
         "RepoTags": records.tags(instance.store).get(image.id, []),
-        "RepoDigests": [],
+        "RepoDigests": records.digests(instance.store).get(image.id, []),
         "Parent": f"sha256:{image.parent}" if image.parent else "",
         "Comment": document.comment,
         "Created": timestamp(int(image.created * 1e9)),

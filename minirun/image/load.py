@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from minirun.archive.compression import CHUNK, GzipWriter, decompressed, is_compressed
+from minirun.archive.compression import CHUNK, GZIP, ZSTD, GzipWriter, compression_of, decompressed
 from minirun.archive.layer_content import DigestWriter, unpack_layer
 from minirun.archive.tree_walk import tree_size
 from minirun.errors import MinirunError
@@ -87,22 +87,23 @@ def _unpack(source: "_Counted", directory: Path, file: Path, diff_id: str) -> tu
     name = f"layer sha256:{diff_id}"
     with file.open("wb") as target:
         blob = DigestWriter(target)
-        head = source.peek()
+        compression = compression_of(source.peek())
         try:
-            if is_compressed(head):
+            if compression in (GZIP, ZSTD):
                 content = unpack_layer(decompressed(cast(BinaryIO, _Copied(source, blob)), name), directory)
-                while source.read(CHUNK):  # what follows the compressed stream belongs to the blob
-                    pass
+                while data := source.read(CHUNK):  # what follows the compressed stream belongs to the blob
+                    blob.write(data)
             else:
-                packed = GzipWriter(blob)
-                content = unpack_layer(cast(IO[bytes], _Copied(source, packed)), directory)
+                compression, packed = GZIP, GzipWriter(blob)
+                plain = _Copied(decompressed(cast(BinaryIO, source), name), packed)
+                content = unpack_layer(cast(IO[bytes], plain), directory)
                 packed.finish()
         except MinirunError as error:
             raise MinirunError(error.message if name in error.message else f"{name}: {error.message}") from None
     if content.diff_id != diff_id:
         raise MinirunError(f"{name}: its content has the digest sha256:{content.diff_id}: the archive is damaged")
     layer = Layer(diff_id, directory.name, tree_size(directory), content.tar_size)
-    return layer, Blob(blob.hexdigest(), diff_id, blob.size, file.name)
+    return layer, Blob(blob.hexdigest(), diff_id, blob.size, file.name, compression)
 
 
 def _record(
@@ -148,7 +149,7 @@ class _Counted:
 class _Copied:
     """A stream whose content is also written to `target`."""
 
-    def __init__(self, source: _Counted, target: DigestWriter | GzipWriter) -> None:
+    def __init__(self, source: "_Counted | IO[bytes]", target: DigestWriter | GzipWriter) -> None:
         self._source = source
         self._target = target
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
@@ -19,7 +19,7 @@ from minirun.archive.tree_walk import tree_size
 from minirun.errors import MinirunError
 from minirun.image import records
 from minirun.image.document import Document, parse
-from minirun.image.layers import MAX_LAYERS, new_layer, partial_download, sweep
+from minirun.image.layers import BLOBS, MAX_LAYERS, new_layer, partial_download, sweep
 from minirun.image.manifests import Descriptor
 from minirun.image.platforms import Platform
 from minirun.image.records import Blob, Layer
@@ -28,7 +28,7 @@ from minirun.image.registry.client import Client
 from minirun.image.registry.repository import FoundImage, Repository
 from minirun.instance import Instance
 
-_AT_ONCE = 3  # layers, as Docker's max-concurrent-downloads
+AT_ONCE = 3  # layers, as Docker's max-concurrent-downloads
 _SHA256 = "sha256:"
 
 
@@ -124,7 +124,7 @@ def _missing(instance: Instance, wanted: list[_Wanted]) -> dict[str, _Wanted]:
 
 def _fetch_all(fetches: list["_Fetch"], cancel: Callable[[], None]) -> dict[str, tuple[Layer, Blob]]:
     """Run all of them, a few at once. The first error, or Ctrl-C, ends the others."""
-    with ThreadPoolExecutor(_AT_ONCE, "layer") as pool:
+    with ThreadPoolExecutor(AT_ONCE, "layer") as pool:
         futures = {pool.submit(fetch.run): fetch for fetch in fetches}
         try:
             return {futures[done].layer.diff_id: done.result() for done in as_completed(futures)}
@@ -165,7 +165,7 @@ class _Fetch:
                 raise MinirunError(error.message if name in error.message else f"{name}: {error.message}") from None
         self.progress.state(layer.digest, "Pull complete")
         unpacked = Layer(layer.diff_id, self.directory.name, tree_size(self.directory), content.tar_size)
-        return unpacked, Blob(layer.digest, layer.diff_id, layer.blob.size, self.file.name)
+        return unpacked, Blob(layer.digest, layer.diff_id, layer.blob.size, self.file.name, layer.blob.compression)
 
     def _check(self, digest: str, diff_id: str) -> None:
         if digest != self.layer.digest:
@@ -232,8 +232,8 @@ def _record(
     tag = reference.familiar if reference.tag and not reference.digest else ""
     blobs = []
     for _, blob in fetched.values():
-        path = instance.root / "blobs" / blob.file
-        blobs.append(Blob(blob.digest, blob.diff_id, blob.size, path.rename(path.with_name(os.urandom(8).hex())).name))
+        path = instance.root / BLOBS / blob.file
+        blobs.append(replace(blob, file=path.rename(path.with_name(os.urandom(8).hex())).name))
     with store.write():
         layers = [_layer(instance, diff_id, fetched) for diff_id in document.diff_ids]
         before = (

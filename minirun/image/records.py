@@ -10,6 +10,7 @@ from functools import cached_property
 
 from minirun.image.document import Config, Document, parse
 from minirun.image.manifests import Manifest
+from minirun.image.platforms import Platform, platform
 from minirun.image.reference import digest_of
 from minirun.instance import Instance
 from minirun.model import Container
@@ -40,12 +41,14 @@ class Blob:
     diff_id: the digest of the uncompressed archive
     size: bytes of the file
     file: its name in blobs/
+    compression: gzip, zstd, or "" for none
     """
 
     digest: str
     diff_id: str
     size: int
     file: str
+    compression: str
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -78,6 +81,11 @@ class Image:
     def created(self) -> float:
         """Seconds since the epoch."""
         return self.document.created
+
+    @property
+    def platform(self) -> Platform:
+        """What its programs are for."""
+        return platform(self.document.os, self.document.architecture, self.document.variant)
 
     @property
     def size(self) -> int:
@@ -242,7 +250,7 @@ def layers_in_use(store: Store) -> set[str]:
 
 def add_blob(store: Store, blob: Blob) -> None:
     """Record a compressed layer."""
-    store.db.execute("insert or ignore into blobs values (?, ?, ?, ?)", astuple(blob))
+    store.db.execute("insert or ignore into blobs values (?, ?, ?, ?, ?)", astuple(blob))
 
 
 def blob_of(store: Store, diff_id: str) -> Blob | None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from minirun.errors import ConflictError
 from minirun.image import records
-from minirun.image.layers import sweep, users
+from minirun.image.layers import remove_partial, sweep, users
 from minirun.image.records import Image
-from minirun.image.reference import parse
+from minirun.image.reference import parse_reference
 from minirun.image.resolve import find_image, is_id_of
 from minirun.instance import Instance
 from minirun.model import ACTIVE, Container
@@ -38,7 +38,7 @@ def remove_image(instance: Instance, reference: str, force: bool, prune: bool) -
 
 
 def prune_images(instance: Instance, images: list[Image]) -> Removed:
-    """Remove those of the images that exist and have no containers when their turn comes."""
+    """Remove those of the images that exist and have no containers when their turn comes, and partial downloads."""
     store = instance.store
     with store.write():
         removal = _Removal(store, force=False, prune=True)
@@ -46,6 +46,8 @@ def prune_images(instance: Instance, images: list[Image]) -> Removed:
             if records.is_there(store, image.id) and image.id not in users(store):
                 removal.delete(image, quiet=True)
     sweep(instance)
+    if freed := remove_partial(instance):
+        removal.done.sizes.append(freed)
     return removal.done
 
 
@@ -67,8 +69,14 @@ class _Removal:
                 f'conflict: unable to remove repository reference "{reference}" (must force) - container'
                 f" {user.short_id} is using its referenced image {image.id[:12]}"
             )
-        self._untag(image, parse(reference))
-        if not self._tags(image):
+        name = parse_reference(reference).tagged()
+        self._untag(image, name.familiar)
+        repository = name.familiar_repository
+        if not any(parse_reference(tag).familiar_repository == repository for tag in self._tags(image)):
+            for digest in self._digests(image):  # what a registry calls it goes with the last tag of its name
+                if digest.partition("@")[0] == repository:
+                    self._untag(image, digest)
+        if not self._tags(image) and not self._digests(image):
             self.delete(image, quiet=True)
 
     def by_id(self, image: Image) -> None:
@@ -82,7 +90,7 @@ class _Removal:
             if quiet:
                 return
             raise conflict
-        for reference in self._tags(image):
+        for reference in (*self._tags(image), *self._digests(image)):
             self._untag(image, reference)
         if self._users(image):
             records.set_removed(self.store, image.id)  # stopped containers need its layers
@@ -117,7 +125,11 @@ class _Removal:
         return ConflictError(f"conflict: unable to delete {image.id[:12]} ({force}) - {why}")
 
     def _untag(self, image: Image, reference: str) -> None:
-        records.untag(self.store, reference)
+        repository, at, digest = reference.partition("@")
+        if at:
+            records.delete_digest(self.store, repository, digest)
+        else:
+            records.untag(self.store, reference)
         self.done.lines.append(("Untagged", reference))
         self.store.add_event("image", "untag", image.id, {"name": reference})
 
@@ -130,6 +142,9 @@ class _Removal:
 
     def _tags(self, image: Image) -> list[str]:
         return records.tags(self.store).get(image.id, [])
+
+    def _digests(self, image: Image) -> list[str]:
+        return records.digests(self.store).get(image.id, [])
 
     def _users(self, image: Image) -> list[Container]:
         return [container for container in self._containers if container.spec.image_id == image.id]

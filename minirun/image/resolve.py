@@ -5,7 +5,7 @@ from minirun.image import records
 from minirun.image.busybox import BUSYBOX
 from minirun.image.create import build_busybox
 from minirun.image.records import Image
-from minirun.image.reference import parse
+from minirun.image.reference import Reference, parse_reference
 from minirun.instance import Instance
 from minirun.model import Spec
 
@@ -28,18 +28,18 @@ def lower_of(instance: Instance, spec: Spec) -> str:
 
 
 def image_to_run(instance: Instance, reference: str) -> Image:
-    """Return the image for `run` and `create`, and build busybox if it does not exist. NotFoundError for others."""
+    """Return the image on this host that `reference` means, and build busybox. NotFoundError for others."""
+    image = local_image(instance, reference)
+    if image is None:
+        raise NotFoundError(f"Unable to find image '{_complete(reference)}' locally", code=FAILED)
+    return image
+
+
+def local_image(instance: Instance, reference: str) -> Image | None:
+    """Return the image on this host that `reference` means, and build busybox if it does not exist; else None."""
     exact = reference if ":" in reference else reference + ":latest"
     image = records.tagged(instance.store, exact) or look_up(instance, reference)
-    if image is None and _complete(reference) == BUSYBOX:
-        return build_busybox(instance)
-    if image is None:
-        raise NotFoundError(
-            f"Unable to find image '{_complete(reference)}' locally",
-            "minirun images lists them; pulling from a registry is not supported",
-            FAILED,
-        )
-    return image
+    return build_busybox(instance) if image is None and _complete(reference) == BUSYBOX else image
 
 
 def find_image(instance: Instance, reference: str) -> Image:
@@ -58,13 +58,22 @@ def look_up(instance: Instance, reference: str) -> Image | None:
     digits = reference.removeprefix("sha256:")
     is_id = bool(digits) and _HEXADECIMAL.issuperset(digits)
     if not (is_id and (len(digits) == 64 or digits != reference)):
-        image = records.tagged(instance.store, _complete(reference))
+        name = parse_reference(reference)
+        if name.digest:
+            return records.by_digest(instance.store, name.familiar_repository, name.digest)
+        image = records.tagged(instance.store, name.tagged().familiar)
         if image is not None:
             return image
     matching = records.by_prefix(instance.store, digits) if is_id else []
     if len(matching) > 1:
         raise AmbiguousError(f"multiple IDs found with provided prefix: {reference}", "use more of the id, or a name")
     return matching[0] if matching else None
+
+
+def tags_of(instance: Instance, repository: Reference) -> list[Reference]:
+    """Return all tags of a repository on this host, sorted."""
+    tags = [parse_reference(tag) for tags in records.tags(instance.store).values() for tag in tags]
+    return sorted((tag for tag in tags if tag.repository == repository.repository), key=lambda tag: tag.tag)
 
 
 def is_made_from(instance: Instance, image_id: str, reference: str) -> bool:
@@ -87,4 +96,5 @@ def is_id_of(image: Image, reference: str) -> bool:
 def _complete(reference: str) -> str:
     if _HEXADECIMAL.issuperset(digits := reference.removeprefix("sha256:")) and digits != reference:
         return reference
-    return reference if len(digits) == 64 and _HEXADECIMAL.issuperset(digits) else parse(reference)
+    is_id = len(digits) == 64 and _HEXADECIMAL.issuperset(digits)
+    return reference if is_id else parse_reference(reference).tagged().familiar

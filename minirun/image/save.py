@@ -14,12 +14,11 @@ from typing import Any, BinaryIO, cast
 
 from minirun.archive.pack import Writable
 from minirun.errors import MinirunError
-from minirun.image import records
 from minirun.image.layer_archive import open_layer, tar_size
 from minirun.image.manifests import OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST
 from minirun.image.records import Image, Layer
 from minirun.image.reference import parse, parse_reference
-from minirun.image.resolve import find_image, is_id_of
+from minirun.image.resolve import find_image, is_id_of, tags_of
 from minirun.instance import Instance
 
 _BLOBS = "blobs/sha256/"
@@ -77,8 +76,7 @@ def _tags_of(instance: Instance, reference: str) -> list[str]:
     with suppress(MinirunError):
         name = parse_reference(reference)
         if not name.tag and not name.digest:
-            tags = [tag for tags in records.tags(instance.store).values() for tag in tags]
-            return sorted(tag for tag in tags if parse_reference(tag).repository == name.repository)
+            return [tagged.familiar for tagged in tags_of(instance, name)]
     return []
 
 

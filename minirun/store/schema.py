@@ -150,7 +150,8 @@ create table layers (
 ) strict;
 -- Layers as they were transferred. A layer without one is packed from its directory.
 create table blobs (
-    digest text primary key, diff_id text not null, size integer not null, file text not null unique
+    digest text primary key, diff_id text not null, size integer not null, file text not null unique,
+    compression text not null
 ) strict;
 create index blobs_diff_id on blobs (diff_id);
 -- The manifest by which an image came from a registry or went to one, exactly as it was sent.

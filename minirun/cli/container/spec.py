@@ -1,16 +1,20 @@
 """From the options of run and create to a Spec, and from the limit options to limits."""
 
 import os
+import sys
 from dataclasses import fields, replace
 from typing import Any
 
 from minirun.cli.container.options import CreateOptions, HealthOptions, LimitOptions
-from minirun.cli.session import session
+from minirun.cli.image.pull import pull_image
+from minirun.cli.session import session, warn
 from minirun.engine.id_ranges import refuse_hosts_namespaces
-from minirun.errors import MinirunError
-from minirun.image.create import architecture, architecture_of
+from minirun.errors import FAILED, MinirunError, NotFoundError
 from minirun.image.defaults import health_of, inherit
-from minirun.image.resolve import image_to_run
+from minirun.image.platforms import host_platform, parse_platform, runs
+from minirun.image.records import Image
+from minirun.image.reference import parse_reference
+from minirun.image.resolve import find_image, local_image
 from minirun.instance import Instance
 from minirun.kernel import controllers, limits
 from minirun.model import Health, Logging, Mode, NetworkRequest, Spec
@@ -87,10 +91,25 @@ def spec_of(options: CreateOptions, image: str, argv: list[str], detach: bool) -
 
 def with_image(instance: Instance, spec: Spec, options: CreateOptions) -> Spec:
     """Add what the image says: environment, command, user, health check, ..."""
-    image = image_to_run(instance, spec.image)
+    image = _image(instance, spec.image, options)
     spec = inherit(spec, image, environment.names_to_unset(options.env) if "Env" in image.config else ())
     health = _health(options, health_of(image) if "Healthcheck" in image.config else None)
     return replace(spec, health=health) if health is not None else spec
+
+
+def _image(instance: Instance, name: str, options: CreateOptions) -> Image:
+    """The image on this host, or pulled from its registry as --pull and --platform say."""
+    platform = parse_platform(options.platform) if options.platform else None
+    image = local_image(instance, name) if options.pull != "always" else None
+    if image is not None and (platform is None or runs(platform, image.platform)):
+        return image
+    reference = parse_reference(name).tagged()
+    if options.pull == "never":
+        raise NotFoundError(f"No such image: {reference.familiar}", "--pull=never forbids to pull it", FAILED)
+    if options.pull == "missing":
+        warn(f"Unable to find image '{reference.familiar}' locally")
+    pulled = pull_image(instance, reference, platform or host_platform(), sys.stderr, quiet=False)
+    return find_image(instance, f"sha256:{pulled.id}")
 
 
 def limits_of(options: LimitOptions) -> Limits:
@@ -133,12 +152,6 @@ def write_cidfile(path: str, container_id: str) -> None:
 def _check_image_options(options: CreateOptions) -> None:
     if options.pull not in ("always", "missing", "never"):
         raise option_error(f'invalid pull option: \'{options.pull}\': must be one of "always", "missing" or "never"')
-    if options.pull == "always":
-        raise option_error("--pull=always: minirun has no registry to pull from", "minirun images shows what there is")
-    if options.platform and architecture_of(options.platform) != architecture():
-        raise option_error(
-            f"image with platform {options.platform} was not found: this machine is linux/{architecture()}"
-        )
 
 
 def _network(options: CreateOptions) -> NetworkRequest:

@@ -59,10 +59,11 @@ def images(
         wanted.setdefault("reference", []).append(repository)
     instance = open_instance()
     sweep(instance)
+    known = records.digests(instance.store)
     rows = [
-        _row(image, reference, no_trunc)
+        _row(image, reference, known.get(image.id, []), no_trunc)
         for image, references in chosen(instance, wanted, everything)
-        for reference in references or [""]
+        for reference in references or [f"{digest.partition('@')[0]}:" for digest in known.get(image.id, [])] or [""]
     ]
     headers = {"Repository": "REPOSITORY", "Tag": "TAG", **({"Digest": "DIGEST"} if digests else {})}
     columns = Columns({**headers, "ID": "IMAGE ID", "CreatedSince": "CREATED", "Size": "SIZE"}, "ID")
@@ -73,10 +74,11 @@ def chosen(instance: Instance, filters: Filters, everything: bool) -> list[tuple
     """Images with those of their references that were asked for, the newest first."""
     filters = dict(filters)
     tags = records.tags(instance.store)
+    digests = records.digests(instance.store)
     images = records.all_images(instance.store)
     parents = {one.parent for one in images}
     patterns = filters.pop("reference", [])
-    test = _test(instance, filters, lambda image: image.id not in tags and image.id not in parents)
+    test = _test(instance, filters, lambda image: not ({image.id} & {*tags, *digests, *parents}))
     found = []
     for image in images:
         references = [one for one in tags.get(image.id, []) if not patterns or _is_named(one, patterns)]
@@ -121,12 +123,12 @@ def _fits(text: str, pattern: str) -> bool:
     )
 
 
-def _row(image: Image, reference: str, whole: bool) -> Row:
+def _row(image: Image, reference: str, digests: list[str], whole: bool) -> Row:
     name, _, tag = reference.rpartition(":")
     return {
         "Repository": name or NONE,
         "Tag": tag or NONE,
-        "Digest": NONE,  # that of a registry, and there is none
+        "Digest": next((text.partition("@")[2] for text in digests if text.startswith(f"{name}@")), NONE),
         "ID": f"sha256:{image.id}" if whole else image.id[:12],
         "CreatedSince": ago(image.created),
         "CreatedAt": datetime.fromtimestamp(image.created).astimezone().strftime("%Y-%m-%d %H:%M:%S %z %Z"),

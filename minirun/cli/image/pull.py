@@ -1,4 +1,4 @@
-"""minirun pull, and what run and create pull."""
+"""minirun pull and push, and what run and create pull."""
 
 import sys
 import threading
@@ -8,11 +8,13 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 from typer import Argument, Option
 
+from minirun.cli.completion.values import images
 from minirun.cli.output.table import size
 from minirun.cli.session import commands, open_instance
-from minirun.errors import MinirunError
+from minirun.errors import MinirunError, NotFoundError
 from minirun.image.platforms import Platform, host_platform, parse_platform
 from minirun.image.reference import Reference, parse_reference
+from minirun.image.resolve import tags_of
 from minirun.instance import Instance
 
 if TYPE_CHECKING:
@@ -42,6 +44,36 @@ def pull(
     for each in _tags(reference) if everything else [reference.tagged()]:
         pull_image(instance, each, wanted, sys.stdout, quiet)
         print(each.canonical)
+
+
+@app.command("push")
+def push(
+    name: Annotated[str, Argument(metavar="NAME[:TAG]", autocompletion=images)],
+    everything: Annotated[bool, Option("--all-tags", "-a", help="Push all tags of an image to the repository")] = False,
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Suppress verbose output")] = False,
+) -> None:
+    """Upload an image to a registry."""
+    from minirun.image.push import push as push_to
+    from minirun.image.registry.client import open_client
+
+    reference = parse_reference(name)
+    if reference.digest:
+        raise MinirunError("cannot push a digest reference")
+    if everything and reference.tag:
+        raise MinirunError("tag can't be used with --all-tags/-a")
+    instance = open_instance()
+    wanted = tags_of(instance, reference) if everything else [reference.tagged()]
+    if not wanted:
+        raise NotFoundError(f"An image does not exist locally with the tag: {reference.repository}")
+    with open_client() as client, _report(sys.stdout, quiet) as report:
+        if not (reference.tag or everything):
+            report.line("Using default tag: latest")
+        report.line(f"The push refers to repository [{reference.repository}]")
+        for each in wanted:
+            pushed = push_to(instance, client, each, report)
+            report.line(f"{each.tag}: digest: {pushed.digest} size: {pushed.size}")
+    if quiet:
+        print("\n".join(each.canonical for each in wanted))
 
 
 def pull_image(instance: Instance, reference: Reference, platform: Platform, out: TextIO, quiet: bool) -> "Pulled":

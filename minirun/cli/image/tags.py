@@ -16,8 +16,9 @@ from minirun.cli.session import commands, open_instance, warn_of
 from minirun.errors import FAILED, MinirunError, NotFoundError
 from minirun.image import records
 from minirun.image.busybox import BUSYBOX
-from minirun.image.create import NewImage, add_image, architecture_of
+from minirun.image.create import NewImage, add_image
 from minirun.image.instructions import apply
+from minirun.image.platforms import host_platform, parse_platform
 from minirun.image.reference import parse
 from minirun.image.remove import prune_images, remove_image
 from minirun.image.resolve import find_image, image_to_run
@@ -108,11 +109,18 @@ def import_(
     new = NewImage(
         apply({}, tuple(change)),
         comment=message or f"Imported from {source}",
-        architecture=architecture_of(platform) if platform else "",
+        architecture=_architecture(platform),
     )
     with _open(source) as stream:
         image = add_image(open_instance(), lambda layer: unpack_archive(stream, layer), new, reference, action="import")
     print(f"sha256:{image.id}")
+
+
+def _architecture(text: str) -> str:
+    platform = parse_platform(text) if text else host_platform()
+    if platform.system != "linux":
+        raise MinirunError(f"operating system is not supported: {text}", "such as linux or linux/amd64", FAILED)
+    return platform.architecture
 
 
 def _open(source: str) -> BinaryIO:

@@ -10,7 +10,7 @@ from minirun.cli.output.format import shower
 from minirun.cli.parameters import ObjectFormat
 from minirun.cli.session import commands, open_instance
 from minirun.cli.system.server import describe_server, server_lines
-from minirun.image.create import architecture
+from minirun.image.platforms import host_platform
 from minirun.image.records import all_images
 from minirun.instance import Instance
 from minirun.kernel import cgroups, controllers
@@ -112,7 +112,7 @@ def version(form: ObjectFormat = "") -> None:
         "Python": platform.python_version(),
         "KernelVersion": uname.release,
         "Os": uname.sysname.lower(),
-        "Arch": architecture(),
+        "Arch": host_platform().architecture,
     }
     if form:
         # Docker's has two halves. Here they are one program, and scripts that ask for either are answered.
