@@ -196,9 +196,10 @@ class _Received:
             data = self._file.read(min(count, self._kept - self._position))
         else:
             data = self._receive(count)
-        self._sha256.update(data)
-        self._position += len(data)
-        self._fetch.progress.advance(self._fetch.layer.digest, self._position, self._fetch.layer.blob.size)
+        if data:
+            self._sha256.update(data)
+            self._position += len(data)
+            self._fetch.progress.advance(self._fetch.layer.digest, self._position, self._fetch.layer.blob.size)
         return data
 
     def _receive(self, count: int) -> bytes:
