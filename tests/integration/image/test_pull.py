@@ -155,7 +155,7 @@ def test_a_pull_that_fails_goes_on_where_it_was(instance: Instance, registry: Fa
 def test_what_was_kept_is_told_and_pruned(instance: Instance, registry: FalseRegistry) -> None:
     add_image(registry, BIG, SMALL)
     registry.answers = [(hashlib.sha256(BIG).hexdigest(), 404, {}, b"{}")]
-    registry.cuts = [10] + [0] * 20  # the small layer breaks off, and does not go on
+    registry.cuts = [1 << 30, 10] + [0] * 20  # after the configuration, the small layer breaks off and does not go on
     report = Report()
     with pytest.raises(MinirunError):
         pulled(instance, registry, report)
