@@ -7,7 +7,7 @@ and another process unpacks. Nothing of the image is on record before all of it 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -150,8 +150,7 @@ class _Fetch:
 
     def run(self) -> tuple[Layer, Blob]:
         layer, name = self.layer, f"layer {self.layer.blob.digest}"
-        with self.file.open("r+b", buffering=0) as file:
-            stream = _Received(self, file)
+        with self.file.open("r+b", buffering=0) as file, closing(_Received(self, file)) as stream:
             try:
                 content = unpack_layer(decompressed(cast(BinaryIO, stream), name), self.directory)
                 while stream.read(CHUNK):  # what follows the compressed stream belongs to the blob
@@ -219,6 +218,10 @@ class _Received:
 
     def hexdigest(self) -> str:
         return self._sha256.hexdigest()
+
+    def close(self) -> None:
+        if self._download is not None:
+            self._download.close()
 
 
 def _record(
