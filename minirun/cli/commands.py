@@ -116,7 +116,6 @@ ALIASES = {
 }
 _UNLISTED = ("list", "remove", "ps")  # other names of what a group lists already
 
-_NO_REGISTRY = "minirun has no registry"
 _NO_SWARM = "minirun runs containers on one host, without swarm mode"
 _IMPORT = "`minirun import` makes an image from an archive of files, and `minirun commit` from a container"
 # Docker's commands that minirun does not have: (why, what to do instead).
@@ -126,8 +125,8 @@ ABSENT: dict[str, tuple[str, str]] = {
         "only Docker Hub can be searched, and its API for that is not part of a registry's",
         "`minirun images` lists what is here",
     ),
-    "manifest": (f"{_NO_REGISTRY}, so there are no manifests", ""),
-    "trust": (f"{_NO_REGISTRY}, so nothing is signed", ""),
+    "manifest": ("minirun does not make manifests by hand", "`minirun push` writes that of an image"),
+    "trust": ("minirun does not sign images", ""),
     "builder": ("minirun does not build images from a Dockerfile", _IMPORT),
     "buildx": ("minirun does not build images from a Dockerfile", _IMPORT),
     "compose": (

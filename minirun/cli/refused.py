@@ -21,7 +21,7 @@ RUN = {
     "device-read-iops": _THROTTLE,
     "device-write-bps": _THROTTLE,
     "device-write-iops": _THROTTLE,
-    "disable-content-trust": "there is no registry, so nothing is signed",
+    "disable-content-trust": "minirun does not check signatures",
     "gpus": "pass device nodes with --device",
     "io-maxbandwidth": _WINDOWS,
     "io-maxiops": _WINDOWS,

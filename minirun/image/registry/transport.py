@@ -173,14 +173,20 @@ class Transport:
         finally:
             if body is not None:
                 body.close()
+        self._end_if_cancelled(raw)
         return Response(raw, request.url)
+
+    def _end_if_cancelled(self, response: urllib3.BaseHTTPResponse) -> None:
+        """Close a connection that `cancel`, which came just now, has not seen."""
+        if self.cancelled.is_set():
+            response.close()
+            raise CancelledError("cancelled")
 
     def watch(self, response: urllib3.BaseHTTPResponse) -> None:
         """Let `cancel` end the reading of a body. RegistryError if it came before."""
         with self._lock:
             self._open.add(response)
-        if self.cancelled.is_set():
-            raise CancelledError("cancelled")
+        self._end_if_cancelled(response)
 
     def forget(self, response: urllib3.BaseHTTPResponse) -> None:
         """The reading of a body has ended."""

@@ -352,6 +352,20 @@ def test_push_and_pull_and_run_on_a_host(host: Host, tmp_path: Path) -> None:
             assert says in refused(host, *words), words
 
 
+def test_a_short_name_comes_from_a_mirror_and_is_published(host: Host, tmp_path: Path) -> None:
+    """The article's last step: run --name nginx -p 8080:80 nginx."""
+    with debian_registry(tmp_path, host.popen) as registry:
+        host.image("maker", "echo hello > var/www/index.html", "-c", 'CMD ["httpd", "-f", "-h", "/var/www"]')
+        host.minirun("tag", "maker", f"{registry}/library/nginx")
+        host.minirun("push", f"{registry}/library/nginx")
+        host.minirun("rmi", "-f", "maker", f"{registry}/library/nginx")
+        host.sh(f"""echo '{{"registry-mirrors": ["http://{registry}"]}}' > /run/config.json""")
+        host.sh(f'export MINIRUN_CONFIG=/run/config.json; "{MINIRUN}" run -d --wait --name nginx -p 8080:80 nginx')
+        assert host.sh("busybox wget -qO- http://127.0.0.1:8080/") == "hello\n"
+        assert host.minirun("ps", "--format", "{{.Image}}").stdout == "nginx\n"
+        assert inspect(host, "nginx")["RepoTags"] == ["nginx:latest"]
+
+
 def test_the_registry_is_gone(host: Host) -> None:
     said = refused(host, "pull", "127.0.0.1:1/made")
     assert "connection refused" in said
