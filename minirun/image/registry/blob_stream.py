@@ -23,13 +23,16 @@ class BlobStream(io.RawIOBase):
 
     The stream ends after exactly the descriptor's size, or raises RegistryError. It does not check the digest.
 
+    session, fallback: where the blob is read, and where when that fails in the midst of it
     skipped: bytes that came again and were thrown away, because the server does not honour ranges
     """
 
-    def __init__(self, session: Session, path: str, scopes: tuple[str, ...], blob: Descriptor, start: int) -> None:
+    def __init__(
+        self, session: Session, fallback: Session, path: str, scopes: tuple[str, ...], blob: Descriptor, start: int
+    ) -> None:
         super().__init__()
         self.skipped = 0
-        self._session, self._path, self._scopes, self._blob = session, path, scopes, blob
+        self._session, self._fallback, self._path, self._scopes, self._blob = session, fallback, path, scopes, blob
         self._position = start
         self._failures, self._failed_at = 0, start
         self._ranges = True
@@ -83,12 +86,14 @@ class BlobStream(io.RawIOBase):
         if self._position >= self._failed_at + _PROGRESS:
             self._failures = 0
         self._failures, self._failed_at = self._failures + 1, self._position
+        if self._failures >= TRIES and self._session is not self._fallback:  # the mirror ended in the midst of it
+            self._session, self._failures = self._fallback, 0
         if self._failures >= TRIES:
             done = f"after {self._position} of {self._blob.size} bytes"
             url = self._session.absolute(self._path, "/")
             reason = unreachable("Get", url, error).message
             raise RegistryError(f"the download of {self._blob.digest} was cut off {done}: {reason}")
-        pause(self._session.transport.cancelled, backoff(self._failures - 1))
+        pause(self._session.transport.cancelled, backoff(max(0, self._failures - 1)))
 
     def _receive(self, amount: int) -> bytes:
         if self._response is None:
