@@ -46,8 +46,8 @@ class FalseRegistry(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, certificate: str = "", wants_client: bool = False) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, certificate: str = "", wants_client: bool = False, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.scheme = "http"
         if certificate:
             self.scheme = "https"

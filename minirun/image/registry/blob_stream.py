@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from minirun.image.registry.errors import CancelledError, RegistryError, unreachable
+from minirun.image.registry.errors import CancelledError, RegistryError, UnreachableError, unreachable
 from minirun.image.registry.manifests import Descriptor
 from minirun.image.registry.session import TRIES, Session, backoff, expect, pause
 from minirun.image.registry.transport import FAILURES, Response
@@ -37,8 +37,10 @@ class BlobStream(io.RawIOBase):
         self._failures, self._failed_at = 0, start
         self._ranges = True
         self._response: Response | None = None
+        self._has_begun = False  # until then the caller chooses another server
         if start < blob.size:
             self._keep_on(self._open)
+        self._has_begun = True
 
     def readable(self) -> bool:
         """Yes."""
@@ -77,22 +79,29 @@ class BlobStream(io.RawIOBase):
             try:
                 return step()
             except FAILURES as error:
-                self._drop()
-                if self._session.transport.cancelled.is_set():
-                    raise CancelledError("cancelled") from None
-                self._count(error)
+                failure: RegistryError = unreachable("Get", self._session.absolute(self._path, "/"), error)
+            except RegistryError as error:
+                if not self._has_begun:
+                    raise
+                failure = error
+            self._drop()
+            if self._session.transport.cancelled.is_set():
+                raise CancelledError("cancelled")
+            self._count(failure)
 
-    def _count(self, error: Exception) -> None:
+    def _count(self, failure: RegistryError) -> None:
+        """Wait before the next try, at the registry itself where a mirror is of no more use. Raise if there is none."""
         if self._position >= self._failed_at + _PROGRESS:
             self._failures = 0
         self._failures, self._failed_at = self._failures + 1, self._position
-        if self._failures >= TRIES and self._session is not self._fallback:  # the mirror ended in the midst of it
-            self._session, self._failures = self._fallback, 0
-        if self._failures >= TRIES:
+        # Requests are tried again by themselves. What is tried again here: a cut, and a server that starts anew.
+        is_final = self._failures >= TRIES or not isinstance(failure, UnreachableError)
+        if is_final and self._session is not self._fallback:
+            self._session, self._failures, is_final = self._fallback, 0, False
+        if is_final:
             done = f"after {self._position} of {self._blob.size} bytes"
-            url = self._session.absolute(self._path, "/")
-            reason = unreachable("Get", url, error).message
-            raise RegistryError(f"the download of {self._blob.digest} was cut off {done}: {reason}")
+            message = f"the download of {self._blob.digest} was cut off {done}: {failure.message}"
+            raise RegistryError(message, failure.hint, failure.status, failure.word)
         pause(self._session.transport.cancelled, backoff(max(0, self._failures - 1)))
 
     def _receive(self, amount: int) -> bytes:

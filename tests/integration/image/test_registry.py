@@ -382,6 +382,11 @@ def test_mirrors_are_asked_first_and_may_fail(registry: FalseRegistry, monkeypat
         hub.blobs[digest_of(LAYER)], registry.blobs[digest_of(LAYER)] = LAYER, LAYER
         registry.cuts = [1 << 20] + [0] * 9  # it ends in the midst
         assert repository.blob(blob(LAYER)).readall() == LAYER
+        registry.cuts = [1 << 20]
+        with repository.blob(blob(LAYER)) as stream:
+            first = stream.read(10)
+            registry.answers = [("/blobs/", 404, {}, b"")]  # it forgets it in the midst
+            assert first + stream.readall() == LAYER
         registry.cuts, registry.blobs[digest_of(LAYER)] = [], LAYER[::-1]
         assert repository.read_blob(blob(LAYER)) == LAYER  # it lies
         assert repository.blob(blob(LAYER), mirrors=False).readall() == LAYER
@@ -501,3 +506,28 @@ def test_https_never_leads_to_http() -> None:
     session = Session(transport, hosts.endpoints("r.example", Config())[0], CredentialStore())
     assert session.absolute("http://r.example/v2/box/up?x=1", "/v2/box/") == "https://r.example/v2/box/up?x=1"
     assert session.absolute("up/1", "/v2/box/") == "https://r.example/v2/box/up/1"
+
+
+def test_a_download_outlives_a_registry_that_starts_anew(
+    client: Client, registry: FalseRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_FIRST_DELAY", 0.1)
+    registry.add_blob(LAYER)
+    registry.cuts = [1 << 20]
+    started: list[FalseRegistry] = []
+
+    def start_anew() -> None:
+        started.append(FalseRegistry(port=registry.server_address[1]))
+        started[0].blobs = registry.blobs
+        started[0].__enter__()
+
+    with box(client, registry).blob(blob(LAYER)) as stream:
+        first = stream.read(10)
+        registry.shutdown()
+        registry.socket.close()
+        timer = threading.Timer(0.2, start_anew)
+        timer.start()
+        assert first + stream.readall() == LAYER
+    timer.join()
+    assert [headers.get("Range") for _, _, headers in started[0].requests] == ["bytes=1048576-"]
+    started[0].__exit__()
