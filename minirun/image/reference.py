@@ -128,6 +128,12 @@ def digest_of(content: bytes, algorithm: str = "sha256") -> str:
     return f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
 
 
+def is_digest_of(digest: str, content: bytes) -> bool:
+    """Return whether a text is the digest of some bytes, by any supported algorithm."""
+    algorithm = digest.partition(":")[0]
+    return algorithm in _DIGEST_LENGTHS and digest_of(content, algorithm) == digest
+
+
 def _split_domain(text: str) -> tuple[str, str]:
     """(domain, the rest). A first part without a dot, a colon or a capital belongs to a path at Docker Hub."""
     first, slash, rest = text.partition("/")

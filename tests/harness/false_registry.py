@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import itertools
 import json
 import shutil
 import socket
@@ -45,8 +46,8 @@ class FalseRegistry(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, certificate: str = "", wants_client: bool = False) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, certificate: str = "", wants_client: bool = False, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.scheme = "http"
         if certificate:
             self.scheme = "https"
@@ -69,6 +70,7 @@ class FalseRegistry(ThreadingHTTPServer):
         self.token_uses, self.tokens = 1000, {}  # type: int, dict[str, int]
         self.token_answer: dict[str, Any] = {}
         self.uploads: dict[str, bytes] = {}
+        self.numbers = itertools.count()
         self.lock = threading.Lock()
 
     @property
@@ -132,10 +134,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(*found[1:])
         elif self.path.startswith("/token"):
             self._token()
+        elif self.command == "CONNECT":
+            self._answer(403)
         elif self._is_let_in():
             self._serve()
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _any  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_CONNECT = _any  # noqa: N815
 
     def _answer(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
         self.send_response(status)
@@ -178,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(401, body=b'{"details": "refresh token is invalid"}')
             return
         with server.lock:
-            token = f"token-{len(server.requests)}"
+            token = f"token-{next(server.numbers)}"
             server.tokens[token] = server.token_uses
         answer = {
             "token": token,

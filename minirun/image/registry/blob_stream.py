@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from minirun.image.manifests import Descriptor
-from minirun.image.registry.errors import CancelledError, RegistryError, unreachable
+from minirun.image.registry.errors import CancelledError, RegistryError, UnreachableError, unreachable
 from minirun.image.registry.session import TRIES, Session, backoff, expect, pause
 from minirun.image.registry.transport import FAILURES, Response
 
@@ -23,19 +23,24 @@ class BlobStream(io.RawIOBase):
 
     The stream ends after exactly the descriptor's size, or raises RegistryError. It does not check the digest.
 
+    session, fallback: where the blob is read, and where when that fails in the midst of it
     skipped: bytes that came again and were thrown away, because the server does not honour ranges
     """
 
-    def __init__(self, session: Session, path: str, scopes: tuple[str, ...], blob: Descriptor, start: int) -> None:
+    def __init__(
+        self, session: Session, fallback: Session, path: str, scopes: tuple[str, ...], blob: Descriptor, start: int
+    ) -> None:
         super().__init__()
         self.skipped = 0
-        self._session, self._path, self._scopes, self._blob = session, path, scopes, blob
+        self._session, self._fallback, self._path, self._scopes, self._blob = session, fallback, path, scopes, blob
         self._position = start
         self._failures, self._failed_at = 0, start
         self._ranges = True
         self._response: Response | None = None
+        self._has_begun = False  # until then the caller chooses another server
         if start < blob.size:
             self._keep_on(self._open)
+        self._has_begun = True
 
     def readable(self) -> bool:
         """Yes."""
@@ -74,21 +79,30 @@ class BlobStream(io.RawIOBase):
             try:
                 return step()
             except FAILURES as error:
-                self._drop()
-                if self._session.transport.cancelled.is_set():
-                    raise CancelledError("cancelled") from None
-                self._count(error)
+                failure: RegistryError = unreachable("Get", self._session.absolute(self._path, "/"), error)
+            except RegistryError as error:
+                if not self._has_begun:
+                    raise
+                failure = error
+            self._drop()
+            if self._session.transport.cancelled.is_set():
+                raise CancelledError("cancelled")
+            self._count(failure)
 
-    def _count(self, error: Exception) -> None:
+    def _count(self, failure: RegistryError) -> None:
+        """Wait before the next try, at the registry itself where a mirror is of no more use. Raise if there is none."""
         if self._position >= self._failed_at + _PROGRESS:
             self._failures = 0
         self._failures, self._failed_at = self._failures + 1, self._position
-        if self._failures >= TRIES:
+        # Requests are tried again by themselves. What is tried again here: a cut, and a server that starts anew.
+        is_final = self._failures >= TRIES or not isinstance(failure, UnreachableError)
+        if is_final and self._session is not self._fallback:
+            self._session, self._failures, is_final = self._fallback, 0, False
+        if is_final:
             done = f"after {self._position} of {self._blob.size} bytes"
-            url = self._session.absolute(self._path, "/")
-            reason = unreachable("Get", url, error).message
-            raise RegistryError(f"the download of {self._blob.digest} was cut off {done}: {reason}")
-        pause(self._session.transport.cancelled, backoff(self._failures - 1))
+            message = f"the download of {self._blob.digest} was cut off {done}: {failure.message}"
+            raise RegistryError(message, failure.hint, failure.status, failure.word)
+        pause(self._session.transport.cancelled, backoff(max(0, self._failures - 1)))
 
     def _receive(self, amount: int) -> bytes:
         if self._response is None:

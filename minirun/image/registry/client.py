@@ -1,21 +1,36 @@
 """The front door: a client for all registries that one command speaks to."""
 
+import json
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TypeVar
+from urllib.parse import urlencode
 
 from minirun import config
-from minirun.image.reference import Reference
+from minirun.image.reference import DOCKER_HUB, Reference
 from minirun.image.registry.credentials import Credentials, CredentialStore
 from minirun.image.registry.errors import RegistryError
-from minirun.image.registry.hosts import endpoints
+from minirun.image.registry.hosts import Endpoint, endpoints
 from minirun.image.registry.repository import Repository, listed
 from minirun.image.registry.session import Session, expect, refused
-from minirun.image.registry.transport import Transport
+from minirun.image.registry.transport import Response, Transport
 
 T = TypeVar("T")
+_HUB_SEARCH = "https://index.docker.io"
+_LONGEST_RESULT = 4 << 20
 _CATALOG = ("registry:catalog:*",)
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """A repository that a search found."""
+
+    name: str
+    description: str = ""
+    stars: int = 0
+    is_official: bool = False
 
 
 class Client:
@@ -59,6 +74,7 @@ class Client:
         """
         upstream = endpoints(domain, self._config)[-1]
         session = Session(self._transport, upstream, _Fixed(credentials))
+        session.authorizer.wants_identity_token = True
         try:
             response = session.send("GET", "/v2/")
         except RegistryError as error:
@@ -71,9 +87,45 @@ class Client:
         token = session.authorizer.identity_token
         return Credentials(credentials.username, "", token) if token else credentials
 
+    def search(self, domain: str, term: str, limit: int = 25) -> list[SearchResult]:
+        """Search a registry for repositories. RegistryError if it has no search and does not tell what it has.
+
+        Docker Hub and few others have a search (API v1); others are asked for the names of all repositories.
+        """
+        session = self._of(domain)[-1]
+        if domain == DOCKER_HUB:
+            session = Session(self._transport, Endpoint((_HUB_SEARCH,), session.endpoint.credential_key), self.store)
+        response = session.send("GET", f"/v1/search?{urlencode({'q': term, 'n': limit})}")
+        if response.status == HTTPStatus.OK:
+            return _search_results(response)[:limit]
+        if response.status != HTTPStatus.NOT_FOUND:
+            raise refused(response)
+        response.discard()
+        try:
+            names = self.catalog(domain)
+        except RegistryError as error:
+            raise RegistryError(f"{domain} has no search: {error.message}", error.hint, error.status) from None
+        return [SearchResult(name) for name in names if term in name][:limit]
+
     def catalog(self, domain: str) -> list[str]:
         """The repositories of a registry. RegistryError if it does not tell."""
         return list(listed(self._of(domain)[-1], "/v2/_catalog", _CATALOG, "repositories"))
+
+
+def _search_results(response: Response) -> list[SearchResult]:
+    try:
+        data = json.loads(response.content(_LONGEST_RESULT))
+        return [
+            SearchResult(
+                str(entry["name"]),
+                " ".join(str(entry.get("description") or "").split()),
+                int(entry.get("star_count") or 0),
+                entry.get("is_official") is True,
+            )
+            for entry in data["results"]
+        ]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise RegistryError(f"{response.url}: the answer is not a list of search results") from None
 
 
 def _wrong_credentials(url: str, error: RegistryError) -> RegistryError:

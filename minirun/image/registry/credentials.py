@@ -84,7 +84,7 @@ class CredentialStore:
         with self._change() as data:
             helper = self._helper(data, key)
             if helper:
-                self._run(helper, "erase", key)
+                self._run(helper, "erase", key, absent=_NOT_FOUND)
             entries = _section(data, "auths", self.path)
             names = {key, *(f"{scheme}://{key}" for scheme in ("http", "https"))}
             if "auths" in data:

@@ -102,6 +102,8 @@ def _network_reason(url: str, error: Exception) -> tuple[str, str, bool]:
     """(reason, hint, whether another try may succeed)."""
     causes = list(_causes(error))
     host = url.split("/")[2]
+    if isinstance(error, http.ProxyError):
+        return f"proxyconnect tcp: {_short(str(causes[-1]))}", "the proxy is that of HTTP_PROXY or HTTPS_PROXY", False
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return *_certificate_reason(host, cause), False
@@ -114,8 +116,6 @@ def _network_reason(url: str, error: Exception) -> tuple[str, str, bool]:
             reason = "no such host" if not again else "temporary failure in name resolution"
             hint = "check the name, or this host's DNS servers in /etc/resolv.conf"
             return f"dial tcp: lookup {host.rpartition(':')[0] or host}: {reason}", hint, False
-    if isinstance(error, http.ProxyError):
-        return f"proxyconnect tcp: {_short(str(causes[-1]))}", "the proxy is that of HTTP_PROXY or HTTPS_PROXY", False
     if isinstance(error, http.ConnectTimeoutError) and not isinstance(error, http.NewConnectionError):
         return f"dial tcp {host}: i/o timeout", "", True
     if isinstance(error, http.ReadTimeoutError | TimeoutError):

@@ -1,4 +1,5 @@
-"""Which servers stand for a registry's name, and how far each is trusted: mirrors, insecure registries, certificates.
+"""Which servers stand for a registry's name, and how far each is trusted: mirrors, insecure registries, certificates,
+and by which proxy they are reached.
 
 dockerd(8), --registry-mirror and --insecure-registry; https://docs.docker.com/engine/security/certificates/
 """
@@ -7,9 +8,11 @@ import ipaddress
 import os
 import socket
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
 
 from minirun.config import Config
 from minirun.errors import MinirunError
@@ -113,3 +116,41 @@ def _load(context: ssl.SSLContext, path: Path) -> None:
         context.load_cert_chain(path, key, password="")
     elif path.suffix == ".key" and not os.path.exists(path.with_suffix(".cert")):
         raise MinirunError(f"missing client certificate {path.stem}.cert for key {path}")
+
+
+def proxy_for(scheme: str, host: str) -> str:
+    """The proxy of HTTP_PROXY, HTTPS_PROXY and NO_PROXY for HOST[:PORT], "" for none. MinirunError if it is unusable.
+
+    As Go has it, the machine itself is reached directly, and NO_PROXY may hold networks (10.0.0.0/8).
+    """
+    proxies = getproxies_environment()
+    proxy = proxies.get(scheme, "")
+    name = urlsplit(f"//{host}").hostname or ""
+    if not proxy or name == "localhost" or proxy_bypass(host, proxies) or _in_networks(name, proxies):
+        return ""
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    try:
+        parts = urlsplit(proxy)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        variable = f"{scheme.upper()}_PROXY"
+        raise MinirunError(
+            f"invalid {variable}: it must be a URL of an HTTP proxy", "such as http://proxy.example:3128"
+        )
+    return proxy
+
+
+def _in_networks(name: str, proxies: Mapping[str, str]) -> bool:
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    for text in proxies.get("no", "").split(","):
+        try:
+            if address in ipaddress.ip_network(text.strip(), strict=False):
+                return True
+        except ValueError:
+            continue
+    return address.is_loopback

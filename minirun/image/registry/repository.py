@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from minirun.image import manifests
 from minirun.image.manifests import Descriptor, ImageIndex, ImageManifest, Manifest, parse_manifest
 from minirun.image.platforms import Platform
-from minirun.image.reference import Reference, check_digest, digest_of
+from minirun.image.reference import Reference, digest_of, is_digest_of
 from minirun.image.registry.blob_stream import BlobStream
 from minirun.image.registry.errors import CancelledError, RegistryError, UnreachableError
 from minirun.image.registry.session import Session, expect
@@ -98,24 +98,28 @@ class Repository:
             raise self._pull_error(error, target) from None
         raw = response.content(manifests.LONGEST)
         stated = target if ":" in target else response.header("Docker-Content-Digest") or digest_of(raw)
-        if digest_of(raw, check_digest(stated).partition(":")[0]) != stated:
-            raise RegistryError(f"{self._name(target)}: the manifest that the registry sent is not {stated}")
+        if not is_digest_of(stated, raw):
+            raise RegistryError(f"{self._name(target)}: the manifest that the registry sent is not {stated[:200]}")
         return Manifest(manifests.media_type_of(response.header("Content-Type"), raw), stated, raw)
 
-    def blob(self, blob: Descriptor, start: int = 0) -> BlobStream:
-        """Read the raw bytes of a blob from `start` on. The caller checks the digest. RegistryError without one."""
-        path = self._path(f"blobs/{blob.digest}")
-        return self._first(lambda session: BlobStream(session, path, self._read, blob, start))
+    def blob(self, blob: Descriptor, start: int = 0, mirrors: bool = True) -> BlobStream:
+        """Read the raw bytes of a blob from `start` on. RegistryError if there is none.
+
+        The caller checks the digest, and may ask again without `mirrors` if it is wrong.
+        """
+        path, upstream = self._path(f"blobs/{blob.digest}"), self._upstream
+        return self._first(lambda session: BlobStream(session, upstream, path, self._read, blob, start), mirrors)
 
     def read_blob(self, blob: Descriptor) -> bytes:
         """Read a small blob, such as an image's configuration, and check its digest."""
         if blob.size > _SMALL:
             raise RegistryError(f"{blob.digest} is too large: {blob.size} bytes")
-        with self.blob(blob) as stream:
-            raw = stream.readall()
-        if digest_of(raw, blob.digest.partition(":")[0]) != blob.digest:
-            raise RegistryError(f"the blob that the registry sent is not {blob.digest}")
-        return raw
+        for mirrors in (True, False):
+            with self.blob(blob, mirrors=mirrors) as stream:
+                raw = stream.readall()
+            if is_digest_of(blob.digest, raw):
+                return raw
+        raise RegistryError(f"the blob that the registry sent is not {blob.digest}")
 
     def has_blob(self, blob: Descriptor) -> bool:
         """Whether the registry itself has a blob in this repository."""
@@ -174,9 +178,9 @@ class Repository:
     def _upstream(self) -> Session:
         return self._sessions[-1]
 
-    def _first(self, read: Callable[[Session], T]) -> T:
+    def _first(self, read: Callable[[Session], T], mirrors: bool = True) -> T:
         """Read from the first server that has it. The error of the last one, the registry itself, is what is raised."""
-        for session in self._sessions[:-1]:
+        for session in self._sessions[:-1] if mirrors else []:
             if session.failure is None:
                 try:
                     return read(session)

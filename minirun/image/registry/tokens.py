@@ -79,6 +79,7 @@ class Authorizer:
         self._keys: dict[tuple[str, ...], _Key] = {}  # by the scopes that a request asked for
         self._is_basic = False
         self._lock = threading.RLock()
+        self.wants_identity_token = False
         self.identity_token = ""  # that a token server gave for the password
 
     def header(self, scopes: tuple[str, ...]) -> str:
@@ -141,7 +142,7 @@ class Authorizer:
         if own and own.identity_token:
             response = self._send(_refresh(realm, service, scopes, own.identity_token))
         else:
-            response = self._send(_login(realm, service, scopes, own))
+            response = self._send(_login(realm, service, scopes, own, self.wants_identity_token))
         body = response.content(_LONGEST_ANSWER)
         if response.status != 200:
             raise refusal(response.status, body)
@@ -164,13 +165,13 @@ def basic(credentials: Credentials) -> str:
     return "Basic " + base64.b64encode(pair.encode("utf-8", "surrogateescape")).decode()
 
 
-def _login(realm: str, service: str, scopes: tuple[str, ...], own: Credentials | None) -> Request:
-    """Ask for a token with a password, or anonymously."""
+def _login(realm: str, service: str, scopes: tuple[str, ...], own: Credentials | None, offline: bool) -> Request:
+    """Ask for a token with a password, or anonymously; `offline`: and for one that stands for the password."""
     query = [("service", service)] if service else []
     query += [("scope", scope) for scope in scopes]
     if own is None or not own.username:
         return Request("GET", _with_query(realm, query))
-    query += [("account", own.username), ("client_id", _CLIENT), ("offline_token", "true")]
+    query += [("account", own.username), ("client_id", _CLIENT), *([("offline_token", "true")] if offline else [])]
     return Request("GET", _with_query(realm, query), {"Authorization": basic(own)})
 
 

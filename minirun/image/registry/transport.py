@@ -3,26 +3,24 @@
 Requests carry `Accept-Encoding: identity`, and bodies are given as they were sent: digests are those of the raw bytes.
 """
 
-import ipaddress
 import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import IO, Any
 from urllib.parse import unquote, urljoin, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass
 
 import urllib3
 import urllib3.exceptions
 
 from minirun import __version__
 from minirun.config import Config
-from minirun.errors import MinirunError
 from minirun.image.registry.errors import CancelledError, RegistryError, unreachable
-from minirun.image.registry.hosts import is_insecure, tls_context
+from minirun.image.registry.hosts import is_insecure, proxy_for, tls_context
 
 _CONNECT_TIMEOUT = 15.0  # seconds, for each address of a host
 _READ_TIMEOUT = 60.0  # seconds between two bytes
+_STORE_TIMEOUT = 600.0  # until a registry has stored what was sent
 _CONNECTIONS = 16  # kept for each host
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 10
@@ -164,7 +162,7 @@ class Transport:
                 retries=False,
                 preload_content=False,
                 decode_content=False,
-                timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT, read=_READ_TIMEOUT),
+                timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT, read=_STORE_TIMEOUT if body else _READ_TIMEOUT),
             )
         except FAILURES as error:
             if self.cancelled.is_set():
@@ -221,41 +219,3 @@ def origin(url: str) -> tuple[str, str, int]:
     """(scheme, host, port): what credentials are for."""
     parts = urlsplit(url)
     return parts.scheme, (parts.hostname or "").lower(), parts.port or (443 if parts.scheme == "https" else 80)
-
-
-def proxy_for(scheme: str, host: str) -> str:
-    """The proxy of HTTP_PROXY, HTTPS_PROXY and NO_PROXY for HOST[:PORT], "" for none. MinirunError if it is unusable.
-
-    As Go has it, the machine itself is reached directly, and NO_PROXY may hold networks (10.0.0.0/8).
-    """
-    proxies = getproxies_environment()
-    proxy = proxies.get(scheme, "")
-    name = urlsplit(f"//{host}").hostname or ""
-    if not proxy or name == "localhost" or proxy_bypass(host, proxies) or _in_networks(name, proxies):
-        return ""
-    proxy = proxy if "://" in proxy else f"http://{proxy}"
-    try:
-        parts = urlsplit(proxy)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        usable = False
-    if not usable:
-        variable = f"{scheme.upper()}_PROXY"
-        raise MinirunError(
-            f"invalid {variable}: it must be a URL of an HTTP proxy", "such as http://proxy.example:3128"
-        )
-    return proxy
-
-
-def _in_networks(name: str, proxies: Mapping[str, str]) -> bool:
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    for text in proxies.get("no", "").split(","):
-        try:
-            if address in ipaddress.ip_network(text.strip(), strict=False):
-                return True
-        except ValueError:
-            continue
-    return address.is_loopback

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import Host, Terminal
+from tests.harness import Host, Terminal, eventually
 from tests.harness.false_registry import debian_registry
 from tests.harness.host import MINIRUN
 
@@ -161,18 +161,36 @@ def test_a_damaged_configuration_is_left_alone(person: Person) -> None:
     assert (done.returncode, person.config.read_text()) == (1, "{bad")
 
 
-def test_ctrl_c_ends_a_login_that_gets_no_answer(person: Person) -> None:
-    silent = "import socket,time; s=socket.create_server(('127.0.0.1', 5001)); print(1, flush=True); time.sleep(60)"
-    server = person.host.popen(["python3", "-c", silent], stdout=-1)
-    assert server.stdout is not None
-    assert server.stdout.readline() == b"1\n"
-    argv = ["env", "--default-signal", MINIRUN, "login", "-u", "me", "-p", "x", "127.0.0.1:5001"]
+def interrupt(person: Person, *words: str, after: Path | None = None) -> None:
+    """Type Ctrl-C into a login: it ends within a second."""
+    argv = ["env", "--default-signal", MINIRUN, "login", *words]
     login = person.host.popen(argv, env=person.env, stderr=-1, start_new_session=True)
     assert login.stderr is not None
-    assert b"insecure" in login.stderr.readline()
-    time.sleep(0.5)
+    if after is None:
+        assert b"insecure" in login.stderr.readline()
+        time.sleep(0.5)
+    else:
+        eventually(after.exists, 20)
     started = time.monotonic()
     children = Path(f"/proc/{login.pid}/task/{login.pid}/children").read_text().split()
     os.kill(int(children[0]), signal.SIGINT)
     assert login.wait(5) == 130
     assert time.monotonic() - started < 1
+
+
+def test_ctrl_c_ends_a_login_that_gets_no_answer(person: Person) -> None:
+    silent = "import socket,time; s=socket.create_server(('127.0.0.1', 5001)); print(1, flush=True); time.sleep(60)"
+    server = person.host.popen(["python3", "-c", silent], stdout=-1)
+    assert server.stdout is not None
+    assert server.stdout.readline() == b"1\n"
+    interrupt(person, "-u", "me", "-p", "x", "127.0.0.1:5001")
+
+
+def test_ctrl_c_ends_a_credential_helper(person: Person, tmp_path: Path) -> None:
+    helper = tmp_path / "docker-credential-slow"
+    helper.write_text(f"#!/bin/sh\necho $$ >{tmp_path}/pid.new; mv {tmp_path}/pid.new {tmp_path}/pid; exec sleep 50\n")
+    helper.chmod(0o755)
+    person.has({"credsStore": "slow"})
+    interrupt(person, SERVER, after=tmp_path / "pid")
+    pid = (tmp_path / "pid").read_text().strip()
+    assert person.host.run(["kill", "-0", pid], check=False).returncode == 1

@@ -18,9 +18,11 @@ from minirun.image.platforms import platform
 from minirun.image.reference import digest_of, parse_reference
 from minirun.image.registry import hosts, session
 from minirun.image.registry.blob_stream import BlobStream
-from minirun.image.registry.client import Client
+from minirun.image.registry.client import Client, SearchResult
 from minirun.image.registry.credentials import Credentials, CredentialStore
 from minirun.image.registry.repository import Repository
+from minirun.image.registry.session import Session
+from minirun.image.registry.transport import Transport
 from tests.harness.false_registry import CERTIFICATES, DOCKER_LIST, FalseRegistry
 
 LAYER = os.urandom(3 << 20)
@@ -100,6 +102,8 @@ def test_lies_about_digests_and_sizes(client: Client, registry: FalseRegistry) -
     stated = {"Content-Type": "application/json", "Docker-Content-Digest": digest_of(b"other")}
     registry.answers.append(("manifests", 200, {**stated, "Content-Length": str(len(good))}, good))
     assert f"is not {digest_of(b'other')}" in says(lambda: repository.manifest("latest"))
+    registry.answers.append(("manifests", 200, {**stated, "Docker-Content-Digest": "md5:x"}, good))
+    assert "is not md5:x" in says(lambda: repository.manifest("latest"))
     registry.blobs[digest_of(b"1234")] = b"1235"
     assert "is not sha256:" in says(lambda: repository.read_blob(blob(b"1234")))
     for size in (len(LAYER) - 1, len(LAYER) + 1):
@@ -253,6 +257,7 @@ def test_who_one_is_to_a_token_server(client: Client, registry: FalseRegistry) -
     registry.identity_token = "long-lived"
     with Client(Config(), client.store) as other:
         accepted = other.login(registry.host, Credentials("me", "sesame"))
+        assert "offline_token=true" in registry.asked("/token")[-1][1]
         assert accepted == Credentials("me", "", "long-lived")
         other.store.put(registry.host, accepted)
         assert box(other, registry).manifest("latest").raw
@@ -343,6 +348,13 @@ def test_lists_that_come_page_by_page(client: Client, registry: FalseRegistry) -
     assert client.catalog(registry.host) == ["box"]
     assert box(client, registry).tags() == []
     assert "is not a list of tags" in says(lambda: box(client, registry).tags())
+    registry.answers = [("catalog", 200, {}, b'{"repositories": ["box", "tool", "toolbox"]}')]
+    assert [found.name for found in client.search(registry.host, "tool")] == ["tool", "toolbox"]
+    result = b'{"results": [{"name": "a", "description": "x\\ny", "star_count": 7, "is_official": true}]}'
+    registry.answers = [("v1/search?q=a+b&n=25", 200, {}, result), ("search", 200, {}, b'{"results": [7]}')]
+    assert client.search(registry.host, "a b") == [SearchResult("a", "x y", 7, True)]
+    assert "not a list of search results" in says(lambda: client.search(registry.host, "a"))
+    assert f"{registry.host} has no search: blob unknown" in says(lambda: client.search(registry.host, "a"))
 
 
 def test_mirrors_are_asked_first_and_may_fail(registry: FalseRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -367,6 +379,17 @@ def test_mirrors_are_asked_first_and_may_fail(registry: FalseRegistry, monkeypat
         assert all("Authorization" not in headers for _, _, headers in registry.asked("/token"))  # those are the hub's
         registry.manifests.clear()
         assert repository.find("latest", AMD64) == found
+        hub.blobs[digest_of(LAYER)], registry.blobs[digest_of(LAYER)] = LAYER, LAYER
+        registry.cuts = [1 << 20] + [0] * 9  # it ends in the midst
+        assert repository.blob(blob(LAYER)).readall() == LAYER
+        registry.cuts = [1 << 20]
+        with repository.blob(blob(LAYER)) as stream:
+            first = stream.read(10)
+            registry.answers = [("/blobs/", 404, {}, b"")]  # it forgets it in the midst
+            assert first + stream.readall() == LAYER
+        registry.cuts, registry.blobs[digest_of(LAYER)] = [], LAYER[::-1]
+        assert repository.read_blob(blob(LAYER)) == LAYER  # it lies
+        assert repository.blob(blob(LAYER), mirrors=False).readall() == LAYER
         repository.put_manifest("pushed", found.manifest)
         assert "pushed" in hub.manifests
 
@@ -461,3 +484,50 @@ def test_a_proxy_is_used_for_what_is_not_here(monkeypatch: pytest.MonkeyPatch) -
         (_, path, headers) = proxy.requests[0]
         assert path == "http://mirror.invalid/v2/library/box/manifests/latest"
         assert headers["proxy-authorization"] == "Basic dXNlcjpwQHNz"
+        monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.host}")
+        with Client(Config(), CredentialStore()) as client:
+            found = says(lambda: client.repository(parse_reference("box")).manifest("latest"))
+        assert found.startswith('Get "https://hub.invalid/v2/library/box/manifests/latest": proxyconnect tcp: Tunnel')
+        assert proxy.asked("hub.invalid:443", "CONNECT")
+
+
+def test_https_never_leads_to_http() -> None:
+    """Not by a redirect, a token server or an upload's address; but a proxy may not know that it ends TLS."""
+    transport, config = Transport(Config()), Config(insecure_registries=("plain.example",))
+    for url in ("http://r.example/token", "http://other.example/x"):
+        with pytest.raises(MinirunError, match="leads from HTTPS to HTTP") as raised:
+            transport.check_url(url, came_from="https://r.example/v2/")
+        assert "insecure-registries" in raised.value.hint
+    transport.check_url("http://127.0.0.1:5000/x", came_from="https://r.example/")
+    transport.check_url("http://r.example/x", came_from="http://r.example/")
+    Transport(config).check_url("http://plain.example/x", came_from="https://r.example/")
+    with pytest.raises(MinirunError, match="which is no HTTP URL"):
+        transport.check_url("file:///etc/shadow", came_from="https://r.example/")
+    session = Session(transport, hosts.endpoints("r.example", Config())[0], CredentialStore())
+    assert session.absolute("http://r.example/v2/box/up?x=1", "/v2/box/") == "https://r.example/v2/box/up?x=1"
+    assert session.absolute("up/1", "/v2/box/") == "https://r.example/v2/box/up/1"
+
+
+def test_a_download_outlives_a_registry_that_starts_anew(
+    client: Client, registry: FalseRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_FIRST_DELAY", 0.1)
+    registry.add_blob(LAYER)
+    registry.cuts = [1 << 20]
+    started: list[FalseRegistry] = []
+
+    def start_anew() -> None:
+        started.append(FalseRegistry(port=registry.server_address[1]))
+        started[0].blobs = registry.blobs
+        started[0].__enter__()
+
+    with box(client, registry).blob(blob(LAYER)) as stream:
+        first = stream.read(10)
+        registry.shutdown()
+        registry.socket.close()
+        timer = threading.Timer(0.2, start_anew)
+        timer.start()
+        assert first + stream.readall() == LAYER
+    timer.join()
+    assert [headers.get("Range") for _, _, headers in started[0].requests] == ["bytes=1048576-"]
+    started[0].__exit__()

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minirun.errors import MinirunError
@@ -167,9 +167,11 @@ _JSON = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(st.sampled_from([*_LAYER, "platform", "annotations", "os", "architecture"]), inner)
     ),
+    max_leaves=15,
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine
 @given(
     st.fixed_dictionaries(
         {"schemaVersion": st.just(2)}, optional={"config": _JSON, "layers": _JSON, "manifests": _JSON}

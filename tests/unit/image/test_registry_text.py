@@ -1,6 +1,8 @@
 """What the registry client reads besides manifests: challenges, credentials, hosts, proxies, errors."""
 
 import json
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,8 @@ from minirun.config import Config, parse
 from minirun.errors import MinirunError
 from minirun.image.registry.credentials import Credentials, CredentialStore
 from minirun.image.registry.errors import refusal
-from minirun.image.registry.hosts import credential_key, endpoints, is_insecure
+from minirun.image.registry.hosts import credential_key, endpoints, is_insecure, proxy_for
 from minirun.image.registry.tokens import challenges
-from minirun.image.registry.transport import proxy_for
 from tests.unit.image.refusals import answer
 
 
@@ -204,3 +205,9 @@ def test_any_configuration_of_docker_is_read_or_refused(tmp_path_factory: pytest
     (directory / "config.json").write_text(text, errors="replace")
     with suppress(MinirunError):
         CredentialStore({"DOCKER_CONFIG": str(directory)}).credentials("r")
+
+
+def test_the_client_is_not_imported_before_it_is_needed() -> None:
+    """urllib3 would be in the memory of the fork server, and of each worker."""
+    code = "import sys; from minirun.cli.main import prepare; prepare(); print('urllib3' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
