@@ -45,7 +45,7 @@ class _StrictInfo(tarfile.TarInfo):
             raise tarfile.ReadError(f"{error}: it is no tar archive, or it was cut off") from None
 
 
-class _PrefixedStream(io.RawIOBase):
+class PrefixedStream(io.RawIOBase):
     """A stream whose first bytes have been read already."""
 
     def __init__(self, head: bytes, rest: BinaryIO) -> None:
@@ -71,7 +71,7 @@ def _decompressed(source: BinaryIO, name: str) -> IO[bytes]:
     head = source.read(_LONGEST_MAGIC)
     if head.startswith(_ZSTD):
         raise MinirunError(f"{name} is compressed with zstd, which minirun cannot read", "pipe it through `zstd -d`")
-    whole = io.BufferedReader(_PrefixedStream(head, source), CHUNK)
+    whole = io.BufferedReader(PrefixedStream(head, source), CHUNK)
     if head.startswith(b"\x1f\x8b"):
         return cast(IO[bytes], gzip.GzipFile(fileobj=whole))
     if head.startswith(b"BZh"):

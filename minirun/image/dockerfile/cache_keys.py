@@ -5,6 +5,7 @@ Two steps have the same key only if they do the same to the same files. Times, s
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -12,6 +13,7 @@ from typing import Any
 
 from minirun.archive.layer_content import DigestWriter
 from minirun.archive.pack import Packer
+from minirun.archive.tree_walk import DIRECTORY
 from minirun.image.dockerfile.steps import Step
 
 _NOT_CONTENT = ("lines", "origin", "proxies")  # what `origin` holds is known by its digest
@@ -31,13 +33,17 @@ def step_key(parent: str, step: Step, digests: Sequence[str] = ()) -> str:
 def content_digest(entries: Iterable[tuple[int, str, str]], skip: frozenset[str] = frozenset()) -> str:
     """Return the digest of files and directory trees: names, types, content, modes, owners and capabilities.
 
-    Each entry is (descriptor of the directory that holds it, its name there, the name that counts). `skip` are paths to
-    leave out, in the names that count. FileNotFoundError when an entry does not exist.
+    Each entry is (descriptor of the directory that holds it, its name there, the name that counts); "." is what the
+    directory holds, without itself. `skip` are paths to leave out, in the names that count. FileNotFoundError when an
+    entry does not exist.
     """
     digest = DigestWriter()
     with Packer(digest, skip=skip, mtime=0) as packer:
         for directory, name, stored in entries:
-            packer.add_tree(directory, name, stored)
+            if name == ".":
+                packer.add_below(os.open(".", DIRECTORY, dir_fd=directory), "")
+            else:
+                packer.add_tree(directory, name, stored)
     return digest.hexdigest()
 
 
