@@ -10,21 +10,25 @@ from minirun.image.instructions import command_line, exposed_ports
 
 
 def created_by(
-    instruction: Instruction, step: Step | None, config: Mapping[str, Any], arguments: Mapping[str, str]
+    instruction: Instruction,
+    step: Step | None,
+    config: Mapping[str, Any],
+    variables: Mapping[str, str],
+    arguments: Iterable[str],
 ) -> str:
     """Return the history entry of an instruction whose variables are expanded; "" when it has none.
 
-    `config` is the configuration after it, `arguments` are the values of the ARG declared so far. Secrets, proxies and
-    the content of here-documents that are copied are no part of it.
+    `config` and `variables` are those after it, `arguments` the names of the ARG so far. Secrets, proxies and the
+    content of here-documents that are copied are no part of it.
     """
     match instruction:
         case syntax.Run() if isinstance(step, RunStep):
-            values = [f"{name}={value}" for name, value in arguments.items()]
+            values = [f"{name}={variables.get(name, '')}" for name in arguments]
             return " ".join(["RUN", *([f"|{len(values)}", *values] if values else []), *step.argv])
         case syntax.Copy() | syntax.Add() if isinstance(step, CopyStep):
             return _copy(instruction)
         case syntax.Arg():
-            return " ".join(["ARG", *(_argument(name, arguments) for name, _ in instruction.declarations)])
+            return " ".join(["ARG", *(_argument(name, variables) for name, _ in instruction.declarations)])
         case syntax.Env() | syntax.Label():
             return " ".join([instruction.keyword, *(f"{pair.name}={pair.value}" for pair in instruction.pairs)])
         case syntax.Cmd() | syntax.Entrypoint():
@@ -53,8 +57,8 @@ def _copy(transfer: syntax.Copy | syntax.Add) -> str:
     return " ".join([transfer.keyword, *flags, *transfer.sources, *contents, transfer.destination])
 
 
-def _argument(name: str, arguments: Mapping[str, str]) -> str:
-    return f"{name}={arguments[name]}" if arguments.get(name) else name
+def _argument(name: str, variables: Mapping[str, str]) -> str:
+    return f"{name}={variables[name]}" if variables.get(name) else name
 
 
 def _listed(words: Iterable[str]) -> str:

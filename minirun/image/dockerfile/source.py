@@ -8,6 +8,7 @@ from typing import NoReturn
 from minirun.errors import MinirunError, printable
 
 _FAR = 3  # single-character edits; a suggestion has fewer
+_LONGEST = 80  # characters of a word that gets a suggestion: comparing takes the product of two lengths
 
 
 @dataclass(frozen=True, order=True)
@@ -84,7 +85,7 @@ def suggestion(word: str, options: Iterable[str]) -> str:
 
 def _distance(word: str, other: str) -> int:
     """Count the single-character edits between two words; _FAR or more means far apart."""
-    if abs(len(word) - len(other)) >= _FAR:
+    if abs(len(word) - len(other)) >= _FAR or len(word) > _LONGEST:
         return _FAR
     row = list(range(len(other) + 1))
     for number, char in enumerate(word, 1):

@@ -70,8 +70,7 @@ def advance(plan: Plan, stage: Stage, state: StageState, written: Instruction) -
         instruction = expanded(written, expander)
         new_state = _changed(plan, state, instruction, expander)
         step = _step(plan, stage, new_state, instruction, expander)
-    values = {name: new_state.variables.get(name, "") for name in new_state.arguments}
-    entry = created_by(instruction, step, new_state.config, values)
+    entry = created_by(instruction, step, new_state.config, new_state.variables, new_state.arguments)
     return Outcome(new_state, step, entry, _undefined(expander, state))
 
 

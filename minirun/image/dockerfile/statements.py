@@ -13,7 +13,7 @@ from minirun.image.dockerfile.flags import take_flags
 from minirun.image.dockerfile.source import Lines, Source
 from minirun.image.dockerfile.words import SPACE, Syntax, expand_words
 
-_DIRECTIVE = re.compile(rf"#[{SPACE}]*([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=[\t\n\f\r ]*(.+?)[\t\n\f\r ]*\Z")
+_DIRECTIVE = re.compile(rf"#[{SPACE}]*([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=(.+)\Z")
 _DIRECTIVES = ("check", "escape", "syntax")
 BLANKS = re.compile(r"[\t\v\f\r ]+")
 _HEREDOC = re.compile(r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)\Z")
@@ -179,9 +179,10 @@ class _Reader:
             return
         if name in self._directives:
             raise MinirunError(f"only one {name} parser directive can be used")
-        if name == "escape" and match[2] not in ("\\", "`"):
-            raise MinirunError(f"invalid escape token '{match[2]}' does not match ` or \\")
-        self._directives[name] = match[2]
+        value = match[2].strip("\t\n\f\r ") or " "
+        if name == "escape" and value not in ("\\", "`"):
+            raise MinirunError(f"invalid escape token '{value}' does not match ` or \\")
+        self._directives[name] = value
 
     def _joined(self, line: str) -> str:
         """Join a line with those that continue it."""
@@ -195,7 +196,8 @@ class _Reader:
             stripped = line.lstrip(SPACE)
             if stripped and not stripped.startswith("#"):
                 text = continuation.sub("", line)
-                parts, continues = [*parts, text], text != line
+                parts.append(text)
+                continues = text != line
             has_empty |= not stripped
         if has_empty:
             self._empty_continuations.append(Lines(first, self._number))

@@ -1,5 +1,8 @@
 """Errors in a Dockerfile: BuildKit's words, the line, and the lines around it."""
 
+import time
+from contextlib import suppress
+
 import pytest
 
 from minirun.errors import MinirunError
@@ -111,3 +114,21 @@ def test_a_latin_1_comment_and_command_are_kept() -> None:
     dockerfile = parse(b"# \xe9t\xe9\nFROM a\nRUN echo \xe9\n")
     ((_, (run,)),) = dockerfile.stages
     assert run.text.encode("utf-8", "surrogateescape") == b"RUN echo \xe9"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "RUN " + "a \\\n" * 200_000 + "b",
+        "ENV a=" + "'" * 60_000,
+        "RUN " + "<<E " * 10_000 + "\n" + "E\n" * 10_000,
+        "CMD " + "[" * 60_000,
+        "ENV " + "a" * 60_000 + "=b\n" + "A" * 59_999 + " x",
+    ],
+    ids=["continuations", "quotes", "here-documents", "brackets", "suggestion"],
+)
+def test_a_hostile_text_takes_no_quadratic_time(text: str) -> None:
+    started = time.process_time()
+    with suppress(MinirunError):
+        parse(f"# escape=\\\n# syntax={'docker/dockerfile ' + ' ' * 60_000}x\nFROM a\n{text}\n".encode())
+    assert time.process_time() - started < 10  # seconds; quadratic would be minutes
