@@ -50,7 +50,7 @@ def decompressed(source: BinaryIO, name: str) -> IO[bytes]:
     Reading it raises DamagedError when the compressed stream is damaged or cut off.
     """
     head = source.read(_LONGEST_MAGIC)
-    whole = io.BufferedReader(_PrefixedStream(head, source), CHUNK)
+    whole = io.BufferedReader(PrefixedStream(head, source), CHUNK)
     stream, damage = _decompressor(head, whole)
     return io.BufferedReader(_CheckedStream(stream, damage, name), CHUNK)
 
@@ -79,7 +79,7 @@ def _decompressor(head: bytes, whole: IO[bytes]) -> tuple[IO[bytes], tuple[type[
     return (lzma.LZMAFile(whole), (lzma.LZMAError,)) if compression == "xz" else (whole, ())
 
 
-class _PrefixedStream(io.RawIOBase):
+class PrefixedStream(io.RawIOBase):
     """A stream whose first bytes have been read already."""
 
     def __init__(self, head: bytes, rest: BinaryIO) -> None:

@@ -55,6 +55,7 @@ class Packer:
     layer: the tree is an image's layer or a container's writable one: write overlayfs's whiteouts and opaque marks as
         the OCI image specification has them
     skip: paths to leave out
+    mtime: the time that every entry gets, in seconds since the epoch, instead of its own
 
     `size` is the archive's size in bytes so far, as Docker counts it.
     """
@@ -66,12 +67,14 @@ class Packer:
         one_mount: bool = False,
         layer: bool = False,
         skip: frozenset[str] = frozenset(),
+        mtime: int | None = None,
     ) -> None:
         self.tar = tarfile.open(  # noqa: SIM115
             fileobj=cast(BinaryIO, stream), mode="w|", format=tarfile.PAX_FORMAT, bufsize=CHUNK
         )
         self._layer = layer
         self._skip = skip
+        self._mtime = mtime
         self.size = END_SIZE
         self._one_mount = one_mount
         self._contained = contained or one_mount
@@ -214,6 +217,7 @@ class Packer:
         self._add(info)
 
     def _add(self, info: tarfile.TarInfo, content: "_Readable | None" = None) -> None:
+        info.mtime = info.mtime if self._mtime is None else self._mtime
         self.tar.addfile(info, content)
         drop_members(self.tar)
         self.size += entry_size(info)

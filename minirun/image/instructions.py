@@ -1,181 +1,130 @@
-"""import --change and commit --change: the Dockerfile instructions that configure an image.
+"""What a Dockerfile's instructions do to an image's configuration: `build`, import --change and commit --change.
 
 https://docs.docker.com/reference/dockerfile/
 """
 
-import json
 import posixpath
-from collections.abc import Callable, Iterable
-from typing import Any
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
 
 from minirun.errors import MinirunError
-from minirun.image.dockerfile_words import expand, split
+from minirun.image.dockerfile import syntax
+from minirun.image.dockerfile.expansion import Expander, expanded
+from minirun.image.dockerfile.parser import parse_lines
+from minirun.image.dockerfile.syntax import Instruction
 from minirun.image.document import Config
-from minirun.options.ports import parse_expose
-from minirun.options.values import find_duration, parse_signal
+from minirun.options.values import parse_signal
 
-_SHELL = ["/bin/sh", "-c"]
-_NOT_ALLOWED = ("ADD", "ARG", "COPY", "FROM", "MAINTAINER", "ONBUILD", "RUN", "SHELL")
-_HEALTH_TIMES = {
-    "interval": "Interval",
-    "timeout": "Timeout",
-    "start-period": "StartPeriod",
-    "start-interval": "StartInterval",
-}
+_SHELL = ("/bin/sh", "-c")
+_CHANGES = (
+    syntax.Cmd,
+    syntax.Entrypoint,
+    syntax.Env,
+    syntax.Expose,
+    syntax.Healthcheck,
+    syntax.Label,
+    syntax.Onbuild,
+    syntax.Stopsignal,
+    syntax.User,
+    syntax.Volume,
+    syntax.Workdir,
+)
+_PORT = re.compile(
+    r"(?:(?:(?:\[?[0-9a-fA-F.:]+\]?)?:)?[0-9-]*:)?([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp|sctp))?\Z", re.I
+)
+
+AnyConfig = Mapping[str, Any]
+"""An image's configuration in Docker's field names, with those that only `build` uses: Shell and OnBuild."""
 
 
 def apply(config: Config, changes: Iterable[str]) -> Config:
-    """Apply Dockerfile instructions to a configuration and return the result; MinirunError for a wrong one."""
-    draft = _Draft(config)
-    for line in changes:
-        draft.apply(line)
-    return draft.config
+    """Apply lines of a Dockerfile to a configuration and return the result; MinirunError for a wrong one."""
+    result: AnyConfig = config
+    has_command = False
+    for instruction in parse_lines("\n".join(changes)):
+        if not isinstance(instruction, _CHANGES):
+            names = sorted(kind.__name__.upper() for kind in _CHANGES)
+            raise MinirunError(f"{instruction.keyword} is not a valid change command", "one of " + ", ".join(names))
+        result = configure(result, expanded(instruction, Expander(environment_of(result))), has_command)
+        has_command |= isinstance(instruction, syntax.Cmd)
+    return cast(Config, result)
 
 
-class _Draft:
-    def __init__(self, config: Config) -> None:
-        self.config: Config = json.loads(json.dumps(config))
-        self._has_command = False  # set by an instruction: then ENTRYPOINT does not clear it
+def configure(config: AnyConfig, instruction: Instruction, has_command: bool = False) -> AnyConfig:
+    """Return the configuration as an instruction, whose variables are expanded, changes it.
 
-    def apply(self, line: str) -> None:
-        word, _, rest = line.strip().partition(" ")
-        name, rest = word.upper(), rest.strip()
-        handler = self._handlers().get(name)
-        if name in _NOT_ALLOWED:
-            raise MinirunError(f"{name} is not a valid change command", "one of " + ", ".join(sorted(self._handlers())))
-        if handler is None:
-            raise MinirunError(f"dockerfile parse error on line 1: unknown instruction: {word}")
-        if not rest:
-            raise MinirunError(f"dockerfile parse error on line 1: {name} requires at least one argument")
-        handler(rest)
-
-    def _handlers(self) -> dict[str, Callable[[str], None]]:
-        return {
-            "CMD": self._cmd,
-            "ENTRYPOINT": self._entrypoint,
-            "ENV": self._env,
-            "EXPOSE": self._expose,
-            "HEALTHCHECK": self._healthcheck,
-            "LABEL": self._label,
-            "STOPSIGNAL": self._stop_signal,
-            "USER": self._user,
-            "VOLUME": self._volume,
-            "WORKDIR": self._workdir,
-        }
-
-    def _cmd(self, rest: str) -> None:
-        self.config["Cmd"] = _command(rest)
-        self._has_command = True
-
-    def _entrypoint(self, rest: str) -> None:
-        self.config["Entrypoint"] = _command(rest)
-        if not self._has_command:
-            self.config.pop("Cmd", None)
-
-    def _env(self, rest: str) -> None:
-        env = self._variables()
-        for key, value in _pairs("ENV", rest, env):
-            env[key] = value
-        self.config["Env"] = [f"{key}={value}" for key, value in env.items()]
-
-    def _label(self, rest: str) -> None:
-        self.config["Labels"] = {**self.config.get("Labels", {}), **dict(_pairs("LABEL", rest, self._variables()))}
-
-    def _expose(self, rest: str) -> None:
-        words = [expand(word, self._variables()) for word in split(rest)]
-        try:
-            ports = parse_expose(words)
-        except MinirunError:
-            raise MinirunError(
-                f"invalid containerPort: {rest}", "PORT or PORT-PORT, optionally with /tcp or /udp"
-            ) from None
-        self.config["ExposedPorts"] = {**self.config.get("ExposedPorts", {}), **{port: {} for port in ports}}
-
-    def _volume(self, rest: str) -> None:
-        paths = [expand(word, self._variables()) for word in _exec_form(rest) or split(rest)]
-        if not all(path.startswith("/") and posixpath.normpath(path).strip("/") for path in paths):
-            raise MinirunError(f"invalid volume: {rest}", "absolute paths other than /")
-        self.config["Volumes"] = {**self.config.get("Volumes", {}), **{path: {} for path in paths}}
-
-    def _workdir(self, rest: str) -> None:
-        """Set the working directory; a relative path continues the previous one."""
-        path = posixpath.join("/", self.config.get("WorkingDir", ""), expand(rest, self._variables()))
-        self.config["WorkingDir"] = "/" + posixpath.normpath(path).lstrip("/")
-
-    def _user(self, rest: str) -> None:
-        self.config["User"] = expand(rest, self._variables())
-
-    def _stop_signal(self, rest: str) -> None:
-        name = expand(rest, self._variables())
-        parse_signal(name)
-        self.config["StopSignal"] = name
-
-    def _healthcheck(self, rest: str) -> None:
-        options: dict[str, Any] = {}
-        while rest.startswith("--"):
-            flag, _, rest = rest.partition(" ")
-            options |= _health_flag(flag)
-            rest = rest.strip()
-        kind, _, test = rest.partition(" ")
-        if kind.upper() == "NONE" and not test.strip() and not options:
-            self.config["Healthcheck"] = {"Test": ["NONE"]}
-            return
-        if kind.upper() != "CMD" or not test.strip():
-            raise MinirunError(
-                f'Unknown type "{kind.upper()}" in HEALTHCHECK (try CMD)', "[OPTIONS] CMD command, or NONE"
-            )
-        words = _exec_form(test.strip())
-        self.config["Healthcheck"] = {"Test": ["CMD", *words] if words else ["CMD-SHELL", test.strip()], **options}
-
-    def _variables(self) -> dict[str, str]:
-        return {key: value for key, _, value in (text.partition("=") for text in self.config.get("Env", []))}
+    `has_command`: an earlier instruction has set the command, so that ENTRYPOINT keeps it. Instructions that change
+    files only (RUN, COPY, ADD) and those that have no part in a configuration change nothing.
+    """
+    result = dict(config)
+    match instruction:
+        case syntax.Cmd():
+            result["Cmd"] = command_line(config, instruction)
+        case syntax.Entrypoint():
+            result["Entrypoint"] = command_line(config, instruction)
+            if not has_command:
+                result.pop("Cmd", None)
+        case syntax.Env():
+            changed = environment_of(config) | {pair.name: pair.value for pair in instruction.pairs}
+            result["Env"] = [f"{name}={value}" for name, value in changed.items()]
+        case syntax.Label():
+            _add(result, "Labels", {pair.name: pair.value for pair in instruction.pairs})
+        case syntax.Expose():
+            _add(result, "ExposedPorts", {port: {} for port in exposed_ports(instruction)})
+        case syntax.Volume():
+            _add(result, "Volumes", {_volume(path): {} for path in instruction.paths})
+        case syntax.Workdir():
+            result["WorkingDir"] = workdir(config, instruction.argument)
+        case syntax.User():
+            result["User"] = instruction.argument
+        case syntax.Stopsignal():
+            parse_signal(instruction.argument)
+            result["StopSignal"] = instruction.argument
+        case syntax.Healthcheck():
+            result["Healthcheck"] = {"Test": list(instruction.test), **dict(instruction.options)}
+        case syntax.Shell():
+            result["Shell"] = list(instruction.words)
+        case syntax.Onbuild():
+            result["OnBuild"] = [*result.get("OnBuild", []), instruction.argument]
+    return result
 
 
-def _exec_form(text: str) -> list[str] | None:
-    """Parse the exec form, such as ["a", "b"]. Return None for anything else: that is the shell form."""
-    try:
-        words = json.loads(text)
-    except ValueError:
-        return None
-    return words if isinstance(words, list) and all(isinstance(word, str) for word in words) else None
+def command_line(config: AnyConfig, command: syntax.Command) -> list[str]:
+    """Return the words of a command; in the shell form they are the configuration's SHELL and one text."""
+    if command.is_exec_form:
+        return list(command.words)
+    return [*(config.get("Shell") or _SHELL), " ".join(command.words)]
 
 
-def _command(text: str) -> list[str]:
-    words = _exec_form(text)
-    return [*_SHELL, text] if words is None else words
+def environment_of(config: AnyConfig) -> dict[str, str]:
+    """Return the configuration's environment."""
+    return {name: value for name, _, value in (text.partition("=") for text in config.get("Env") or [])}
 
 
-def _pairs(what: str, text: str, variables: dict[str, str]) -> list[tuple[str, str]]:
-    """Parse name=value ..., or the old form of one name and its value, which is the rest of the line."""
-    words = split(text)
-    if "=" not in words[0]:
-        name, _, value = text.partition(" ")
-        if not value.strip():
-            raise MinirunError(f"{what} must have two arguments")
-        return [(expand(name, variables), expand(value.strip(), variables))]
-    pairs = []
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise MinirunError(f'Syntax error - can\'t find = in "{word}". Must be of the form: name=value')
-        name = expand(name, variables)
-        if not name:
-            raise MinirunError(f"{what} names can not be blank")
-        pairs.append((name, expand(value, variables)))
-    return pairs
+def workdir(config: AnyConfig, path: str) -> str:
+    """Return the absolute path of a WORKDIR; a relative one continues the previous one."""
+    joined = posixpath.join("/", config.get("WorkingDir") or "", path)
+    return "/" + posixpath.normpath(joined).lstrip("/")
 
 
-def _health_flag(text: str) -> dict[str, int]:
-    name, _, value = text.removeprefix("--").partition("=")
-    if name == "retries":
-        if not value.isascii() or not value.isdigit() or not 0 <= int(value[:9]) < 10**8:
-            raise MinirunError(f"--retries must be a non-negative number: {value}")
-        return {"Retries": int(value)}
-    if name not in _HEALTH_TIMES:
-        raise MinirunError(
-            f"Unknown flag: {name}", "--interval, --timeout, --start-period, --start-interval, --retries"
-        )
-    seconds = find_duration(value)
-    if seconds is None or 0 < seconds < 0.001:
-        raise MinirunError(f'time: invalid duration "{value}"', "such as 30s or 1m30s, at least 1ms")
-    return {_HEALTH_TIMES[name]: int(seconds * 1e9)}
+def exposed_ports(expose: syntax.Expose) -> list[str]:
+    """Return one entry per port of EXPOSE, such as 80/tcp. An address and a host port before it are ignored."""
+    ports: list[str] = []
+    for text in expose.ports:
+        match = _PORT.match(text)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if match is None or not 0 <= first <= last <= 65535:
+            raise MinirunError(f"invalid containerPort: {text}", "PORT or PORT-PORT, optionally with /tcp or /udp")
+        ports += [f"{port}/{(match[3] or 'tcp').lower()}" for port in range(first, last + 1)]
+    return ports
+
+
+def _volume(path: str) -> str:
+    if not path.startswith("/") or not posixpath.normpath(path).strip("/"):
+        raise MinirunError(f"invalid volume: {path}", "absolute paths other than /")
+    return path
+
+
+def _add(config: dict[str, Any], field: str, values: Mapping[str, Any]) -> None:
+    config[field] = {**(config.get(field) or {}), **values}

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minirun.errors import MinirunError
@@ -89,6 +89,7 @@ _JSON = st.recursive(
 _FIELDS = ("architecture", "config", "created", "history", "rootfs", "os")
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(_FIELDS), _JSON | st.fixed_dictionaries({"diff_ids": _JSON}), max_size=6))
 def test_hostile_content_is_refused_or_read(content: Any) -> None:
     with suppress(MinirunError):

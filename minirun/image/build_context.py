@@ -1,0 +1,119 @@
+"""The context of a build, and its Dockerfile: from a directory, or from an archive on the standard input.
+
+    build PATH             a directory; -f names a Dockerfile anywhere, `-f -` is the standard input
+    build - < archive.tar  an archive, compressed or not; -f names a file in it
+    build - < Dockerfile   a Dockerfile alone: the context is empty
+
+https://docs.docker.com/build/concepts/context/
+"""
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from minirun.archive.compression import PrefixedStream, compression_of
+from minirun.archive.layer_content import unpack_archive
+from minirun.archive.tree_walk import DIRECTORY
+from minirun.errors import MinirunError
+from minirun.image.dockerfile.ignore import ignore_files, ignored_paths, read_ignore_file
+from minirun.image.source_tree import SourceTree
+from minirun.kernel.tree_root import Root
+
+_REMOTE = re.compile(r"https?://|git://|ssh://|git@|github\.com/")
+_TAR_MAGIC = slice(257, 262)
+_DEFAULT = ("Dockerfile", "dockerfile")
+_Reader = Callable[[str], bytes | None]  # the content of a file, None if it does not exist
+
+
+@dataclass(frozen=True)
+class BuildContext:
+    """What a build is made from: the tree, without what .dockerignore leaves out, and the Dockerfile."""
+
+    tree: SourceTree
+    dockerfile: bytes
+    name: str  # of the Dockerfile, as errors call it
+
+
+def open_context(where: str, dockerfile: str, stdin: BinaryIO, scratch: Path) -> BuildContext:
+    """Open the context of `build WHERE -f DOCKERFILE` ("" is the default).
+
+    An archive is unpacked into the empty directory `scratch`, which the caller removes after the build. MinirunError
+    when the context or the Dockerfile cannot be read.
+    """
+    if where == "-":
+        if dockerfile == "-":
+            raise MinirunError("invalid argument: can't use stdin for both build context and dockerfile")
+        return _from_stream(stdin, dockerfile, scratch)
+    if _REMOTE.match(where):
+        raise MinirunError(f"{where}: a remote build context is not supported", "fetch it and name the directory")
+    try:
+        root = Root(where)
+    except (FileNotFoundError, NotADirectoryError):
+        raise MinirunError(f'unable to prepare context: path "{where}" not found', "name a directory, or - ") from None
+    if dockerfile == "-":
+        return _context(root, stdin.read(), "Dockerfile", "", _in_tree(root))
+    if dockerfile:
+        data, name = _on_host(dockerfile), dockerfile
+        beside = _on_host(ignore_files(dockerfile)[0])
+    else:
+        data, name = _first(_in_tree(root))
+        beside = _in_tree(root)(ignore_files(name)[0])
+    if data is None:
+        raise MinirunError(f"failed to read dockerfile: open {name}: no such file or directory")
+    return _context(root, data, os.path.basename(name), ignore_files(name)[0], _in_tree(root), beside)
+
+
+def _from_stream(stdin: BinaryIO, dockerfile: str, scratch: Path) -> BuildContext:
+    head = stdin.read(512)
+    if not compression_of(head) and head[_TAR_MAGIC] != b"ustar":
+        if dockerfile:
+            raise MinirunError("a Dockerfile on the standard input cannot have another one", "leave out -f")
+        return _context(Root(str(scratch)), head + stdin.read(), "Dockerfile", "", lambda _: None)
+    unpack_archive(cast(BinaryIO, PrefixedStream(head, stdin)), scratch)
+    root = Root(str(scratch))
+    data, name = (_in_tree(root)(dockerfile), dockerfile) if dockerfile else _first(_in_tree(root))
+    if data is None:
+        raise MinirunError(f"failed to read dockerfile: open {name}: no such file or directory", "-f names it")
+    beside = ignore_files(name)[0]
+    return _context(root, data, os.path.basename(name), beside, _in_tree(root), _in_tree(root)(beside))
+
+
+def _context(
+    root: Root, dockerfile: bytes, name: str, beside_name: str, read: _Reader, beside: bytes | None = None
+) -> BuildContext:
+    """Apply the ignore file beside the Dockerfile, or else the context's own."""
+    data, ignore_name = (read(".dockerignore"), ".dockerignore") if beside is None else (beside, beside_name)
+    skip: frozenset[str] = frozenset()
+    if data is not None:
+        skip = ignored_paths(root.open(".", DIRECTORY), read_ignore_file(data, ignore_name))
+    return BuildContext(SourceTree(root, skip), dockerfile, name)
+
+
+def _first(read: _Reader) -> tuple[bytes | None, str]:
+    """Read the Dockerfile under its default names. Without one, return the usual name."""
+    found = ((data, name) for name in _DEFAULT if (data := read(name)) is not None)
+    return next(found, (None, _DEFAULT[0]))
+
+
+def _in_tree(root: Root) -> _Reader:
+    def read(path: str) -> bytes | None:
+        return _content(lambda: root.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), path)
+
+    return read
+
+
+def _on_host(path: str) -> bytes | None:
+    return _content(lambda: os.open(path, os.O_RDONLY | os.O_CLOEXEC), path)
+
+
+def _content(open_: Callable[[], int], path: str) -> bytes | None:
+    try:
+        with open(open_(), "rb") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise MinirunError(f"open {path}: {(error.strerror or str(error)).lower()}") from error

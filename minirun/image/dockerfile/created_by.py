@@ -1,0 +1,70 @@
+"""The entries of an image's history, in BuildKit's words: `docker history` shows them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from minirun.image.dockerfile import syntax
+from minirun.image.dockerfile.steps import CopyStep, RunStep, Step
+from minirun.image.dockerfile.syntax import Instruction
+from minirun.image.instructions import command_line, exposed_ports
+
+
+def created_by(
+    instruction: Instruction,
+    step: Step | None,
+    config: Mapping[str, Any],
+    variables: Mapping[str, str],
+    arguments: Iterable[str],
+) -> str:
+    """Return the history entry of an instruction whose variables are expanded; "" when it has none.
+
+    `config` and `variables` are those after it, `arguments` the names of the ARG so far. Secrets, proxies and the
+    content of here-documents that are copied are no part of it.
+    """
+    match instruction:
+        case syntax.Run() if isinstance(step, RunStep):
+            values = [f"{name}={variables.get(name, '')}" for name in arguments]
+            return " ".join(["RUN", *([f"|{len(values)}", *values] if values else []), *step.argv])
+        case syntax.Copy() | syntax.Add() if isinstance(step, CopyStep):
+            return _copy(instruction)
+        case syntax.Arg():
+            return " ".join(["ARG", *(_argument(name, variables) for name, _ in instruction.declarations)])
+        case syntax.Env() | syntax.Label():
+            return " ".join([instruction.keyword, *(f"{pair.name}={pair.value}" for pair in instruction.pairs)])
+        case syntax.Cmd() | syntax.Entrypoint():
+            return f"{instruction.keyword} [{' '.join(map(_quoted, command_line(config, instruction)))}]"
+        case syntax.Expose():
+            return f"EXPOSE {_listed(exposed_ports(instruction))}"
+        case syntax.Volume():
+            return f"VOLUME {_listed(instruction.paths)}"
+        case syntax.Shell():
+            return f"SHELL {_listed(instruction.words)}"
+        case syntax.Workdir():
+            return f"WORKDIR {config['WorkingDir']}"
+        case syntax.Onbuild():
+            return ""
+        case syntax.Text():
+            return f"{instruction.keyword} {instruction.argument}"
+    return instruction.text
+
+
+def _copy(transfer: syntax.Copy | syntax.Add) -> str:
+    flags = [f"--chown={transfer.chown}"] if transfer.chown else []
+    flags += [f"--chmod={transfer.chmod}"] if transfer.chmod else []
+    if isinstance(transfer, syntax.Copy) and transfer.parents:
+        flags.insert(0, "--parents")
+    contents = [f"<<{heredoc.name}" for heredoc in transfer.contents]
+    return " ".join([transfer.keyword, *flags, *transfer.sources, *contents, transfer.destination])
+
+
+def _argument(name: str, variables: Mapping[str, str]) -> str:
+    return f"{name}={variables[name]}" if variables.get(name) else name
+
+
+def _listed(words: Iterable[str]) -> str:
+    return f"[{' '.join(words)}]"
+
+
+def _quoted(word: str) -> str:
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    return f'"{escaped}"'
