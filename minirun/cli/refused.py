@@ -4,7 +4,6 @@ _NO_ENGINE = "there is no engine to ask for it"
 _WINDOWS = "it is for Windows containers"
 _CGROUP_V1 = "it belongs to cgroup v1 alone and is going away with it"
 _THROTTLE = "minirun does not throttle single block devices; --blkio-weight shares them"
-_QUOTA = "use --cpus, which says the same in one number"
 
 RUN = {
     "annotation": "it is for an OCI runtime, and minirun starts the process itself; --label keeps a note",
@@ -12,11 +11,8 @@ RUN = {
     "cgroup-parent": "each container has its own cgroup below minirun's",
     "cpu-count": _WINDOWS,
     "cpu-percent": _WINDOWS,
-    "cpu-period": _QUOTA,
-    "cpu-quota": _QUOTA,
     "cpu-rt-period": "minirun does not assign real-time scheduling",
     "cpu-rt-runtime": "minirun does not assign real-time scheduling",
-    "cpuset-mems": "minirun does not assign memory nodes; --cpuset-cpus assigns processors",
     "device-read-bps": _THROTTLE,
     "device-read-iops": _THROTTLE,
     "device-write-bps": _THROTTLE,

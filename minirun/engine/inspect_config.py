@@ -18,7 +18,10 @@ _LIMITS = {
     "memory_reservation": "MemoryReservation",
     "nano_cpus": "NanoCpus",
     "cpu_shares": "CpuShares",
+    "cpu_period": "CpuPeriod",
+    "cpu_quota": "CpuQuota",
     "cpuset_cpus": "CpusetCpus",
+    "cpuset_mems": "CpusetMems",
     "pids": "PidsLimit",
     "blkio_weight": "BlkioWeight",
 }
@@ -122,7 +125,7 @@ def _bounds(spec: Spec) -> dict[str, Any]:
         "OomScoreAdj": spec.oom_score_adj,
         "Ulimits": [{"Name": name, "Hard": hard, "Soft": soft} for name, soft, hard in spec.ulimits],
         "Sysctls": dict(spec.sysctls),
-        **{key: values.get(name, "" if name == "cpuset_cpus" else 0) for name, key in _LIMITS.items()},
+        **{key: values.get(name, "" if name.startswith("cpuset") else 0) for name, key in _LIMITS.items()},
     }
 
 

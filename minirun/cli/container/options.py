@@ -37,7 +37,17 @@ class LimitOptions:
     ] = None
     cpus: Annotated[str | None, Option("--cpus", help="Number of CPUs", metavar="decimal")] = None
     cpu_shares: Annotated[int | None, Option("--cpu-shares", "-c", help="CPU shares (relative weight)")] = None
+    cpu_period: Annotated[
+        int | None, Option("--cpu-period", help="Limit CPU CFS (Completely Fair Scheduler) period, in microseconds")
+    ] = None
+    cpu_quota: Annotated[
+        int | None,
+        Option("--cpu-quota", help="Limit CPU CFS (Completely Fair Scheduler) quota, in microseconds; -1: no limit"),
+    ] = None
     cpuset_cpus: Annotated[str | None, Option("--cpuset-cpus", help="CPUs in which to allow execution (0-3, 0,1)")] = (
+        None
+    )
+    cpuset_mems: Annotated[str | None, Option("--cpuset-mems", help="MEMs in which to allow execution (0-3, 0,1)")] = (
         None
     )
     pids_limit: Annotated[
