@@ -1,5 +1,6 @@
 """Docker's flags that minirun does not have: each is refused with the reason, instead of as unknown."""
 
+_NO_DAEMON = "there is no daemon to connect to; minirun itself works on this host"
 _NO_ENGINE = "there is no engine to ask for it"
 _WINDOWS = "it is for Windows containers"
 _CGROUP_V1 = "it belongs to cgroup v1 alone and is going away with it"
@@ -31,6 +32,14 @@ RUN = {
     "use-api-socket": _NO_ENGINE,
 }
 REFUSED: dict[str, dict[str, str]] = {
+    "": {  # in front of the command
+        "config": "minirun has no configuration of its callers; the administrator's is /etc/minirun/config.json",
+        **dict.fromkeys(("H", "host"), _NO_DAEMON),
+        **dict.fromkeys(
+            ("l", "log-level"), "minirun has no log levels; --debug shows where an unexpected error happened"
+        ),
+        **dict.fromkeys(("tls", "tlscacert", "tlscert", "tlskey", "tlsverify"), _NO_DAEMON),
+    },
     "run": RUN,
     "create": RUN,
     "update": RUN,
