@@ -145,6 +145,7 @@ class Logging:
     driver: str = "json-file"  # or local, none
     size: int = 0  # bytes at which the file is rotated; 0: never
     files: int = 1  # how many are kept, including the current one
+    details: tuple[tuple[str, str], ...] = ()  # options that say what `logs --details` prints: labels, env, tag, ...
 
 
 @dataclass(frozen=True)
@@ -327,7 +328,7 @@ _CODECS: dict[str, Callable[[Any], Any]] = {
     "devices": lambda items: tuple(Device(**values) for values in items),
     "security": lambda values: Security(**{name: _frozen(value) for name, value in values.items()}),
     "health": lambda values: Health(**{name: _frozen(value) for name, value in values.items()}),
-    "logging": lambda values: Logging(**values),
+    "logging": lambda values: Logging(**{name: _frozen(value) for name, value in values.items()}),
 }
 
 

@@ -46,7 +46,6 @@ REFUSED: dict[str, dict[str, str]] = {
     "exec": {"detach-keys": "the command itself carries the streams and ends with them; -d leaves a process behind"},
     "rm": {"link": "links are lines in the hosts file of the container that has them, and are removed with it"},
     "start": dict.fromkeys(("checkpoint", "checkpoint-dir"), "containers are not checkpointed"),
-    "logs": {"details": "the log driver stores no attributes"},
     "network create": {
         **dict.fromkeys(("config-from", "config-only", "ingress", "scope"), "there is no swarm"),
         **dict.fromkeys(("ipam-driver", "ipam-opt"), "minirun or the network driver allocates addresses"),
@@ -55,5 +54,4 @@ REFUSED: dict[str, dict[str, str]] = {
     "network connect": {
         **dict.fromkeys(("driver-opt", "link-local-ip"), "endpoints have no options of their own"),
     },
-    "network inspect": {"verbose": "there is no swarm"},
 }

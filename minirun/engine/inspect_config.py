@@ -131,7 +131,8 @@ def _bounds(spec: Spec) -> dict[str, Any]:
 
 def _log_options(spec: Spec) -> dict[str, str]:
     size = {"max-size": str(spec.logging.size)} if spec.logging.size else {}
-    return size | ({"max-file": str(spec.logging.files)} if spec.logging.files > 1 else {})
+    files = {"max-file": str(spec.logging.files)} if spec.logging.files > 1 else {}
+    return {**size, **files, **dict(spec.logging.details)}
 
 
 def health(check: Health) -> dict[str, Any]:

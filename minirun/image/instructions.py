@@ -15,7 +15,7 @@ from minirun.options.ports import parse_expose
 from minirun.options.values import find_duration, parse_signal
 
 _SHELL = ["/bin/sh", "-c"]
-_NOT_ALLOWED = ("ADD", "ARG", "COPY", "FROM", "MAINTAINER", "ONBUILD", "RUN", "SHELL")
+_NOT_ALLOWED = ("ADD", "ARG", "COPY", "FROM", "MAINTAINER", "RUN", "SHELL")
 _HEALTH_TIMES = {
     "interval": "Interval",
     "timeout": "Timeout",
@@ -57,6 +57,7 @@ class _Draft:
             "EXPOSE": self._expose,
             "HEALTHCHECK": self._healthcheck,
             "LABEL": self._label,
+            "ONBUILD": self._on_build,
             "STOPSIGNAL": self._stop_signal,
             "USER": self._user,
             "VOLUME": self._volume,
@@ -109,6 +110,15 @@ class _Draft:
         name = expand(rest, self._variables())
         parse_signal(name)
         self.config["StopSignal"] = name
+
+    def _on_build(self, rest: str) -> None:
+        """Keep an instruction for builds from the image. minirun builds none, and shows it in `inspect`."""
+        trigger = rest.split()[0].upper()
+        if trigger == "ONBUILD":
+            raise MinirunError("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")
+        if trigger in ("MAINTAINER", "FROM"):
+            raise MinirunError(f"{trigger} isn't allowed as an ONBUILD trigger")
+        self.config["OnBuild"] = [*self.config.get("OnBuild", []), rest]
 
     def _healthcheck(self, rest: str) -> None:
         options: dict[str, Any] = {}

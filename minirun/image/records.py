@@ -26,6 +26,7 @@ class Config(TypedDict, total=False):
     Volumes: dict[str, dict[str, str]]
     Healthcheck: dict[str, Any]
     StopSignal: str
+    OnBuild: list[str]
 
 
 class Details(TypedDict, total=False):

@@ -17,6 +17,7 @@ from minirun.cli.completion.values import (
     ulimits,
     words,
 )
+from minirun.options.supervision import LOG_DETAILS
 
 Many = list[str]
 
@@ -277,6 +278,9 @@ class CreateOptions(  # the order of the bases is the order of the fields, rever
             autocompletion=words("always", "missing", "never"),
         ),
     ] = "missing"
+    quiet: Annotated[
+        bool, Option("--quiet", "-q", help="Suppress the pull output; there is none, as minirun pulls no images")
+    ] = False
     platform: Annotated[str, Option("--platform", help="Set platform if server is multi-platform capable")] = ""
     log_driver: Annotated[
         str,
@@ -288,5 +292,9 @@ class CreateOptions(  # the order of the bases is the order of the fields, rever
     ] = ""
     log_opt: Annotated[
         Many,
-        Option("--log-opt", help="Log driver options", autocompletion=words("max-size=", "max-file=")),
+        Option(
+            "--log-opt",
+            help="Log driver options",
+            autocompletion=words("max-size=", "max-file=", *(f"{name}=" for name in LOG_DETAILS)),
+        ),
     ] = field(default_factory=list)

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from minirun.cli.container.options import CreateOptions, HealthOptions, LimitOptions
+from minirun.cli.output.format import compiled
 from minirun.cli.session import session
 from minirun.engine.id_ranges import refuse_hosts_namespaces
 from minirun.errors import MinirunError
@@ -208,7 +209,11 @@ def _health(options: HealthOptions, image: Health | None) -> Health | None:
 
 
 def _logging(options: CreateOptions) -> Logging:
-    return parse_logging(options.log_driver, options.log_opt) if options.log_driver or options.log_opt else Logging()
+    if not options.log_driver and not options.log_opt:
+        return Logging()
+    logging = parse_logging(options.log_driver, options.log_opt)
+    compiled(dict(logging.details).get("tag", ""))  # an error of its template is the caller's
+    return logging
 
 
 def _workdir(path: str) -> str:

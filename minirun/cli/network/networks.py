@@ -150,7 +150,14 @@ def _builtin_row(name: str, whole: bool) -> Row:
 
 
 @app.command("inspect")
-def inspect(names: _Networks, form: ObjectFormat = "") -> int:
+def inspect(
+    names: _Networks,
+    form: ObjectFormat = "",
+    verbose: Annotated[
+        bool,
+        Option("--verbose", "-v", help="Show the services of a swarm, too: there is no swarm"),
+    ] = False,
+) -> int:
     """Display detailed information on one or more networks."""
     instance = open_instance()
     if DEFAULT_NETWORK in names:

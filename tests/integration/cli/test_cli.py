@@ -326,9 +326,23 @@ def test_a_command_of_dockers_that_is_absent_says_so(crowded: Host, name: str) -
     "words",
     [
         *(["attach", "commit", "diff", "exec X true", "export", "inspect", "kill", "logs", "pause", "port", "restart"]),
-        *(["rename X other", "rm", "rmi", "start", "stats", "stop", "tag X y", "top", "unpause", "update -m 8m", "wait"]),
+        *(
+            [
+                "rename X other",
+                "rm",
+                "rmi",
+                "start",
+                "stats",
+                "stop",
+                "tag X y",
+                "top",
+                "unpause",
+                "update -m 8m",
+                "wait",
+            ]
+        ),
         *(["network rm", "network inspect", "network connect bridge", "volume rm", "volume inspect", "history"]),
-        *(["cp X:/a -", "trace X 80", "capture", "run", "create"]),
+        *(["start", "cp X:/a -", "trace X 80", "capture", "run", "create"]),
     ],
 )
 def test_what_does_not_exist_is_told_in_a_line_or_two(crowded: Host, words: str) -> None:
