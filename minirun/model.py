@@ -11,6 +11,8 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 DEFAULT_NETWORK = "bridge"
 RESERVED_NETWORKS = ("host", "none", "container", "default")  # names of modes, which no network may have
+INTERFACE_NAME = "com.docker.network.endpoint.ifname"  # --driver-opt
+INTERFACE_SYSCTLS = "com.docker.network.endpoint.sysctls"
 HOST_GATEWAY = "host-gateway"  # --add-host NAME:host-gateway: the host's address, as the container sees it
 ANY_ADDRESS = IPv4Address("0.0.0.0")
 ANY_ADDRESS6 = IPv6Address("::")
@@ -195,6 +197,18 @@ class Attachment:
     aliases: tuple[str, ...] = ()  # more names for it in DNS
     links: tuple[tuple[str, str], ...] = ()  # (container, alias): names that only this container can resolve
     priority: int = 0  # the highest one has the default gateway; of equal ones the first
+    driver_options: tuple[tuple[str, str], ...] = ()  # --driver-opt; INTERFACE_NAME and INTERFACE_SYSCTLS have effect
+
+    @property
+    def interface(self) -> str:
+        """The requested name of its link in the container, or ""."""
+        return dict(self.driver_options).get(INTERFACE_NAME, "")
+
+    @property
+    def sysctls(self) -> tuple[tuple[str, str], ...]:
+        """The settings of its link, such as ("net.ipv4.conf.IFNAME.log_martians", "1")."""
+        texts = dict(self.driver_options).get(INTERFACE_SYSCTLS, "").split(",")
+        return tuple((name, value) for name, _, value in (text.partition("=") for text in texts if text))
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Attachment":
@@ -483,11 +497,13 @@ class Endpoint:
     given_mac: str = ""  # --mac-address
     aliases: tuple[str, ...] = ()
     state: str = ""  # what the driver needs again to detach
+    given_name: str = ""  # of its link in the container, where it is not ethN of its position
+    sysctls: tuple[tuple[str, str], ...] = ()  # of its link, which is called IFNAME in them
 
     @property
     def interface(self) -> str:
         """The name of its link in the container."""
-        return f"eth{self.position}"
+        return self.given_name or f"eth{self.position}"
 
     @property
     def veth(self) -> str:

@@ -51,7 +51,5 @@ REFUSED: dict[str, dict[str, str]] = {
         **dict.fromkeys(("ipam-driver", "ipam-opt"), "minirun or the network driver allocates addresses"),
         "ipv4": "every network has IPv4; --ipv6 adds IPv6",
     },
-    "network connect": {
-        **dict.fromkeys(("driver-opt", "link-local-ip"), "endpoints have no options of their own"),
-    },
+    "network connect": {"link-local-ip": "networks have no link-local addresses"},
 }

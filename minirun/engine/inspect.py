@@ -186,7 +186,7 @@ def _endpoint(
         "IPAMConfig": _wanted_addresses(attachment) if attachment else None,
         "Links": [f"{linked}:{alias}" for linked, alias in attachment.links] or None if attachment else None,
         "Aliases": list(attachment.aliases) or None if attachment else None,
-        "DriverOpts": None,
+        "DriverOpts": dict(attachment.driver_options) or None if attachment else None,
         "GwPriority": attachment.priority if attachment else 0,
         "NetworkID": network.id if network else "",
         **addresses,

@@ -87,8 +87,8 @@ class Networks:
         """Record a new endpoint; sqlite3.IntegrityError if its address is in use."""
         address = None if endpoint.address is None else int(endpoint.address)
         self.db.execute(
-            "insert into endpoints (sandbox, position, network, address, address6, mac, aliases, state)"
-            " values (?, ?, ?, ?, ?, ?, ?, ?)",
+            "insert into endpoints (sandbox, position, network, address, address6, mac, aliases, state, name, sysctls)"
+            " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 endpoint.sandbox,
                 endpoint.position,
@@ -98,6 +98,8 @@ class Networks:
                 endpoint.given_mac,
                 json.dumps(endpoint.aliases),
                 endpoint.state,
+                endpoint.given_name,
+                json.dumps(endpoint.sysctls),
             ),
         )
         if address is not None:
@@ -211,4 +213,6 @@ def _endpoint(row: sqlite3.Row) -> Endpoint:
         given_mac=row["mac"],
         aliases=tuple(json.loads(row["aliases"])),
         state=row["state"],
+        given_name=row["name"],
+        sysctls=tuple((key, value) for key, value in json.loads(row["sysctls"])),
     )

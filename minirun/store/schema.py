@@ -139,6 +139,11 @@ create index containers_running on containers (boot, monitor_pid, id) where stat
 create index containers_unsettled on containers (id) where status != 'running' and {UNFINISHED};
 drop index containers_unfinished;
 """
+# Of an endpoint's link in the container: its name, where it is not ethN of the position, and its sysctls.
+_SCHEMA_9 = """
+alter table endpoints add column name text not null default '';
+alter table endpoints add column sysctls text not null default '[]';
+"""
 
 
 def _attachments(db: sqlite3.Connection) -> None:
@@ -166,6 +171,7 @@ _SCHEMAS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] = (
     (_SCHEMA_6,),
     (_SCHEMA_7,),
     (_SCHEMA_8,),
+    (_SCHEMA_9,),
 )
 VERSION = len(_SCHEMAS)
 

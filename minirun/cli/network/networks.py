@@ -24,7 +24,7 @@ from minirun.network.networks import create_network, default_network, remove_net
 from minirun.network.repair.restore import repair
 from minirun.options import environment, values
 from minirun.options.environment import parse_labels
-from minirun.options.networks import PoolOptions, parse_driver_options, parse_pools
+from minirun.options.pools import PoolOptions, parse_driver_options, parse_pools
 from minirun.options.values import timestamp
 from minirun.store.lookup import find_network
 
