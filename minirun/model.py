@@ -126,6 +126,9 @@ class Mount:
     must_exist: bool = False  # from --mount: do not create the source of a bind mount
     subpath: str = ""  # of a volume
     anonymous: bool = False  # a volume without a given name, removed with the container
+    volume_labels: tuple[tuple[str, str], ...] = ()  # of a volume that the container creates
+    volume_options: tuple[tuple[str, str], ...] = ()
+    image: str = ""  # the id of an image whose files are mounted
 
 
 @dataclass(frozen=True)
@@ -337,7 +340,9 @@ _DEFAULTS: dict[str, Any] = vars(Spec(image="", argv=()))
 _CODECS: dict[str, Callable[[Any], Any]] = {
     "network": NetworkRequest.from_dict,
     "ports": lambda items: tuple(PortMapping.from_dict(values) for values in items),
-    "mounts": lambda items: tuple(Mount(**values) for values in items),
+    "mounts": lambda items: tuple(
+        Mount(**{name: _frozen(value) for name, value in values.items()}) for values in items
+    ),
     "restart": lambda values: Restart(**values),
     "devices": lambda items: tuple(Device(**values) for values in items),
     "security": lambda values: Security(**{name: _frozen(value) for name, value in values.items()}),

@@ -9,7 +9,7 @@ from dataclasses import replace
 from minirun.model import Mount
 from minirun.options import invalid_argument, option_error
 from minirun.options.mount_values import CONSISTENCY, PROPAGATION, parse_target, parse_tmpfs_options, parse_tmpfs_size
-from minirun.options.volumes import check_driver, check_volume_name
+from minirun.options.volumes import check_driver, check_volume_name, parse_volume_options
 
 _RECURSION = {"enabled": "", "disabled": "nonrecursive", "writable": "writable", "readonly": ""}
 _TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false")
@@ -70,6 +70,7 @@ def _checked(mount: Mount, text: str) -> Mount:
         return replace(
             mount, options=parse_tmpfs_options(",".join(filter(None, (mount.options, read_only)))), read_only=False
         )
+    parse_volume_options(f"{key}={value}" for key, value in mount.volume_options)
     if mount.source:
         check_volume_name(mount.source)
     elif mount.subpath:
@@ -113,10 +114,14 @@ def _set_consistency(mount: Mount, value: str) -> Mount:
     return mount
 
 
-def _refuse_details(mount: Mount, value: str) -> Mount:
-    raise option_error(
-        "volume-label and volume-opt are not supported", "create the volume first: minirun volume create"
-    )
+def _add_label(mount: Mount, value: str) -> Mount:
+    name, _, text = value.partition("=")
+    return replace(mount, volume_labels=(*mount.volume_labels, (name, text)))
+
+
+def _add_volume_option(mount: Mount, value: str) -> Mount:
+    name, _, text = value.partition("=")
+    return replace(mount, volume_options=(*mount.volume_options, (name, text)))
 
 
 def _add_option(name: str, read: Callable[[str], str]) -> Callable[[Mount, str], Mount]:
@@ -158,8 +163,8 @@ _SETTERS: dict[str, Callable[[Mount, str], Mount]] = {
     "volume-nocopy": lambda mount, value: replace(mount, no_copy=bool(value)),
     "volume-subpath": _set_subpath,
     "volume-driver": _set_driver,
-    "volume-label": _refuse_details,
-    "volume-opt": _refuse_details,
+    "volume-label": _add_label,
+    "volume-opt": _add_volume_option,
     "tmpfs-size": _add_option("size", parse_tmpfs_size),
     "tmpfs-mode": _add_option("mode", _mode),
 }

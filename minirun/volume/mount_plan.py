@@ -17,6 +17,7 @@ from minirun.kernel.trees import propagation_of
 from minirun.model import Container, Mount, Spec
 from minirun.store.lookup import find_container
 from minirun.volume.copy_up import CopyUp
+from minirun.volume.filesystems import mount_volume
 from minirun.volume.records import Volume, find_volume
 from minirun.volume.volumes import data_path, make_directory, new_name, volume_dir
 
@@ -87,9 +88,14 @@ def _prepare_volume(instance: Instance, container: Container, lower: str, mount:
     if volume.device and not os.path.isdir(volume.device):
         reason = os.strerror(errno.ENOENT).lower()
         raise MinirunError(f"failed to mount local volume {volume.name}: {volume.device}: {reason}", code=FAILED)
-    if not (mount.no_copy or mount.subpath or container.started_at or volume.read_only):
+    if volume.filesystem:
+        if container.shim is None:  # it is only created
+            return
+        mount_volume(instance, volume)
+    empties = volume.filesystem in ("tmpfs", "ramfs")  # after each use: it would have the content only once
+    if not (mount.no_copy or mount.subpath or container.started_at or volume.read_only or empties):
         data = data_path(instance, volume)
-        copy_up = CopyUp(data if volume.device else volume_dir(instance, volume.name), data)
+        copy_up = CopyUp(data if volume.options else volume_dir(instance, volume.name), data)
         if copy_up.may_be_needed():
             tree = Tree(base=instance.root, directory=f"containers/{container.id}", lower=lower)
             copy_up.fill(tree, mount.target)

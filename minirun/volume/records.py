@@ -21,8 +21,13 @@ class Volume:
 
     @property
     def device(self) -> str:
-        """The host directory that it stands for; "" if it has a directory of its own."""
-        return self.options.get("device", "")
+        """The host directory that it stands for (--opt o=bind); "" if it has a directory of its own."""
+        return "" if self.filesystem else self.options.get("device", "")
+
+    @property
+    def filesystem(self) -> str:
+        """The type of the file system that is mounted on its directory while it is used; "" for none."""
+        return "" if {"bind", "rbind"} & set(self.options.get("o", "").split(",")) else self.options.get("type", "")
 
     @property
     def read_only(self) -> bool:
