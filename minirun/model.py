@@ -116,7 +116,7 @@ def _span(first: int, count: int) -> str:
 class Mount:
     """One requested mount. The source of a volume is its name, "" for an anonymous one that is not created yet."""
 
-    kind: str  # bind, volume or tmpfs
+    kind: str  # bind, volume, tmpfs or image
     source: str
     target: str
     read_only: bool = False
@@ -124,7 +124,7 @@ class Mount:
     no_copy: bool = False  # do not copy the image's content into an empty volume
     propagation: str = ""  # of a bind: rprivate (""), private, rslave, slave, rshared, shared
     must_exist: bool = False  # from --mount: do not create the source of a bind mount
-    subpath: str = ""  # of a volume
+    subpath: str = ""  # of a volume or image
     anonymous: bool = False  # a volume without a given name, removed with the container
     volume_labels: tuple[tuple[str, str], ...] = ()  # of a volume that the container creates
     volume_options: tuple[tuple[str, str], ...] = ()

@@ -15,6 +15,7 @@ from minirun.image import records
 from minirun.image.records import Image
 from minirun.instance import Instance, lock_directory
 from minirun.kernel.files import remove_tree
+from minirun.model import Spec
 from minirun.store import Store
 
 MAX_LAYERS = 125  # of an image, as in Docker; overlayfs's options (one page) have room for more
@@ -53,11 +54,17 @@ def sweep(instance: Instance) -> None:
 
 
 def users(store: Store) -> dict[str, list[str]]:
-    """Return the ids of the containers made from each image: {image id: container ids}."""
+    """Return the ids of the containers that use each image: {image id: container ids}."""
     container_ids: dict[str, list[str]] = {}
     for container in store.containers():
-        container_ids.setdefault(container.spec.image_id, []).append(container.id)
+        for image_id in images_of(container.spec):
+            container_ids.setdefault(image_id, []).append(container.id)
     return container_ids
+
+
+def images_of(spec: Spec) -> set[str]:
+    """Return the ids of the images that a container needs: its own, and those that it mounts."""
+    return {spec.image_id, *(mount.image for mount in spec.mounts if mount.kind == "image")}
 
 
 def set_removed(store: Store, image: Image, removed: bool) -> None:

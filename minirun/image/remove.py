@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from minirun.errors import ConflictError
 from minirun.image import records
-from minirun.image.layers import set_removed, sweep, users
+from minirun.image.layers import images_of, set_removed, sweep, users
 from minirun.image.records import Image
 from minirun.image.reference import parse
 from minirun.image.resolve import find_image, is_id_of
@@ -133,4 +133,4 @@ class _Removal:
         return records.tags(self.store).get(image.id, [])
 
     def _users(self, image: Image) -> list[Container]:
-        return [container for container in self._containers if container.spec.image_id == image.id]
+        return [container for container in self._containers if image.id in images_of(container.spec)]

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from minirun.kernel.mount_namespace import first_mounts_entered
-from minirun.kernel.mounts import move_onto
+from minirun.kernel.mounts import move_onto, unmount
 from minirun.kernel.seam import shell
 from minirun.kernel.syscalls import NULL, check, lib
 from minirun.kernel.trees import tree_copy
@@ -82,12 +82,7 @@ def _mount(kind: str, device: str, options: str, target: Path) -> None:
 def _unmount_all(target: Path) -> None:
     while os.path.ismount(target):
         try:
-            _unmount(target)
+            unmount(target)
         except OSError:
             if os.path.ismount(target):  # else another process has just done it
                 raise
-
-
-@shell("umount -l {target}")
-def _unmount(target: Path) -> None:
-    check(lib.sys_umount2(os.fsencode(target), lib.MNT_DETACH), target)

@@ -45,10 +45,15 @@ def unmount_volumes(instance: Instance, container: Container) -> None:
 
 @contextmanager
 def volumes_mounted(instance: Instance, container: Container) -> Iterator[None]:
-    """Within the block, the volumes of a stopped container are mounted; none of them begins or ends to be used."""
+    """Within the block, the volumes of a stopped container are mounted; none of them begins or ends to be used.
+
+    A tmpfs that nobody uses is not: what is copied there would be lost.
+    """
     with ExitStack() as stack:
         for volume in _with_filesystem(instance, container):
             stack.enter_context(lock_directory(volume_dir(instance, volume.name)))
+            if volume.is_ephemeral and not _is_used(instance, volume):
+                continue
             stack.callback(_unmount_unused, instance, volume)
             _mount(instance, volume)
         yield
@@ -86,10 +91,14 @@ def _mount(instance: Instance, volume: Volume) -> None:
 
 
 def _unmount_unused(instance: Instance, volume: Volume) -> None:
-    """Unmount a volume unless a container that uses it runs or starts."""
-    users = (container for container in instance.store.containers() if container.status in ACTIVE)
-    if not any(mount.source == volume.name for container in users for mount in volume_mounts(container)):
+    if not _is_used(instance, volume):
         ensure_unmounted(data_path(instance, volume))
+
+
+def _is_used(instance: Instance, volume: Volume) -> bool:
+    """Return whether a container that uses the volume runs or starts."""
+    users = (container for container in instance.store.containers() if container.status in ACTIVE)
+    return any(mount.source == volume.name for container in users for mount in volume_mounts(container))
 
 
 def _with_filesystem(instance: Instance, container: Container) -> list[Volume]:

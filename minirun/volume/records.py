@@ -34,6 +34,11 @@ class Volume:
         """Whether it is always mounted read-only: --opt o=ro."""
         return "ro" in self.options.get("o", "").split(",")
 
+    @property
+    def is_ephemeral(self) -> bool:
+        """Whether its files are gone when the last container that uses it ends."""
+        return self.filesystem in ("tmpfs", "ramfs")
+
 
 def volumes(store: Store) -> list[Volume]:
     """Return all volumes, by name."""

@@ -107,7 +107,7 @@ class FileOptions:
             "--mount",
             help="Attach a filesystem mount to the container",
             metavar="mount",
-            autocompletion=words("type=bind,", "type=volume,", "type=tmpfs,"),
+            autocompletion=words("type=bind,", "type=volume,", "type=tmpfs,", "type=image,"),
         ),
     ] = field(default_factory=list)
     tmpfs: Annotated[Many, Option("--tmpfs", help="Mount a tmpfs directory")] = field(default_factory=list)

@@ -32,11 +32,13 @@ def test_a_tmpfs_is_shared_and_there_for_as_long_as_it_is_used(crowded: Host) ->
     assert "No space left on device" in done.stderr
     assert crowded.minirun("exec", "two", "cat", "/x/f").stdout == "hi\n"
     crowded.minirun("rm", "-f", "one")
+    crowded.minirun("cp", "/etc/hostname", "later:/x/name")  # it is used
+    assert crowded.minirun("exec", "two", "ls", "/x").stdout == "f\nname\n"
     assert crowded.minirun("start", "-a", "later").stdout == "hi\n"
     crowded.minirun("rm", "-f", "two")
     assert _mounted(crowded) == ""
-    crowded.minirun("cp", "/etc/hostname", "later:/x/f")  # copied into the file system, which is gone with it
-    assert _mounted(crowded) == ""
+    done = crowded.minirun("cp", "/etc/hostname", "later:/x/f", check=False)
+    assert (done.returncode, "/x is a tmpfs, which is there only while" in done.stderr) == (1, True)
     assert crowded.sh(f"ls -A {STATE}/volumes/shared/_data") == ""
     crowded.minirun("rm", "later")
     crowded.minirun("volume", "rm", "shared")
@@ -55,6 +57,10 @@ def test_a_file_system_on_a_device_keeps_its_files(crowded: Host) -> None:
         assert run(crowded, "-v", "disk:/x:ro", "busybox", "cat /x/f") == "kept\n"
         assert crowded.minirun("volume", "ls", "-q", "--filter", "label=tier=disk").stdout == "disk\n"
         assert _mounted(crowded) == ""
+        crowded.minirun("create", "--name", "copied", "-v", "disk:/x", "busybox", "true")
+        crowded.minirun("cp", "copied:/x/f", "/run/kept")
+        assert (crowded.sh("cat /run/kept"), _mounted(crowded)) == ("kept\n", "")
+        crowded.minirun("rm", "copied")
         crowded.minirun("run", "-d", "--name", "user", "--net=none", "-v", "disk:/x", "busybox", "sleep", "1000")
         pid = inspect(crowded, "user", ".State.Pid")
         crowded.sh(f"kill -9 $(awk '/^PPid/ {{ print $2 }}' /proc/{pid}/status)")  # its shim: nobody unmounts

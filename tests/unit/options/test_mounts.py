@@ -38,6 +38,9 @@ MOUNTS = {
         must_exist=True,
         volume_options=(("type", "tmpfs"), ("device", "tmpfs"), ("o", "size=1m,ro")),
     ),
+    ("--mount", "type=image,src=busybox,dst=/x,image-subpath=bin"): Mount(
+        "image", "busybox", "/x", True, must_exist=True, subpath="bin"
+    ),
     ("--mount", "src=data,dst=/x,volume-label=a=b,volume-label=c"): Mount(
         "volume", "data", "/x", must_exist=True, volume_labels=(("a", "b"), ("c", ""))
     ),
@@ -76,6 +79,9 @@ WRONG = {
     ("--mount", 'dst="/a'): "",
     ("--mount", "src=data,dst=/a,volume-subpath=../x"): "subpath must be a relative path",
     ("--mount", "src=data,dst=/a,volume-driver=nfs"): "plugin",
+    ("--mount", "type=image,dst=/a"): 'invalid mount config for type "image": field Source must not be empty',
+    ("--mount", "src=data,dst=/a,image-subpath=x"): "cannot mix 'image-*' options with mount type 'volume'",
+    ("--mount", "type=image,src=x,dst=/a,image-subpath=../x"): "subpath must be a relative path",
     ("--mount", "src=data,dst=/a,volume-opt=type=tmpfs"): 'missing required option: "device"',
 }
 
