@@ -423,6 +423,14 @@ PoolRequest6: TypeAlias = PoolRequest[IPv6Network, IPv6Address]
 
 
 @dataclass(frozen=True)
+class Template:
+    """What a configuration-only network holds for the networks that are made from it: their addresses."""
+
+    ipv4: PoolRequest4
+    ipv6: PoolRequest6 | None
+
+
+@dataclass(frozen=True)
 class NetworkCreateRequest:
     """What `network create` asks for."""
 
@@ -435,6 +443,8 @@ class NetworkCreateRequest:
     labels: tuple[tuple[str, str], ...] = ()
     options: tuple[tuple[str, str], ...] = ()
     env: tuple[tuple[str, str], ...] = ()
+    config_only: bool = False  # no network, but the configuration of others
+    config_from: str = ""  # the configuration-only network whose configuration this one has
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -454,6 +464,8 @@ class Network:
     labels: tuple[tuple[str, str], ...] = ()
     options: tuple[tuple[str, str], ...] = ()  # driver options: -o KEY=VALUE
     env: tuple[tuple[str, str], ...] = ()  # environment variables for its containers
+    template: Template | None = None  # of a configuration-only network, which has no endpoints
+    config_from: str = ""  # the name of the configuration-only network that it was made from
 
     @property
     def chain(self) -> str:

@@ -47,9 +47,8 @@ REFUSED: dict[str, dict[str, str]] = {
     "rm": {"link": "links are lines in the hosts file of the container that has them, and are removed with it"},
     "start": dict.fromkeys(("checkpoint", "checkpoint-dir"), "containers are not checkpointed"),
     "network create": {
-        **dict.fromkeys(("config-from", "config-only", "ingress", "scope"), "there is no swarm"),
-        **dict.fromkeys(("ipam-driver", "ipam-opt"), "minirun or the network driver allocates addresses"),
-        "ipv4": "every network has IPv4; --ipv6 adds IPv6",
+        "ingress": "there is no swarm",
+        "ipam-opt": "minirun or the network driver allocates addresses",
     },
     "network connect": {"link-local-ip": "networks have no link-local addresses"},
 }

@@ -39,6 +39,11 @@ def allocate(
 
 def check(network: Network, attachment: Attachment) -> None:
     """Validate the requested addresses as far as possible without the store: family, subnet, reserved addresses."""
+    if network.template:
+        raise MinirunError(
+            f"cannot create endpoint on configuration-only network {network.name}",
+            f"minirun network create --config-from {network.name} NAME",
+        )
     if attachment.address and network.pool is None:
         raise MinirunError(f"network {network.name} assigns addresses itself: --ip is not supported on it")
     if attachment.address:
