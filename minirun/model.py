@@ -275,6 +275,7 @@ class Spec:
     auto_remove: bool = False
     init: bool = False
     detach: bool = False
+    attach: tuple[str, ...] = ()  # streams of --attach: stdin, stdout, stderr; () for all
     network: NetworkRequest = field(default_factory=NetworkRequest)
     ports: tuple[PortMapping, ...] = ()
     mounts: tuple[Mount, ...] = ()

@@ -2,6 +2,8 @@
 
 _NO_DAEMON = "there is no daemon to connect to; minirun itself works on this host"
 _NO_ENGINE = "there is no engine to ask for it"
+_NO_CLUSTER = "cluster volumes belong to a swarm, and there is none"
+_PLATFORM = "an image has one platform, which `minirun image inspect` shows"
 _WINDOWS = "it is for Windows containers"
 _CGROUP_V1 = "it belongs to cgroup v1 alone and is going away with it"
 _THROTTLE = "minirun does not throttle single block devices; --blkio-weight shares them"
@@ -44,8 +46,22 @@ REFUSED: dict[str, dict[str, str]] = {
     "create": RUN,
     "update": RUN,
     "exec": {"detach-keys": "the command itself carries the streams and ends with them; -d leaves a process behind"},
-    "rm": {"link": "links are lines in the hosts file of the container that has them, and are removed with it"},
+    "rm": dict.fromkeys(
+        ("l", "link"), "links are lines in the hosts file of the container that has them, and are removed with it"
+    ),
     "start": dict.fromkeys(("checkpoint", "checkpoint-dir"), "containers are not checkpointed"),
+    "volume create": dict.fromkeys(
+        (
+            *("availability", "group", "limit-bytes", "required-bytes", "scope", "secret", "sharing"),
+            *("topology-preferred", "topology-required", "type"),
+        ),
+        _NO_CLUSTER,
+    ),
+    "volume ls": {"cluster": _NO_CLUSTER},
+    "history": {"platform": _PLATFORM},
+    "rmi": {"platform": _PLATFORM},
+    "inspect": {"platform": _PLATFORM},
+    "images": {"tree": "an image has one platform, so there is nothing below it"},
     "network create": {
         "ingress": "there is no swarm",
         "ipam-opt": "minirun or the network driver allocates addresses",

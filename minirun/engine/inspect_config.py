@@ -31,14 +31,15 @@ def config(container: Container) -> dict[str, Any]:
     """The field Config."""
     spec = container.spec
     exposed = dict.fromkeys([*spec.expose, *(port for mapping in spec.ports for port in mapping.private_ports)])
-    attached = not spec.detach
+    default = () if spec.detach else (*(("stdin",) if spec.interactive else ()), "stdout", "stderr")
+    attached = spec.attach or default
     return {
         "Hostname": spec.hostname or container.short_id,
         "Domainname": spec.domainname,
         "User": spec.user,
-        "AttachStdin": attached and spec.interactive,
-        "AttachStdout": attached,
-        "AttachStderr": attached,
+        "AttachStdin": "stdin" in attached,
+        "AttachStdout": "stdout" in attached,
+        "AttachStderr": "stderr" in attached,
         **({"ExposedPorts": {port: {} for port in exposed}} if exposed else {}),
         "Tty": spec.tty,
         "OpenStdin": spec.interactive,

@@ -255,6 +255,9 @@ class CreateOptions(  # the order of the bases is the order of the fields, rever
 ):
     """All options that run and create have in common."""
 
+    attach: Annotated[Many, Option("--attach", "-a", help="Attach to STDIN, STDOUT or STDERR")] = field(
+        default_factory=list
+    )
     remove: Annotated[bool, Option("--rm", help="Automatically remove the container when it exits")] = False
     name: Annotated[str, Option("--name", help="Assign a name to the container")] = ""
     cidfile: Annotated[str, Option("--cidfile", help="Write the container ID to the file", click_type=FILE)] = ""

@@ -33,6 +33,7 @@ from minirun.options.networks import parse_first_attachment
 from minirun.options.supervision import parse_health, parse_logging
 from minirun.options.values import parse_bytes, parse_signal
 
+STREAMS = ("stdin", "stdout", "stderr")
 _DEFAULT_LIMITS = (("pids", 2048),)  # as podman: room for any program, and an end to a fork bomb
 Limits = tuple[tuple[str, int | str], ...]
 
@@ -55,6 +56,7 @@ def spec_of(options: CreateOptions, image: str, argv: list[str], detach: bool) -
         auto_remove=options.remove,
         init=options.init,
         detach=detach,
+        attach=_streams(options.attach, detach),
         network=network,
         ports=ports.parse_ports(options.publish),
         **_mounts(options),
@@ -140,6 +142,17 @@ def _check_image_options(options: CreateOptions) -> None:
         raise option_error(
             f"image with platform {options.platform} was not found: this machine is linux/{architecture()}"
         )
+
+
+def _streams(texts: list[str], detach: bool) -> tuple[str, ...]:
+    """The streams of -a, of which a detached container has none."""
+    if detach and texts:
+        raise option_error("Conflicting options: -a and -d")
+    for text in texts:
+        if text.lower() not in STREAMS:
+            why = "valid streams are STDIN, STDOUT and STDERR"
+            raise option_error(f'invalid argument "{text}" for "-a, --attach" flag: {why}')
+    return tuple(dict.fromkeys(text.lower() for text in texts))
 
 
 def _network(options: CreateOptions) -> NetworkRequest:

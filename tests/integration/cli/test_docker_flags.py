@@ -115,6 +115,16 @@ def test_attach_is_refused(crowded: Host, words: list[str], says: str) -> None:
     assert (done.returncode, says in done.stderr) == (125, True)
 
 
+@pytest.mark.parametrize(
+    ("flags", "attached"), [("", "011"), ("-i", "111"), ("-i -a stdin", "100"), ("-a STDERR", "001")]
+)
+def test_create_records_its_streams(crowded: Host, flags: str, attached: str) -> None:
+    crowded.minirun("create", "--quiet", "--name", "recorded", *flags.split(), "busybox", "true")
+    config = _inspected(crowded, "recorded")["Config"]
+    crowded.minirun("rm", "recorded")
+    assert "".join(str(int(config[f"Attach{name}"])) for name in ("Stdin", "Stdout", "Stderr")) == attached
+
+
 def test_start_interactive_feeds_it(primed: Host) -> None:
     primed.minirun("create", "--name", "web", "-i", "busybox", "cat")
     done = primed.minirun("start", "--attach", "--interactive", "web", input="there and back\n")
