@@ -51,7 +51,7 @@ def ensure_mounted(kind: str, device: str, options: str, target: Path) -> None:
     """
     with first_mounts_entered(target.parent):
         if not os.path.ismount(target):
-            _mount(kind, device, options, target)
+            device_mount(kind, device, options, target)
     if os.path.ismount(target):
         return
     with first_mounts_entered(target.parent):
@@ -71,7 +71,8 @@ def ensure_unmounted(target: Path) -> None:
 
 
 @shell("mount -i -t {kind} -o {options} {device} {target}")
-def _mount(kind: str, device: str, options: str, target: Path) -> None:
+def device_mount(kind: str, device: str, options: str, target: Path) -> None:
+    """Mount a file system of a kind, with words of mount(8). Raises OSError."""
     flags, data = split_options(options)
     if len(os.fsencode(data)) > _MOST_DATA:
         raise OSError(errno.E2BIG, "the options are longer than a page", str(target))
