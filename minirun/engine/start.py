@@ -203,9 +203,9 @@ def _add(instance: Instance, container: Container) -> Container:
     From then on its image cannot be removed, which `rmi` checks in a transaction, too; and its user namespace's ids are
     given to nobody else.
     """
-    for image_id in images_of(container.spec):
+    for image_id, reference in images_of(container.spec).items():
         if not is_there(instance.store, image_id):
-            raise NotFoundError(f"No such image: {image_id[:12]}", "it has just been removed", FAILED)
+            raise NotFoundError(f"No such image: {reference}", "it has just been removed", FAILED)
     if container.spec.userns:
         container = replace(container, ids=choose_range(instance, container.spec))
     instance.store.add_container(container)

@@ -62,9 +62,9 @@ def users(store: Store) -> dict[str, list[str]]:
     return container_ids
 
 
-def images_of(spec: Spec) -> set[str]:
-    """Return the ids of the images that a container needs: its own, and those that it mounts."""
-    return {spec.image_id, *(mount.image for mount in spec.mounts if mount.kind == "image")}
+def images_of(spec: Spec) -> dict[str, str]:
+    """Return the images that a container needs, its own and those that it mounts: {id: the reference that was given}."""
+    return {mount.image: mount.source for mount in spec.mounts if mount.kind == "image"} | {spec.image_id: spec.image}
 
 
 def set_removed(store: Store, image: Image, removed: bool) -> None:
