@@ -63,7 +63,7 @@ def users(store: Store) -> dict[str, list[str]]:
 
 
 def images_of(spec: Spec) -> dict[str, str]:
-    """Return the images that a container needs, its own and those that it mounts: {id: the reference that was given}."""
+    """Return the images that a container needs, its own and mounted ones: {id: the reference that was given}."""
     return {mount.image: mount.source for mount in spec.mounts if mount.kind == "image"} | {spec.image_id: spec.image}
 
 
