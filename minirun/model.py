@@ -11,6 +11,8 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 DEFAULT_NETWORK = "bridge"
 RESERVED_NETWORKS = ("host", "none", "container", "default")  # names of modes, which no network may have
+INTERFACE_NAME = "com.docker.network.endpoint.ifname"  # --driver-opt
+INTERFACE_SYSCTLS = "com.docker.network.endpoint.sysctls"
 HOST_GATEWAY = "host-gateway"  # --add-host NAME:host-gateway: the host's address, as the container sees it
 ANY_ADDRESS = IPv4Address("0.0.0.0")
 ANY_ADDRESS6 = IPv6Address("::")
@@ -114,7 +116,7 @@ def _span(first: int, count: int) -> str:
 class Mount:
     """One requested mount. The source of a volume is its name, "" for an anonymous one that is not created yet."""
 
-    kind: str  # bind, volume or tmpfs
+    kind: str  # bind, volume, tmpfs or image
     source: str
     target: str
     read_only: bool = False
@@ -122,8 +124,11 @@ class Mount:
     no_copy: bool = False  # do not copy the image's content into an empty volume
     propagation: str = ""  # of a bind: rprivate (""), private, rslave, slave, rshared, shared
     must_exist: bool = False  # from --mount: do not create the source of a bind mount
-    subpath: str = ""  # of a volume
+    subpath: str = ""  # of a volume or image
     anonymous: bool = False  # a volume without a given name, removed with the container
+    volume_labels: tuple[tuple[str, str], ...] = ()  # of a volume that the container creates
+    volume_options: tuple[tuple[str, str], ...] = ()
+    image: str = ""  # the id of an image whose files are mounted
 
 
 @dataclass(frozen=True)
@@ -145,6 +150,7 @@ class Logging:
     driver: str = "json-file"  # or local, none
     size: int = 0  # bytes at which the file is rotated; 0: never
     files: int = 1  # how many are kept, including the current one
+    details: tuple[tuple[str, str], ...] = ()  # options that say what `logs --details` prints: labels, env, tag, ...
 
 
 @dataclass(frozen=True)
@@ -194,6 +200,18 @@ class Attachment:
     aliases: tuple[str, ...] = ()  # more names for it in DNS
     links: tuple[tuple[str, str], ...] = ()  # (container, alias): names that only this container can resolve
     priority: int = 0  # the highest one has the default gateway; of equal ones the first
+    driver_options: tuple[tuple[str, str], ...] = ()  # --driver-opt; INTERFACE_NAME and INTERFACE_SYSCTLS have effect
+
+    @property
+    def interface(self) -> str:
+        """The requested name of its link in the container, or ""."""
+        return dict(self.driver_options).get(INTERFACE_NAME, "")
+
+    @property
+    def sysctls(self) -> tuple[tuple[str, str], ...]:
+        """The settings of its link, such as ("net.ipv4.conf.IFNAME.log_martians", "1")."""
+        texts = dict(self.driver_options).get(INTERFACE_SYSCTLS, "").split(",")
+        return tuple((name, value) for name, _, value in (text.partition("=") for text in texts if text))
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Attachment":
@@ -257,6 +275,7 @@ class Spec:
     auto_remove: bool = False
     init: bool = False
     detach: bool = False
+    attach: tuple[str, ...] = ()  # streams of --attach: stdin, stdout, stderr; () for all
     network: NetworkRequest = field(default_factory=NetworkRequest)
     ports: tuple[PortMapping, ...] = ()
     mounts: tuple[Mount, ...] = ()
@@ -322,12 +341,14 @@ _DEFAULTS: dict[str, Any] = vars(Spec(image="", argv=()))
 _CODECS: dict[str, Callable[[Any], Any]] = {
     "network": NetworkRequest.from_dict,
     "ports": lambda items: tuple(PortMapping.from_dict(values) for values in items),
-    "mounts": lambda items: tuple(Mount(**values) for values in items),
+    "mounts": lambda items: tuple(
+        Mount(**{name: _frozen(value) for name, value in values.items()}) for values in items
+    ),
     "restart": lambda values: Restart(**values),
     "devices": lambda items: tuple(Device(**values) for values in items),
     "security": lambda values: Security(**{name: _frozen(value) for name, value in values.items()}),
     "health": lambda values: Health(**{name: _frozen(value) for name, value in values.items()}),
-    "logging": lambda values: Logging(**values),
+    "logging": lambda values: Logging(**{name: _frozen(value) for name, value in values.items()}),
 }
 
 
@@ -403,6 +424,14 @@ PoolRequest6: TypeAlias = PoolRequest[IPv6Network, IPv6Address]
 
 
 @dataclass(frozen=True)
+class Template:
+    """What a configuration-only network holds for the networks that are made from it: their addresses."""
+
+    ipv4: PoolRequest4
+    ipv6: PoolRequest6 | None
+
+
+@dataclass(frozen=True)
 class NetworkCreateRequest:
     """What `network create` asks for."""
 
@@ -415,6 +444,8 @@ class NetworkCreateRequest:
     labels: tuple[tuple[str, str], ...] = ()
     options: tuple[tuple[str, str], ...] = ()
     env: tuple[tuple[str, str], ...] = ()
+    config_only: bool = False  # no network, but the configuration of others
+    config_from: str = ""  # the configuration-only network whose configuration this one has
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -434,6 +465,8 @@ class Network:
     labels: tuple[tuple[str, str], ...] = ()
     options: tuple[tuple[str, str], ...] = ()  # driver options: -o KEY=VALUE
     env: tuple[tuple[str, str], ...] = ()  # environment variables for its containers
+    template: Template | None = None  # of a configuration-only network, which has no endpoints
+    config_from: str = ""  # the name of the configuration-only network that it was made from
 
     @property
     def chain(self) -> str:
@@ -482,11 +515,13 @@ class Endpoint:
     given_mac: str = ""  # --mac-address
     aliases: tuple[str, ...] = ()
     state: str = ""  # what the driver needs again to detach
+    given_name: str = ""  # of its link in the container, where it is not ethN of its position
+    sysctls: tuple[tuple[str, str], ...] = ()  # of its link, which is called IFNAME in them
 
     @property
     def interface(self) -> str:
         """The name of its link in the container."""
-        return f"eth{self.position}"
+        return self.given_name or f"eth{self.position}"
 
     @property
     def veth(self) -> str:

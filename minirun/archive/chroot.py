@@ -186,8 +186,8 @@ def _enter_stopped(tree: Tree, writes: bool) -> None:
     os.chdir(tree.base)
     mounts_unshare()
     upper, rootfs = f"{tree.directory}/upper", f"{tree.directory}/rootfs"
-    binds = [mount for mount in tree.mounts if mount[0] == "bind"]
-    sources = volumes.open_sources(binds)
+    binds = [mount for mount in tree.mounts if mount[0] != "tmpfs"]
+    sources = volumes.with_images(volumes.open_sources(binds), rootfs)
     if writes:
         overlay_mount(tree.lower, upper, f"{tree.directory}/work", rootfs)
     elif binds:

@@ -15,7 +15,7 @@ from minirun import __version__
 from minirun.cli.commands import ABSENT, COMMANDS, COMMON, GROUPS, canonical, members, spellings
 from minirun.cli.completion.values import DIRECTORY
 from minirun.cli.help import short_help, usage_line
-from minirun.cli.pflag import OptionalValue, PflagCommand, PflagGroup, UsageError
+from minirun.cli.pflag import FlagError, OptionalValue, PflagCommand, PflagGroup, UsageError
 from minirun.cli.refused import REFUSED
 from minirun.cli.session import Session
 from minirun.diagnostics.explain.recorder import RECORDER
@@ -91,14 +91,20 @@ app = typer.Typer(
 
 def _check_form(ctx: click.Context, param: click.Parameter, form: str) -> str:
     if form and form not in FORMS and not ctx.resilient_parsing:
-        raise UsageError(f"invalid argument {form!r} for --explain: one of {', '.join(FORMS)}", code=FAILED)
+        raise FlagError(f"invalid argument {form!r} for --explain: one of {', '.join(FORMS)}")
     return form
 
 
 def _check_root(ctx: click.Context, param: click.Parameter, root: str | None) -> str | None:
     if root == "" and not ctx.resilient_parsing:
-        raise UsageError("flag needs an argument: --root", code=FAILED)
+        raise UsageError("flag needs an argument: --root", FAILED)
     return root
+
+
+def _check_context(ctx: click.Context, param: click.Parameter, name: str) -> str:
+    if name not in ("", "default") and not ctx.resilient_parsing:
+        raise FlagError(f'context "{name}" not found: the only one is "default", this host')
+    return name
 
 
 def _print_version(ctx: click.Context, wanted: bool) -> None:
@@ -120,6 +126,18 @@ def minirun(
             callback=_check_form,
         ),
     ] = "",
+    context: Annotated[
+        str,
+        typer.Option(
+            "--context",
+            "-c",
+            help='Name of the context: "default", this host, is the only one',
+            callback=_check_context,
+        ),
+    ] = "",
+    debug: Annotated[
+        bool, typer.Option("--debug", "-D", help="Enable debug mode: an unexpected error prints where it happened")
+    ] = False,
     root: Annotated[
         str | None,
         typer.Option(
@@ -140,6 +158,7 @@ def minirun(
     session = ctx.ensure_object(Session)
     session.root = Path(root) if root else None
     session.explain = explain
+    session.debug |= debug
     if explain:
         RECORDER.start()  # before any other process is forked: all write to one file
     _help_without_command(ctx)

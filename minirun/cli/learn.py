@@ -11,7 +11,7 @@ from typer import Argument, Option
 from minirun.cli.completion.values import words as choices
 from minirun.cli.main import run
 from minirun.cli.parameters import NONE
-from minirun.cli.pflag import UsageError
+from minirun.cli.pflag import FlagError, UsageError
 from minirun.cli.session import commands, open_instance, require_root
 from minirun.diagnostics.explain.dry_run import dry_run
 from minirun.diagnostics.explain.render import FORMS
@@ -48,7 +48,7 @@ def explain(
 ) -> int:
     """Show what a command would do to the kernel, step by step."""
     if form not in FORMS:
-        raise UsageError(f"invalid argument {form!r} for --format: one of {', '.join(FORMS)}", code=FAILED)
+        raise FlagError(f"invalid argument {form!r} for --format: one of {', '.join(FORMS)}")
     called = _resolve_context(ctx.find_root().command, {}, "minirun", words)
     if isinstance(called.command, click.Group) or called.command.name == "explain":
         name = " ".join(words[:2] if called.parent else words[:1])

@@ -4,7 +4,7 @@ import os
 import sys
 from contextlib import suppress
 from functools import cache
-from traceback import walk_tb
+from traceback import print_exception, walk_tb
 
 import click
 from typer.main import get_command
@@ -14,7 +14,8 @@ from minirun.cli.commands import COMMANDS
 from minirun.cli.completion.shells import COMPLETE_VAR, register
 from minirun.cli.help import help_for_pipe, usage_line
 from minirun.cli.output.lost import CODE, OutputError, discard_output
-from minirun.cli.pflag import PflagGroup, UsageError
+from minirun.cli.pflag import FlagError, PflagGroup, UsageError
+from minirun.cli.refused import REFUSED
 from minirun.cli.session import Session, print_operations
 from minirun.errors import FAILED, MinirunError, describe
 from minirun.instance import state_root
@@ -28,7 +29,7 @@ def run(words: list[str]) -> int:
     """Run one command line, the words after `minirun`. Returns the exit code."""
     if COMPLETE_VAR in os.environ:
         return _complete()
-    session = Session()
+    session = Session(debug=bool(os.environ.get(_DEBUG)))
     try:
         code = _run(words, session)
     finally:
@@ -49,6 +50,7 @@ def prepare() -> None:
 def _root() -> PflagGroup:
     root = get_command(app)
     assert isinstance(root, PflagGroup), "the application is made with it"
+    root.refused = REFUSED[""]
     return root
 
 
@@ -74,16 +76,21 @@ def _run(words: list[str], session: Session) -> int:
     except BrokenPipeError:
         discard_output()
         return _BROKEN_PIPE
-    except OSError as error:
-        return _complain(describe(error), "", session.failure)
-    except Exception as error:
-        if os.environ.get(_DEBUG):
-            raise
-        if hasattr(error, "sqlite_errorname") or _is_of_store(error):
-            reported = database_error(error, state_root(session.root))
-            return _complain(reported.message, reported.hint, session.failure)
-        return _complain(f"{type(error).__name__}: {describe(error)}", f"{_DEBUG}=1 shows where", session.failure)
+    except Exception as error:  # noqa: BLE001 - it becomes a line, with --debug a traceback, too
+        return _complain_of_unexpected(error, session)
     return code
+
+
+def _complain_of_unexpected(error: Exception, session: Session) -> int:
+    if session.debug:
+        with suppress(OSError):
+            print_exception(error)
+    if isinstance(error, OSError):
+        return _complain(describe(error), "", session.failure)
+    if hasattr(error, "sqlite_errorname") or _is_of_store(error):
+        reported = database_error(error, state_root(session.root))
+        return _complain(reported.message, reported.hint, session.failure)
+    return _complain(f"{type(error).__name__}: {describe(error)}", "minirun -D shows where", session.failure)
 
 
 def _print_last_operations(session: Session) -> int:
@@ -108,13 +115,8 @@ def _invoke(words: list[str], session: Session) -> int:
 
 
 def _with_usage(error: UsageError) -> UsageError:
-    """Tell how the command is used, unless the error has a hint of its own."""
-    ctx = error.ctx
-    if error.hint or ctx is None:
-        return error
-    if ctx.parent is None:
-        error.hint = "See 'minirun --help'."
-    else:
+    """Tell how the command is used."""
+    if (ctx := error.ctx) is not None:
         help_line = f"Run '{ctx.command_path} --help' for more information"
         error.hint = f"\n{usage_line(ctx.command, ctx)}\n\n{help_line}"
     return error
@@ -122,7 +124,7 @@ def _with_usage(error: UsageError) -> UsageError:
 
 def _code_of(error: MinirunError, session: Session) -> int:
     """What cannot be read is 125 for every command; other failures are 125 only for run, as Docker has it."""
-    if error.code in (1, FAILED) and not isinstance(error, UsageError):
+    if error.code in (1, FAILED) and not isinstance(error, FlagError | UsageError):
         return session.failure
     return error.code
 

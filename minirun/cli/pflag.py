@@ -14,6 +14,7 @@ Where flags end at the first argument (run, exec), click does it by itself: `all
 
 import copy
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, NoReturn
 
 import click
@@ -32,11 +33,21 @@ _FALSE = ("0", "f", "F", "FALSE", "false", "False")
 _HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 
-class UsageError(MinirunError):
-    """What was typed is not how the command is used. main.py adds the usage line of the command, `ctx`."""
+class FlagError(MinirunError):
+    """A flag has a value that it cannot have, or is not supported. Exit code 125, whatever the command."""
 
-    def __init__(self, message: str, hint: str = "", code: int = 1) -> None:
-        super().__init__(message, hint, code)
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code=FAILED)
+
+
+class UsageError(MinirunError):
+    """What was typed is not how the command is used: an unknown flag, a missing value, too many or few arguments.
+
+    Only this error is followed by the usage of its command `ctx` (main.py); what is wrong in any other, the words say.
+    """
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message, code=code)
         self.ctx = click.get_current_context(silent=True)
 
 
@@ -50,7 +61,7 @@ def shown(param: click.Parameter) -> str:
 def refuse(param: click.Parameter | None, text: str, why: str) -> NoReturn:
     """Raise pflag's error for a value that cannot be read."""
     assert param is not None, "click passes the parameter"
-    raise UsageError(f'invalid argument "{text}" for "{shown(param)}" flag: {why}', code=FAILED)
+    raise FlagError(f'invalid argument "{text}" for "{shown(param)}" flag: {why}')
 
 
 class GoBool(click.ParamType):  # type: ignore[type-arg] # generic only in newer releases of click
@@ -59,7 +70,7 @@ class GoBool(click.ParamType):  # type: ignore[type-arg] # generic only in newer
     name = "bool"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bool:
-        """The switch's value. UsageError if it is none."""
+        """The switch's value. FlagError if it is none."""
         if isinstance(value, bool):
             return value
         if value not in _TRUE + _FALSE:
@@ -73,7 +84,7 @@ class GoInt(click.ParamType):  # type: ignore[type-arg]
     name = "int"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number. UsageError if it is none."""
+        """The number. FlagError if it is none."""
         if isinstance(value, int):
             return value
         digits = value[1:] if value[:1] in ("-", "+") else value
@@ -154,7 +165,7 @@ class PflagParser(_OptionParser):
             letter, letters = letters[0], letters[1:]
             option = self._short_opt.get(f"-{letter}")
             if option is None:
-                raise UsageError(f"unknown shorthand flag: '{letter}' in {arg}", code=FAILED)
+                raise self._refused(f"-{letter}") or UsageError(f"unknown shorthand flag: '{letter}' in {arg}", FAILED)
             alone = _value_alone(option)
             if letters.startswith("="):
                 return option.process(letters[1:], state)
@@ -169,16 +180,19 @@ class PflagParser(_OptionParser):
         if state.rargs:
             option.process(state.rargs.pop(0), state)
         elif self.ctx is None or not self.ctx.resilient_parsing:  # in completion the value is what is being typed
-            raise UsageError(missing, code=FAILED)
+            raise UsageError(missing, FAILED)
 
-    def _unknown(self, name: str) -> UsageError:
-        command = self.ctx.command if self.ctx else None
+    def _unknown(self, name: str) -> MinirunError:
         if name == "--explain":
             path = self.ctx.command_path.partition(" ")[2] if self.ctx else ""
-            return UsageError(f"--explain goes before the command: minirun --explain {path}", code=FAILED)
-        reason = command.refused.get(name.removeprefix("--")) if isinstance(command, PflagCommand) else None
-        text = f"{name} is not supported: {reason}" if reason else f"unknown flag: {name}"
-        return UsageError(text, code=FAILED)
+            return FlagError(f"--explain goes before the command: minirun --explain {path}")
+        return self._refused(name) or UsageError(f"unknown flag: {name}", FAILED)
+
+    def _refused(self, name: str) -> FlagError | None:
+        """The reason why minirun does not have a flag that Docker has."""
+        command = self.ctx.command if self.ctx else None
+        reason = command.refused.get(name.lstrip("-")) if isinstance(command, _Pflag) else None
+        return FlagError(f"{name} is not supported: {reason}") if reason else None
 
     def _asks_for_help(self, state: _ParsingState) -> bool:
         return any("--help" in option.opts for option in state.order)
@@ -214,7 +228,12 @@ def check_count(ctx: click.Context | None, count: int, least: int, most: int | N
 
 
 class _Pflag(click.Command):
-    """What a command and a group have in common."""
+    """What a command and a group have in common.
+
+    `refused`: Docker's flags that it does not have, without their dashes, with the reasons.
+    """
+
+    refused: Mapping[str, str] = MappingProxyType({})
 
     _types: ClassVar[dict[type, Any]] = {
         type(click.BOOL): GoBool(),
@@ -276,13 +295,9 @@ class _Pflag(click.Command):
 
 
 class PflagCommand(_Pflag, TyperCommand):
-    """A command of minirun.
-
-    `refused`: Docker's flags that it does not have, with the reasons. `spellings`: all its names, for its help.
-    """
+    """A command of minirun. `spellings`: all its names, for its help."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.refused: dict[str, str] = {}
         self.spellings: list[str] = []
         kwargs["context_settings"] = {**_HELP_NAMES, **(kwargs.get("context_settings") or {})}
         super().__init__(*args, **kwargs)

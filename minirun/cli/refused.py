@@ -1,10 +1,12 @@
 """Docker's flags that minirun does not have: each is refused with the reason, instead of as unknown."""
 
+_NO_DAEMON = "there is no daemon to connect to; minirun itself works on this host"
 _NO_ENGINE = "there is no engine to ask for it"
+_NO_CLUSTER = "cluster volumes belong to a swarm, and there is none"
+_PLATFORM = "an image has one platform, which `minirun image inspect` shows"
 _WINDOWS = "it is for Windows containers"
 _CGROUP_V1 = "it belongs to cgroup v1 alone and is going away with it"
 _THROTTLE = "minirun does not throttle single block devices; --blkio-weight shares them"
-_QUOTA = "use --cpus, which says the same in one number"
 
 RUN = {
     "annotation": "it is for an OCI runtime, and minirun starts the process itself; --label keeps a note",
@@ -12,11 +14,8 @@ RUN = {
     "cgroup-parent": "each container has its own cgroup below minirun's",
     "cpu-count": _WINDOWS,
     "cpu-percent": _WINDOWS,
-    "cpu-period": _QUOTA,
-    "cpu-quota": _QUOTA,
     "cpu-rt-period": "minirun does not assign real-time scheduling",
     "cpu-rt-runtime": "minirun does not assign real-time scheduling",
-    "cpuset-mems": "minirun does not assign memory nodes; --cpuset-cpus assigns processors",
     "device-read-bps": _THROTTLE,
     "device-read-iops": _THROTTLE,
     "device-write-bps": _THROTTLE,
@@ -35,20 +34,37 @@ RUN = {
     "use-api-socket": _NO_ENGINE,
 }
 REFUSED: dict[str, dict[str, str]] = {
+    "": {  # in front of the command
+        "config": "minirun has no configuration of its callers; the administrator's is /etc/minirun/config.json",
+        **dict.fromkeys(("H", "host"), _NO_DAEMON),
+        **dict.fromkeys(
+            ("l", "log-level"), "minirun has no log levels; --debug shows where an unexpected error happened"
+        ),
+        **dict.fromkeys(("tls", "tlscacert", "tlscert", "tlskey", "tlsverify"), _NO_DAEMON),
+    },
     "run": RUN,
     "create": RUN,
     "update": RUN,
     "exec": {"detach-keys": "the command itself carries the streams and ends with them; -d leaves a process behind"},
-    "rm": {"link": "links are lines in the hosts file of the container that has them, and are removed with it"},
+    "rm": dict.fromkeys(
+        ("l", "link"), "links are lines in the hosts file of the container that has them, and are removed with it"
+    ),
     "start": dict.fromkeys(("checkpoint", "checkpoint-dir"), "containers are not checkpointed"),
-    "logs": {"details": "the log driver stores no attributes"},
+    "volume create": dict.fromkeys(
+        (
+            *("availability", "group", "limit-bytes", "required-bytes", "scope", "secret", "sharing"),
+            *("topology-preferred", "topology-required", "type"),
+        ),
+        _NO_CLUSTER,
+    ),
+    "volume ls": {"cluster": _NO_CLUSTER},
+    "history": {"platform": _PLATFORM},
+    "rmi": {"platform": _PLATFORM},
+    "inspect": {"platform": _PLATFORM},
+    "images": {"tree": "an image has one platform, so there is nothing below it"},
     "network create": {
-        **dict.fromkeys(("config-from", "config-only", "ingress", "scope"), "there is no swarm"),
-        **dict.fromkeys(("ipam-driver", "ipam-opt"), "minirun or the network driver allocates addresses"),
-        "ipv4": "every network has IPv4; --ipv6 adds IPv6",
+        "ingress": "there is no swarm",
+        "ipam-opt": "minirun or the network driver allocates addresses",
     },
-    "network connect": {
-        **dict.fromkeys(("driver-opt", "link-local-ip"), "endpoints have no options of their own"),
-    },
-    "network inspect": {"verbose": "there is no swarm"},
+    "network connect": {"link-local-ip": "networks have no link-local addresses"},
 }

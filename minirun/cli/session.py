@@ -26,6 +26,7 @@ class Session:
     root: Path | None = None
     explain: str = ""  # text, json or script
     failure: int = 1
+    debug: bool = False  # an unexpected error is raised
 
     def fail_with(self, code: int) -> None:
         """From here on a failure ends with `code`."""

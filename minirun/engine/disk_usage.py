@@ -7,7 +7,7 @@ from minirun.archive.tree_walk import tree_size
 from minirun.image import records
 from minirun.instance import Instance
 from minirun.model import ACTIVE, Container
-from minirun.volume.records import Volume, users, volumes
+from minirun.volume.records import users, volumes
 from minirun.volume.volumes import data_path
 
 
@@ -77,9 +77,13 @@ def container_uses(instance: Instance) -> list[ContainerUse]:
 
 
 def volume_uses(instance: Instance) -> list[VolumeUse]:
-    """Measure all volumes. A volume that stands for a directory of the host has nothing of its own."""
+    """Measure all volumes. One that stands for a directory or a file system of the host has nothing of its own."""
     used_by = users(instance.store)
     return [
-        VolumeUse(volume.name, len(used_by.get(volume.name, [])), tree_size(data_path(instance, Volume(volume.name))))
+        VolumeUse(
+            volume.name,
+            len(used_by.get(volume.name, [])),
+            0 if volume.options else tree_size(data_path(instance, volume)),
+        )
         for volume in volumes(instance.store)
     ]

@@ -12,12 +12,27 @@ from minirun.engine.builtin_networks import describe_builtin, find_builtin
 from minirun.engine.inspect_config import bindings, config, host_config
 from minirun.instance import Instance
 from minirun.kernel.netns import pin_path
-from minirun.model import ACTIVE, Attachment, Container, Endpoint, Mode, Network, Pool4, Pool6, Status
+from minirun.model import (
+    ACTIVE,
+    Attachment,
+    Container,
+    Endpoint,
+    Mode,
+    Network,
+    Pool4,
+    Pool6,
+    PoolRequest4,
+    PoolRequest6,
+    Status,
+)
 from minirun.options.values import timestamp
 from minirun.store.lookup import find_network
 from minirun.volume import inspect
 
 _NEVER = "0001-01-01T00:00:00Z"
+
+
+AnyPool = Pool4 | Pool6 | PoolRequest4 | PoolRequest6
 
 
 def describe_container(instance: Instance, container: Container) -> dict[str, Any]:
@@ -71,16 +86,16 @@ def _describe_network(instance: Instance, network: Network) -> dict[str, Any]:
         "Scope": "local",
         "Driver": network.driver,
         "EnableIPv4": True,
-        "EnableIPv6": network.pool6 is not None,
+        "EnableIPv6": bool(network.template.ipv6 if network.template else network.pool6),
         "Internal": network.internal,
         "Attachable": network.attachable,
         "Ingress": False,
-        "ConfigFrom": {"Network": ""},
-        "ConfigOnly": False,
+        "ConfigFrom": {"Network": network.config_from},
+        "ConfigOnly": network.template is not None,
         "IPAM": {
             "Driver": "default",
             "Options": {},
-            "Config": [_pool(pool) for pool in (network.pool, network.pool6) if pool],
+            "Config": [_pool(pool) for pool in _pools(network)],
         },
         "Containers": {
             endpoint.sandbox: {
@@ -186,7 +201,7 @@ def _endpoint(
         "IPAMConfig": _wanted_addresses(attachment) if attachment else None,
         "Links": [f"{linked}:{alias}" for linked, alias in attachment.links] or None if attachment else None,
         "Aliases": list(attachment.aliases) or None if attachment else None,
-        "DriverOpts": None,
+        "DriverOpts": dict(attachment.driver_options) or None if attachment else None,
         "GwPriority": attachment.priority if attachment else 0,
         "NetworkID": network.id if network else "",
         **addresses,
@@ -200,11 +215,18 @@ def _wanted_addresses(attachment: Attachment) -> dict[str, str] | None:
     return {key: str(address) for key, address in wanted if address} or None
 
 
-def _pool(pool: Pool4 | Pool6) -> dict[str, Any]:
+def _pools(network: Network) -> list[AnyPool]:
+    """The address pools; of a configuration-only network, those that were asked for."""
+    template = network.template
+    pools = (template.ipv4, template.ipv6) if template else (network.pool, network.pool6)
+    return [pool for pool in pools if pool and pool.subnet]
+
+
+def _pool(pool: AnyPool) -> dict[str, Any]:
     return {
         "Subnet": str(pool.subnet),
         **({"IPRange": str(pool.ip_range)} if pool.ip_range else {}),
-        "Gateway": str(pool.gateway),
+        **({"Gateway": str(pool.gateway)} if pool.gateway else {}),
         **({"AuxiliaryAddresses": {name: str(address) for name, address in pool.aux}} if pool.aux else {}),
     }
 

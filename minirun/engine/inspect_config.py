@@ -18,7 +18,10 @@ _LIMITS = {
     "memory_reservation": "MemoryReservation",
     "nano_cpus": "NanoCpus",
     "cpu_shares": "CpuShares",
+    "cpu_period": "CpuPeriod",
+    "cpu_quota": "CpuQuota",
     "cpuset_cpus": "CpusetCpus",
+    "cpuset_mems": "CpusetMems",
     "pids": "PidsLimit",
     "blkio_weight": "BlkioWeight",
 }
@@ -28,14 +31,15 @@ def config(container: Container) -> dict[str, Any]:
     """The field Config."""
     spec = container.spec
     exposed = dict.fromkeys([*spec.expose, *(port for mapping in spec.ports for port in mapping.private_ports)])
-    attached = not spec.detach
+    default = () if spec.detach else (*(("stdin",) if spec.interactive else ()), "stdout", "stderr")
+    attached = spec.attach or default
     return {
         "Hostname": spec.hostname or container.short_id,
         "Domainname": spec.domainname,
         "User": spec.user,
-        "AttachStdin": attached and spec.interactive,
-        "AttachStdout": attached,
-        "AttachStderr": attached,
+        "AttachStdin": "stdin" in attached,
+        "AttachStdout": "stdout" in attached,
+        "AttachStderr": "stderr" in attached,
         **({"ExposedPorts": {port: {} for port in exposed}} if exposed else {}),
         "Tty": spec.tty,
         "OpenStdin": spec.interactive,
@@ -122,13 +126,14 @@ def _bounds(spec: Spec) -> dict[str, Any]:
         "OomScoreAdj": spec.oom_score_adj,
         "Ulimits": [{"Name": name, "Hard": hard, "Soft": soft} for name, soft, hard in spec.ulimits],
         "Sysctls": dict(spec.sysctls),
-        **{key: values.get(name, "" if name == "cpuset_cpus" else 0) for name, key in _LIMITS.items()},
+        **{key: values.get(name, "" if name.startswith("cpuset") else 0) for name, key in _LIMITS.items()},
     }
 
 
 def _log_options(spec: Spec) -> dict[str, str]:
     size = {"max-size": str(spec.logging.size)} if spec.logging.size else {}
-    return size | ({"max-file": str(spec.logging.files)} if spec.logging.files > 1 else {})
+    files = {"max-file": str(spec.logging.files)} if spec.logging.files > 1 else {}
+    return {**size, **files, **dict(spec.logging.details)}
 
 
 def health(check: Health) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from minirun.model import Container, Process, Status
 from minirun.network import operations
 from minirun.store import Store
 from minirun.store.faults import with_reserve
+from minirun.volume.filesystems import unmount_volumes
 from minirun.volume.volumes import add_mount_events, detach_anonymous, sweep
 
 KILLED = 137  # exit code: 128 + SIGKILL
@@ -55,6 +56,8 @@ def _finish(instance: Instance, container_id: str, code: int, error: str, remove
         with store.write():
             add_mount_events(store, container, "unmount")
     _end_processes(instance, container)
+    if container.spec.mounts:
+        unmount_volumes(instance, container)
     operations.teardown(instance, container)
     if remove or container.spec.auto_remove:
         # An interrupted plain `rm` keeps the volumes; `rm -v` has set auto_remove on the record.

@@ -14,6 +14,7 @@ from minirun.engine.protocol import CHUNK, Kind, Parser, frame, send_sockets
 from minirun.engine.start_plan import make_plan, resolve_references
 from minirun.engine.stop import stop_timeout, wait_for_cleanup
 from minirun.errors import FAILED, MinirunError, NotFoundError, describe
+from minirun.image.layers import images_of
 from minirun.image.records import is_there
 from minirun.image.resolve import lower_of
 from minirun.init.plan import Plan, pack
@@ -202,8 +203,9 @@ def _add(instance: Instance, container: Container) -> Container:
     From then on its image cannot be removed, which `rmi` checks in a transaction, too; and its user namespace's ids are
     given to nobody else.
     """
-    if not is_there(instance.store, container.spec.image_id):
-        raise NotFoundError(f"No such image: {container.spec.image}", "it has just been removed", FAILED)
+    for image_id, reference in images_of(container.spec).items():
+        if not is_there(instance.store, image_id):
+            raise NotFoundError(f"No such image: {reference}", "it has just been removed", FAILED)
     if container.spec.userns:
         container = replace(container, ids=choose_range(instance, container.spec))
     instance.store.add_container(container)

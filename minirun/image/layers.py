@@ -13,6 +13,7 @@ from pathlib import Path
 from minirun.image import records
 from minirun.instance import Instance, lock_directory
 from minirun.kernel.files import remove_tree
+from minirun.model import Spec
 from minirun.store import Store
 
 LAYERS, BLOBS = "layers", "blobs"
@@ -103,11 +104,17 @@ def _partial(instance: Instance) -> set[str]:
 
 
 def users(store: Store) -> dict[str, list[str]]:
-    """Return the ids of the containers made from each image: {image id: container ids}."""
+    """Return the ids of the containers that use each image: {image id: container ids}."""
     container_ids: dict[str, list[str]] = {}
     for container in store.containers():
-        container_ids.setdefault(container.spec.image_id, []).append(container.id)
+        for image_id in images_of(container.spec):
+            container_ids.setdefault(image_id, []).append(container.id)
     return container_ids
+
+
+def images_of(spec: Spec) -> dict[str, str]:
+    """Return the images that a container needs, its own and mounted ones: {id: the reference that was given}."""
+    return {mount.image: mount.source for mount in spec.mounts if mount.kind == "image"} | {spec.image_id: spec.image}
 
 
 def _forget_removed(store: Store) -> None:

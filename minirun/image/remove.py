@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from minirun.errors import ConflictError
 from minirun.image import records
-from minirun.image.layers import remove_partial, sweep, users
+from minirun.image.layers import images_of, remove_partial, sweep, users
 from minirun.image.records import Image
 from minirun.image.reference import parse_reference
 from minirun.image.resolve import find_image, is_id_of
@@ -147,4 +147,4 @@ class _Removal:
         return records.digests(self.store).get(image.id, [])
 
     def _users(self, image: Image) -> list[Container]:
-        return [container for container in self._containers if container.spec.image_id == image.id]
+        return [container for container in self._containers if image.id in images_of(container.spec)]

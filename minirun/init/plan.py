@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 Rule = tuple[str, int, int, str]  # as in kernel/devices.py
-# "bind" or "tmpfs"; source on the host; target; read-only; options; propagation; subpath of the source, "" for none
+# "bind", "tmpfs" or "image"; source: on the host, or the image's layers relative to the state root; target;
+# read-only; options; propagation; subpath of the source, "" for none
 PlannedMount = tuple[str, str, str, bool, str, str, str]
 
 

@@ -57,6 +57,7 @@ def build(plan: Plan, ipc_of: int, owner: int = -1) -> None:
     mounts_private()
     if owner >= 0:
         _map_own_files(owner, "layers", here)
+    mounts = volumes.with_images(mounts, f"{here}/rootfs", 0 if plan.open_devices else NODEV)
     shm = tree_of_process(ipc_of, "dev/shm") if ipc_of >= 0 else -1
     overlay_mount(plan.lower, f"{here}/upper", f"{here}/work", f"{here}/rootfs")
     root = Root(f"{here}/rootfs")

@@ -17,7 +17,9 @@ from minirun.kernel.mounts import (
     RDONLY,
     STRICTATIME,
     filesystem_mount,
+    overlay_view,
     tree_attach,
+    unmount,
 )
 from minirun.kernel.tree_root import PROC_SUPER_MAGIC, Root, filesystem_magic
 from minirun.kernel.userns import tree_idmap
@@ -40,6 +42,25 @@ def open_sources(mounts: Iterable[PlannedMount], userns: int = -1, attributes: i
     without one. `attributes` are set on each clone.
     """
     return [(mount, _open_source(mount, userns, attributes) if mount[0] == "bind" else -1) for mount in mounts]
+
+
+def with_images(opened: Iterable[Opened], scratch: str, attributes: int = NODEV) -> list[Opened]:
+    """Open the mounted images, too. Called when mounts are private: each is mounted for a moment on `scratch`."""
+    return [(mount, _open_image(mount, scratch, attributes) if mount[0] == "image" else tree) for mount, tree in opened]
+
+
+def _open_image(mount: PlannedMount, scratch: str, attributes: int) -> int:
+    layers, target, below = mount[1], mount[2], mount[6]
+    if ":" not in layers:  # overlayfs wants two
+        tree = trees.tree_copy_below(layers, below) if below else trees.tree_copy(layers)
+    else:
+        overlay_view(layers, scratch)
+        try:
+            tree = trees.tree_copy_below(scratch, below) if below else trees.tree_copy(scratch)
+        finally:
+            unmount(scratch)
+    trees.tree_attributes(tree, attributes | RDONLY, True, target)
+    return tree
 
 
 def covers_top(opened: Opened) -> bool:

@@ -26,11 +26,14 @@ class Limits:
     memory: int = 0  # bytes
     memory_swap: int = 0  # bytes, memory and swap together; 0: twice `memory`, as in Docker; -1: no limit
     memory_reservation: int = 0  # bytes that are protected when memory is short
-    nano_cpus: int = 0  # 1_000_000_000 is one CPU
+    nano_cpus: int = 0  # 1_000_000_000 is one CPU; instead of the quota and the period
     cpu_shares: int = 0  # v1's scale, 2 to 262144, where 1024 is the default
     cpuset_cpus: str = ""  # such as 0-1,3
     pids: int = 0  # processes and threads; -1: no limit
     blkio_weight: int = 0  # 10 to 1000
+    cpu_quota: int = 0  # microseconds of CPU time in each period, as nano_cpus says it otherwise; below 0: no limit
+    cpu_period: int = 0  # microseconds
+    cpuset_mems: str = ""  # memory nodes, such as 0-1
 
 
 def of(given: Iterable[tuple[str, int | str]]) -> Limits:
@@ -76,9 +79,23 @@ def _swap_alone(limits: Limits) -> int | str:
     return "max" if swap_total(limits) < 0 else swap_total(limits) - limits.memory
 
 
+def _period(limits: Limits) -> int:
+    """Microseconds."""
+    return limits.cpu_period or _PERIOD
+
+
 def _quota(limits: Limits) -> int:
     """Microseconds in each period, or 0; the kernel's minimum is a millisecond."""
-    return limits.nano_cpus and max(_LEAST_QUOTA, limits.nano_cpus * _PERIOD // _NANO)
+    if limits.nano_cpus:
+        return max(_LEAST_QUOTA, limits.nano_cpus * _PERIOD // _NANO)
+    return max(limits.cpu_quota, 0)
+
+
+def _typed(option: str, limits: Limits) -> str:
+    """The option that the user gave, where several set one file."""
+    if option != "--cpus" or limits.nano_cpus:
+        return option
+    return "--cpu-quota" if limits.cpu_quota else "--cpu-period"
 
 
 def _tasks(limits: Limits) -> int | str:
@@ -91,9 +108,11 @@ _V1: tuple[_Row, ...] = (
     ("memory", "--memory", "memory.limit_in_bytes", lambda of: of.memory or -1),
     ("memory", "--memory-swap", "memory.memsw.limit_in_bytes", swap_total),
     ("memory", "--memory-reservation", "memory.soft_limit_in_bytes", lambda of: of.memory_reservation or -1),
+    ("cpu", "--cpu-period", "cpu.cfs_period_us", _period),
     ("cpu", "--cpus", "cpu.cfs_quota_us", lambda of: _quota(of) or -1),
     ("cpu", "--cpu-shares", "cpu.shares", lambda of: of.cpu_shares or 1024),
     ("cpuset", "--cpuset-cpus", "cpuset.cpus", lambda of: of.cpuset_cpus),
+    ("cpuset", "--cpuset-mems", "cpuset.mems", lambda of: of.cpuset_mems),
     ("pids", "--pids-limit", "pids.max", _tasks),
     # BFQ's file; that of CFQ, which Linux 5.0 removed, was blkio.weight.
     ("io", "--blkio-weight", "blkio.bfq.weight", lambda of: of.blkio_weight or 100),
@@ -102,9 +121,10 @@ _V2: tuple[_Row, ...] = (
     ("memory", "--memory", "memory.max", lambda of: of.memory or "max"),
     ("memory", "--memory-swap", "memory.swap.max", _swap_alone),
     ("memory", "--memory-reservation", "memory.low", lambda of: of.memory_reservation),
-    ("cpu", "--cpus", "cpu.max", lambda of: f"{_quota(of) or 'max'} {_PERIOD}"),
+    ("cpu", "--cpus", "cpu.max", lambda of: f"{_quota(of) or 'max'} {_period(of)}"),
     ("cpu", "--cpu-shares", "cpu.weight", lambda of: weight_of_shares(of.cpu_shares or 1024)),
     ("cpuset", "--cpuset-cpus", "cpuset.cpus", lambda of: of.cpuset_cpus),
+    ("cpuset", "--cpuset-mems", "cpuset.mems", lambda of: of.cpuset_mems),
     ("pids", "--pids-limit", "pids.max", _tasks),
     ("io", "--blkio-weight", "io.bfq.weight", lambda of: of.blkio_weight or 100),
 )
@@ -117,9 +137,11 @@ def writes(old: Limits, new: Limits, *, v2: bool) -> list[Write]:
         if value_of(new) != value_of(old):
             other = _other_weight(new, v2) if controller == "io" else None
             needed = option != "--memory-swap" or new.memory_swap > 0
-            changes.append(Write(controller, option, name, str(value_of(new)), other, needed))
+            changes.append(Write(controller, _typed(option, new), name, str(value_of(new)), other, needed))
     if not v2 and _raises_swap(old, new):
         changes.sort(key=lambda write: write.option != "--memory-swap")  # stable: only this one moves
+    if not v2 and _period(new) < _period(old):  # v1 refuses a quota whose share of the period exceeds the parent's
+        changes.sort(key=lambda write: write.name == "cpu.cfs_period_us")
     return changes
 
 
@@ -185,7 +207,7 @@ def _set(path: Path, write: Write) -> None:
         if write.needed:
             raise _no_file(write)
         return
-    if name == "cpuset.cpus" and not value and not (path / "cgroup.subtree_control").exists():
+    if name.startswith("cpuset.") and not value and not (path / "cgroup.subtree_control").exists():
         value = (path.parent / name).read_text().strip()  # v1 has no value for "as the parent"
     try:
         controllers.setting_write(path, name, value)
@@ -223,9 +245,18 @@ def _no_file(write: Write) -> MinirunError:
 
 def cpus_available() -> str:
     """The CPUs that a container can be given, in the kernel's list format: 0-3,6 (cpuset(7))."""
+    return _available("cpus", "cpu")
+
+
+def mems_available() -> str:
+    """The memory nodes that a container can be given, in the same format."""
+    return _available("mems", "node")
+
+
+def _available(kind: str, device: str) -> str:
     home = controllers.homes().get("cpuset")
-    tops = [home.top / name for name in ("cpuset.cpus.effective", "cpuset.effective_cpus")] if home else []
-    for file in (*tops, Path("/sys/devices/system/cpu/online")):
+    tops = [home.top / name for name in (f"cpuset.{kind}.effective", f"cpuset.effective_{kind}")] if home else []
+    for file in (*tops, Path(f"/sys/devices/system/{device}/online")):
         if file.exists():
             return file.read_text().strip()
     return "0"

@@ -4,6 +4,7 @@ pivot_root(2), open_tree(2))."""
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from minirun.kernel.mounts import RDONLY, move_onto
 from minirun.kernel.seam import shell
@@ -76,6 +77,37 @@ def mounts_entered(fd: int) -> Iterator[None]:
         os.fchdir(here)
         for opened in (own, root, here):
             os.close(opened)
+
+
+_FIRST_ROOT, _FIRST_MOUNTS, _OWN_MOUNTS = "/proc/1/root", "/proc/1/ns/mnt", "/proc/self/ns/mnt"
+
+
+def is_elsewhere(directory: Path) -> bool:
+    """Return whether mounts below a directory that all callers have to see are to be made in pid 1's mount namespace.
+
+    So it is when the caller has another one (`unshare --mount`, a systemd unit with PrivateTmp=yes), and the same
+    directory there: what it mounts itself is seen by nobody else.
+    """
+    try:
+        if os.stat(_FIRST_MOUNTS).st_ino == os.stat(_OWN_MOUNTS).st_ino:
+            return False
+        return os.path.samestat(os.stat(directory), os.stat(f"{_FIRST_ROOT}{directory}"))
+    except OSError:  # pid 1 cannot be seen from here
+        return False
+
+
+@contextmanager
+def first_mounts_entered(directory: Path) -> Iterator[None]:
+    """Be in pid 1's mount namespace within the block, if mounts below the directory are to be made there."""
+    if not is_elsewhere(directory):
+        yield
+        return
+    fd = os.open(_FIRST_MOUNTS, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with mounts_entered(fd):
+            yield
+    finally:
+        os.close(fd)
 
 
 @shell("# open_tree(2): take a copy of all mounts, for the first process")

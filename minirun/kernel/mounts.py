@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from minirun.kernel.seam import Raw, shell
 from minirun.kernel.syscalls import NULL, check, lib
@@ -131,6 +132,12 @@ def overlay_view(layers: str, target: str) -> None:
     It has no upper directory, so it may exist beside the one writable mount of the same layers.
     """
     _overlay(f"lowerdir={layers}", _MS_NODEV | _MS_RDONLY, target)
+
+
+@shell("umount -l {target}")
+def unmount(target: str | Path) -> None:
+    """Take a mount from its place. Who still uses it may go on (umount2(2), MNT_DETACH)."""
+    check(lib.sys_umount2(os.fsencode(target), lib.MNT_DETACH), target)
 
 
 def words(attributes: int) -> list[str]:

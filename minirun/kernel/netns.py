@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from minirun.kernel import netlink_sockets
-from minirun.kernel.mount_namespace import mounts_entered
+from minirun.kernel.mount_namespace import first_mounts_entered, is_elsewhere
 from minirun.kernel.seam import prefixed, shell
 from minirun.kernel.syscalls import NULL, check, ffi, lib
 
 PINS = Path("/run/netns")
 SELF = "/proc/thread-self/ns/net"
-_FIRST_ROOT, _FIRST_MOUNTS, _OWN_MOUNTS = "/proc/1/root", "/proc/1/ns/mnt", "/proc/self/ns/mnt"
+_FIRST_ROOT = "/proc/1/root"
 
 
 def pin_path(name: str) -> Path:
@@ -39,7 +39,7 @@ def netns_path(name: str) -> Path:
     if path.stat().st_dev == own:
         return path
     there = Path(f"{_FIRST_ROOT}{path}")
-    if not _are_pins_elsewhere() or there.stat().st_dev != own:
+    if not is_elsewhere(PINS.parent) or there.stat().st_dev != own:
         raise OSError(errno.EINVAL, "no network namespace is mounted there", str(path))
     return there
 
@@ -88,7 +88,7 @@ def netns_share(name: str, other: str) -> None:
 def netns_del(name: str) -> None:
     """Remove the pin; one that is gone already is fine."""
     target = pin_path(name)
-    with _where_pins_are():
+    with first_mounts_entered(PINS.parent):
         if lib.sys_umount2(os.fsencode(target), lib.MNT_DETACH) < 0 and ffi.errno not in (
             errno.EINVAL,
             errno.ENOENT,
@@ -153,7 +153,7 @@ def _home() -> Iterator[int]:
 def netns_pin(source: str, name: str) -> None:
     """Pin the namespace that `source` (/proc/PID/ns/net or a pin) leads to."""
     target = pin_path(name)
-    with _where_pins_are():
+    with first_mounts_entered(PINS.parent):
         _ensure_pins()
         os.close(os.open(target, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0))
         try:
@@ -161,30 +161,6 @@ def netns_pin(source: str, name: str) -> None:
         except OSError:
             target.unlink(missing_ok=True)
             raise
-
-
-def _are_pins_elsewhere() -> bool:
-    """Whether the caller is in another mount namespace than pid 1, and has the same /run."""
-    try:
-        if os.stat(_FIRST_MOUNTS).st_ino == os.stat(_OWN_MOUNTS).st_ino:
-            return False
-        return os.path.samestat(os.stat(PINS.parent), os.stat(f"{_FIRST_ROOT}{PINS.parent}"))
-    except OSError:  # pid 1 cannot be seen from here
-        return False
-
-
-@contextmanager
-def _where_pins_are() -> Iterator[None]:
-    """Be in the mount namespace where pins are within the block."""
-    if not _are_pins_elsewhere():
-        yield
-        return
-    fd = os.open(_FIRST_MOUNTS, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        with mounts_entered(fd):
-            yield
-    finally:
-        os.close(fd)
 
 
 def _ensure_pins() -> None:

@@ -10,17 +10,28 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from ipaddress import ip_interface
 
+from minirun.errors import FAILED, ConflictError
 from minirun.instance import Instance
 from minirun.kernel.links import address_add, default_route_add, default_route_replace, link_route_add, link_up
 from minirun.kernel.netns import entered
 from minirun.kernel.sockets import link_state
 from minirun.kernel.sysctl import sysctl_ensure
-from minirun.model import Container, Endpoint, Network, NetworkRequest, Pool4, Pool6
+from minirun.model import (
+    INTERFACE_NAME,
+    Attachment,
+    Container,
+    Endpoint,
+    Network,
+    NetworkRequest,
+    Pool4,
+    Pool6,
+)
 from minirun.network import sysctls
 from minirun.network.dns import veth
 from minirun.network.dns.veth import EndpointInNetwork
 from minirun.network.drivers import driver_named
 from minirun.network.drivers.bridge import enable_forwarding
+from minirun.network.drivers.driver_options import INTERFACE_PREFIX
 from minirun.network.firewall import foreign, tables
 from minirun.network.ports.udp_conntrack import delete_stale_flows
 
@@ -62,7 +73,7 @@ def attach(
         attached.append(result)
     if attached:
         configure(instance, container, own, {endpoint.position for endpoint in attached})
-        sysctls.set_for_interfaces(container, {endpoint.interface for endpoint in attached})
+        sysctls.set_for_interfaces(container, attached)
     return attached
 
 
@@ -125,10 +136,31 @@ def gateway_network(request: NetworkRequest, networks: Sequence[Network]) -> Net
     return next((network for network in outward if _priority(priorities, network) == highest), None)
 
 
-def free_position(taken: Iterable[Endpoint]) -> int:
-    """Return the lowest N for which ethN is free."""
-    positions = {endpoint.position for endpoint in taken}
-    return next(number for number in range(len(positions) + 1) if number not in positions)
+def free_place(
+    taken: Collection[Endpoint], container: Container, network: Network, attachment: Attachment
+) -> tuple[int, str]:
+    """Return a new endpoint's position, and its interface's name if that is not ethN of the position.
+
+    The name is the requested one, or the network's prefix (by default eth) with the lowest number for which the name is
+    free. ConflictError when the requested one is in use.
+    """
+    position = _lowest_free({endpoint.position for endpoint in taken})
+    used = {endpoint.interface for endpoint in taken}
+    name = attachment.interface
+    if name in used:
+        raise ConflictError(
+            f"the container has an interface {name} already", f"choose another {INTERFACE_NAME}", FAILED
+        )
+    if not name:
+        used |= {other.interface for other in container.spec.network.attachments}
+        prefix = network.option(INTERFACE_PREFIX, "eth")
+        name = f"{prefix}{_lowest_free(number for number in range(len(used) + 1) if f'{prefix}{number}' in used)}"
+    return position, "" if name == f"eth{position}" else name
+
+
+def _lowest_free(numbers: Iterable[int]) -> int:
+    taken = set(numbers)
+    return next(number for number in range(len(taken) + 1) if number not in taken)
 
 
 def _priority(priorities: dict[str, int], network: Network) -> int:

@@ -10,7 +10,7 @@ from minirun.model import Attachment, Container, Endpoint, Mode, Network
 from minirun.network.dns.server_control import connect_or_start
 from minirun.network.dns.veth import endpoints_with_networks, has_names
 from minirun.network.drivers import driver_named
-from minirun.network.endpoints import free_position
+from minirun.network.endpoints import free_place
 from minirun.network.firewall import tables
 from minirun.network.ipam import allocations
 from minirun.network.networks import add_event
@@ -32,8 +32,8 @@ def connect(update: ContainerUpdate, network: Network, attachment: Attachment) -
     with update.announced() as send, _dns_server_kept(instance, network), lock_container(instance, update.container.id):
         with instance.store.write():
             container = _add_to_spec(instance, update.current(), network, attachment)
-            position = free_position(instance.store.endpoints(sandbox=container.id))
-            endpoint = allocations.allocate(instance, container, position, network, attachment)
+            place = free_place(instance.store.endpoints(sandbox=container.id), container, network, attachment)
+            endpoint = allocations.allocate(instance, container, *place, network, attachment)
             add_event(instance.store, "connect", network, container)
         try:
             return apply_update(instance, container, send)

@@ -18,6 +18,7 @@ from minirun.model import (
     Network,
     NetworkCreateRequest,
     PoolRequest,
+    Template,
 )
 from minirun.network.dns.veth import remove_veth
 from minirun.network.drivers import driver_named
@@ -50,6 +51,10 @@ def create_network(instance: Instance, request: NetworkCreateRequest) -> Network
     """
     if request.name in (*RESERVED_NETWORKS, DEFAULT_NETWORK):
         raise MinirunError(f"operation is not permitted on predefined {request.name} network")
+    if request.config_only:
+        return _record_template(instance, request)
+    if request.config_from:
+        request = _with_configuration(instance, request)
     network = _record(instance, request)
     try:
         tables.ensure(instance.store, instance.table, [network])
@@ -61,8 +66,10 @@ def create_network(instance: Instance, request: NetworkCreateRequest) -> Network
 
 
 def remove_network(instance: Instance, network: Network) -> None:
-    """Remove an unused network. Idempotent. ConflictError when containers are connected to it."""
+    """Remove an unused network. Idempotent. ConflictError when containers or other networks use it."""
     store = instance.store
+    if network.template and any(other.config_from == network.name for other in store.networks()):
+        raise ConflictError(f'configuration network "{network.name}" is in use')
     if used := store.endpoints(network=network.id):
         names = [member.name for endpoint in used if (member := store.container(endpoint.sandbox))]
         raise ConflictError(
@@ -100,6 +107,8 @@ def add_event(store: Store, action: str, network: Network, container: Container 
 
 
 def _remove_from_host(instance: Instance, network: Network) -> None:
+    if network.template:
+        return
     try:
         remove_veth(network)
         driver_named(network.driver).remove(instance, network)
@@ -122,6 +131,56 @@ def _choose_free_subnet(instance: Instance, network: Network) -> Network:
                 network = replace(network, pool=choose4(PoolRequest(), others, host_subnets, is_default=True))
                 store.set_pool(network)
     return network
+
+
+def _record_template(instance: Instance, request: NetworkCreateRequest) -> Network:
+    """Record a configuration-only network. The errors are Docker's."""
+    if request.config_from:
+        raise MinirunError("a configuration network cannot depend on another configuration network")
+    if request.internal or request.attachable:
+        raise MinirunError(
+            "configuration network can only contain network specific fields. Network operator fields like"
+            " [ ingress | internal | attachable | scope ] are not supported."
+        )
+    if request.driver != "bridge":
+        raise MinirunError(f"a configuration network has no driver: give --driver {request.driver} with --config-from")
+    network = Network(
+        os.urandom(32).hex(),
+        request.name,
+        time.time(),
+        "null",
+        labels=request.labels,
+        options=request.options,
+        env=request.env,
+        template=Template(request.ipv4, request.ipv6),
+    )
+    with instance.store.write():
+        if any(other.name == request.name for other in instance.store.find_networks(request.name)):
+            raise ConflictError(f"network with name {request.name} already exists")
+        instance.store.add_network(network)
+        add_event(instance.store, "create", network)
+    return network
+
+
+def _with_configuration(instance: Instance, request: NetworkCreateRequest) -> NetworkCreateRequest:
+    """Return the request with what its configuration-only network says. The errors are Docker's."""
+    source = find_network(instance.store, request.config_from)
+    if source.template is None:
+        raise MinirunError(f'the network "{source.name}" is not a configuration network')
+    if request.ipv4 != PoolRequest() or request.ipv6 or request.labels or request.options or request.env:
+        raise MinirunError(
+            "user specified configurations are not supported if the network depends on a configuration network",
+            f"give them to {source.name}",
+        )
+    return replace(
+        request,
+        ipv4=source.template.ipv4,
+        ipv6=source.template.ipv6,
+        labels=source.labels,
+        options=source.options,
+        env=source.env,
+        config_from=source.name,
+    )
 
 
 def _record(instance: Instance, request: NetworkCreateRequest) -> Network:
@@ -149,6 +208,7 @@ def _record(instance: Instance, request: NetworkCreateRequest) -> Network:
             labels=request.labels,
             options=request.options,
             env=request.env,
+            config_from=request.config_from,
         )
         network = driver.validate(instance, network)
         try:

@@ -5,12 +5,12 @@ but those of an interface, once it is there. The others, of IPC, are the first p
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from minirun.errors import FAILED, MinirunError
 from minirun.kernel.netns import entered
 from minirun.kernel.sysctl import sysctl_write
-from minirun.model import Container, Spec
+from minirun.model import INTERFACE_SYSCTLS, Container, Endpoint, Spec
 
 _OF_INTERFACE = re.compile(r"net\.\w+\.(?:conf|neigh)\.(?!(?:all|default|lo)\.)([^.]+)\.")
 
@@ -28,9 +28,18 @@ def set_for_namespace(container: Container) -> None:
     _write(container, lambda interface: not interface)
 
 
-def set_for_interfaces(container: Container, attached: set[str]) -> None:
-    """Write the settings of these interfaces. MinirunError as in `set_for_namespace`."""
-    _write(container, lambda interface: interface in attached)
+def set_for_interfaces(container: Container, attached: Sequence[Endpoint]) -> None:
+    """Write the settings of these endpoints' interfaces, by --sysctl and by driver options.
+
+    MinirunError as in `set_for_namespace`.
+    """
+    names = {endpoint.interface for endpoint in attached}
+    _write(container, lambda interface: interface in names)
+    own = [(name, value, endpoint.interface) for endpoint in attached for name, value in endpoint.sysctls]
+    if own:
+        with entered(container.name):
+            for name, value, interface in own:
+                _write_one(name, value, f"{INTERFACE_SYSCTLS}=", interface)
 
 
 def refuse_unknown_interfaces(container: Container, attached: set[str]) -> None:
@@ -51,10 +60,16 @@ def _write(container: Container, is_wanted: Callable[[str], bool]) -> None:
         return
     with entered(container.name):
         for name, value in settings:
-            try:
-                sysctl_write(name, value)
-            except OSError as error:
-                raise MinirunError(f"--sysctl {name}={value}: {error.strerror}", code=FAILED) from error
+            _write_one(name, value, "--sysctl ")
+
+
+def _write_one(name: str, value: str, option: str, interface: str = "") -> None:
+    """`interface` takes the place of IFNAME in the name, in which it may have dots of its own."""
+    key = "/".join(interface if part.upper() == "IFNAME" else part for part in name.split(".")) if interface else name
+    try:
+        sysctl_write(key, value)
+    except OSError as error:
+        raise MinirunError(f"{option}{name}={value}: {error.strerror}", code=FAILED) from error
 
 
 def _interface_of(name: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
-from minirun.kernel.limits import Limits, cpus_available, swap_total
+from minirun.kernel.limits import Limits, cpus_available, mems_available, swap_total
 from minirun.options import option_error
 from minirun.options.values import MAX_INT64, parse_bytes
 
@@ -13,6 +13,7 @@ _CPUS = re.compile(r"(?=\.?[0-9])([0-9]{0,20})\.?([0-9]{0,99})\Z")
 _CPU_LIST = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?\Z")
 _LEAST_MEMORY = 6 << 20
 _LEAST_NANO_CPUS = 10_000_000
+_LEAST_PERIOD, _MOST_PERIOD, _LEAST_QUOTA = 1_000, 1_000_000, 1_000  # microseconds, the kernel's bounds
 
 
 def parse_memory_swap(text: str) -> int:
@@ -40,21 +41,24 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "memory-reservation": ("memory_reservation", lambda text: parse_bytes(text, "--memory-reservation")),
     "cpus": ("nano_cpus", parse_cpus),
     "cpu-shares": ("cpu_shares", int),
+    "cpu-quota": ("cpu_quota", int),
+    "cpu-period": ("cpu_period", int),
     "cpuset-cpus": ("cpuset_cpus", str),
+    "cpuset-mems": ("cpuset_mems", str),
     "pids-limit": ("pids", int),
     "blkio-weight": ("blkio_weight", int),
 }
 
 
-def parse_cpu_list(text: str) -> set[int]:
-    """Parse --cpuset-cpus, such as `0-2,5` (cpuset(7), "List format")."""
-    cpus: set[int] = set()
+def parse_cpu_list(text: str, what: str = "cpus") -> set[int]:
+    """Parse --cpuset-cpus, such as `0-2,5` (cpuset(7), "List format"), or `what` else has that form."""
+    numbers: set[int] = set()
     for piece in text.split(","):
         match = _CPU_LIST.match(piece)
         if not match or int(match[2] or match[1]) < int(match[1]):
-            raise option_error(f"Invalid value {text} for cpuset cpus", "numbers and ranges, such as 0-2,5")
-        cpus.update(range(int(match[1]), int(match[2] or match[1]) + 1))
-    return cpus
+            raise option_error(f"Invalid value {text} for cpuset {what}", "numbers and ranges, such as 0-2,5")
+        numbers.update(range(int(match[1]), int(match[2] or match[1]) + 1))
+    return numbers
 
 
 def parse_limits(given: dict[str, str | int]) -> tuple[tuple[str, int | str], ...]:
@@ -71,11 +75,17 @@ def limit_fields(limits: Limits) -> tuple[tuple[str, int | str], ...]:
     return tuple((field.name, value) for field in fields(Limits) if (value := getattr(limits, field.name)))
 
 
-def check_limits(limits: Limits, available: str = "") -> Limits:
-    """Check limits as a whole and return them. `available` is a list of CPUs, by default this machine's."""
-    available = available or cpus_available()
+def check_limits(limits: Limits, cpus: str = "", nodes: str = "") -> Limits:
+    """Check limits as a whole and return them. `cpus` and `nodes` of memory are lists, by default this machine's."""
     _check_memory(limits)
-    _check_cpus(limits, available)
+    _check_cpus(limits, cpus or cpus_available())
+    _check_quota(limits)
+    if limits.cpuset_mems:
+        nodes = nodes or mems_available()
+        if not parse_cpu_list(limits.cpuset_mems, "mems") <= parse_cpu_list(nodes):
+            raise option_error(
+                f"Requested memory nodes are not available - requested {limits.cpuset_mems}, available: {nodes}"
+            )
     if limits.pids < -1:
         raise option_error(f"Invalid pids limit: {limits.pids}", "a number, or -1 for no limit")
     if limits.blkio_weight and not 10 <= limits.blkio_weight <= 1000:
@@ -107,8 +117,22 @@ def _check_cpus(limits: Limits, available: str) -> None:
         raise option_error(f"Requested CPUs are not available - requested {limits.cpuset_cpus}, available: {available}")
 
 
+def _check_quota(limits: Limits) -> None:
+    for name, value in (("CPU Period", limits.cpu_period), ("CPU Quota", limits.cpu_quota)):
+        if limits.nano_cpus and value > 0:
+            raise option_error(
+                f"Conflicting options: Nano CPUs and {name} cannot both be set.",
+                "--cpus=1.5 is --cpu-period=100000 --cpu-quota=150000",
+            )
+    if limits.cpu_period and not _LEAST_PERIOD <= limits.cpu_period <= _MOST_PERIOD:
+        raise option_error("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
+    if 0 < limits.cpu_quota < _LEAST_QUOTA:
+        raise option_error("CPU cfs quota can not be less than 1ms (i.e. 1000)")
+
+
 def merge_limits(old: Limits, new: Limits) -> Limits:
     """Return the limits after `update`: the new ones, and the old ones where there is no new one; not checked yet."""
+    _check_quota_update(old, new)
     values = {field.name: getattr(new, field.name) or getattr(old, field.name) for field in fields(Limits)}
     if new.memory and not new.memory_swap and old.memory:
         if 0 < swap_total(old) < new.memory:
@@ -118,3 +142,13 @@ def merge_limits(old: Limits, new: Limits) -> Limits:
             )
         values["memory_swap"] = swap_total(old)  # Docker's default applies only when memory is first limited
     return Limits(**values)
+
+
+def _check_quota_update(old: Limits, new: Limits) -> None:
+    """A container has --cpus, or a quota and a period: update does not change one into the other."""
+    for name in ("Period", "Quota"):
+        field = f"cpu_{name.lower()}"
+        if new.nano_cpus > 0 and getattr(old, field) > 0:
+            raise option_error(f"Conflicting options: Nano CPUs cannot be updated as CPU {name} has already been set.")
+        if getattr(new, field) > 0 and old.nano_cpus > 0:
+            raise option_error(f"Conflicting options: CPU {name} cannot be updated as NanoCPUs has already been set.")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from minirun.model import Mount
 from minirun.options import invalid_argument, option_error
 from minirun.options.mount_values import CONSISTENCY, PROPAGATION, parse_target, parse_tmpfs_options, parse_tmpfs_size
-from minirun.options.volumes import check_driver, check_volume_name
+from minirun.options.volumes import check_driver, check_volume_name, parse_volume_options
 
 _RECURSION = {"enabled": "", "disabled": "nonrecursive", "writable": "writable", "readonly": ""}
 _TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false")
@@ -25,7 +25,7 @@ def parse_mount(text: str) -> Mount:
             raise invalid_argument(text, "mount", f"unexpected key '{key}' in '{key}={value or ''}'")
         if value is None and key not in _SWITCHES:
             raise invalid_argument(text, "mount", f"invalid field '{key}' must be a key=value pair")
-        if owner in ("bind", "volume", "tmpfs") and owner != _kind_of(text):
+        if owner in ("bind", "volume", "tmpfs", "image") and owner != _kind_of(text):
             raise invalid_argument(text, "mount", f"cannot mix '{owner}-*' options with mount type '{_kind_of(text)}'")
         mount = setter(mount, _switch(text, key, value) if key in _SWITCHES else value or "")
     return _checked(mount, text)
@@ -63,6 +63,10 @@ def _checked(mount: Mount, text: str) -> Mount:
         if not source.startswith("/") or "\0" in source:
             raise option_error(f"{prefix}invalid mount path: '{source}' mount path must be absolute")
         return replace(mount, source=os.path.normpath(source))
+    if mount.kind == "image":
+        if not mount.source:
+            raise option_error(f"{prefix}field Source must not be empty")
+        return replace(mount, read_only=True)  # an image never changes
     if mount.kind == "tmpfs":
         if mount.source:
             raise option_error(f"{prefix}field Source must not be specified")
@@ -70,6 +74,7 @@ def _checked(mount: Mount, text: str) -> Mount:
         return replace(
             mount, options=parse_tmpfs_options(",".join(filter(None, (mount.options, read_only)))), read_only=False
         )
+    parse_volume_options(f"{key}={value}" for key, value in mount.volume_options)
     if mount.source:
         check_volume_name(mount.source)
     elif mount.subpath:
@@ -79,8 +84,8 @@ def _checked(mount: Mount, text: str) -> Mount:
 
 def _set_kind(mount: Mount, value: str) -> Mount:
     kind = value.lower()
-    if kind not in ("bind", "volume", "tmpfs"):
-        raise option_error(f"mount type {value} is not supported", "bind, volume or tmpfs")
+    if kind not in ("bind", "volume", "tmpfs", "image"):
+        raise option_error(f"mount type {value} is not supported", "bind, volume, tmpfs or image")
     return replace(mount, kind=kind)
 
 
@@ -98,7 +103,7 @@ def _set_recursion(mount: Mount, value: str) -> Mount:
 
 def _set_subpath(mount: Mount, value: str) -> Mount:
     if value.startswith("/") or ".." in value.split("/") or "\0" in value:
-        raise option_error('invalid mount config for type "volume": subpath must be a relative path within the volume')
+        raise option_error("invalid mount config: subpath must be a relative path within the volume or image")
     return replace(mount, subpath=os.path.normpath(value))
 
 
@@ -113,10 +118,14 @@ def _set_consistency(mount: Mount, value: str) -> Mount:
     return mount
 
 
-def _refuse_details(mount: Mount, value: str) -> Mount:
-    raise option_error(
-        "volume-label and volume-opt are not supported", "create the volume first: minirun volume create"
-    )
+def _add_label(mount: Mount, value: str) -> Mount:
+    name, _, text = value.partition("=")
+    return replace(mount, volume_labels=(*mount.volume_labels, (name, text)))
+
+
+def _add_volume_option(mount: Mount, value: str) -> Mount:
+    name, _, text = value.partition("=")
+    return replace(mount, volume_options=(*mount.volume_options, (name, text)))
 
 
 def _add_option(name: str, read: Callable[[str], str]) -> Callable[[Mount, str], Mount]:
@@ -157,9 +166,10 @@ _SETTERS: dict[str, Callable[[Mount, str], Mount]] = {
     "bind-nonrecursive": lambda mount, value: replace(mount, options="nonrecursive" if value else ""),
     "volume-nocopy": lambda mount, value: replace(mount, no_copy=bool(value)),
     "volume-subpath": _set_subpath,
+    "image-subpath": _set_subpath,
     "volume-driver": _set_driver,
-    "volume-label": _refuse_details,
-    "volume-opt": _refuse_details,
+    "volume-label": _add_label,
+    "volume-opt": _add_volume_option,
     "tmpfs-size": _add_option("size", parse_tmpfs_size),
     "tmpfs-mode": _add_option("mode", _mode),
 }

@@ -1,26 +1,26 @@
-"""Networks: --network and its endpoint options, and the addresses of `network create`."""
+"""Networks: --network and its endpoint options."""
 
 import csv
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
 from typing import TypeVar
 
 from minirun.model import (
     DEFAULT_NETWORK,
-    Address,
+    INTERFACE_NAME,
+    INTERFACE_SYSCTLS,
     Attachment,
     Mode,
     NetworkRequest,
-    PoolRequest,
-    PoolRequest4,
-    PoolRequest6,
-    Subnet,
 )
 from minirun.options import option_error
 from minirun.options.hosts import is_host_name, parse_links, parse_mac
+from minirun.options.values import is_link_name, parse_with
 
 T = TypeVar("T")
+_INTERFACE_SYSCTL = re.compile(r"net\.(?:ipv4|ipv6|mpls)\.\w+\.(?:IFNAME|ifname)\.[\w.-]+=.+\Z")
 _MODES = {"host": Mode.HOST, "none": Mode.NONE}
 
 
@@ -33,6 +33,7 @@ def parse_network(texts: Sequence[str], first: Attachment | None = None) -> Netw
     names = [attachment.network for attachment in attachments]
     if "" in names:
         raise option_error("no name set for network")
+    _check_names([attachment.interface for attachment in attachments])
     special = [name for name in names if name in _MODES or name.startswith("container:")]
     if special and len(names) > 1:
         raise option_error(f"conflicting options: cannot attach to {special[0]} and to other networks")
@@ -51,21 +52,24 @@ def parse_network(texts: Sequence[str], first: Attachment | None = None) -> Netw
                 "create one: minirun network create NAME",
             )
         return NetworkRequest(Mode.BRIDGE, tuple(attachments))
-    if first is not None and (first.address or first.address6):
+    first = _merge(replace(attachments[0], network=DEFAULT_NETWORK), first or Attachment())
+    if first.driver_options or first.priority:
+        raise option_error(f"invalid config for network {names[0]}: there is no endpoint for driver-opt or gw-priority")
+    if first.address or first.address6:
         raise option_error(
             f"invalid config for network {names[0]}: --ip needs a network that allocates addresses",
             "use --ip with a bridge network",
         )
-    if first is not None and first.aliases:
+    if first.aliases:
         raise option_error(f"network-scoped aliases are only supported for user-defined networks, not for {names[0]}")
-    if first is not None and first.links and names[0] != "none":
+    if first.links and names[0] != "none":
         what = "host type networking" if names[0] == "host" else "container type network"
         raise option_error(
             f"conflicting options: {what} can't be used with links. This would result in undefined behavior"
         )
     if names[0] in _MODES:
         return NetworkRequest(_MODES[names[0]], ())
-    if first is not None and first.mac:
+    if first.mac:
         raise option_error("conflicting options: mac-address and the network mode")
     target = names[0].partition(":")[2]
     if not target:
@@ -77,7 +81,7 @@ def parse_attachment(text: str) -> Attachment:
     """Parse NAME, or name=NAME,ip=..,ip6=..,alias=..,mac-address=..,gw-priority=.. in any order."""
     if "=" not in text:
         return Attachment(text)
-    attachment, aliases = Attachment(""), []
+    attachment, aliases, driver_options = Attachment(""), [], []
     for word in next(csv.reader([text]), []):
         key, equals, value = word.partition("=")
         if not equals or not value:
@@ -95,13 +99,42 @@ def parse_attachment(text: str) -> Attachment:
                 attachment = replace(attachment, mac=parse_mac(value))
             case "gw-priority":
                 attachment = replace(attachment, priority=parse_priority(value))
-            case "driver-opt" | "link-local-ip":
+            case "driver-opt":
+                driver_options.append(value)
+            case "link-local-ip":
                 raise option_error(f"--network {text}: {key} is not supported")
             case _:
                 raise option_error(f"invalid field key {key} in --network {text}")
     if not attachment.network:
         raise option_error(f"no name set for network in --network {text}")
-    return replace(attachment, aliases=tuple(aliases))
+    return replace(attachment, aliases=tuple(aliases), driver_options=parse_endpoint_options(driver_options))
+
+
+def parse_endpoint_options(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Parse every KEY=VALUE of --driver-opt. As in Docker, keys that nothing knows are recorded."""
+    options = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise option_error(f"invalid key value pair format in driver options: {text}", "KEY=VALUE")
+        options[key.strip()] = value.strip()
+    if INTERFACE_NAME in options and not is_link_name(options[INTERFACE_NAME]):
+        raise option_error(
+            f"invalid interface name {options[INTERFACE_NAME]!r}", "1 to 15 characters, without / and blanks"
+        )
+    for setting in options[INTERFACE_SYSCTLS].split(",") if INTERFACE_SYSCTLS in options else ():
+        if not _INTERFACE_SYSCTL.match(setting):
+            raise option_error(
+                f"invalid endpoint settings: unrecognised network interface sysctl '{setting}'; represent"
+                " 'net.X.Y.ethN.Z=V' as 'net.X.Y.IFNAME.Z=V', 'X' must be 'ipv4', 'ipv6' or 'mpls'"
+            )
+    return tuple(options.items())
+
+
+def _check_names(names: Iterable[str]) -> None:
+    given = [name for name in names if name]
+    if repeated := next((name for name in given if given.count(name) > 1), ""):
+        raise option_error(f"conflicting options: two interfaces of the name {repeated}")
 
 
 def parse_first_attachment(ip: str, ip6: str, mac: str, aliases: tuple[str, ...], links: tuple[str, ...]) -> Attachment:
@@ -124,12 +157,12 @@ def check_alias(text: str) -> str:
 
 def parse_ip4(text: str) -> IPv4Address:
     """Parse the argument of --ip."""
-    return _read(IPv4Address, text, "IPv4 address")
+    return parse_with(IPv4Address, text, "IPv4 address")
 
 
 def parse_ip6(text: str) -> IPv6Address:
     """Parse the argument of --ip6."""
-    return _read(IPv6Address, text, "IPv6 address")
+    return parse_with(IPv6Address, text, "IPv6 address")
 
 
 def parse_priority(text: str) -> int:
@@ -159,88 +192,3 @@ def _merge(attachment: Attachment, flags: Attachment) -> Attachment:
         aliases=(*attachment.aliases, *flags.aliases),
         links=flags.links,
     )
-
-
-@dataclass(frozen=True)
-class PoolOptions:
-    """The arguments of --subnet, --ip-range, --gateway and --aux-address, not parsed yet."""
-
-    subnets: tuple[str, ...] = ()
-    ranges: tuple[str, ...] = ()
-    gateways: tuple[str, ...] = ()
-    aux: tuple[str, ...] = ()
-
-    def of_family(self, ipv6: bool) -> "PoolOptions":
-        """Return those of one address family."""
-
-        def chosen(texts: tuple[str, ...]) -> tuple[str, ...]:
-            return tuple(text for text in texts if (":" in text.partition("=")[2] or ":" in text) == ipv6)
-
-        return PoolOptions(*(chosen(getattr(self, field.name)) for field in fields(self)))
-
-
-def parse_driver_options(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """Parse every `-o KEY=VALUE`. The driver checks which keys there are."""
-    options = {}
-    for text in texts:
-        key, _, text = text.partition("=")
-        if not key:
-            raise option_error(f"invalid driver option: {text}")
-        options[key] = text
-    return tuple(options.items())
-
-
-def parse_pools(options: PoolOptions, ipv6: bool) -> tuple[PoolRequest4, PoolRequest6 | None]:
-    """Parse the address pools of a new network: one subnet per address family, as in Docker's bridge driver."""
-    options6 = options.of_family(True)
-    if not ipv6 and options6 != PoolOptions():
-        raise option_error("an IPv6 subnet needs --ipv6")
-    return (
-        _pool_request(options.of_family(False), IPv4Network, IPv4Address),
-        _pool_request(options6, IPv6Network, IPv6Address) if ipv6 else None,
-    )
-
-
-def _pool_request(options: PoolOptions, network: type[Subnet], address: type[Address]) -> PoolRequest[Subnet, Address]:
-    subnet = _only(options.subnets, "subnet")
-    ip_range, gateway = _only(options.ranges, "ip-range"), _only(options.gateways, "gateway")
-    if subnet is None:
-        if text := ip_range or gateway or next(iter(options.aux), None):
-            raise option_error(f"every gateway, range and aux address needs a subnet: add --subnet for {text}")
-        return PoolRequest()
-    whole = _read(network, subnet, "subnet")
-    request: PoolRequest[Subnet, Address] = PoolRequest(
-        whole,
-        None if gateway is None else _inside(_read(address, gateway, "gateway"), whole),
-        None if ip_range is None else _inside(_read(network, ip_range, "ip-range"), whole),
-        tuple(_aux(text, whole, address) for text in options.aux),
-    )
-    return request
-
-
-def _aux(text: str, subnet: Subnet, address: type[Address]) -> tuple[str, Address]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise option_error(f"invalid aux-address {text}: not NAME=ADDRESS")
-    return name, _inside(_read(address, value, "aux-address"), subnet)
-
-
-def _only(texts: tuple[str, ...], what: str) -> str | None:
-    if len(texts) > 1:
-        raise option_error(f"a network has only one {what} per address family: remove --{what} {texts[1]}")
-    return texts[0] if texts else None
-
-
-def _read(kind: type[T], text: str, what: str) -> T:
-    try:
-        return kind(text)  # type: ignore[call-arg]
-    except ValueError as error:
-        raise option_error(f"invalid {what} {text}: {error}") from None
-
-
-def _inside(value: T, subnet: IPv4Network | IPv6Network) -> T:
-    """Check that an address or a range is in its subnet, and return it."""
-    first, last = (value[0], value[-1]) if isinstance(value, IPv4Network | IPv6Network) else (value, value)
-    if first not in subnet or last not in subnet:
-        raise option_error(f"no matching subnet for {value}: it is not in {subnet}")
-    return value

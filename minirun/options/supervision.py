@@ -1,11 +1,13 @@
 """What the shim does for a running container: --restart, --health-*, --log-driver, --log-opt."""
 
+import re
 from collections.abc import Iterable
 
 from minirun.model import Health, Logging, Restart
 from minirun.options import option_error
 from minirun.options.values import parse_bytes, parse_duration
 
+LOG_DETAILS = ("labels", "labels-regex", "env", "env-regex", "tag")  # of json-file, for `logs --details`
 _LEAST = 0.001  # seconds, as Docker has it
 
 
@@ -82,18 +84,27 @@ def parse_logging(driver: str, options: Iterable[str]) -> Logging:
         return Logging("none")
     # As in Docker, `local` rotates by default.
     size, files = (20_000_000, 5) if driver == "local" else (0, 1)
+    known = ("max-size", "max-file", *(() if driver == "local" else LOG_DETAILS))
     for name, text in given.items():
+        if name not in known:
+            raise option_error(f"unknown log opt '{name}' for {driver or 'json-file'} log driver", ", ".join(known))
         if name == "max-size":
             size = 0 if text == "-1" else parse_bytes(text, "--log-opt max-size")
         elif name == "max-file":
             files = _count(text)
-        else:
-            raise option_error(
-                f"unknown log opt '{name}' for {driver or 'json-file'} log driver", "max-size and max-file"
-            )
+        elif name.endswith("-regex"):
+            _check_pattern(text, name)
     if "max-file" in given and not size and files > 1:
         raise option_error("log opt max-file cannot be more than 1 without max-size")
-    return Logging(driver or "json-file", size, files)
+    details = tuple((name, text) for name, text in given.items() if name in LOG_DETAILS and text)
+    return Logging(driver or "json-file", size, files, details)
+
+
+def _check_pattern(text: str, name: str) -> None:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise option_error(f"invalid log opt {name}={text}: {error}") from None
 
 
 def _count(text: str) -> int:

@@ -1,12 +1,15 @@
 """Values with one syntax wherever they occur: sizes, durations, signals, names."""
 
+import os
 import re
 import signal
 import time
+from typing import TypeVar
 
 from minirun.errors import MinirunError
 from minirun.options import invalid_argument, option_error
 
+T = TypeVar("T")
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 _HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?\Z")  # HOST_NAME_MAX: 64 bytes
 _LONGEST_NAME = 128
@@ -34,6 +37,15 @@ def check_hostname(name: str) -> str:
     if not _HOSTNAME.match(name):
         raise option_error(f"invalid hostname format: {name}", "at most 64 letters, digits, - and .")
     return name
+
+
+def is_link_name(text: str) -> bool:
+    """Return whether a network interface of a container may have this name (dev_valid_name() of Linux)."""
+    return (
+        0 < len(os.fsencode(text)) < 16
+        and text not in (".", "..", "lo", "all", "default")
+        and not any(char in "/:%\0" or char.isspace() for char in text)
+    )
 
 
 def parse_bytes(text: str, option: str = "--memory") -> int:
@@ -101,3 +113,11 @@ def timestamp(nanoseconds: int) -> str:
     """Format a time since the epoch as RFC 3339 in UTC with nine digits, as `docker logs -t` prints it."""
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest:09d}Z"
+
+
+def parse_with(kind: type[T], text: str, what: str) -> T:
+    """Parse an address or a subnet by its class, which raises ValueError. `what`: its name in errors."""
+    try:
+        return kind(text)  # type: ignore[call-arg]
+    except ValueError as error:
+        raise option_error(f"invalid {what} {text}: {error}") from None

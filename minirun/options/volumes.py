@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from minirun.options import option_error
 
 _VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,254}\Z")
-_WORDS = ("bind", "rbind", "ro", "rw")
+_KEYS = ("type", "o", "device")
+_NEEDS = {"device": ("type",), "type": ("device",), "o": ("device", "type")}
+_BIND = ("bind", "rbind", "ro", "rw")
+_NOT_OF_VOLUMES = ("move", "remount", "private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable")
 
 
 def check_volume_name(name: str) -> str:
@@ -31,27 +34,40 @@ def check_driver(name: str) -> None:
 
 
 def parse_volume_options(texts: Iterable[str]) -> dict[str, str]:
-    """Parse every `KEY=VALUE` of --opt. Of what Docker's local driver mounts, minirun supports bind mounts.
+    """Parse every `KEY=VALUE` of --opt, as Docker's local driver takes them.
 
-    type=none, o=bind[,ro] and device=DIRECTORY make a volume of a directory on the host.
+    type=none, o=bind[,ro] and device=DIRECTORY make a volume of a directory on the host; any other type is a file
+    system that is mounted from the device, with `o` as mount(8) has -o.
     """
     options: dict[str, str] = {}
     for text in texts:
         key, _, value = text.partition("=")
-        if key not in ("type", "o", "device"):
+        if key == "size":
+            raise option_error("create: quota size requested but no quota support", "type=tmpfs takes o=size=10m")
+        if key not in _KEYS:
             raise option_error(f'create: invalid option: "{key}"', "type, o and device")
         options[key] = value
-    if not options:
-        return {}
-    words = options.get("o", "").split(",")
-    if options.get("type", "none") not in ("none", "bind", "") or not {"bind", "rbind"} & set(words):
-        raise option_error(
-            f"create: minirun does not mount a file system of type {options.get('type', '') or 'none'} as a volume",
-            "a directory on the host: --opt type=none --opt o=bind --opt device=/DIRECTORY; or run --tmpfs",
-        )
-    unknown = [word for word in words if word not in _WORDS]
+    for key in options:
+        for other in _NEEDS[key]:
+            if not options.get(other):
+                raise option_error(f'create: missing required option: "{other}"', "type, device and, as a rule, o")
+    words = options["o"].split(",") if options.get("o") else []
+    if {"bind", "rbind"} & set(words):
+        return _checked_bind(options, words)
+    if options.get("type") in ("none", "bind"):
+        raise option_error("create: type=none needs o=bind", "--opt type=none --opt o=bind --opt device=/DIRECTORY")
+    unknown = [word for word in words if word in _NOT_OF_VOLUMES]
+    if unknown:
+        raise option_error(f'create: invalid mount option: "{unknown[0]}"', "what `mount -o` takes for a file system")
+    return options
+
+
+def _checked_bind(options: dict[str, str], words: list[str]) -> dict[str, str]:
+    if options["type"] not in ("none", "bind"):
+        raise option_error(f"create: type={options['type']} cannot have o=bind", "type=none binds a directory")
+    unknown = [word for word in words if word not in _BIND]
     if unknown:
         raise option_error(f'create: invalid mount option: "{unknown[0]}"', "bind, ro and rw")
-    if not options.get("device", "").startswith("/"):
-        raise option_error("create: missing device in volume options: device must be an absolute path")
+    if not options["device"].startswith("/"):
+        raise option_error("create: device must be an absolute path", "the directory that the volume stands for")
     return options

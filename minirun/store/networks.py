@@ -5,7 +5,17 @@ import sqlite3
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
-from minirun.model import Endpoint, Network, Pool
+from minirun.model import (
+    Address,
+    Endpoint,
+    Network,
+    Pool,
+    PoolRequest,
+    PoolRequest4,
+    PoolRequest6,
+    Subnet,
+    Template,
+)
 from minirun.store.references import rows_meant_by
 
 
@@ -87,8 +97,8 @@ class Networks:
         """Record a new endpoint; sqlite3.IntegrityError if its address is in use."""
         address = None if endpoint.address is None else int(endpoint.address)
         self.db.execute(
-            "insert into endpoints (sandbox, position, network, address, address6, mac, aliases, state)"
-            " values (?, ?, ?, ?, ?, ?, ?, ?)",
+            "insert into endpoints (sandbox, position, network, address, address6, mac, aliases, state, name, sysctls)"
+            " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 endpoint.sandbox,
                 endpoint.position,
@@ -98,6 +108,8 @@ class Networks:
                 endpoint.given_mac,
                 json.dumps(endpoint.aliases),
                 endpoint.state,
+                endpoint.given_name,
+                json.dumps(endpoint.sysctls),
             ),
         )
         if address is not None:
@@ -164,7 +176,37 @@ def _config(network: Network) -> dict[str, Any]:
     for name in ("internal", "attachable", "labels", "options", "env"):
         if value := getattr(network, name):
             config[name] = value
+    if network.config_from:
+        config["config_from"] = network.config_from
+    if network.template is not None:
+        config["template"] = [_request_values(network.template.ipv4), _request_values(network.template.ipv6)]
     return config
+
+
+def _request_values(request: PoolRequest4 | PoolRequest6 | None) -> list[Any] | None:
+    if request is None:
+        return None
+    values = (request.subnet, request.gateway, request.ip_range)
+    aux = [(label, str(address)) for label, address in request.aux]
+    return [*(None if value is None else str(value) for value in values), aux]
+
+
+def _request(values: list[Any], network: type[Subnet], address: type[Address]) -> PoolRequest[Subnet, Address]:
+    subnet, gateway, ip_range, aux = values
+    return PoolRequest(
+        None if subnet is None else network(subnet),
+        None if gateway is None else address(gateway),
+        None if ip_range is None else network(ip_range),
+        tuple((label, address(text)) for label, text in aux),
+    )
+
+
+def _template(values: list[Any]) -> Template:
+    four, six = values
+    return Template(
+        _request(four, IPv4Network, IPv4Address),
+        None if six is None else _request(six, IPv6Network, IPv6Address),
+    )
 
 
 def _network(row: sqlite3.Row) -> Network:
@@ -197,6 +239,8 @@ def _network(row: sqlite3.Row) -> Network:
         mtu=config["mtu"],
         internal=config.get("internal", False),
         attachable=config.get("attachable", False),
+        template=_template(config["template"]) if "template" in config else None,
+        config_from=config.get("config_from", ""),
         **{name: tuple((key, value) for key, value in config.get(name, ())) for name in ("labels", "options", "env")},
     )
 
@@ -211,4 +255,6 @@ def _endpoint(row: sqlite3.Row) -> Endpoint:
         given_mac=row["mac"],
         aliases=tuple(json.loads(row["aliases"])),
         state=row["state"],
+        given_name=row["name"],
+        sysctls=tuple((key, value) for key, value in json.loads(row["sysctls"])),
     )

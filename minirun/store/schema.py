@@ -217,6 +217,13 @@ def _document(details: dict[str, Any], diff_ids: list[str], created: float) -> d
     }
 
 
+# Of an endpoint's link in the container: its name, where it is not ethN of the position, and its sysctls.
+_SCHEMA_10 = """
+alter table endpoints add column name text not null default '';
+alter table endpoints add column sysctls text not null default '[]';
+"""
+
+
 def _attachments(db: sqlite3.Connection) -> None:
     """Upgrade specs from lists of network names (version 3) to attachments with options (version 4)."""
     for container_id, text in db.execute("select id, spec from containers").fetchall():
@@ -243,6 +250,7 @@ _SCHEMAS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] = (
     (_SCHEMA_7,),
     (_SCHEMA_8,),
     (_SCHEMA_9, _documents),
+    (_SCHEMA_10,),
 )
 VERSION = len(_SCHEMAS)
 

@@ -80,6 +80,8 @@ def _requested(mount: Mount) -> dict[str, Any]:
         options["BindOptions"] = {"Propagation": mount.propagation}
     if mount.kind == "volume" and (mount.no_copy or mount.subpath):
         options["VolumeOptions"] = {"NoCopy": mount.no_copy, "Subpath": mount.subpath}
+    if mount.kind == "image" and mount.subpath:
+        options["ImageOptions"] = {"Subpath": mount.subpath}
     if mount.kind == "tmpfs":
         options["TmpfsOptions"] = {
             _TMPFS[name]: int(value, 8) if name == "mode" else int(value)

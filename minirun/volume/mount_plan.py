@@ -11,12 +11,15 @@ from dataclasses import replace
 
 from minirun.archive.chroot import Tree
 from minirun.errors import FAILED, MinirunError
+from minirun.image import records
+from minirun.image.resolve import image_to_run
 from minirun.init.plan import PlannedMount
 from minirun.instance import Instance
 from minirun.kernel.trees import propagation_of
 from minirun.model import Container, Mount, Spec
 from minirun.store.lookup import find_container
 from minirun.volume.copy_up import CopyUp
+from minirun.volume.filesystems import mount_volume
 from minirun.volume.records import Volume, find_volume
 from minirun.volume.volumes import data_path, make_directory, new_name, volume_dir
 
@@ -24,7 +27,7 @@ _DEFAULT_PROPAGATION = "rprivate"
 
 
 def settle_mounts(instance: Instance, spec: Spec) -> Spec:
-    """Resolve --volumes-from, and name the anonymous volumes, when a container is created.
+    """Resolve --volumes-from and mounted images, and name the anonymous volumes, when a container is created.
 
     Of several mounts with one target, the container's own comes first, then that of --volumes-from, then an anonymous
     volume. NotFoundError if --volumes-from names an unknown container.
@@ -35,7 +38,12 @@ def settle_mounts(instance: Instance, spec: Spec) -> Spec:
     targets |= shared.keys()
     nameless = {mount.target: mount for mount in spec.mounts if _is_nameless(mount) and mount.target not in targets}
     anonymous = [replace(mount, source=new_name(), anonymous=True) for mount in nameless.values()]
+    named = [_with_image(instance, mount) if mount.kind == "image" else mount for mount in named]
     return replace(spec, mounts=(*named, *shared.values(), *anonymous))
+
+
+def _with_image(instance: Instance, mount: Mount) -> Mount:
+    return replace(mount, image=image_to_run(instance, mount.source).id)
 
 
 def _is_nameless(mount: Mount) -> bool:
@@ -87,9 +95,14 @@ def _prepare_volume(instance: Instance, container: Container, lower: str, mount:
     if volume.device and not os.path.isdir(volume.device):
         reason = os.strerror(errno.ENOENT).lower()
         raise MinirunError(f"failed to mount local volume {volume.name}: {volume.device}: {reason}", code=FAILED)
-    if not (mount.no_copy or mount.subpath or container.started_at or volume.read_only):
+    if volume.filesystem:
+        if container.shim is None:  # it is only created
+            return
+        mount_volume(instance, volume)
+    # An ephemeral one would have the content in its first use only.
+    if not (mount.no_copy or mount.subpath or container.started_at or volume.read_only or volume.is_ephemeral):
         data = data_path(instance, volume)
-        copy_up = CopyUp(data if volume.device else volume_dir(instance, volume.name), data)
+        copy_up = CopyUp(data if volume.options else volume_dir(instance, volume.name), data)
         if copy_up.may_be_needed():
             tree = Tree(base=instance.root, directory=f"containers/{container.id}", lower=lower)
             copy_up.fill(tree, mount.target)
@@ -105,6 +118,11 @@ def planned_mounts(instance: Instance, spec: Spec, ids: tuple[int, ...]) -> tupl
 
 
 def _planned(instance: Instance, mount: Mount, ids: tuple[int, ...]) -> PlannedMount:
+    if mount.kind == "image":
+        image = records.by_id(instance.store, mount.image)
+        if image is None:
+            raise MinirunError(f"the image {mount.source}, mounted at {mount.target}, is gone", code=FAILED)
+        return "image", image.lower, mount.target, True, "", "", mount.subpath
     if mount.kind == "tmpfs":
         options = ",".join(_host_id(word, ids) for word in mount.options.split(",")) if ids else mount.options
         return "tmpfs", "", mount.target, mount.read_only, options, "", ""
@@ -112,6 +130,8 @@ def _planned(instance: Instance, mount: Mount, ids: tuple[int, ...]) -> PlannedM
     if mount.kind == "volume":
         volume = _volume_of(instance, mount)
         source, read_only = str(data_path(instance, volume)), read_only or volume.read_only
+        if volume.is_ephemeral and not os.path.ismount(source):  # of a stopped container, for `cp`
+            return "tmpfs", "", mount.target, read_only, "", "", ""
     propagation = mount.propagation or _DEFAULT_PROPAGATION
     return "bind", source, mount.target, read_only, mount.options, propagation, mount.subpath
 

@@ -21,13 +21,23 @@ class Volume:
 
     @property
     def device(self) -> str:
-        """The host directory that it stands for; "" if it has a directory of its own."""
-        return self.options.get("device", "")
+        """The host directory that it stands for (--opt o=bind); "" if it has a directory of its own."""
+        return "" if self.filesystem else self.options.get("device", "")
+
+    @property
+    def filesystem(self) -> str:
+        """The type of the file system that is mounted on its directory while it is used; "" for none."""
+        return "" if {"bind", "rbind"} & set(self.options.get("o", "").split(",")) else self.options.get("type", "")
 
     @property
     def read_only(self) -> bool:
         """Whether it is always mounted read-only: --opt o=ro."""
         return "ro" in self.options.get("o", "").split(",")
+
+    @property
+    def is_ephemeral(self) -> bool:
+        """Whether its files are gone when the last container that uses it ends."""
+        return self.filesystem in ("tmpfs", "ramfs")
 
 
 def volumes(store: Store) -> list[Volume]:

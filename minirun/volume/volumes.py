@@ -13,6 +13,7 @@ from minirun.archive.tree_walk import tree_size
 from minirun.errors import ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
 from minirun.kernel.files import remove_tree
+from minirun.kernel.filesystems import ensure_unmounted
 from minirun.model import Container
 from minirun.store import Store
 from minirun.volume.records import (
@@ -51,7 +52,8 @@ def create_volume(instance: Instance, volume: Volume) -> None:
 def record_volumes(store: Store, container: Container) -> None:
     """Record the volumes of a container that do not exist, in the transaction that records the container."""
     for mount in volume_mounts(container):
-        add_volume(store, Volume(mount.source, anonymous=mount.anonymous))
+        labels, options = dict(mount.volume_labels), dict(mount.volume_options)
+        add_volume(store, Volume(mount.source, labels=labels, options=options, anonymous=mount.anonymous))
 
 
 def make_directory(instance: Instance, name: str) -> None:
@@ -100,7 +102,7 @@ def prune_volumes(instance: Instance, chosen: Iterable[Volume]) -> tuple[list[st
     """Remove volumes, except those that a container uses by now. Return the names removed and the bytes freed."""
     removed, freed = [], 0
     for volume in chosen:
-        size = 0 if volume.device else tree_size(data_path(instance, volume))
+        size = 0 if volume.options else tree_size(data_path(instance, volume))
         try:
             remove_volume(instance, volume.name)
         except MinirunError:
@@ -111,7 +113,11 @@ def prune_volumes(instance: Instance, chosen: Iterable[Volume]) -> tuple[list[st
 
 
 def _detach(instance: Instance, name: str) -> None:
-    """Move a volume's directory away and delete the record: a new one of the same name is empty."""
+    """Move a volume's directory away and delete the record: a new one of the same name is empty.
+
+    What is mounted on it is somebody's file system, and must not be deleted with the directory.
+    """
+    ensure_unmounted(volume_dir(instance, name) / "_data")
     trash = instance.root / "removed"
     try:
         trash.mkdir(mode=0o700, exist_ok=True)

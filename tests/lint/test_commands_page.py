@@ -13,8 +13,9 @@ from pathlib import Path
 
 import click
 import pytest
+from typer.main import get_command
 
-from minirun.cli.app import load_command
+from minirun.cli.app import app, load_command
 from minirun.cli.commands import ABSENT, ALIASES, COMMANDS, GROUPS
 from minirun.cli.help import short_help
 from minirun.cli.pflag import long_name, shown
@@ -89,8 +90,9 @@ def _words(node: ast.AST) -> frozenset[str]:
 
 
 def _options(name: str) -> list[click.Option]:
-    """What help shows, by name."""
-    options = [param for param in load_command(name).params if isinstance(param, click.Option) and not param.hidden]
+    """What help shows, by name; of minirun itself with ""."""
+    command = load_command(name) if name else get_command(app)
+    options = [param for param in command.params if isinstance(param, click.Option) and not param.hidden]
     return sorted(options, key=long_name)
 
 
@@ -106,30 +108,36 @@ _LIKE = {"create": "run", "volume inspect": "inspect"}
 
 def _render(cases: list[Case]) -> tuple[str, list[str]]:
     """(the page, what nothing shows)."""
-    lines, missing = [_HEAD], []
+    lines, missing = [_HEAD, "## Before the command", ""], []
+    _render_flags(cases, "", lines, missing)
     for name in sorted(COMMANDS):
-        flags = _options(name)
         spellings = sorted(alias for alias, canonical in ALIASES.items() if canonical == name)
         also = f" (also {', '.join(f'`{alias}`' for alias in spellings)})" if spellings else ""
         lines += [f"## {name}", "", f"{short_help(load_command(name))}{also}. Shown by `{_proof(cases, name)}`.", ""]
         if not _proof(cases, name):
             missing.append(name)
-        if flags:
-            lines += ["| flag | what | test |", "|---|---|---|"]
-        for flag in flags:
-            proof = _proof(cases, name, flag) or _proof(cases, _LIKE.get(name, name), flag)
-            if not proof:
-                missing.append(f"{name} {long_name(flag)}")
-            text = str(flag.help).replace("|", "\\|")
-            lines.append(f"| `{shown(flag)}` | {text} | `{proof}` |")
-        lines += [""] if flags else []
-        if name in REFUSED:
-            lines += ["Refused with the reason:", ""]
-            lines += [f"- `--{flag}`: {why}" for flag, why in sorted(REFUSED[name].items())]
-            lines += [""]
+        _render_flags(cases, name, lines, missing)
     lines += ["## Not supported", "", "Docker's commands that minirun answers with one sentence:", ""]
     lines += [f"- `{name}`: {why}" for name, (why, _) in sorted(ABSENT.items())]
     return "\n".join(lines).rstrip() + "\n", missing
+
+
+def _render_flags(cases: list[Case], name: str, lines: list[str], missing: list[str]) -> None:
+    flags = _options(name)
+    if flags:
+        lines += ["| flag | what | test |", "|---|---|---|"]
+    for flag in flags:
+        proof = _proof(cases, name, flag) or _proof(cases, _LIKE.get(name, name), flag)
+        if not proof:
+            missing.append(f"{name} {long_name(flag)}")
+        text = str(flag.help).replace("|", "\\|")
+        lines.append(f"| `{shown(flag)}` | {text} | `{proof}` |")
+    lines += [""] if flags else []
+    if name in REFUSED:
+        lines += ["Refused with the reason:", ""]
+        reasons = sorted(REFUSED[name].items())
+        lines += [f"- `{'--' if len(flag) > 1 else '-'}{flag}`: {why}" for flag, why in reasons]
+        lines += [""]
 
 
 def test_every_verb_and_flag_has_a_test_and_the_page_says_which() -> None:
@@ -142,7 +150,8 @@ def test_every_verb_and_flag_has_a_test_and_the_page_says_which() -> None:
 
 @pytest.mark.parametrize("verb", sorted(REFUSED))
 def test_what_is_refused_is_no_flag(verb: str) -> None:
-    names = {name.removeprefix("--") for param in load_command(verb).params for name in param.opts}
+    command = load_command(verb) if verb else get_command(app)
+    names = {name.lstrip("-") for param in command.params for name in param.opts}
     assert not set(REFUSED[verb]) & names
 
 

@@ -4,7 +4,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Annotated
 
 from typer import Argument, Option
@@ -23,8 +23,9 @@ from minirun.engine.lifecycle import record_event
 from minirun.engine.stop import pause, unpause
 from minirun.errors import MinirunError, printable
 from minirun.instance import Instance
-from minirun.model import Container, Status
+from minirun.model import ACTIVE, Container, Status
 from minirun.store.lookup import find_container
+from minirun.volume.filesystems import volumes_mounted
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 app = commands()
@@ -55,10 +56,12 @@ def cp(
     if not from_container and not to_container:
         raise MinirunError("must specify at least one container source")
     if from_container:
-        copied = _copy_out(_side(from_container, from_path), to_path, follow, archive)
+        with _side(from_container, from_path) as side:
+            copied = _copy_out(side, to_path, follow, archive)
         shown = copy_paths.absolute(to_path)
     else:
-        copied = _copy_in(_side(to_container, to_path), from_path, follow, archive)
+        with _side(to_container, to_path) as side:
+            copied = _copy_in(side, from_path, follow, archive)
         shown = f"{to_container}:{to_path}"
     if copied is not None and not quiet and os.isatty(1):
         warn(printable(f"Successfully copied {human_size(copied)} to {shown}"))
@@ -72,10 +75,14 @@ def human_size(size: int) -> str:
     return f"{value:.3g}{_UNITS[unit]}"
 
 
-def _side(reference: str, path: str) -> copy.Side:
+@contextmanager
+def _side(reference: str, path: str) -> Iterator[copy.Side]:
+    """The container's side of a copy. Volumes of a stopped one that have file systems are mounted within the block."""
     instance = open_instance()
     container = find_container(instance.store, reference)
-    return copy.Side(container_tree(instance, container), reference, path, container.spec.read_only)
+    side = copy.Side(container_tree(instance, container), reference, path, container.spec.read_only)
+    with volumes_mounted(instance, container) if container.status not in ACTIVE else nullcontext():
+        yield side
 
 
 def _copy_out(side: copy.Side, destination: str, follow: bool, archive: bool) -> int | None:

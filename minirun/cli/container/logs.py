@@ -11,6 +11,7 @@ from typing import Annotated
 from typer import Option
 
 from minirun.cli.completion.values import words
+from minirun.cli.container.log_details import text_of_details
 from minirun.cli.output.moments import moment
 from minirun.cli.parameters import AnyContainer
 from minirun.cli.session import commands, open_instance
@@ -28,6 +29,9 @@ app = commands()
 @app.command("logs")
 def logs(
     container: AnyContainer,
+    details: Annotated[
+        bool, Option("--details", help="Show extra details provided to logs by --log-opt labels, env and tag")
+    ] = False,
     follow: Annotated[bool, Option("--follow", "-f", help="Follow log output")] = False,
     since: Annotated[
         str,
@@ -50,7 +54,7 @@ def logs(
         raise MinirunError("configured logging driver does not support reading", "it is none")
     reader = LogReader(instance.container_dir(target.id) / "log")
     window = _Window(moment(since) if since else "", moment(until) if until else "")
-    printer = _Printer(timestamps)
+    printer = _Printer(timestamps, f"{text_of_details(target)} ".encode() if details else b"")
     printer.write(_tail(reader.entries(), window, tail))
     while follow and not window.is_over():
         running = _wait(instance, target)
@@ -92,10 +96,12 @@ class _Printer:
     """Prints entries, each to its own stream.
 
     timestamps: in front of each line, that of the line's first piece: a program may write one in several
+    details: in front of each line, behind the timestamp
     """
 
-    def __init__(self, timestamps: bool) -> None:
+    def __init__(self, timestamps: bool, details: bytes) -> None:
         self._timestamps = timestamps
+        self._details = details
         self._outputs = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
         self._in_line: set[str] = set()  # streams whose last line has no end yet
 
@@ -113,7 +119,9 @@ class _Printer:
     def _text(self, entry: Entry) -> bytes:
         begins = entry.stream not in self._in_line
         (self._in_line.discard if entry.data.endswith(b"\n") else self._in_line.add)(entry.stream)
-        return f"{entry.stamp} ".encode() + entry.data if self._timestamps and begins else entry.data
+        if not begins:
+            return entry.data
+        return (f"{entry.stamp} ".encode() if self._timestamps else b"") + self._details + entry.data
 
 
 def _wait(instance: Instance, container: Container) -> bool:

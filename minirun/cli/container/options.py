@@ -17,6 +17,7 @@ from minirun.cli.completion.values import (
     ulimits,
     words,
 )
+from minirun.options.supervision import LOG_DETAILS
 
 Many = list[str]
 
@@ -37,7 +38,17 @@ class LimitOptions:
     ] = None
     cpus: Annotated[str | None, Option("--cpus", help="Number of CPUs", metavar="decimal")] = None
     cpu_shares: Annotated[int | None, Option("--cpu-shares", "-c", help="CPU shares (relative weight)")] = None
+    cpu_period: Annotated[
+        int | None, Option("--cpu-period", help="Limit CPU CFS (Completely Fair Scheduler) period, in microseconds")
+    ] = None
+    cpu_quota: Annotated[
+        int | None,
+        Option("--cpu-quota", help="Limit CPU CFS (Completely Fair Scheduler) quota, in microseconds; -1: no limit"),
+    ] = None
     cpuset_cpus: Annotated[str | None, Option("--cpuset-cpus", help="CPUs in which to allow execution (0-3, 0,1)")] = (
+        None
+    )
+    cpuset_mems: Annotated[str | None, Option("--cpuset-mems", help="MEMs in which to allow execution (0-3, 0,1)")] = (
         None
     )
     pids_limit: Annotated[
@@ -96,7 +107,7 @@ class FileOptions:
             "--mount",
             help="Attach a filesystem mount to the container",
             metavar="mount",
-            autocompletion=words("type=bind,", "type=volume,", "type=tmpfs,"),
+            autocompletion=words("type=bind,", "type=volume,", "type=tmpfs,", "type=image,"),
         ),
     ] = field(default_factory=list)
     tmpfs: Annotated[Many, Option("--tmpfs", help="Mount a tmpfs directory")] = field(default_factory=list)
@@ -244,6 +255,9 @@ class CreateOptions(  # the order of the bases is the order of the fields, rever
 ):
     """All options that run and create have in common."""
 
+    attach: Annotated[Many, Option("--attach", "-a", help="Attach to STDIN, STDOUT or STDERR")] = field(
+        default_factory=list
+    )
     remove: Annotated[bool, Option("--rm", help="Automatically remove the container when it exits")] = False
     name: Annotated[str, Option("--name", help="Assign a name to the container")] = ""
     cidfile: Annotated[str, Option("--cidfile", help="Write the container ID to the file", click_type=FILE)] = ""
@@ -267,6 +281,7 @@ class CreateOptions(  # the order of the bases is the order of the fields, rever
             autocompletion=words("always", "missing", "never"),
         ),
     ] = "missing"
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Suppress the pull output")] = False
     platform: Annotated[str, Option("--platform", help="Set platform if server is multi-platform capable")] = ""
     log_driver: Annotated[
         str,
@@ -278,5 +293,9 @@ class CreateOptions(  # the order of the bases is the order of the fields, rever
     ] = ""
     log_opt: Annotated[
         Many,
-        Option("--log-opt", help="Log driver options", autocompletion=words("max-size=", "max-file=")),
+        Option(
+            "--log-opt",
+            help="Log driver options",
+            autocompletion=words("max-size=", "max-file=", *(f"{name}=" for name in LOG_DETAILS)),
+        ),
     ] = field(default_factory=list)

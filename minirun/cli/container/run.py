@@ -8,18 +8,17 @@ from minirun.cli.completion.values import images
 from minirun.cli.container import attach_session
 from minirun.cli.container.launch import WaitOptions, confirm, follow, free_name, wait_until_ready
 from minirun.cli.container.options import CreateOptions
-from minirun.cli.container.spec import check_cidfile, check_terminal, spec_of, with_image, write_cidfile
+from minirun.cli.container.spec import STREAMS, check_cidfile, check_terminal, spec_of, with_image, write_cidfile
 from minirun.cli.parameters import NONE, DetachKeys, with_option_groups
 from minirun.cli.session import commands, open_instance, require_root, session
 from minirun.engine import start
 from minirun.engine.start import StartOptions, WaitingShim
-from minirun.errors import FAILED, MinirunError
+from minirun.errors import FAILED
 from minirun.kernel import terminal
 from minirun.options import values
 from minirun.shim import prefork
 
 app = commands()
-_STREAMS = ("stdin", "stdout", "stderr")
 _Image = Annotated[str, Argument(metavar="IMAGE", autocompletion=images)]
 _Words = Annotated[list[str], Argument(metavar="[COMMAND] [ARG...]")]
 
@@ -36,13 +35,12 @@ def run(
         bool, Option("--detach", "-d", help="Run container in background and print container ID")
     ] = False,
     sig_proxy: Annotated[bool, Option("--sig-proxy", help="Proxy received signals to the process")] = True,
-    attach: Annotated[list[str], Option("--attach", "-a", help="Attach to STDIN, STDOUT or STDERR")] = NONE,
 ) -> int:
     """Create and run a new container from an image."""
     session().fail_with(FAILED)
-    streams = _streams(attach, detach)
     patience = waiting.patience(detach, "--detach")
     spec = spec_of(options, image, words, detach)
+    streams = set() if detach else set(spec.attach or STREAMS)
     if options.name:
         values.check_name(options.name)
     check_terminal(options, detach)
@@ -72,19 +70,6 @@ def run(
     if not manner.output:
         print(container.id)
     return follow(instance, container, launch, manner)
-
-
-def _streams(attached: list[str], detach: bool) -> set[str]:
-    """The streams that the command is attached to: all, without -a and -d."""
-    wanted = {name.lower() for name in attached}
-    if detach and wanted:
-        raise MinirunError("Conflicting options: -a and -d", code=FAILED)
-    for name in wanted - set(_STREAMS):
-        raise MinirunError(
-            f'invalid argument "{name}" for "-a, --attach" flag: valid streams are STDIN, STDOUT and STDERR',
-            code=FAILED,
-        )
-    return set() if detach else wanted or set(_STREAMS)
 
 
 @app.command("create", flags_end=True)

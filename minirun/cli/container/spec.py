@@ -7,6 +7,7 @@ from typing import Any
 
 from minirun.cli.container.options import CreateOptions, HealthOptions, LimitOptions
 from minirun.cli.image.pull import pull_image
+from minirun.cli.output.format import compiled
 from minirun.cli.session import session, warn
 from minirun.engine.id_ranges import refuse_hosts_namespaces
 from minirun.errors import FAILED, MinirunError, NotFoundError
@@ -36,6 +37,7 @@ from minirun.options.networks import parse_first_attachment
 from minirun.options.supervision import parse_health, parse_logging
 from minirun.options.values import parse_bytes, parse_signal
 
+STREAMS = ("stdin", "stdout", "stderr")
 _DEFAULT_LIMITS = (("pids", 2048),)  # as podman: room for any program, and an end to a fork bomb
 Limits = tuple[tuple[str, int | str], ...]
 
@@ -58,6 +60,7 @@ def spec_of(options: CreateOptions, image: str, argv: list[str], detach: bool) -
         auto_remove=options.remove,
         init=options.init,
         detach=detach,
+        attach=_streams(options.attach, detach),
         network=network,
         ports=ports.parse_ports(options.publish),
         **_mounts(options),
@@ -108,7 +111,7 @@ def _image(instance: Instance, name: str, options: CreateOptions) -> Image:
         raise NotFoundError(f"No such image: {reference.familiar}", "--pull=never forbids to pull it", FAILED)
     if options.pull == "missing":
         warn(f"Unable to find image '{reference.familiar}' locally")
-    pulled = pull_image(instance, reference, platform or host_platform(), sys.stderr, quiet=False)
+    pulled = pull_image(instance, reference, platform or host_platform(), sys.stderr, options.quiet)
     return find_image(instance, f"sha256:{pulled.id}")
 
 
@@ -152,6 +155,17 @@ def write_cidfile(path: str, container_id: str) -> None:
 def _check_image_options(options: CreateOptions) -> None:
     if options.pull not in ("always", "missing", "never"):
         raise option_error(f'invalid pull option: \'{options.pull}\': must be one of "always", "missing" or "never"')
+
+
+def _streams(texts: list[str], detach: bool) -> tuple[str, ...]:
+    """The streams of -a, of which a detached container has none."""
+    if detach and texts:
+        raise option_error("Conflicting options: -a and -d")
+    for text in texts:
+        if text.lower() not in STREAMS:
+            why = "valid streams are STDIN, STDOUT and STDERR"
+            raise option_error(f'invalid argument "{text}" for "-a, --attach" flag: {why}')
+    return tuple(dict.fromkeys(text.lower() for text in texts))
 
 
 def _network(options: CreateOptions) -> NetworkRequest:
@@ -221,7 +235,11 @@ def _health(options: HealthOptions, image: Health | None) -> Health | None:
 
 
 def _logging(options: CreateOptions) -> Logging:
-    return parse_logging(options.log_driver, options.log_opt) if options.log_driver or options.log_opt else Logging()
+    if not options.log_driver and not options.log_opt:
+        return Logging()
+    logging = parse_logging(options.log_driver, options.log_opt)
+    compiled(dict(logging.details).get("tag", ""))  # an error of its template is the caller's
+    return logging
 
 
 def _workdir(path: str) -> str:

@@ -12,7 +12,6 @@ from minirun.cli.container.options import LimitOptions
 from minirun.cli.container.spec import Limits, asked_limits
 from minirun.cli.each import for_each_container
 from minirun.cli.parameters import AnyContainers, with_option_groups
-from minirun.cli.pflag import UsageError
 from minirun.cli.session import commands, open_instance, session
 from minirun.engine.hot_update import shim_awake
 from minirun.engine.lifecycle import record_event
@@ -42,7 +41,7 @@ def update(
 ) -> int:
     """Update configuration of one or more containers."""
     if restart is None and options == LimitOptions():
-        raise UsageError("you must provide one or more flags when using this command.")
+        raise MinirunError("you must provide one or more flags when using this command")
     session().fail_with(FAILED)
     asked = asked_limits(options)
     if restart is not None:

@@ -15,7 +15,7 @@ from minirun.errors import MinirunError, NotFoundError
 from minirun.instance import Instance
 from minirun.model import DEFAULT_NETWORK, RESERVED_NETWORKS, Network
 from minirun.network.networks import network_by_name
-from minirun.options.networks import parse_first_attachment
+from minirun.options.networks import parse_endpoint_options, parse_first_attachment
 from minirun.store.lookup import find_container, find_network
 
 app = commands()
@@ -28,6 +28,14 @@ def connect(
     container: AnyContainer,
     alias: Annotated[
         list[str], Option("--alias", help="Add network-scoped alias for the container", metavar="strings")
+    ] = NONE,
+    driver_opt: Annotated[
+        list[str],
+        Option(
+            "--driver-opt",
+            help="Driver options of the endpoint, such as com.docker.network.endpoint.ifname=NAME",
+            metavar="strings",
+        ),
     ] = NONE,
     gw_priority: Annotated[
         int, Option("--gw-priority", help="Of several networks the highest provides the default gateway")
@@ -42,6 +50,7 @@ def connect(
 ) -> None:
     """Connect a container to a network."""
     wanted = parse_first_attachment(ip, ip6, mac_address, tuple(alias), tuple(link))
+    options = parse_endpoint_options(driver_opt)
     instance = open_instance()
     target = _network(instance, network)
     if ip and target.is_default:
@@ -49,7 +58,8 @@ def connect(
     if alias and target.is_default:
         raise MinirunError("network-scoped alias is supported only for containers in user defined networks")
     member = find_container(instance.store, container)
-    attachment = resolve_links(instance, replace(wanted, priority=gw_priority))
+    wanted = replace(wanted, priority=gw_priority, driver_options=options)
+    attachment = resolve_links(instance, wanted)
     for note in hot_update.connect(instance, member, target, attachment):
         print(note, file=sys.stderr)
 

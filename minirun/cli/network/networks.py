@@ -24,7 +24,7 @@ from minirun.network.networks import create_network, default_network, remove_net
 from minirun.network.repair.restore import repair
 from minirun.options import environment, values
 from minirun.options.environment import parse_labels
-from minirun.options.networks import PoolOptions, parse_driver_options, parse_pools
+from minirun.options.pools import PoolOptions, parse_driver_options, parse_pools
 from minirun.options.values import timestamp
 from minirun.store.lookup import find_network
 
@@ -47,6 +47,11 @@ def create(
             metavar="map",
         ),
     ] = NONE,
+    config_from: Annotated[
+        str,
+        Option("--config-from", help="The network from which to copy the configuration", autocompletion=network_names),
+    ] = "",
+    config_only: Annotated[bool, Option("--config-only", help="Create a configuration only network")] = False,
     driver: Annotated[
         str, Option("--driver", "-d", help="Driver to manage the Network", autocompletion=words("bridge"))
     ] = "bridge",
@@ -60,9 +65,14 @@ def create(
     ip_range: Annotated[
         list[str], Option("--ip-range", help="Allocate container ip from a sub-range", metavar="strings")
     ] = NONE,
+    ipam_driver: Annotated[
+        str, Option("--ipam-driver", help="IP Address Management Driver", autocompletion=words("default"))
+    ] = "default",
+    ipv4: Annotated[bool, Option("--ipv4", help="Enable IPv4 networking; every network has it")] = True,
     ipv6: Annotated[bool, Option("--ipv6", help="Enable IPv6 networking")] = False,
     label: Annotated[list[str], Option("--label", help="Set metadata on a network")] = NONE,
     opt: Annotated[list[str], Option("--opt", "-o", help="Set driver specific options", metavar="map")] = NONE,
+    scope: Annotated[str, Option("--scope", help="Control the network's scope", autocompletion=words("local"))] = "",
     subnet: Annotated[
         list[str],
         Option("--subnet", help="Subnet in CIDR format that represents a network segment", metavar="strings"),
@@ -70,6 +80,14 @@ def create(
 ) -> None:
     """Create a network."""
     values.check_name(name, "network")
+    if not ipv4:
+        raise MinirunError("--ipv4=false is not supported: every network has IPv4; --ipv6 adds IPv6")
+    if ipam_driver not in ("", "default"):
+        raise MinirunError(
+            f"--ipam-driver {ipam_driver} is not supported: minirun or the network driver allocates addresses"
+        )
+    if scope not in ("", "local"):
+        raise MinirunError(f"--scope {scope} is not supported: minirun's networks are local, as there is no swarm")
     texts = PoolOptions(tuple(subnet), tuple(ip_range), tuple(gateway), tuple(aux_address))
     pool4, pool6 = parse_pools(texts, ipv6)
     request = NetworkCreateRequest(
@@ -82,6 +100,8 @@ def create(
         labels=parse_labels(label, ()),
         options=parse_driver_options(opt),
         env=environment.parse_env(env),
+        config_only=config_only,
+        config_from=config_from,
     )
     session().fail_with(1)
     print(create_network(open_instance(), request).id)
@@ -150,7 +170,14 @@ def _builtin_row(name: str, whole: bool) -> Row:
 
 
 @app.command("inspect")
-def inspect(names: _Networks, form: ObjectFormat = "") -> int:
+def inspect(
+    names: _Networks,
+    form: ObjectFormat = "",
+    verbose: Annotated[
+        bool,
+        Option("--verbose", "-v", help="Show the services of a swarm, too: there is no swarm"),
+    ] = False,
+) -> int:
     """Display detailed information on one or more networks."""
     instance = open_instance()
     if DEFAULT_NETWORK in names:
@@ -205,5 +232,6 @@ def prune(
 
 def prune_unused(instance: Instance, choice: Choice) -> tuple[list[str], int]:
     """Remove the chosen networks that no container uses. Returns (names, 0 bytes)."""
-    chosen = [network for network in instance.store.networks() if choice.has(network.created, dict(network.labels))]
+    networks = [network for network in instance.store.networks() if not network.template]
+    chosen = [network for network in networks if choice.has(network.created, dict(network.labels))]
     return prune_networks(instance, chosen), 0

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
+from minirun.cli.pflag import FlagError
 from minirun.errors import MinirunError
 
 T = TypeVar("T")
@@ -17,7 +18,9 @@ def parse_filters(texts: Iterable[str], known: Iterable[str]) -> Filters:
         key, equals, value = text.partition("=")
         key = key.strip().lower()
         if not equals:
-            raise MinirunError(f"bad format of filter (expected name=value): {text}")
+            raise FlagError(
+                f'invalid argument "{text}" for "--filter" flag: bad format of filter (expected name=value)'
+            )
         if key not in names:
             raise MinirunError(f"invalid filter '{key}'", "one of " + ", ".join(sorted(names)))
         found.setdefault(key, []).append(value.strip())

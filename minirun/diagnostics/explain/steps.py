@@ -214,7 +214,8 @@ STEP_OF = {
         " become_neighbour root_enter directory_enter",
         "root": "mounts_private overlay_mount overlay_view mounts_unshare directory_go",
         "kernel-files": "filesystem_mount",
-        "volumes": "bind_mount tree_copy tree_copy_below tree_attributes tree_propagation tree_attach tree_of_process",
+        "volumes": "bind_mount tree_copy tree_copy_below tree_attributes tree_propagation tree_attach tree_of_process"
+        " device_mount unmount",
         "masks": "mask_file mask_directory read_only_again mount_read_only mounts_read_only",
         "pivot": "pivot_root",
         "rights": "drop_capabilities become die_with_parent no_new_privileges seccomp_load profile_load",

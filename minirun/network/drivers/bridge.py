@@ -16,7 +16,18 @@ from minirun.kernel.netns import entered, netns_open
 from minirun.kernel.sockets import egress_mtu, interface_index, link_state
 from minirun.kernel.sysctl import sysctl_ensure, sysctl_names, sysctl_read, sysctl_write
 from minirun.model import Container, Endpoint, Network, Pool4, Pool6
-from minirun.network.drivers.driver_options import ADDRESS, LINK, LINKS, MTU, MTU_SIZE, SWITCH, check_options, one_of
+from minirun.network.drivers.driver_options import (
+    ADDRESS,
+    INTERFACE_PREFIX,
+    LINK,
+    LINKS,
+    MTU,
+    MTU_SIZE,
+    PREFIX,
+    SWITCH,
+    check_options,
+    one_of,
+)
 from minirun.network.firewall import policy
 
 # Seconds to wait for the veth of a container's last run to go: the kernel destroys a dead namespace asynchronously, and
@@ -30,6 +41,7 @@ _FORWARDING6 = "net.ipv6.conf.all.forwarding"
 OPTIONS = {
     BRIDGE_NAME: LINK,
     MTU: MTU_SIZE,
+    INTERFACE_PREFIX: PREFIX,
     policy.ICC: SWITCH,
     policy.MASQUERADE: SWITCH,
     HOST_BINDING: ADDRESS,

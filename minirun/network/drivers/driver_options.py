@@ -8,6 +8,7 @@ from minirun.errors import MinirunError
 from minirun.model import Network
 
 MTU = "com.docker.network.driver.mtu"
+INTERFACE_PREFIX = "com.docker.network.container_iface_prefix"
 _LINK_NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,14}\Z")
 ValueKind = tuple[Callable[[str], bool], str]  # whether a value is valid; the valid values, for the error's hint
 
@@ -26,6 +27,10 @@ def _is_address(text: str) -> bool:
 
 
 SWITCH: ValueKind = (lambda text: text in ("true", "false", "1", "0")), "true or false"
+PREFIX: ValueKind = (
+    (lambda text: bool(_LINK_NAME.match(f"{text}999"))),
+    "the beginning of a link's name, at most 12 characters",
+)
 LINK: ValueKind = (lambda text: bool(_LINK_NAME.match(text))), "the name of a link, at most 15 characters"
 LINKS: ValueKind = (
     (lambda text: all(_LINK_NAME.match(name) for name in text.split(":"))),

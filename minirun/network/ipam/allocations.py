@@ -10,12 +10,13 @@ from minirun.network.ipam import allocator
 
 
 def allocate(
-    instance: Instance, container: Container, position: int, network: Network, attachment: Attachment
+    instance: Instance, container: Container, position: int, name: str, network: Network, attachment: Attachment
 ) -> Endpoint:
     """Record an endpoint of `container` with its allocated addresses, and return it.
 
-    position: N of its interface ethN
-    attachment: the requested addresses, MAC address and aliases
+    position: a number that no other endpoint of the container has
+    name: of its interface; "" for ethN of the position
+    attachment: the requested addresses, MAC address, aliases and sysctls
 
     The caller holds a write transaction; the schema's unique keys refuse an address that is in use.
     Raises MinirunError for an invalid address, ConflictError when it or the whole pool is in use.
@@ -29,6 +30,8 @@ def allocate(
         address6=_allocate6(instance, network, attachment.address6, address),
         given_mac=attachment.mac,
         aliases=attachment.aliases,
+        given_name=name,
+        sysctls=attachment.sysctls,
     )
     instance.store.add_endpoint(endpoint)
     return endpoint
@@ -36,6 +39,11 @@ def allocate(
 
 def check(network: Network, attachment: Attachment) -> None:
     """Validate the requested addresses as far as possible without the store: family, subnet, reserved addresses."""
+    if network.template:
+        raise MinirunError(
+            f"cannot create endpoint on configuration-only network {network.name}",
+            f"minirun network create --config-from {network.name} NAME",
+        )
     if attachment.address and network.pool is None:
         raise MinirunError(f"network {network.name} assigns addresses itself: --ip is not supported on it")
     if attachment.address:

@@ -32,9 +32,9 @@ class BridgeMode:
         allocated: list[Endpoint] = []
         for attachment in container.spec.network.attachments:
             network = network_by_name(instance, attachment.network)
-            position = endpoints.free_position([*kept.values(), *allocated])
             endpoint = kept.get(network.id)
-            allocated.append(endpoint or allocations.allocate(instance, container, position, network, attachment))
+            place = endpoints.free_place([*kept.values(), *allocated], container, network, attachment)
+            allocated.append(endpoint or allocations.allocate(instance, container, *place, network, attachment))
             add_event(store, "connect", network, container)
         return container.id
 

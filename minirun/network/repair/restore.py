@@ -71,7 +71,7 @@ class _Repair:
         networks = [
             network
             for network in store.networks()
-            if network.id in used or (self._everything and not network.is_default)
+            if network.id in used or (self._everything and not (network.is_default or network.template))
         ]
         self._try("the rules", self._rules)  # first: the guard must stand before a bridge with route_localnet does
         for network in networks:

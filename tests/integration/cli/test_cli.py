@@ -322,6 +322,37 @@ def test_a_command_of_dockers_that_is_absent_says_so(crowded: Host, name: str) -
     assert len(done.stderr.splitlines()) <= 2
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["attach", "commit", "diff", "exec X true", "export", "inspect", "kill", "logs", "pause", "port", "restart"]),
+        *(
+            [
+                "rename X other",
+                "rm",
+                "rmi",
+                "start",
+                "stats",
+                "stop",
+                "tag X y",
+                "top",
+                "unpause",
+                "update -m 8m",
+                "wait",
+            ]
+        ),
+        *(["network rm", "network inspect", "network connect bridge", "volume rm", "volume inspect", "history"]),
+        *(["start", "cp X:/a -", "trace X 80", "capture", "run", "create"]),
+    ],
+)
+def test_what_does_not_exist_is_told_in_a_line_or_two(crowded: Host, words: str) -> None:
+    command = words.replace("X", "nosuch") if "X" in words else f"{words} nosuch"
+    done = crowded.minirun(*command.split(), check=False)
+    assert done.returncode != 0
+    assert "nosuch" in done.stderr
+    assert len(done.stderr.splitlines()) <= 2, done.stderr
+
+
 def test_a_verb_that_is_none(host: Host) -> None:
     done = host.minirun("frobnicate", check=False)
     assert (done.returncode, "unknown command: minirun frobnicate" in done.stderr) == (1, True)

@@ -18,6 +18,7 @@ from minirun.cli.app import app, load_command
 from minirun.cli.commands import COMMANDS
 from minirun.cli.completion.shells import MinirunComplete
 from minirun.cli.pflag import long_name
+from minirun.options.supervision import LOG_DETAILS
 from tests.harness import Host, Snapshot
 from tests.harness.host import MINIRUN, REPO
 
@@ -74,7 +75,7 @@ def asked(host: Host, *words: str) -> Any:
         ("run|--pid|container:w", ["container:web", ":"]),
         ("run|--restart|un", ["unless-stopped", ":"]),
         ("run|--log-driver|", ["json-file", "local", "none", ":"]),
-        ("run|--log-opt|", ["max-size=", "max-file=", ":nospace"]),
+        ("run|--log-opt|", ["max-size=", "max-file=", *(f"{name}=" for name in LOG_DETAILS), ":nospace"]),
         ("run|--env-file|", [":files"]),
         ("run|--memory-s", ["--memory-swap", ":"]),
         ("run|--rm|--rm", [":"]),

@@ -28,6 +28,9 @@ def _knob(host: Host, controller: str, name: str, knob: str) -> str:
         ("--memory-reservation=32m", "memory", "memory.soft_limit_in_bytes", "33554432", "48m", "50331648"),
         ("--memory-swap=96m", "memory", "memory.memsw.limit_in_bytes", "100663296", "128m", "134217728"),
         ("--cpuset-cpus=0", "cpuset", "cpuset.cpus", "0", "0-1", "0-1"),
+        ("--cpuset-mems=0", "cpuset", "cpuset.mems", "0", "0", "0"),
+        ("--cpu-quota=150000", "cpu", "cpu.cfs_quota_us", "150000", "-1", "-1"),
+        ("--cpu-period=50000", "cpu", "cpu.cfs_period_us", "50000", "20000", "20000"),
         ("--blkio-weight=300", "blkio", "blkio*.weight", "300", "400", "400"),
         ("--cpu-shares=256", "cpu", "cpu.shares", "256", "768", "768"),
         ("--pids-limit=9", "pids", "pids.max", "9", "12", "12"),
@@ -110,6 +113,16 @@ def test_run_attached_to_its_input_alone_says_its_id_and_feeds_it(primed: Host) 
 def test_attach_is_refused(crowded: Host, words: list[str], says: str) -> None:
     done = crowded.minirun("run", *words, "busybox", "true", check=False)
     assert (done.returncode, says in done.stderr) == (125, True)
+
+
+@pytest.mark.parametrize(
+    ("flags", "attached"), [("", "011"), ("-i", "111"), ("-i -a stdin", "100"), ("-a STDERR", "001")]
+)
+def test_create_records_its_streams(crowded: Host, flags: str, attached: str) -> None:
+    crowded.minirun("create", "--quiet", "--name", "recorded", *flags.split(), "busybox", "true")
+    config = _inspected(crowded, "recorded")["Config"]
+    crowded.minirun("rm", "recorded")
+    assert "".join(str(int(config[f"Attach{name}"])) for name in ("Stdin", "Stdout", "Stderr")) == attached
 
 
 def test_start_interactive_feeds_it(primed: Host) -> None:

@@ -151,6 +151,9 @@ def test_a_flag(box: Host, name: str, flags: list[str], script: str, printed: st
         (["--log-driver", "syslog"], 'plugin "syslog" not found'),
         (["--log-opt", "max-file=2"], "max-file"),
         (["--log-opt", "colour=red"], "unknown log opt 'colour'"),
+        (["--log-driver=local", "--log-opt", "labels=x"], "unknown log opt 'labels' for local log driver"),
+        (["--log-opt", "env-regex=("], "invalid log opt env-regex=("),
+        (["--log-opt", "tag={{.Name"], "template parsing error"),
         (["--stop-signal", "x"], "Invalid signal: x"),
         (["--rm=x"], 'invalid argument "x" for "--rm" flag: strconv.ParseBool'),
         (["-e"], "flag needs an argument: 'e' in -e"),
@@ -281,6 +284,21 @@ def test_logs_are_rotated(primed: Host) -> None:
     assert max(sizes) < 2048 + 60  # one line more than the limit at most, however much of it came at once
     assert sorted(sizes)[1] >= 2048
     assert primed.minirun("logs", "-n1", "web").stdout == "line 399\n"
+    assert primed.minirun("logs", "-n1", "--details", "web").stdout == " line 399\n"  # as Docker without any
     primed.minirun("run", "--name", "mute", "--log-driver=none", "busybox", "echo", "x")
     done = primed.minirun("logs", "mute", check=False)
     assert (done.returncode, "configured logging driver does not support reading" in done.stderr) == (1, True)
+
+
+def test_logs_with_details(primed: Host) -> None:
+    options = ("labels=tier,none", "labels-regex=^co", "env=LEVEL", "tag={{.Name}}/{{.ImageName}}")
+    flags = [word for option in options for word in ("--log-opt", option)]
+    values = ["-l", "tier=front end", "-l", "color=a,b", "-l", "x=y", "-e", "LEVEL=3", "-e", "OTHER=4"]
+    script = "echo one; printf tw; sleep 0.1; echo o"
+    primed.minirun("run", "--quiet", "--name", "web", *flags, *values, "busybox", "sh", "-c", script)
+    details = "LEVEL=3,color=a%2Cb,tag=web%2Fbusybox,tier=front+end"
+    assert primed.minirun("logs", "--details", "web").stdout == f"{details} one\n{details} two\n"
+    stamped = primed.minirun("logs", "--details", "-t", "-n1", "web").stdout
+    assert stamped.split(" ", 1)[1] == f"{details} two\n"
+    config = json.loads(primed.minirun("inspect", "web").stdout)[0]["HostConfig"]["LogConfig"]["Config"]
+    assert config == dict(option.split("=", 1) for option in options)

@@ -9,6 +9,7 @@ import pytest
 from tests.harness import Host, Neighbour, Snapshot, assert_same, eventually
 from tests.harness.fault_sweep import Done, sweep_faults
 
+_IFNAME, _SYSCTLS = (f"com.docker.network.endpoint.{name}" for name in ("ifname", "sysctls"))
 _SERVE = ("httpd", "-f", "-h", "/var/www")
 
 
@@ -102,6 +103,50 @@ def test_the_way_out_and_the_ports_follow(box: Host, lan: Neighbour) -> None:
     assert "minirun" in lan.run(published, check=False).stdout
 
 
+def test_driver_options_name_interfaces_and_set_their_sysctls(box: Host) -> None:
+    sysctls = "net.ipv4.conf.IFNAME.log_martians=1,net.ipv4.neigh.ifname.gc_stale_time=77"
+    asked = f'name=one,"driver-opt={_SYSCTLS}={sysctls}",driver-opt={_IFNAME}=front.0,driver-opt=what=ever'
+    start(box, "web", "--net", asked, "--net", "two")
+
+    def links() -> list[str]:
+        return sorted(inside(box, "web", "ls", "/sys/class/net").split())
+
+    def values() -> list[str]:
+        paths = ("conf/front.0/log_martians", "neigh/front.0/gc_stale_time", "conf/eth0/log_martians")
+        return inside(box, "web", "cat", *(f"/proc/sys/net/ipv4/{path}" for path in paths)).split()
+
+    assert links() == ["eth0", "front.0", "lo"]
+    assert values() == ["1", "77", "0"]
+    assert networks(box, "web")["one"]["DriverOpts"] == {_SYSCTLS: sysctls, _IFNAME: "front.0", "what": "ever"}
+    assert networks(box, "web")["two"]["DriverOpts"] is None
+    assert inside(box, "web", *fetch(networks(box, "peer")["two"]["IPAddress"]))
+    box.sh(f"ip link del {networks(box, 'web')['one']['HostInterface']}")
+    box.minirun("network", "reload")  # repaired as it was
+    assert (links(), values()) == (["eth0", "front.0", "lo"], ["1", "77", "0"])
+    option = f"{_SYSCTLS}=net.ipv4.conf.IFNAME.log_martians=1"
+    box.minirun("network", "connect", "--driver-opt", option, "--driver-opt", f"{_IFNAME}=eth9", "inner", "web")
+    assert links() == ["eth0", "eth9", "front.0", "lo"]
+    assert inside(box, "web", "cat", "/proc/sys/net/ipv4/conf/eth9/log_martians") == "1\n"
+    box.minirun("restart", "-t0", "web")
+    assert links() == ["eth0", "eth9", "front.0", "lo"]
+    assert values() == ["1", "77", "0"]
+    box.minirun("network", "disconnect", "one", "web")
+    assert links() == ["eth0", "eth9", "lo"]
+
+
+def test_a_network_may_name_its_interfaces(box: Host) -> None:
+    prefix = "com.docker.network.container_iface_prefix"
+    box.minirun("network", "create", "-o", f"{prefix}=lan", "named")
+    try:
+        start(box, "web", "--net", "named", "--net", "two")
+        assert sorted(inside(box, "web", "ls", "/sys/class/net").split()) == ["eth0", "lan0", "lo"]
+        done = box.minirun("network", "create", "-o", f"{prefix}=a/b", "bad", check=False)
+        assert "it takes the beginning of a link's name" in done.stderr
+    finally:
+        box.minirun("rm", "-f", "web")
+        box.minirun("network", "rm", "named")
+
+
 def test_names_come_with_the_first_network_that_has_them(box: Host) -> None:
     start(box, "web")
     assert inside(box, "web", "timeout", "3", "wget", "-qO-", "http://peer/") == ""
@@ -166,7 +211,13 @@ def test_an_address_of_the_second_family_and_links(box: Host) -> None:
         (["connect", "--ip6", "fd00::1", "bridge", "peer"], "network bridge has no IPv6"),
         (["connect", "--alias", "x", "bridge", "peer"], "only for containers in user defined networks"),
         (["connect", "--mac-address", "x", "one", "peer"], "not a valid mac address"),
-        (["connect", "--driver-opt", "a=b", "one", "peer"], "endpoints have no options of their own"),
+        (["connect", "--driver-opt", "a", "one", "peer"], "invalid key value pair format in driver options"),
+        (["connect", "--driver-opt", f"{_IFNAME}=a b", "one", "peer"], "invalid interface name 'a b'"),
+        (["connect", "--driver-opt", f"{_IFNAME}=eth0", "one", "peer"], "the container has an interface eth0 already"),
+        (
+            ["connect", "--driver-opt", f"{_SYSCTLS}=net.ipv4.conf.IFNAME.nothing=1", "one", "peer"],
+            f"{_SYSCTLS}=net.ipv4.conf.IFNAME.nothing=1: No such file or directory",
+        ),
         (["disconnect", "one", "peer"], "is not connected to network one"),
         (["disconnect", "one", "nobody"], "No such container: nobody"),
         (["connect", "one", "alone"], "networks in private (none) mode"),

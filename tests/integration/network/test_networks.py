@@ -37,6 +37,7 @@ def test_create_with_every_flag_shows_in_inspect_and_goes_away(box: Host) -> Non
         "-o",
         "com.docker.network.driver.mtu=1400",
     ]
+    words += ["--scope", "local", "--ipam-driver", "default", "--ipv4"]
     words += ["--driver", "bridge", "-e", "SHARED=yes", "--opt", "com.docker.network.bridge.name=mine0"]
     identity = box.minirun("network", "create", *words, "all").stdout.strip()
     found = inspect(box, "all")
@@ -80,6 +81,13 @@ def test_create_with_every_flag_shows_in_inspect_and_goes_away(box: Host) -> Non
         (["--driver", "nothing"], "could not find plugin nothing"),
         (["--label", "=x"], "empty name"),
         (["--scope", "swarm"], "there is no swarm"),
+        (["--ipam-driver", "dhcp"], "--ipam-driver dhcp is not supported"),
+        (["--ipv4=false"], "--ipv4=false is not supported: every network has IPv4"),
+        (["--config-from", "nosuch"], "network nosuch not found"),
+        (["--config-from", "bridge"], 'the network "bridge" is not a configuration network'),
+        (["--config-only", "--config-from", "bridge"], "cannot depend on another configuration network"),
+        (["--config-only", "--internal"], "configuration network can only contain network specific fields"),
+        (["--config-only", "--driver", "macvlan"], "a configuration network has no driver"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -90,6 +98,37 @@ def test_create_refuses(box: Host, words: list[str], says: str) -> None:
     assert says in done.stderr
     assert "Traceback" not in done.stderr
     assert box.minirun("network", "ls", "--format", "{{.Name}}").stdout.split() == ["bridge", "host", "none"]
+    assert_same(box, before)
+
+
+def test_a_network_from_the_configuration_of_another(box: Host) -> None:
+    before = Snapshot.of(box)
+    words = ["--subnet", "10.9.0.0/24", "--gateway", "10.9.0.9", "--ipv6", "--subnet", "fd09::/64", "--label", "a=b"]
+    words += ["-o", "com.docker.network.driver.mtu=1400", "-e", "SHARED=yes"]
+    box.minirun("network", "create", "--config-only", *words, "plan")
+    assert_same(box, before)
+    assert box.minirun("network", "reload").returncode == 0
+    assert "plan null local" in box.minirun("network", "ls", "--format", "{{.Name}} {{.Driver}} {{.Scope}}").stdout
+    assert "plan" not in box.minirun("network", "prune", "-f").stdout
+    done = box.minirun("run", "--rm", "--net=plan", "busybox", "true", check=False)
+    assert (done.returncode, "cannot create endpoint on configuration-only network plan" in done.stderr) == (125, True)
+    done = box.minirun("network", "create", "--config-from", "plan", "--label", "x", "made", check=False)
+    assert "user specified configurations are not supported if the network depends" in done.stderr
+    box.minirun("network", "create", "--config-from", "plan", "--attachable", "made")
+    plan, made = inspect(box, "plan"), inspect(box, "made")
+    assert (plan["ConfigOnly"], plan["ConfigFrom"], plan["Driver"]) == (True, {"Network": ""}, "null")
+    assert (made["ConfigOnly"], made["ConfigFrom"], made["Driver"]) == (False, {"Network": "plan"}, "bridge")
+    assert made["IPAM"]["Config"] == [  # type: ignore[index]
+        {"Subnet": "10.9.0.0/24", "Gateway": "10.9.0.9"},
+        {"Subnet": "fd09::/64", "Gateway": "fd09::1"},
+    ]
+    assert (made["Labels"], made["Env"]) == (plan["Labels"], plan["Env"]) == ({"a": "b"}, ["SHARED=yes"])
+    assert box.minirun("run", "--rm", "--net=made", "busybox", "cat", "/sys/class/net/eth0/mtu").stdout == "1400\n"
+    for verb in ("map", "doctor"):
+        assert "Traceback" not in box.minirun(verb, check=False).stderr
+    done = box.minirun("network", "rm", "plan", check=False)
+    assert 'configuration network "plan" is in use' in done.stderr
+    assert box.minirun("network", "rm", "made", "plan").stdout == "made\nplan\n"
     assert_same(box, before)
 
 

@@ -144,3 +144,36 @@ def test_subpath(crowded: Host) -> None:
     assert "o such file or directory" in refused(crowded, "--mount", mount + "none")
     assert "o such file or directory" in refused(crowded, "--mount", mount + "out/ssl")  # /etc of the volume: none
     crowded.minirun("volume", "rm", "deep")
+
+
+def test_the_files_of_an_image(crowded: Host) -> None:
+    crowded.image("tools", "mkdir -p opt/a && echo one > opt/a/one && echo old > opt/changed")
+    crowded.minirun(
+        "run", "--name", "more", "--net=none", "tools", "sh", "-c", "echo new > /opt/changed; rm /opt/a/one"
+    )
+    crowded.minirun("commit", "more", "changed")
+    crowded.minirun("rm", "more")
+    whole, part = "type=image,src=tools,dst=/tools", "type=image,src=changed,dst=/part,image-subpath=opt"
+    script = "cat /tools/opt/a/one /tools/opt/changed /part/changed; ls /part/a; echo > /tools/x || echo > /part/x"
+    for userns in ("host", "auto"):
+        flags = ("--rm", "--net=none", f"--userns={userns}", "--mount", whole, "--mount", part)
+        done = crowded.minirun("run", *flags, "busybox", "sh", "-c", script, check=False)
+        assert done.stdout == "one\nold\nnew\n"
+        assert done.stderr.count("Read-only file system") == 2
+    crowded.minirun("create", "--name", "user", "--net=none", "--mount", part, "busybox", "cat", "/part/changed")
+    crowded.minirun("cp", "user:/part/changed", "/run/changed")
+    assert crowded.sh("cat /run/changed") == "new\n"
+    done = crowded.minirun("rmi", "changed", check=False)
+    assert (done.returncode, "is using its referenced image" in done.stderr) == (1, True)
+    assert "changed" not in crowded.minirun("image", "prune", "-af").stdout
+    (mount,) = inspect(crowded, "user", ".Mounts")
+    assert (mount["Type"], mount["Source"], mount["Destination"], mount["RW"]) == ("image", "changed", "/part", False)
+    requested = inspect(crowded, "user", ".HostConfig.Mounts")[0]
+    assert requested["ImageOptions"] == {"Subpath": "opt"}
+    crowded.minirun("rmi", "-f", "changed")  # its layers stay for their user, as those of a container's own image
+    assert crowded.minirun("start", "-a", "user").stdout == "new\n"
+    crowded.minirun("rm", "user")
+    says = refused(crowded, "--mount", "type=image,src=nosuch,dst=/x")
+    assert "Unable to find image 'nosuch:latest'" in says
+    assert "No such file" in refused(crowded, "--mount", "type=image,src=busybox,dst=/x,image-subpath=none")
+    crowded.minirun("rmi", "tools")

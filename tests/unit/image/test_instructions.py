@@ -32,6 +32,7 @@ from minirun.image.instructions import apply
         (['VOLUME ["/a b", "/c"]', "VOLUME /d /e"], {"Volumes": {"/a b": {}, "/c": {}, "/d": {}, "/e": {}}}),
         (["WORKDIR /a", "WORKDIR b/../c"], {"WorkingDir": "/a/c"}),
         (["ENV D=x", "WORKDIR /$D/y"], {"Env": ["D=x"], "WorkingDir": "/x/y"}),
+        (["ONBUILD run  make", "onbuild COPY . /x"], {"OnBuild": ["run  make", "COPY . /x"]}),
         (["HEALTHCHECK NONE"], {"Healthcheck": {"Test": ["NONE"]}}),
         (
             ['HEALTHCHECK --interval=5s --retries=2 CMD ["a", "b"]'],

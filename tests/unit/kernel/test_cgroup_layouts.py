@@ -117,6 +117,8 @@ def test_shared_hierarchies_count_once_and_v1_hosts_have_a_freezer(
         (Limits(memory=8 * MIB), "--memory"),
         (Limits(memory_reservation=8 * MIB), "--memory-reservation"),
         (Limits(nano_cpus=10**9), "--cpus"),
+        (Limits(cpu_quota=2000), "--cpu-quota"),
+        (Limits(cpu_period=2000), "--cpu-period"),
         (Limits(cpu_shares=5), "--cpu-shares"),
         (Limits(cpuset_cpus="0"), "--cpuset-cpus"),
         (Limits(pids=5), "--pids-limit"),

@@ -16,7 +16,7 @@ def _shown(old: Limits, new: Limits, *, v2: bool) -> list[str]:
     return [f"{one.controller} {one.name}={one.value}" for one in limits.writes(old, new, v2=v2)]
 
 
-ALL = Limits(64 * MIB, 96 * MIB, 32 * MIB, 1_500_000_000, 512, "0-1", 100, 500)
+ALL = Limits(64 * MIB, 96 * MIB, 32 * MIB, 1_500_000_000, 512, "0-1", 100, 500, cpuset_mems="0")
 
 
 WRITES = {
@@ -31,6 +31,7 @@ WRITES = {
             "cpu cpu.cfs_quota_us=150000",
             "cpu cpu.shares=512",
             "cpuset cpuset.cpus=0-1",
+            "cpuset cpuset.mems=0",
             "pids pids.max=100",
             "io blkio.bfq.weight=500",
         ],
@@ -41,6 +42,7 @@ WRITES = {
             "cpu cpu.max=150000 100000",
             "cpu cpu.weight=59",
             "cpuset cpuset.cpus=0-1",
+            "cpuset cpuset.mems=0",
             "pids pids.max=100",
             "io io.bfq.weight=500",
         ],
@@ -55,6 +57,7 @@ WRITES = {
             "cpu cpu.cfs_quota_us=-1",
             "cpu cpu.shares=1024",
             "cpuset cpuset.cpus=",
+            "cpuset cpuset.mems=",
             "pids pids.max=max",
             "io blkio.bfq.weight=100",
         ],
@@ -65,6 +68,7 @@ WRITES = {
             "cpu cpu.max=max 100000",
             "cpu cpu.weight=100",
             "cpuset cpuset.cpus=",
+            "cpuset cpuset.mems=",
             "pids pids.max=max",
             "io io.bfq.weight=100",
         ],
@@ -100,6 +104,25 @@ WRITES = {
         ["memory memory.max=8388608", "memory memory.swap.max=8388608"],
     ),
     "unlimited in words": (Limits(), Limits(pids=-1, cpu_shares=1024), [], []),
+    "a quota of the usual period": (
+        Limits(),
+        Limits(cpu_quota=50_000),
+        ["cpu cpu.cfs_quota_us=50000"],
+        ["cpu cpu.max=50000 100000"],
+    ),
+    "a longer period comes before its quota": (
+        Limits(cpu_quota=50_000),
+        Limits(cpu_quota=200_000, cpu_period=1_000_000),
+        ["cpu cpu.cfs_period_us=1000000", "cpu cpu.cfs_quota_us=200000"],
+        ["cpu cpu.max=200000 1000000"],
+    ),
+    "a shorter period comes after its quota": (
+        Limits(cpu_quota=200_000, cpu_period=1_000_000),
+        Limits(cpu_quota=-1, cpu_period=1_000),
+        ["cpu cpu.cfs_quota_us=-1", "cpu cpu.cfs_period_us=1000"],
+        ["cpu cpu.max=max 1000"],
+    ),
+    "a period alone": (Limits(), Limits(cpu_period=2000), ["cpu cpu.cfs_period_us=2000"], ["cpu cpu.max=max 2000"]),
     "the least of a CPU": (
         Limits(),
         Limits(nano_cpus=1),

@@ -94,6 +94,7 @@ def test_cpus_are_exact(whole: int, nano: int) -> None:
     assert words.parse_cpus(f"{whole}.{nano:09}") == whole * 1_000_000_000 + nano
 
 
+_PERIOD = "CPU cfs period can not be less than 1ms (i.e. 1000)"
 CHECKS = [
     (Limits(memory=MIB), "Minimum memory limit allowed is 6MB"),
     (Limits(memory_swap=7 * MIB), "You should always set the Memory limit when using Memoryswap limit, see usage"),
@@ -115,6 +116,17 @@ CHECKS = [
     (Limits(cpuset_cpus="0-9"), "Requested CPUs are not available - requested 0-9, available: 0-1"),
     (Limits(cpuset_cpus="1-0"), "Invalid value 1-0 for cpuset cpus"),
     (Limits(cpuset_cpus="0,"), "Invalid value 0, for cpuset cpus"),
+    (Limits(cpuset_mems="0-999"), "Requested memory nodes are not available - requested 0-999, available: 0"),
+    (Limits(cpuset_mems="x"), "Invalid value x for cpuset mems"),
+    (Limits(cpu_period=999), f"{_PERIOD} or larger than 1s (i.e. 1000000)"),
+    (Limits(cpu_period=1_000_001), f"{_PERIOD} or larger than 1s (i.e. 1000000)"),
+    (Limits(cpu_period=-1), f"{_PERIOD} or larger than 1s (i.e. 1000000)"),
+    (Limits(cpu_quota=999), "CPU cfs quota can not be less than 1ms (i.e. 1000)"),
+    (
+        Limits(nano_cpus=10**9, cpu_period=1000),
+        "Conflicting options: Nano CPUs and CPU Period cannot both be set.",
+    ),
+    (Limits(nano_cpus=10**9, cpu_quota=1000), "Conflicting options: Nano CPUs and CPU Quota cannot both be set."),
     (Limits(pids=-2), "Invalid pids limit: -2"),
     (Limits(blkio_weight=9), "Range of blkio weight is from 10 to 1000"),
     (Limits(blkio_weight=1001), "Range of blkio weight is from 10 to 1000"),
@@ -124,7 +136,7 @@ CHECKS = [
 @pytest.mark.parametrize(("asked", "error"), CHECKS, ids=[error[:40] for _, error in CHECKS])
 def test_refusals_in_dockers_words(asked: Limits, error: str) -> None:
     with pytest.raises(MinirunError) as raised:
-        words.check_limits(asked, "0-1")
+        words.check_limits(asked, "0-1", "0")
     assert raised.value.message == error
     assert raised.value.code == 125
 
@@ -133,11 +145,13 @@ def test_what_can_be_asked_for() -> None:
     for asked in (
         Limits(),
         Limits(8 * MIB, -1, 7 * MIB, 2_000_000_000, 1024, "0-1", -1, 10),
+        Limits(cpu_period=1_000, cpu_quota=-1, cpuset_mems="0"),
+        Limits(cpu_period=1_000_000, cpu_quota=1_000),
         Limits(
             memory=6 * MIB, memory_swap=6 * MIB, memory_reservation=6 * MIB, nano_cpus=10_000_000, blkio_weight=1000
         ),
     ):
-        assert words.check_limits(asked, "0-1") is asked
+        assert words.check_limits(asked, "0-1", "0") is asked
     assert words.parse_cpu_list("0-2,5,2-3") == {0, 1, 2, 3, 5}
 
 
@@ -151,3 +165,17 @@ def test_an_update_keeps_what_it_does_not_name() -> None:
         words.merge_limits(old, Limits(memory=200 * MIB))
     assert words.merge_limits(old, Limits(memory=200 * MIB, memory_swap=-1)).memory_swap == -1
     assert words.merge_limits(Limits(pids=5), Limits(pids=-1)).pids == -1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [
+        (Limits(cpu_period=1000), Limits(nano_cpus=10**9), "Nano CPUs cannot be updated as CPU Period has already"),
+        (Limits(cpu_quota=1000), Limits(nano_cpus=10**9), "Nano CPUs cannot be updated as CPU Quota has already"),
+        (Limits(nano_cpus=10**9), Limits(cpu_period=1000), "CPU Period cannot be updated as NanoCPUs has already"),
+        (Limits(nano_cpus=10**9), Limits(cpu_quota=1000), "CPU Quota cannot be updated as NanoCPUs has already"),
+    ],
+)
+def test_an_update_does_not_change_cpus_into_a_quota(old: Limits, new: Limits, error: str) -> None:
+    with pytest.raises(MinirunError, match=f"^Conflicting options: {error} been set"):
+        words.merge_limits(old, new)

@@ -1,13 +1,18 @@
 """`-v`, `--mount` and `--tmpfs`: tables of what is meant and what is refused."""
 
 import os
+import re
 
 import pytest
 
 from minirun.errors import MinirunError
+from minirun.kernel.filesystems import split_options
 from minirun.model import Mount
 from minirun.options import mounts as words
 from minirun.options.mount_values import parse_tmpfs_options
+from minirun.options.volumes import parse_volume_options
+from minirun.volume.filesystems import mount_arguments
+from minirun.volume.records import Volume
 
 MOUNTS = {
     ("-v", "/x"): Mount("volume", "", "/x"),
@@ -25,6 +30,19 @@ MOUNTS = {
     ),
     ("--mount", "src=data,dst=/x,volume-nocopy,volume-subpath=a/b"): Mount(
         "volume", "data", "/x", no_copy=True, subpath="a/b", must_exist=True
+    ),
+    ("--mount", 'src=data,dst=/x,volume-opt=type=tmpfs,volume-opt=device=tmpfs,"volume-opt=o=size=1m,ro"'): Mount(
+        "volume",
+        "data",
+        "/x",
+        must_exist=True,
+        volume_options=(("type", "tmpfs"), ("device", "tmpfs"), ("o", "size=1m,ro")),
+    ),
+    ("--mount", "type=image,src=busybox,dst=/x,image-subpath=bin"): Mount(
+        "image", "busybox", "/x", True, must_exist=True, subpath="bin"
+    ),
+    ("--mount", "src=data,dst=/x,volume-label=a=b,volume-label=c"): Mount(
+        "volume", "data", "/x", must_exist=True, volume_labels=(("a", "b"), ("c", ""))
     ),
     ("--mount", "type=tmpfs,dst=/x,tmpfs-size=1m,tmpfs-mode=700"): Mount(
         "tmpfs", "", "/x", options="noexec,nosuid,nodev,size=1048576,mode=700", must_exist=True
@@ -61,6 +79,10 @@ WRONG = {
     ("--mount", 'dst="/a'): "",
     ("--mount", "src=data,dst=/a,volume-subpath=../x"): "subpath must be a relative path",
     ("--mount", "src=data,dst=/a,volume-driver=nfs"): "plugin",
+    ("--mount", "type=image,dst=/a"): 'invalid mount config for type "image": field Source must not be empty',
+    ("--mount", "src=data,dst=/a,image-subpath=x"): "cannot mix 'image-*' options with mount type 'volume'",
+    ("--mount", "type=image,src=x,dst=/a,image-subpath=../x"): "subpath must be a relative path",
+    ("--mount", "src=data,dst=/a,volume-opt=type=tmpfs"): 'missing required option: "device"',
 }
 
 
@@ -79,3 +101,49 @@ def test_two_at_one_place() -> None:
     # A volume without a name gives way, as what an image declares does; of two tmpfs the last is meant.
     assert words.parse_mounts(["/x", "data:/x", "/x"], [], []) == (Mount("volume", "data", "/x"),)
     assert words.parse_mounts([], [], ["/x", "/x:exec"])[0].options == parse_tmpfs_options("exec")
+
+
+@pytest.mark.parametrize(
+    ("texts", "says"),
+    [
+        (["what=x"], 'invalid option: "what"'),
+        (["size=1m"], "quota size requested but no quota support"),
+        (["type=tmpfs"], 'missing required option: "device"'),
+        (["device=tmpfs"], 'missing required option: "type"'),
+        (["o=bind", "device=/x"], 'missing required option: "type"'),
+        (["type=none", "device=/x"], "type=none needs o=bind"),
+        (["type=none", "device=/x", "o=bind,exec"], 'invalid mount option: "exec"'),
+        (["type=none", "device=x", "o=bind"], "device must be an absolute path"),
+        (["type=ext4", "device=/x", "o=bind"], "type=ext4 cannot have o=bind"),
+        (["type=tmpfs", "device=tmpfs", "o=size=1m,remount"], 'invalid mount option: "remount"'),
+    ],
+)
+def test_volume_options_that_are_refused(texts: list[str], says: str) -> None:
+    with pytest.raises(MinirunError, match=re.escape(f"create: {says}")):
+        parse_volume_options(texts)
+
+
+@pytest.mark.parametrize(
+    ("options", "device", "data"),
+    [
+        ({"type": "nfs", "device": ":/srv", "o": "addr=server,rw"}, ":/srv", "addr=192.0.2.7,rw"),
+        ({"type": "cifs", "device": "//server/a/b", "o": "user=x"}, "//192.0.2.7/a/b", "user=x"),
+        ({"type": "tmpfs", "device": "tmpfs", "o": "addr=server"}, "tmpfs", "addr=server"),
+    ],
+)
+def test_host_names_are_resolved_for_the_kernel(options: dict[str, str], device: str, data: str) -> None:
+    addresses = {"server": "192.0.2.7"}
+    assert mount_arguments(Volume("v", options=options), addresses.__getitem__) == (device, data)
+
+
+@pytest.mark.parametrize(
+    ("text", "flags", "data"),
+    [
+        ("", 0, ""),
+        ("size=10m,ro,nosuid,mode=700", 1 | 2, "size=10m,mode=700"),
+        ("ro,noexec,defaults,rw,exec,noatime", 1024, ""),
+        ("data=journal,user_xattr", 0, "data=journal,user_xattr"),
+    ],
+)
+def test_words_of_mount_are_split_into_flags_and_data(text: str, flags: int, data: str) -> None:
+    assert split_options(text) == (flags, data)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from minirun.errors import MinirunError
 from minirun.model import ANY_ADDRESS, ANY_ADDRESS6, Attachment, Mode, Mount, NetworkRequest, PortMapping
-from minirun.options import environment, mount_csv, mounts, networks, ports, values
+from minirun.options import environment, mount_csv, mounts, networks, pools, ports, values
 from minirun.options.values import parse_signal
 
 LOCAL = IPv4Address("127.0.0.1")
@@ -102,11 +102,46 @@ def test_a_private_port_is_one_port(text: str) -> None:
         (["host"], NetworkRequest(Mode.HOST, ())),
         (["none"], NetworkRequest(Mode.NONE, ())),
         (["container:web"], NetworkRequest(Mode.CONTAINER, (), "web")),
+        (
+            ['name=db,"driver-opt=a=b,c=d",driver-opt=e=,alias=x,gw-priority=-3'],
+            NetworkRequest(
+                Mode.BRIDGE,
+                (Attachment("db", aliases=("x",), priority=-3, driver_options=(("a", "b,c=d"), ("e", ""))),),
+            ),
+        ),
         (["db", "front"], NetworkRequest(Mode.BRIDGE, (Attachment("db"), Attachment("front")))),
     ],
 )
 def test_networks(texts: list[str], expected: NetworkRequest) -> None:
     assert networks.parse_network(texts) == expected
+
+
+_SYSCTLS = "com.docker.network.endpoint.sysctls"
+_IFNAME = "com.docker.network.endpoint.ifname"
+
+
+@pytest.mark.parametrize(
+    ("texts", "says"),
+    [
+        (["name=db,driver-opt=a"], "invalid key value pair format in driver options: a"),
+        ([f"name=db,driver-opt={_SYSCTLS}=net.ipv4.conf.eth0.x=1"], "sysctl 'net.ipv4.conf.eth0.x=1'; represent"),
+        ([f"name=db,driver-opt={_SYSCTLS}=net.core.x.IFNAME.y=1"], "unrecognised network interface sysctl"),
+        ([f"name=db,driver-opt={_SYSCTLS}=net.ipv4.conf.IFNAME.x"], "unrecognised network interface sysctl"),
+        ([f"name=db,driver-opt={_IFNAME}=a/b"], "invalid interface name 'a/b'"),
+        ([f"name=db,driver-opt={_IFNAME}={'x' * 16}"], "invalid interface name"),
+        ([f"name=db,driver-opt={_IFNAME}=lo"], "invalid interface name 'lo'"),
+        ([f"name=a,driver-opt={_IFNAME}=x", f"name=b,driver-opt={_IFNAME}=x"], "two interfaces of the name x"),
+        (["name=host,driver-opt=a=b"], "invalid config for network host: there is no endpoint for driver-opt"),
+        (["name=none,ip=10.0.0.9"], "invalid config for network none: --ip needs a network"),
+        (["name=host,alias=x"], "network-scoped aliases are only supported for user-defined networks"),
+        (["name=container:x,mac-address=02:00:00:00:00:09"], "mac-address and the network mode"),
+    ],
+)
+def test_networks_that_cannot_be(texts: list[str], says: str) -> None:
+    with pytest.raises(MinirunError) as raised:
+        networks.parse_network(texts)
+    assert says in raised.value.message
+    assert raised.value.code == 125
 
 
 def test_volumes() -> None:
@@ -130,8 +165,8 @@ PARSERS = [
     values.check_name,
     values.check_hostname,
     networks.parse_attachment,
-    lambda text: networks.parse_pools(networks.PoolOptions((text,), (text,), (text,), (text,)), True),
-    lambda text: networks.parse_driver_options([text]),
+    lambda text: pools.parse_pools(pools.PoolOptions((text,), (text,), (text,), (text,)), True),
+    lambda text: pools.parse_driver_options([text]),
     networks.check_alias,
     parse_signal,
     lambda text: environment.parse_env([text]),
