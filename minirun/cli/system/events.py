@@ -9,6 +9,7 @@ from typing import Annotated
 from typer import Option
 
 from minirun.cli.completion.values import words
+from minirun.cli.output.docker_structs import DOCKER_STRUCTS
 from minirun.cli.output.filters import Filters, has_label, parse_filters
 from minirun.cli.output.format import shower
 from minirun.cli.output.moments import moment
@@ -39,7 +40,7 @@ def events(
     """Get real time events from the installation."""
     wanted = parse_filters(filters, _KEYS)
     window = _Window(moment(since) if since else "", moment(until) if until else "")
-    show = shower(form) if form else None
+    show = _shower(form)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     store = open_instance().store
     after = store.last_event() if not since else 0
@@ -48,7 +49,7 @@ def events(
             for event in store.events(after):
                 after = event.number
                 if window.has(event) and _is_wanted(event, wanted):
-                    print(show(describe(event)) if show else _line(event), flush=True)
+                    print(show(event), flush=True)
             if window.is_over():
                 return 0
             _wait(store, after, window)
@@ -69,12 +70,19 @@ class _Window:
         return bool(self.until) and timestamp(time.time_ns()) >= self.until
 
 
+def _shower(form: str) -> Callable[[Event], str]:
+    if not form:
+        return _line
+    show = shower(form)
+    return lambda event: show(DOCKER_STRUCTS.build("event", describe(event)))
+
+
 def describe(event: Event) -> dict[str, object]:
-    """As the API's: the fields that templates and --format json see."""
+    """As the API's: what --format json prints. The first three are of containers and images alone, as in Docker."""
+    image = {"from": event.attributes["image"]} if event.kind == "container" and "image" in event.attributes else {}
     return {
-        "status": event.action,
-        "id": event.actor,
-        "from": event.attributes.get("image", ""),
+        **({"status": event.action, "id": event.actor} if event.kind in ("container", "image") else {}),
+        **image,
         "Type": event.kind,
         "Action": event.action,
         "Actor": {"ID": event.actor, "Attributes": event.attributes},

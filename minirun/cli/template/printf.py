@@ -201,7 +201,7 @@ def _string(value: str, how: Form) -> str | None:
         return None
     if "#" in how.flags and "`" not in value and all(char == "\t" or char.isprintable() for char in value):
         return how.pad(f"`{value}`")
-    return how.pad('"' + quote(value, '"', "+" in how.flags) + '"')
+    return how.pad(quoted(value, "+" in how.flags))
 
 
 def _hexadecimal(value: str, how: Form) -> str:
@@ -212,8 +212,13 @@ def _hexadecimal(value: str, how: Form) -> str:
     return (prefix + text).upper() if how.verb == "X" else prefix + text
 
 
+def quoted(text: str, only_ascii: bool = False) -> str:
+    """In double quotes, as strconv.Quote."""
+    return '"' + quote(text, '"', only_ascii) + '"'
+
+
 def quote(text: str, mark: str, only_ascii: bool = False) -> str:
-    """With Go's escapes, as strconv.Quote."""
+    """With Go's escapes."""
     return "".join([_escape(char, mark, only_ascii) for char in text])
 
 
