@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from minirun.engine.builtin_networks import NEVER, describe_builtin, find_builtin
+from minirun.engine.exec_records import running_execs
 from minirun.engine.inspect_config import bindings, config, host_config
 from minirun.instance import Instance
 from minirun.kernel.netns import pin_path
@@ -41,7 +42,7 @@ def describe_container(instance: Instance, container: Container) -> dict[str, An
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": "",
-        "ExecIDs": None,
+        "ExecIDs": running_execs(instance, container.id) or None,
         "HostConfig": host_config(spec) | {"IDMappings": _id_mappings(container)},
         "GraphDriver": {"Name": "overlay2", "Data": _overlay(directory)},
         "Mounts": inspect.mounts(instance, spec),

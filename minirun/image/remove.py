@@ -89,7 +89,7 @@ class _Removal:
         else:
             records.delete(self.store, image.id)
         self.done.lines.append(("Deleted", f"sha256:{image.id}"))
-        self.store.add_event("image", "delete", image.id, {"name": f"sha256:{image.id}"})
+        self.store.add_event("image", "delete", f"sha256:{image.id}", {"name": f"sha256:{image.id}"})
         self._count_layers(image)
         parent = records.by_id(self.store, image.details.get("parent", "")) if self.prune else None
         if parent and not parent.details.get("removed") and not self._tags(parent) and not self._users(parent):
@@ -119,14 +119,17 @@ class _Removal:
     def _untag(self, image: Image, reference: str) -> None:
         records.untag(self.store, reference)
         self.done.lines.append(("Untagged", reference))
-        self.store.add_event("image", "untag", image.id, {"name": reference})
+        self.store.add_event("image", "untag", f"sha256:{image.id}", {"name": f"sha256:{image.id}"})
 
     def _count_layers(self, image: Image) -> None:
+        """Tell of the layers that no image has any more. Two directories of the same content have one digest."""
         kept = records.layers_in_use(self.store)
+        kept_digests = {digest for one in records.all_images(self.store, removed=True) for _, digest in one.layers}
         sizes = [entry.get("size", 0) for entry in image.details.get("history", [])]
         for (name, digest), size in reversed(list(zip(image.layers, sizes, strict=True))):
-            if name not in kept:
+            if digest not in kept_digests:
                 self.done.lines.append(("Deleted", f"sha256:{digest}"))
+            if name not in kept:
                 self.done.sizes.append(size)
 
     def _tags(self, image: Image) -> list[str]:

@@ -20,7 +20,7 @@ from minirun.engine import copy
 from minirun.engine.commit import commit as commit_container
 from minirun.engine.copy import container_tree
 from minirun.engine.diff import changes
-from minirun.engine.lifecycle import record_event
+from minirun.engine.lifecycle import tell
 from minirun.engine.stop import pause, unpause
 from minirun.errors import MinirunError, printable
 from minirun.instance import Instance
@@ -163,8 +163,7 @@ def commit(
     target = find_container(instance.store, container)
     with _paused(instance, target, pause):
         image = commit_container(instance, target, tag, tuple(change), author, message)
-    with instance.store.write():
-        record_event(instance.store, target.id, "commit", imageID=f"sha256:{image.id}", imageRef=tag)
+    tell(instance, target.id, "commit", comment=message, imageID=f"sha256:{image.id}", imageRef=tag)
     print(f"sha256:{image.id}")
 
 

@@ -57,7 +57,7 @@ def put_tag(instance: Instance, image_id: str, reference: str) -> None:
         if not records.is_there(instance.store, image_id):
             raise NotFoundError(f"No such image: sha256:{image_id}", code=FAILED)
         records.tag(instance.store, reference, image_id)
-        instance.store.add_event("image", "tag", image_id, {"name": reference})
+        instance.store.add_event("image", "tag", f"sha256:{image_id}", {"name": reference})
 
 
 def _is_busybox(reference: str) -> bool:

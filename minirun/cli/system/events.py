@@ -107,11 +107,17 @@ def _is_wanted(event: Event, filters: Filters) -> bool:
         "network": lambda text: event.kind == "network" and _names(event, text),
         "volume": lambda text: event.kind == "volume" and _names(event, text),
         "event": lambda text: event.action.partition(":")[0] == text or event.action == text,
-        "image": lambda text: event.attributes.get("image", "").removesuffix(":latest") == text.removesuffix(":latest"),
+        "image": lambda text: text.removesuffix(":latest") in _images(event),
         "label": lambda text: has_label(event.attributes, text),
         "type": lambda text: event.kind == text,
     }
     return all(any(tests[key](text) for text in texts) for key, texts in filters.items())
+
+
+def _images(event: Event) -> tuple[str, ...]:
+    """What --filter image= may say of an event: an image's id or name, or the name of a container's image."""
+    name = event.attributes.get("name" if event.kind == "image" else "image", "").removesuffix(":latest")
+    return (name, event.actor, event.actor.removeprefix("sha256:")) if event.kind == "image" else (name,)
 
 
 def _names(event: Event, text: str) -> bool:
