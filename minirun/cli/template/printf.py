@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from minirun.cli.template.encode import encode
 from minirun.cli.template.literals import utf8
-from minirun.cli.template.values import CallError, entries, float_text, show, type_name
+from minirun.cli.template.values import CallError, Duration, Struct, Time, entries, float_text, show, type_name
 
 LARGEST = 1 << 26  # characters that a template may make
 
@@ -122,16 +122,22 @@ def _size(text: str | None, arguments: _Arguments) -> int | None:
 
 def form(value: object, how: Form) -> str:
     """Format one value by a verb."""
-    if how.verb == "v":
-        how = how._replace(flags=how.flags.replace("+", ""))  # it asks for the names of fields, and there are none
     if how.verb == "T":
         return how.pad(type_name(value))
     if value is None:
         return how.pad("<nil>") if how.verb == "v" else f"%!{how.verb}(<nil>)"
     if isinstance(value, list | tuple):
         return "[" + " ".join([form(item, how) for item in value]) + "]"
+    if isinstance(value, Struct):
+        names = how.verb == "v" and "+" in how.flags
+        fields = [(name, item) for name, item in value.fields.items() if not callable(item)]
+        return "{" + " ".join([(f"{name}:" if names else "") + form(item, how) for name, item in fields]) + "}"
     if isinstance(value, dict):
         return "map[" + " ".join([f"{form(key, how)}:{form(item, how)}" for key, item in entries(value)]) + "]"
+    if how.verb == "v":
+        how = how._replace(flags=how.flags.replace("+", ""))  # that was for the names of fields
+    if isinstance(value, Time | Duration) and how.verb in "svq":
+        value = value.words()
     for kind, formatted in _KINDS:
         if isinstance(value, kind):
             text = formatted(value, how)

@@ -315,6 +315,9 @@ STRUCT_FIELDS = [
         "{{.Never}} {{.Interval}} {{json .Interval}} {{.Raw}} {{.Pair}}",
         "0001-01-01 00:00:00 +0000 UTC 1m30s 90000000000 <nil> [0 0]",
     ),
+    ("{{printf `%v %+v` .State .State}} {{printf `%T` .State}}", "{ 0} {Status: Streak:0} struct"),
+    ("{{printf `%s %v %q %d` .Interval .Interval .Interval .Interval}}", '1m30s 1m30s "1m30s" 90000000000'),
+    ("{{printf `%s` .Never}}{{printf `%+v` .Pair}}", "0001-01-01 00:00:00 +0000 UTC[0 0]"),
     ("{{json .}}", json.dumps(WHOLE, separators=(",", ":"))),
 ]
 
