@@ -12,7 +12,7 @@ from minirun.cli.each import for_each
 from minirun.cli.output.filters import Filters, has_all_labels, is_true, matches, parse_filters
 from minirun.cli.output.format import Columns, Row, labels_text, print_rows
 from minirun.cli.parameters import NONE, ForcePrune, TableFormat, filter_option
-from minirun.cli.prune import confirmed, print_reclaimed, print_removed
+from minirun.cli.prune import confirmed, print_reclaimed, print_removed, pruned
 from minirun.cli.session import commands, open_instance
 from minirun.errors import MinirunError, NotFoundError
 from minirun.instance import Instance
@@ -110,7 +110,7 @@ def prune(
 def prune_unused(instance: Instance, filters: Filters, everything: bool) -> tuple[list[str], int]:
     """Remove the volumes that no container uses; unless `everything`, anonymous ones. Returns (names, bytes)."""
     chosen = _filtered(instance, {**filters, "dangling": ["true"]})
-    return prune_volumes(instance, [one for one in chosen if everything or one.anonymous])
+    return pruned(instance, "volume", *prune_volumes(instance, [one for one in chosen if everything or one.anonymous]))
 
 
 def _filtered(instance: Instance, filters: Filters) -> list[Volume]:

@@ -55,12 +55,17 @@ def cp(
         raise MinirunError("copying between containers is not supported")
     if not from_container and not to_container:
         raise MinirunError("must specify at least one container source")
+    instance, reference = open_instance(), from_container or to_container
+    container = find_container(instance.store, reference)
+    path = from_path if from_container else to_path
+    side = copy.Side(container_tree(instance, container), reference, path, container.spec.read_only)
     if from_container:
-        copied = _copy_out(_side(from_container, from_path), to_path, follow, archive)
+        copied = _copy_out(side, to_path, follow, archive)
         shown = copy_paths.absolute(to_path)
     else:
-        copied = _copy_in(_side(to_container, to_path), from_path, follow, archive)
+        copied = _copy_in(side, from_path, follow, archive)
         shown = f"{to_container}:{to_path}"
+    tell(instance, container.id, "archive-path" if from_container else "extract-to-dir")
     if copied is not None and not quiet and os.isatty(1):
         warn(printable(f"Successfully copied {human_size(copied)} to {shown}"))
 
@@ -71,12 +76,6 @@ def human_size(size: int) -> str:
     while value >= 1000 and unit < len(_UNITS) - 1:
         value, unit = value / 1000, unit + 1
     return f"{value:.3g}{_UNITS[unit]}"
-
-
-def _side(reference: str, path: str) -> copy.Side:
-    instance = open_instance()
-    container = find_container(instance.store, reference)
-    return copy.Side(container_tree(instance, container), reference, path, container.spec.read_only)
 
 
 def _copy_out(side: copy.Side, destination: str, follow: bool, archive: bool) -> int | None:
@@ -116,11 +115,13 @@ def export(
     if output:
         _check(output)
     instance = open_instance()
-    tree = container_tree(instance, find_container(instance.store, container))
+    target = find_container(instance.store, container)
+    tree = container_tree(instance, target)
     if output:
         _write(tree, output)
     else:
         copy.export(tree, sys.stdout.buffer)
+    tell(instance, target.id, "export")
 
 
 def _check(output: str) -> None:

@@ -11,7 +11,7 @@ from minirun.cli.each import for_each
 from minirun.cli.output.filters import has_all_labels, is_true, matches, parse_filters
 from minirun.cli.output.format import Columns, Described, Row, labels_text, print_objects, print_rows
 from minirun.cli.parameters import NONE, ForcePrune, ObjectFormat, filter_option
-from minirun.cli.prune import KEYS, Choice, choice_of, confirmed, print_removed
+from minirun.cli.prune import KEYS, Choice, choice_of, confirmed, print_removed, pruned
 from minirun.cli.session import commands, open_instance, require_root, session, warn
 from minirun.cli.template.values import Time
 from minirun.engine.builtin_networks import BUILTIN, NEVER, builtin_id, find_builtin
@@ -214,4 +214,4 @@ def prune(
 def prune_unused(instance: Instance, choice: Choice) -> tuple[list[str], int]:
     """Remove the chosen networks that no container uses. Returns (names, 0 bytes)."""
     chosen = [network for network in instance.store.networks() if choice.has(network.created, dict(network.labels))]
-    return prune_networks(instance, chosen), 0
+    return pruned(instance, "network", prune_networks(instance, chosen), 0)

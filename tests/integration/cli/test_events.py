@@ -121,6 +121,21 @@ def test_events_of_images(primed: Host) -> None:
     ]
 
 
+def test_events_of_files_and_prunes(primed: Host) -> None:
+    primed.minirun("run", "-d", "--name", "web", "busybox", "sleep", "1000")
+    primed.minirun("cp", "/etc/hostname", "web:/h")
+    primed.sh(f"{MINIRUN} cp web:/h - >/run/archive && {MINIRUN} export -o /run/whole web")
+    assert primed.minirun("cp", "web:/nosuch", "/run/x", check=False).returncode == 1
+    primed.minirun("top", "web")
+    assert [action for action, _ in _told(primed, "container=web", "type=container")][2:] == [
+        *("extract-to-dir", "archive-path", "export", "top")
+    ]
+    primed.minirun("system", "prune", "-f", "--volumes")
+    kinds = {one["Type"]: one["Actor"] for one in events(primed, "--filter", "event=prune")}
+    assert sorted(kinds) == ["container", "image", "network", "volume"]
+    assert kinds["container"] == {"ID": "", "Attributes": {"reclaimed": "0"}}
+
+
 def test_events_by_template(peopled: Host) -> None:
     form = "{{.Status}} {{.From}} {{.Scope}} {{eq .ID .Actor.ID}} {{.Time}}"
     words = ("events", "--since", "1h", "--until", "0s", "--filter", "container=failed", "--filter", "event=die")
