@@ -6,6 +6,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
+from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -517,6 +518,11 @@ class Endpoint:
     state: str = ""  # what the driver needs again to detach
     given_name: str = ""  # of its link in the container, where it is not ethN of its position
     sysctls: tuple[tuple[str, str], ...] = ()  # of its link, which is called IFNAME in them
+
+    @property
+    def id(self) -> str:
+        """64 hexadecimal digits, as Docker's endpoints have; made of what identifies it here."""
+        return sha256(f"{self.network} {self.sandbox} {self.position}".encode()).hexdigest()
 
     @property
     def interface(self) -> str:

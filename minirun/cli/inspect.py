@@ -11,7 +11,7 @@ from typer import Argument, Option
 from minirun.archive.tree_walk import tree_size
 from minirun.cli.completion.values import objects, words
 from minirun.cli.each import for_each_container
-from minirun.cli.output.format import print_objects
+from minirun.cli.output.format import Described, print_objects
 from minirun.cli.parameters import ObjectFormat
 from minirun.cli.session import commands, open_instance
 from minirun.engine.inspect import describe_container, network_named
@@ -63,16 +63,16 @@ def inspect(
     if rules:
         return for_each_container(instance, names, lambda container: _print_rules(instance, container), silent=True)
 
-    def find(name: str) -> dict[str, Any] | None:
-        described = next((one for kind in kinds if (one := FINDERS[kind](instance, name)) is not None), None)
-        return _with_sizes(instance, described) if described and size else described
+    def find(name: str) -> Described | None:
+        for kind in kinds:
+            if (described := FINDERS[kind](instance, name)) is not None:
+                return kind, _with_sizes(instance, described) if size and kind == "container" else described
+        return None
 
     return print_objects(names, find, form, f"No such {kinds[0] if len(kinds) == 1 else 'object'}: {{}}")
 
 
 def _with_sizes(instance: Instance, described: dict[str, Any]) -> dict[str, Any]:
-    if "State" not in described:
-        return described
     container = find_container(instance.store, described["Id"])
     own = tree_size(instance.container_dir(container.id) / "upper")
     return {**described, "SizeRw": own, "SizeRootFs": own + image_size(instance, container)}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from minirun.cli.output.filters import Filters, has_all_labels
 from minirun.cli.output.table import size
 from minirun.errors import MinirunError
+from minirun.instance import Instance
 from minirun.options.values import find_duration
 
 KEYS = ("until", "label", "label!")
@@ -56,3 +57,10 @@ def print_removed(title: str, names: list[str]) -> None:
 def print_reclaimed(number: int) -> None:
     """The line about bytes freed."""
     print(f"Total reclaimed space: {size(number, 4)}")
+
+
+def pruned(instance: Instance, kind: str, removed: list[str], freed: int) -> tuple[list[str], int]:
+    """Record the event of a prune. Returns what was removed, and the bytes freed."""
+    with instance.store.write():
+        instance.store.add_event(kind, "prune", "", {"reclaimed": str(freed)})
+    return removed, freed

@@ -10,9 +10,9 @@ from minirun.cli.completion.values import volumes as volume_names
 from minirun.cli.completion.values import words
 from minirun.cli.each import for_each
 from minirun.cli.output.filters import Filters, has_all_labels, is_true, matches, parse_filters
-from minirun.cli.output.format import Columns, Row, print_rows
+from minirun.cli.output.format import Columns, Row, labels_text, print_rows
 from minirun.cli.parameters import NONE, ForcePrune, TableFormat, filter_option
-from minirun.cli.prune import confirmed, print_reclaimed, print_removed
+from minirun.cli.prune import confirmed, print_reclaimed, print_removed, pruned
 from minirun.cli.session import commands, open_instance
 from minirun.errors import MinirunError, NotFoundError
 from minirun.instance import Instance
@@ -64,7 +64,7 @@ def ls(
     """List volumes."""
     wanted = parse_filters(filters, _KEYS)
     instance = open_instance()
-    rows = [_row(instance, volume) for volume in _filtered(instance, wanted)]
+    rows = [row_of(instance, volume) for volume in _filtered(instance, wanted)]
     print_rows(rows, _COLUMNS, form, quiet, {"Mountpoint": "MOUNTPOINT", "Labels": "LABELS"})
 
 
@@ -110,7 +110,7 @@ def prune(
 def prune_unused(instance: Instance, filters: Filters, everything: bool) -> tuple[list[str], int]:
     """Remove the volumes that no container uses; unless `everything`, anonymous ones. Returns (names, bytes)."""
     chosen = _filtered(instance, {**filters, "dangling": ["true"]})
-    return prune_volumes(instance, [one for one in chosen if everything or one.anonymous])
+    return pruned(instance, "volume", *prune_volumes(instance, [one for one in chosen if everything or one.anonymous]))
 
 
 def _filtered(instance: Instance, filters: Filters) -> list[Volume]:
@@ -134,13 +134,13 @@ def _pattern(text: str) -> re.Pattern[str]:
         raise MinirunError(f"invalid filter 'name={text}': {error}") from None
 
 
-def _row(instance: Instance, volume: Volume) -> Row:
+def row_of(instance: Instance, volume: Volume) -> Row:
     labels = labels_of(volume)
     return {
         "Driver": "local",
         "Name": volume.name,
         "Mountpoint": describe_volume(instance, volume)["Mountpoint"],
-        "Labels": ",".join(f"{key}={text}" for key, text in labels.items()),
+        "Labels": labels_text(labels),
         "Label": lambda key: labels.get(key, ""),
         "Scope": "local",
         "Links": "N/A",

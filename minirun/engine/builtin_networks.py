@@ -7,6 +7,7 @@ from minirun.instance import Instance
 from minirun.model import ACTIVE, Mode
 
 _MODES = {"host": Mode.HOST, "none": Mode.NONE}
+NEVER = "0001-01-01T00:00:00Z"  # Go's zero time
 BUILTIN = {"host": "host", "none": "null"}  # their drivers
 
 
@@ -32,7 +33,7 @@ def describe_builtin(instance: Instance, name: str) -> dict[str, Any]:
     return {
         "Name": name,
         "Id": builtin_id(name),
-        "Created": "",
+        "Created": NEVER,
         "Scope": "local",
         "Driver": BUILTIN[name],
         "EnableIPv4": True,
@@ -44,7 +45,13 @@ def describe_builtin(instance: Instance, name: str) -> dict[str, Any]:
         "ConfigOnly": False,
         "IPAM": {"Driver": "default", "Options": None, "Config": None},
         "Containers": {
-            container.id: {"Name": container.name, "MacAddress": "", "IPv4Address": "", "IPv6Address": ""}
+            container.id: {
+                "Name": container.name,
+                "EndpointID": "",
+                "MacAddress": "",
+                "IPv4Address": "",
+                "IPv6Address": "",
+            }
             for container in members
         },
         "Options": {},

@@ -27,7 +27,7 @@ from minirun.init.exec_process import ExecPlan, ExecRequest, spawn_helper
 from minirun.init.program import ChildFiles, StartError
 from minirun.kernel import execution, processes
 from minirun.kernel.sockets import receive_with_fds
-from minirun.model import Container, Status
+from minirun.model import Container, Process, Status
 from minirun.security.confinement import Confinement
 
 _MESSAGE_SIZE = 65536
@@ -79,13 +79,19 @@ def start_exec(container: Container, request: ExecRequest, groups: list[Path], c
         return joined
 
 
-def _open_target(container: Container) -> int:
-    """A pidfd of the container's first process."""
+def check_target(container: Container) -> Process:
+    """Return the first process of a container that can have one more. MinirunError when it is not running or paused."""
     if container.status is not Status.RUNNING or container.init is None:
         raise MinirunError(f"container {container.name} is not running")
     if container.paused:
         raise MinirunError(f"Container {container.name} is paused, unpause the container before exec")
-    target = processes.open_process(container.init.pid, container.init.started)
+    return container.init
+
+
+def _open_target(container: Container) -> int:
+    """A pidfd of the container's first process."""
+    first = check_target(container)
+    target = processes.open_process(first.pid, first.started)
     if target is None:
         raise MinirunError(f"container {container.name} is not running")
     return target

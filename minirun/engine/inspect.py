@@ -8,7 +8,8 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
-from minirun.engine.builtin_networks import describe_builtin, find_builtin
+from minirun.engine.builtin_networks import NEVER, describe_builtin, find_builtin
+from minirun.engine.exec_records import running_execs
 from minirun.engine.inspect_config import bindings, config, host_config
 from minirun.instance import Instance
 from minirun.kernel.netns import pin_path
@@ -25,12 +26,10 @@ from minirun.model import (
     PoolRequest6,
     Status,
 )
+from minirun.network import operations
 from minirun.options.values import timestamp
 from minirun.store.lookup import find_network
 from minirun.volume import inspect
-
-_NEVER = "0001-01-01T00:00:00Z"
-
 
 AnyPool = Pool4 | Pool6 | PoolRequest4 | PoolRequest6
 
@@ -57,7 +56,7 @@ def describe_container(instance: Instance, container: Container) -> dict[str, An
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": "",
-        "ExecIDs": None,
+        "ExecIDs": running_execs(instance, container.id) or None,
         "HostConfig": host_config(spec) | {"IDMappings": _id_mappings(container)},
         "GraphDriver": {"Name": "overlay2", "Data": _overlay(directory)},
         "Mounts": inspect.mounts(instance, spec),
@@ -100,6 +99,7 @@ def _describe_network(instance: Instance, network: Network) -> dict[str, Any]:
         "Containers": {
             endpoint.sandbox: {
                 "Name": (owner := instance.store.container(endpoint.sandbox)) and owner.name,
+                "EndpointID": endpoint.id,
                 "MacAddress": endpoint.mac,
                 "IPv4Address": _with_length(endpoint.address, network.pool),
                 "IPv6Address": _with_length(endpoint.address6, network.pool6),
@@ -108,7 +108,7 @@ def _describe_network(instance: Instance, network: Network) -> dict[str, Any]:
             }
             for endpoint in endpoints
         },
-        "Options": {**dict(network.options), "minirun.bridge.name": network.bridge, "minirun.mtu": str(network.mtu)},
+        "Options": operations.options_of(network),
         "Labels": dict(network.labels),
         "Env": [f"{key}={text}" for key, text in network.env],
     }
@@ -171,22 +171,27 @@ def _networks(instance: Instance, container: Container) -> dict[str, dict[str, A
     for endpoint in store.endpoints(sandbox=container.id):
         if network := store.network(endpoint.network):
             attachment = attachments.get(network.name) or attachments.get(network.id)
-            described[network.name] = _endpoint(endpoint, network, attachment)
+            described[network.name] = _endpoint(endpoint, network, attachment, container)
     if described or request.mode is Mode.CONTAINER:
         return described
     if request.mode is not Mode.BRIDGE:
         return {str(request.mode): _endpoint(None, None)}
-    return {name: _endpoint(None, store.find_network(name), attachment) for name, attachment in attachments.items()}
+    return {
+        name: _endpoint(None, store.find_network(name), attachment, container)
+        for name, attachment in attachments.items()
+    }
 
 
 def _endpoint(
-    endpoint: Endpoint | None, network: Network | None, attachment: Attachment | None = None
+    endpoint: Endpoint | None,
+    network: Network | None,
+    attachment: Attachment | None = None,
+    container: Container | None = None,
 ) -> dict[str, Any]:
-    """`EndpointID` is made of sandbox and position, which identify an endpoint here."""
     pool, pool6 = (network.pool, network.pool6) if network and endpoint else (None, None)
     address6 = endpoint.address6 if endpoint else None
     addresses = {
-        "EndpointID": f"{endpoint.sandbox}-{endpoint.position}" if endpoint else "",
+        "EndpointID": endpoint.id if endpoint else "",
         "Gateway": str(pool.gateway) if pool else "",
         "IPAddress": str(endpoint.address or "") if endpoint else "",
         "IPPrefixLen": pool.subnet.prefixlen if pool else 0,
@@ -205,9 +210,17 @@ def _endpoint(
         "GwPriority": attachment.priority if attachment else 0,
         "NetworkID": network.id if network else "",
         **addresses,
-        "DNSNames": None,
+        "DNSNames": _dns_names(container, attachment) if container and network and not network.is_default else None,
         "Bridge": network.bridge if network else "",
     }
+
+
+def _dns_names(container: Container, attachment: Attachment | None) -> list[str]:
+    """What the DNS server answers to in this network."""
+    aliases = attachment.aliases if attachment else ()
+    return list(
+        dict.fromkeys([container.name, *aliases, container.short_id, container.spec.hostname or container.short_id])
+    )
 
 
 def _wanted_addresses(attachment: Attachment) -> dict[str, str] | None:
@@ -241,4 +254,4 @@ def _overlay(directory: Path) -> dict[str, str]:
 
 
 def _time(seconds: float) -> str:
-    return timestamp(int(seconds * 1e9)) if seconds else _NEVER
+    return timestamp(int(seconds * 1e9)) if seconds else NEVER

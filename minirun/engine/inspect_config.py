@@ -6,15 +6,16 @@ https://docs.docker.com/reference/api/engine/ (ContainerInspect)
 from collections.abc import Iterable
 from typing import Any
 
+from minirun.kernel import limits
 from minirun.model import Container, Health, PortMapping, Spec
 from minirun.volume import inspect
 
 _SHM_SIZE = 64 << 20
+_SHELL = ("/bin/sh", "-c")  # what --health-cmd is run by
 _NANOSECONDS = 1_000_000_000
 # Fields of kernel.limits.Limits -> Docker's.
 _LIMITS = {
     "memory": "Memory",
-    "memory_swap": "MemorySwap",
     "memory_reservation": "MemoryReservation",
     "nano_cpus": "NanoCpus",
     "cpu_shares": "CpuShares",
@@ -22,7 +23,6 @@ _LIMITS = {
     "cpu_quota": "CpuQuota",
     "cpuset_cpus": "CpusetCpus",
     "cpuset_mems": "CpusetMems",
-    "pids": "PidsLimit",
     "blkio_weight": "BlkioWeight",
 }
 
@@ -67,7 +67,7 @@ def host_config(spec: Spec) -> dict[str, Any]:
         "PortBindings": bindings(spec.ports),
         "RestartPolicy": {"Name": spec.restart.name, "MaximumRetryCount": spec.restart.most},
         "AutoRemove": spec.auto_remove,
-        "Init": spec.init,
+        **({"Init": True} if spec.init else {}),
         **_rights(spec),
         **_namespaces(spec),
         **_names(spec),
@@ -127,7 +127,16 @@ def _bounds(spec: Spec) -> dict[str, Any]:
         "Ulimits": [{"Name": name, "Hard": hard, "Soft": soft} for name, soft, hard in spec.ulimits],
         "Sysctls": dict(spec.sysctls),
         **{key: values.get(name, "" if name.startswith("cpuset") else 0) for name, key in _LIMITS.items()},
+        "MemorySwap": _memory_swap(limits.of(spec.limits)),
+        "PidsLimit": values.get("pids"),
     }
+
+
+def _memory_swap(bounds: limits.Limits) -> int:
+    """What the cgroup has: twice the memory where only that is limited, or no limit where the host counts no swap."""
+    if not bounds.memory:
+        return bounds.memory_swap
+    return limits.swap_total(bounds) if limits.counts_swap() else -1
 
 
 def _log_options(spec: Spec) -> dict[str, str]:
@@ -139,7 +148,7 @@ def _log_options(spec: Spec) -> dict[str, str]:
 def health(check: Health) -> dict[str, Any]:
     """The field Healthcheck; times are in nanoseconds."""
     return {
-        "Test": ["CMD", *check.test],
+        "Test": ["CMD-SHELL", check.test[2]] if check.test[:2] == _SHELL else ["CMD", *check.test],
         "Interval": int(check.interval * _NANOSECONDS),
         "Timeout": int(check.timeout * _NANOSECONDS),
         "StartPeriod": int(check.start_period * _NANOSECONDS),

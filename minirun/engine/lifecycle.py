@@ -5,6 +5,7 @@ may run twice, even in two processes at once: they take turns, and the second fi
 """
 
 import signal
+import sqlite3
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -44,11 +45,13 @@ def finish_run(
 
 
 def _finish(instance: Instance, container_id: str, code: int, error: str, remove: bool) -> bool:
-    store = instance.store
+    store, now = instance.store, time.time()
+    running = store.container(container_id)
+    duration = int(now - running.started_at) if running is not None and running.status is Status.RUNNING else 0
     with store.write():
-        ended = store.set_exited(container_id, code, time.time(), error)
+        ended = store.set_exited(container_id, code, now, error)
         if ended:
-            record_event(store, container_id, "die", exitCode=str(code))
+            record_event(store, container_id, "die", execDuration=str(max(0, duration)), exitCode=str(code))
     container = store.container(container_id)
     if container is None:
         return ended
@@ -101,6 +104,16 @@ def record_event(store: Store, container_id: str, action: str, **attributes: str
     if container is not None:
         known = {**dict(container.spec.labels), "image": container.spec.image, "name": container.name}
         store.add_event("container", action, container_id, {**known, **attributes})
+
+
+def tell(instance: Instance, container_id: str, action: str, **attributes: str) -> None:
+    """Record an event in a transaction of its own. Where it can't (no space, locked for long), what it tells of has
+    happened all the same."""
+    try:
+        with instance.store.write():
+            record_event(instance.store, container_id, action, **attributes)
+    except sqlite3.OperationalError:
+        pass
 
 
 def _end_processes(instance: Instance, container: Container) -> None:

@@ -22,7 +22,7 @@ def remove(instance: Instance, container: Container, force: bool, volumes: bool 
             return
         if current.status in ACTIVE:
             _refuse_running(current, force)
-            begin_stop(instance, current, 9, None)()
+            begin_stop(instance, current, 9, None, event="")()
         elif current.shim is not None:
             wait_for_cleanup(instance, current)
         if delete(instance, current, volumes or current.spec.auto_remove):

@@ -141,7 +141,7 @@ def _launch(
     with network:
         try:
             with lock_container(instance, container.id):
-                container = _record(instance, container, network, launch, fresh)
+                container = _record(instance, container, network, launch, fresh, bool(terms.flags))
             is_recorded = True
             if not fresh:
                 _wait_for_copies(instance, container)
@@ -172,7 +172,12 @@ def _validate(instance: Instance, spec: Spec) -> tuple[operations.Setup, str]:
 
 
 def _record(
-    instance: Instance, container: Container, network: operations.Setup, launch: WaitingShim, fresh: bool
+    instance: Instance,
+    container: Container,
+    network: operations.Setup,
+    launch: WaitingShim,
+    fresh: bool,
+    is_attached: bool,
 ) -> Container:
     """Record the start before anything is changed: its name, addresses and ports, in one transaction.
 
@@ -187,6 +192,8 @@ def _record(
             container = _add(instance, container)
         if not store.set_starting(container.id, launch.command, launch.process, processes.boot_id()):
             raise _taken(container)
+        if is_attached:
+            record_event(store, container.id, "attach")
         container = network.allocate(container)
         if container.spec.mounts:
             add_mount_events(store, container, "mount")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from minirun.engine.lifecycle import KILLED, SHIM_LOST, finish_run, record_event
+from minirun.engine.lifecycle import KILLED, SHIM_LOST, finish_run, record_event, tell
 from minirun.engine.liveness import (
     POLL_INTERVAL,
     is_same,
@@ -75,11 +75,12 @@ def stop_timeout(container: Container, wanted: int | None) -> float | None:
 
 
 def begin_stop(
-    instance: Instance, container: Container, number: int | None, timeout: float | None
+    instance: Instance, container: Container, number: int | None, timeout: float | None, event: str = "stop"
 ) -> Callable[[], None]:
     """Send `number` or the stop signal. Returns what waits for the end, and for the cleanup.
 
     That one sends SIGKILL `timeout` seconds from now (None: never). So several containers stop at the same time.
+    `event`: which one tells of it in the end; "" for none.
     """
     if container.status not in ACTIVE:
         if is_lost(container):
@@ -89,22 +90,25 @@ def begin_stop(
     if container.status is Status.RESTARTING:
         cancel(instance, container)
     elif container.init is not None:
-        signal_process(container.init, number or stop_signal(container))
+        number = number or stop_signal(container)
+        tell(instance, container.id, "kill", signal=str(number))
+        signal_process(container.init, number)
         if container.paused:
             unpause(instance, container)
     deadline = None if timeout is None else time.monotonic() + timeout
-    return partial(_end_stop, instance, container, deadline)
+    return partial(_end_stop, instance, container, deadline, event)
 
 
-def _end_stop(instance: Instance, container: Container, deadline: float | None) -> None:
+def _end_stop(instance: Instance, container: Container, deadline: float | None, event: str) -> None:
     if container.status is not Status.RESTARTING and container.init is not None:
         rest = None if deadline is None else max(0.0, deadline - time.monotonic())
         if not wait_for_end(container.init, rest):
+            tell(instance, container.id, "kill", signal=str(int(signal.SIGKILL)))
             signal_process(container.init, signal.SIGKILL)
             _thaw_if_paused(instance, container)
     wait_for_cleanup(instance, container)
-    with instance.store.write():
-        record_event(instance.store, container.id, "stop")
+    if event:
+        tell(instance, container.id, event)
 
 
 def begin_stop_for_restart(

@@ -41,13 +41,13 @@ def add_image(
     new: NewImage,
     reference: str = "",
     base: Image | None = None,
-    action: str = "create",
+    action: str = "",
 ) -> Image:
     """Create an image from the layers of `base` and a new one, and tag it with `reference` unless that is "".
 
-    `fill` fills the new layer's directory and returns the digest of its content. `action` is the name of the event. The
-    same content and configuration give the same id: if there is such an image, even a removed one, it is returned.
-    NotFoundError if `base` was removed meanwhile.
+    `fill` fills the new layer's directory and returns the digest of its content. `action` is the name of an event besides
+    that of the tag. The same content and configuration give the same id: if there is such an image, even a removed one,
+    it is returned. NotFoundError if `base` was removed meanwhile.
     """
     sweep(instance)
     base_layers = base.layers if base else ()
@@ -105,6 +105,7 @@ def _record(
         image = records.add(store, document, layers, parent)
         if reference:
             records.tag(store, reference, image.id)
-        attributes = {"name": reference} if reference else {}
-        store.add_event("image", action, image.id, attributes)
+            store.add_event("image", "tag", f"sha256:{image.id}", {"name": reference})
+        if action:
+            store.add_event("image", action, f"sha256:{image.id}", {"name": f"sha256:{image.id}"})
     return image

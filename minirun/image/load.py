@@ -124,7 +124,7 @@ def _record(
             if before is not None and before.id != document.id:
                 loaded.renamed.append((tag, before.id))
             records.tag(store, tag, document.id)
-        store.add_event("image", "load", document.id, {"name": f"sha256:{document.id}"})
+        store.add_event("image", "load", f"sha256:{document.id}", {"name": f"sha256:{document.id}"})
     return loaded
 
 

@@ -97,7 +97,7 @@ class _Removal:
         else:
             records.delete(self.store, image.id)
         self.done.lines.append(("Deleted", f"sha256:{image.id}"))
-        self.store.add_event("image", "delete", image.id, {"name": f"sha256:{image.id}"})
+        self.store.add_event("image", "delete", f"sha256:{image.id}", {"name": f"sha256:{image.id}"})
         self._count_layers(image)
         parent = records.by_id(self.store, image.parent) if self.prune else None
         if parent and not parent.is_removed and not self._tags(parent) and not self._users(parent):
@@ -131,9 +131,10 @@ class _Removal:
         else:
             records.untag(self.store, reference)
         self.done.lines.append(("Untagged", reference))
-        self.store.add_event("image", "untag", image.id, {"name": reference})
+        self.store.add_event("image", "untag", f"sha256:{image.id}", {"name": f"sha256:{image.id}"})
 
     def _count_layers(self, image: Image) -> None:
+        """Tell of the layers that no image has any more."""
         kept = records.layers_in_use(self.store)
         for layer in reversed(image.layers):
             if layer.directory not in kept:

@@ -75,6 +75,16 @@ def swap_total(limits: Limits) -> int:
     return limits.memory_swap or 2 * limits.memory
 
 
+def counts_swap() -> bool:
+    """Return whether this host's memory controller counts swap, so that it can be limited (swapaccount=1 at boot)."""
+    home = controllers.homes().get("memory")
+    if home is None:
+        return False
+    if not home.v2:
+        return (home.top / "memory.memsw.limit_in_bytes").exists()
+    return any((path / "memory.swap.max").exists() for path in home.top.iterdir() if path.is_dir())
+
+
 def _swap_alone(limits: Limits) -> int | str:
     return "max" if swap_total(limits) < 0 else swap_total(limits) - limits.memory
 

@@ -12,6 +12,7 @@ from minirun.errors import FAILED, ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
 from minirun.kernel.sockets import link_state
 from minirun.model import (
+    ANY_ADDRESS,
     DEFAULT_NETWORK,
     RESERVED_NETWORKS,
     Container,
@@ -22,7 +23,9 @@ from minirun.model import (
 )
 from minirun.network.dns.veth import remove_veth
 from minirun.network.drivers import driver_named
-from minirun.network.firewall import foreign, tables
+from minirun.network.drivers.bridge import BRIDGE_NAME, HOST_BINDING
+from minirun.network.drivers.driver_options import MTU
+from minirun.network.firewall import foreign, policy, tables
 from minirun.network.ipam.pools import HostSubnets, choose4, choose6
 from minirun.store import Store
 from minirun.store.lookup import find_network
@@ -217,3 +220,18 @@ def _record(instance: Instance, request: NetworkCreateRequest) -> Network:
         except sqlite3.IntegrityError as error:
             raise ConflictError(f"network {request.name} collides with another network: {error}") from error
     return network
+
+
+def options_of(network: Network) -> dict[str, str]:
+    """Return the options of `network inspect`: the given ones, and of the default bridge Docker's six."""
+    rules = policy.Policy.of(network)
+    default = {
+        "com.docker.network.bridge.default_bridge": "true",
+        policy.ICC: str(rules.icc).lower(),
+        policy.MASQUERADE: str(rules.masquerade).lower(),
+        HOST_BINDING: network.option(HOST_BINDING, str(ANY_ADDRESS)),
+        BRIDGE_NAME: network.bridge,
+        MTU: str(network.mtu),
+    }
+    own = {"minirun.bridge.name": network.bridge, "minirun.mtu": str(network.mtu)}
+    return {**(default if network.is_default else {}), **dict(network.options), **own}

@@ -20,7 +20,7 @@ from minirun.network.etc_files import hostname_of
 from minirun.network.firewall import foreign
 from minirun.network.membership import connect, disconnect
 from minirun.network.modes import NetworkMode, mode_of
-from minirun.network.networks import remove_unused
+from minirun.network.networks import options_of, remove_unused
 from minirun.network.ports import reservations
 from minirun.network.ports.mappings import PreviousPorts, default_addresses, port_numbers, requested_mappings
 from minirun.network.ports.publish import publish, unpublish
@@ -43,6 +43,7 @@ __all__ = [
     "has_names",
     "hostname_of",
     "is_reserved",
+    "options_of",
     "publish",
     "reconcile",
     "refuse_foreign_pin",

@@ -27,7 +27,9 @@ def check_name(name: str, what: str = "container") -> str:
     if not NAME.match(name) or not shortest <= len(name) <= _LONGEST_NAME:
         raise option_error(
             f"Invalid {what} name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
-            f"{shortest} to {_LONGEST_NAME} characters, the first a letter or digit",
+            f"{name!r} is too short: at least two characters"
+            if len(name) < shortest
+            else f"{shortest} to {_LONGEST_NAME} characters, the first a letter or digit",
         )
     return name
 

@@ -34,14 +34,15 @@ class HealthCheck:
         self._instance = instance
         self._id = container.id
         self._health = health
-        self._began = time.monotonic()
+        self._early_until = time.monotonic() + health.start_period
         self._status = STARTING
         self._streak = 0
         self._log: list[dict[str, object]] = []
         self._check: ExecProcess | None = None
         self._output = bytearray()
         self._start = self._deadline = 0.0
-        self._next = self._began + self._interval()
+        self._checked = 0.0  # when the last check began, by the monotonic clock
+        self._next = self._next_check()
         self._record()
 
     @classmethod
@@ -86,9 +87,9 @@ class HealthCheck:
         container = self._instance.store.container(self._id)
         now = time.monotonic()
         if container is None or container.status is not Status.RUNNING or container.paused:
-            self._next = now + self._interval()
+            self._next = self._next_check()
             return
-        self._start, self._deadline = time.time(), now + (self._health.timeout or 30)
+        self._start, self._checked, self._deadline = time.time(), now, now + (self._health.timeout or 30)
         self._output.clear()
         request = ExecRequest(argv=self._health.test, workdir=container.spec.workdir)
         try:
@@ -128,17 +129,17 @@ class HealthCheck:
         return 128 - status if status < 0 else status
 
     def _judge(self, code: int, output: str) -> None:
-        """Record a result. Failures within the start period don't count until the first success."""
+        """Record a result. Failures of checks that began within the start period don't count until one succeeds."""
         before = self._status
         entry = {"Start": _stamp(self._start), "End": _stamp(time.time()), "ExitCode": code, "Output": output}
         self._log = [*self._log, entry][-_KEPT_RESULTS:]
         if code == 0:
             self._status, self._streak = HEALTHY, 0
-        elif not (self._status == STARTING and self._is_early()):
+        elif self._status != STARTING or self._checked >= self._early_until:
             self._streak += 1
             if self._streak >= self._health.retries:
                 self._status = UNHEALTHY
-        self._next = time.monotonic() + self._interval()
+        self._next = self._next_check()
         self._record(changed=self._status != before)
 
     def _record(self, changed: bool = False) -> None:
@@ -152,13 +153,12 @@ class HealthCheck:
         except sqlite3.OperationalError:
             pass  # locked for long, or no space: the next result is recorded with all before it
 
-    def _interval(self) -> float:
-        if self._status == STARTING and self._is_early():
-            return self._health.start_interval
-        return self._health.interval
-
-    def _is_early(self) -> bool:
-        return time.monotonic() - self._began < self._health.start_period
+    def _next_check(self) -> float:
+        """When the next check begins: the interval of the start period ends with it."""
+        now = time.monotonic()
+        if self._status == STARTING and now < self._early_until:
+            return min(now + self._health.start_interval, self._early_until)
+        return now + self._health.interval
 
 
 def _stamp(seconds: float) -> str:

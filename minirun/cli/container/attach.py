@@ -12,6 +12,7 @@ from minirun.cli.container.launch import report
 from minirun.cli.container.start import manner_for
 from minirun.cli.parameters import DetachKeys, RunningContainer, SigProxy
 from minirun.cli.session import commands, open_instance, warn
+from minirun.engine.lifecycle import tell
 from minirun.engine.protocol import ATTACH_SOCKET
 from minirun.errors import MinirunError
 from minirun.instance import Instance
@@ -45,6 +46,7 @@ def attach(
 def _joined(instance: Instance, container: Container, manner: Manner) -> int:
     attachment = Attachment(connect(instance, container), replace(manner, name=container.name))
     attachment.join()
+    tell(instance, container.id, "attach")
     outcome = attachment.run()
     if outcome is DETACHED:
         warn("read escape sequence")

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 from typer import Argument, Option
@@ -14,7 +15,8 @@ from minirun.cli.container.streams import PROXIED, Interrupts, SignalPipe, Sink,
 from minirun.cli.parameters import NONE, RunningContainer
 from minirun.cli.session import commands, open_instance, warn
 from minirun.engine.environment import with_environment
-from minirun.engine.exec import ExecProcess, start_exec
+from minirun.engine.exec import ExecProcess, check_target, start_exec
+from minirun.engine.exec_records import ExecRecord, end_of, start_detached
 from minirun.engine.protocol import CHUNK, HIGH_WATER, Outbox
 from minirun.errors import MinirunError
 from minirun.init.exec_process import ExecRequest
@@ -53,6 +55,7 @@ def exec_(
         raise MinirunError("the input device is not a TTY", "leave out -t when input comes from a pipe or file")
     instance = open_instance()
     target = find_container(instance.store, container)
+    check_target(target)
     unset = names_to_unset(env)
     request = ExecRequest(
         argv=tuple(words),
@@ -65,16 +68,26 @@ def exec_(
         detach=detach,
         size=terminal.size_of_caller(),
     )
+    groups = controllers.existing(instance.cgroup, target.id)
+    confined = confinement_for(instance, target.spec.security)
+    if privileged:  # it keeps the container's system call filter, as in Docker
+        confined = replace(confined, profile="")
+    begin = partial(start_exec, with_environment(instance, target, unset), request, groups, confined)
+    tracked = ExecRecord(instance, target.id, words)
     try:
-        groups = controllers.existing(instance.cgroup, target.id)
-        confined = confinement_for(instance, target.spec.security)
-        if privileged:  # it keeps the container's system call filter, as in Docker
-            confined = replace(confined, profile="")
-        joined = start_exec(with_environment(instance, target, unset), request, groups, confined)
+        if detach:
+            start_detached(instance, tracked, begin)
+            return 0
+        joined = begin()
     except StartError as error:
         warn(f"minirun: {error.text}")
         return error.code
-    return 0 if detach else Relay(joined, request).run()
+    tracked.has_started(joined.pid)
+    relay = Relay(joined, request)
+    code = relay.run()
+    if not relay.is_left:
+        tracked.has_ended(instance, code)
+    return code
 
 
 class Relay:
@@ -103,8 +116,7 @@ class Relay:
                     return 1
             self._drain()
             drain(list(self.sinks.values()), signals)
-        status = os.waitstatus_to_exitcode(os.waitpid(self.joined.pid, 0)[1])
-        return 128 - status if status < 0 else status
+        return end_of(self.joined)
 
     def _interests(self, signals: SignalPipe) -> Iterator[Interest]:
         yield self.joined.pidfd, READ, lambda: None  # its end ends the loop

@@ -4,7 +4,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Annotated
 
 from typer import Argument, Option
@@ -19,7 +19,7 @@ from minirun.engine import copy
 from minirun.engine.commit import commit as commit_container
 from minirun.engine.copy import container_tree
 from minirun.engine.diff import changes
-from minirun.engine.lifecycle import record_event
+from minirun.engine.lifecycle import tell
 from minirun.engine.stop import pause, unpause
 from minirun.errors import MinirunError, printable
 from minirun.instance import Instance
@@ -55,14 +55,19 @@ def cp(
         raise MinirunError("copying between containers is not supported")
     if not from_container and not to_container:
         raise MinirunError("must specify at least one container source")
+    instance, reference = open_instance(), from_container or to_container
+    container = find_container(instance.store, reference)
+    path = from_path if from_container else to_path
+    side = copy.Side(container_tree(instance, container), reference, path, container.spec.read_only)
     if from_container:
-        with _side(from_container, from_path) as side:
+        with _mounted(instance, container):
             copied = _copy_out(side, to_path, follow, archive)
         shown = copy_paths.absolute(to_path)
     else:
-        with _side(to_container, to_path) as side:
+        with _mounted(instance, container):
             copied = _copy_in(side, from_path, follow, archive)
         shown = f"{to_container}:{to_path}"
+    tell(instance, container.id, "archive-path" if from_container else "extract-to-dir")
     if copied is not None and not quiet and os.isatty(1):
         warn(printable(f"Successfully copied {human_size(copied)} to {shown}"))
 
@@ -75,14 +80,9 @@ def human_size(size: int) -> str:
     return f"{value:.3g}{_UNITS[unit]}"
 
 
-@contextmanager
-def _side(reference: str, path: str) -> Iterator[copy.Side]:
-    """The container's side of a copy. Volumes of a stopped one that have file systems are mounted within the block."""
-    instance = open_instance()
-    container = find_container(instance.store, reference)
-    side = copy.Side(container_tree(instance, container), reference, path, container.spec.read_only)
-    with volumes_mounted(instance, container) if container.status not in ACTIVE else nullcontext():
-        yield side
+def _mounted(instance: Instance, container: Container) -> AbstractContextManager[None]:
+    """Have the volumes of a stopped container that have file systems mounted within the block."""
+    return nullcontext() if container.status in ACTIVE else volumes_mounted(instance, container)
 
 
 def _copy_out(side: copy.Side, destination: str, follow: bool, archive: bool) -> int | None:
@@ -122,11 +122,13 @@ def export(
     if output:
         check_output(output, "export container")
     instance = open_instance()
-    tree = container_tree(instance, find_container(instance.store, container))
+    target = find_container(instance.store, container)
+    tree = container_tree(instance, target)
     if output:
         write_archive(output, lambda file: copy.export(tree, file))
     else:
         copy.export(tree, sys.stdout.buffer)
+    tell(instance, target.id, "export")
 
 
 @app.command("commit")
@@ -148,8 +150,7 @@ def commit(
     target = find_container(instance.store, container)
     with _paused(instance, target, pause):
         image = commit_container(instance, target, tag, tuple(change), author, message)
-    with instance.store.write():
-        record_event(instance.store, target.id, "commit", imageID=f"sha256:{image.id}", imageRef=tag)
+    tell(instance, target.id, "commit", comment=message, imageID=f"sha256:{image.id}", imageRef=tag)
     print(f"sha256:{image.id}")
 
 

@@ -18,7 +18,7 @@ from minirun.cli.parameters import (
     filter_option,
     with_option_groups,
 )
-from minirun.cli.prune import KEYS, Choice, choice_of, confirmed, print_reclaimed, print_removed
+from minirun.cli.prune import KEYS, Choice, choice_of, confirmed, print_reclaimed, print_removed, pruned
 from minirun.cli.session import commands, open_instance
 from minirun.engine import lifecycle
 from minirun.engine import remove as removal
@@ -160,4 +160,5 @@ def prune(
 def prune_stopped(instance: Instance, choice: Choice) -> tuple[list[str], int]:
     """Remove the chosen stopped containers. Returns (ids removed, bytes freed)."""
     stopped = stopped_containers(instance)
-    return prune_containers(instance, [one for one in stopped if choice.has(one.created, dict(one.spec.labels))])
+    chosen = [one for one in stopped if choice.has(one.created, dict(one.spec.labels))]
+    return pruned(instance, "container", *prune_containers(instance, chosen))

@@ -7,14 +7,14 @@ import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import quote_plus
 
-from minirun.cli.output.format import compiled
+from minirun.cli.output.format import template_of
 from minirun.model import Container
 
 
 def text_of_details(container: Container) -> str:
     """A container's details as Docker prints them in front of each line: KEY=VALUE,... sorted and URL-encoded."""
     options = dict(container.spec.logging.details)
-    details = {"tag": compiled(options["tag"])(_tag_fields(container))} if options.get("tag") else {}
+    details = {"tag": template_of(options["tag"]).render(_tag_fields(container))} if options.get("tag") else {}
     for kind, values in (("labels", container.spec.labels), ("env", container.spec.env)):
         details.update(_chosen(options, kind, dict(values)))
     return ",".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in sorted(details.items()))

@@ -36,11 +36,13 @@ def port(
     instance = open_instance()
     target = find_container(instance.store, container)
     wanted = _private(words[0]) if words else ""
-    lines = [
-        (private, f"{mapping.host}:{port}")
-        for mapping in (publication.mapping for publication in instance.store.ports(container=target.id))
-        for private, port in zip(mapping.private_ports, mapping.host_ports, strict=True)
-    ]
+    mappings = [publication.mapping for publication in instance.store.ports(container=target.id)]
+    published = sorted(
+        (mapping.container_port + step, mapping.protocol, mapping.host, mapping.host_port + step)
+        for mapping in mappings
+        for step in range(mapping.count)
+    )
+    lines = [(f"{private}/{protocol}", f"{host}:{port}") for private, protocol, host, port in published]
     if not wanted:
         print("".join(f"{private} -> {place}\n" for private, place in lines), end="")
         return None

@@ -1,22 +1,22 @@
 """minirun ps."""
 
-import time
-from dataclasses import replace
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
 
 from typer import Option
 
 from minirun.archive.tree_walk import tree_size
 from minirun.cli.container.ps_filters import KEYS, filtered
 from minirun.cli.output.filters import Filters, parse_filters
-from minirun.cli.output.format import Columns, Row, print_rows
+from minirun.cli.output.format import Columns, Row, labels_text, print_rows
 from minirun.cli.output.states import state_of, status_of
-from minirun.cli.output.table import ago, size
+from minirun.cli.output.table import ago, local_time, size
 from minirun.cli.parameters import NONE, NoTrunc, TableFormat, filter_option
 from minirun.cli.session import commands, open_instance
+from minirun.cli.template.printf import quoted
 from minirun.image.records import image_size
 from minirun.instance import Instance
-from minirun.model import ACTIVE, Container, Mode, PortMapping
+from minirun.model import ACTIVE, Container, Mode
 
 COLUMNS = Columns(
     {
@@ -54,7 +54,7 @@ def ps(
     instance = open_instance()
     count = 1 if latest and last < 0 else max(0, last)
     with_size = sizes or ".Size" in form
-    rows = [_row(instance, one, no_trunc, with_size) for one in _chosen(instance, wanted, everything, count)]
+    rows = [row_of(instance, one, no_trunc, with_size) for one in _chosen(instance, wanted, everything, count)]
     columns = Columns({**COLUMNS.headers, "Size": "SIZE"}, "ID") if sizes else COLUMNS
     print_rows(rows, columns, form, quiet, _EXTRA)
 
@@ -68,7 +68,7 @@ def _chosen(instance: Instance, filters: Filters, everything: bool, count: int) 
     return containers[:count] if count else containers
 
 
-def _row(instance: Instance, container: Container, whole: bool, sizes: bool) -> Row:
+def row_of(instance: Instance, container: Container, whole: bool, sizes: bool) -> Row:
     spec = container.spec
     labels = dict(spec.labels)
     mounts = [mount.source for mount in spec.mounts if mount.kind != "tmpfs"]
@@ -76,19 +76,28 @@ def _row(instance: Instance, container: Container, whole: bool, sizes: bool) -> 
         "ID": container.id if whole else container.short_id,
         "Image": spec.image,
         "Command": command_of(container, whole),
-        "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(container.created)),
+        "CreatedAt": local_time(container.created),
         "RunningFor": ago(container.created),
         "Ports": ports_of(instance, container),
         "State": state_of(container),
         "Status": status_of(container),
         "Size": _size(instance, container) if sizes else "0B",
         "Names": container.name,
-        "Labels": ",".join(f"{key}={text}" for key, text in labels.items()),
+        "Labels": labels_text(labels),
         "Label": lambda key: labels.get(key, ""),
         "Mounts": ",".join(mounts if whole else [text if len(text) <= 15 else text[:14] + "…" for text in mounts]),
         "LocalVolumes": str(sum(mount.kind == "volume" for mount in spec.mounts)),
-        "Networks": str(spec.network) if spec.network.mode is not Mode.CONTAINER else "",
+        "Networks": ",".join(_networks(instance, container)),
+        "Platform": None,  # that of the image's manifest, which minirun has none of
     }
+
+
+def _networks(instance: Instance, container: Container) -> list[str]:
+    request = container.spec.network
+    if request.mode is not Mode.BRIDGE:
+        return [] if request.mode is Mode.CONTAINER else [str(request)]
+    found = [(name, instance.store.find_network(name)) for name in request.names]
+    return [network.name if network else name for name, network in found]
 
 
 def _size(instance: Instance, container: Container) -> str:
@@ -97,30 +106,55 @@ def _size(instance: Instance, container: Container) -> str:
 
 
 def command_of(container: Container, whole: bool) -> str:
-    """The command's words in quotes, cut to 20 characters unless `whole`."""
-    text = " ".join(container.spec.argv)
-    return f'"{text}"' if whole or len(text) <= 20 else f'"{text[:19]}…"'
+    """The command in double quotes, arguments with a space in single ones; cut to 20 characters unless `whole`."""
+    program, *arguments = container.spec.argv
+    text = " ".join([program, *(f"'{word}'" if " " in word else word for word in arguments)])
+    return quoted(text if whole or len(text) <= 20 else f"{text[:19]}…")
 
 
 def ports_of(instance: Instance, container: Container) -> str:
-    """0.0.0.0:8080->80/tcp; neighbours are one range: 0.0.0.0:8000-8002->80-82/tcp. What is only exposed: 90/tcp."""
+    """The PORTS column."""
     if container.status not in ACTIVE:
         return ""
     mappings = [publication.mapping for publication in instance.store.ports(container=container.id)]
-    published = {port for mapping in mappings for port in mapping.private_ports}
-    texts = [port for port in container.spec.expose if port not in published]
-    return ", ".join([*texts, *map(str, _merged(mappings))])
+    published = [
+        Port(mapping.container_port + step, mapping.host, mapping.host_port + step, mapping.protocol)
+        for mapping in mappings
+        for step in range(mapping.count)
+    ]
+    known = {f"{port.private}/{port.protocol}" for port in published}
+    exposed = [text.partition("/") for text in container.spec.expose if text not in known]
+    return displayed([*published, *(Port(int(number), "", 0, protocol) for number, _, protocol in exposed)])
 
 
-def _merged(mappings: list[PortMapping]) -> list[PortMapping]:
-    """Those that continue one another as one."""
-    runs: list[PortMapping] = []
-    for one in sorted(mappings, key=lambda one: (one.host, one.protocol, one.container_port, one.host_port)):
-        last = runs[-1] if runs else None
-        if last is not None and one == replace(
-            last, container_port=last.container_port + last.count, host_port=last.last_port + 1, count=one.count
-        ):
-            runs[-1] = replace(last, count=last.count + one.count)
-        else:
-            runs.append(one)
-    return runs
+class Port(NamedTuple):
+    """A published port, or one that is only exposed: without a host address."""
+
+    private: int
+    host: str  # the address, IPv6 in brackets
+    public: int
+    protocol: str
+
+
+def displayed(ports: Sequence[Port]) -> str:
+    """As docker's DisplayablePorts: neighbours that keep their number on the host, or have none there, are one range.
+
+    0.0.0.0:3300-3302->3300-3302/tcp, 9000-9002/tcp, 0.0.0.0:8081->81/tcp
+    """
+    runs: dict[tuple[str, str], list[int]] = {}
+    ended, moved = [], []
+    for private, host, public, protocol in sorted(ports):
+        if host and public != private:
+            moved.append(f"{host}:{public}->{private}/{protocol}")
+            continue
+        run = runs.setdefault((host, protocol), [private, private - 1])
+        if private != run[1] + 1:
+            ended.append(_range(host, protocol, *run))
+            run[0] = private
+        run[1] = private
+    return ", ".join([*ended, *(_range(*key, *run) for key, run in runs.items()), *moved])
+
+
+def _range(host: str, protocol: str, first: int, last: int) -> str:
+    span = str(first) if first == last else f"{first}-{last}"
+    return f"{host}:{span}->{span}/{protocol}" if host else f"{span}/{protocol}"

@@ -8,7 +8,7 @@ from minirun.cli.output.states import HEALTHS, STATES, health_status, state_of
 from minirun.errors import MinirunError
 from minirun.image.resolve import is_made_from
 from minirun.instance import Instance
-from minirun.model import Container, Mode, Status
+from minirun.model import ACTIVE, Container, Mode, Status
 from minirun.store.lookup import find_container
 
 KEYS = (
@@ -25,12 +25,16 @@ def filtered(instance: Instance, found: list[Container], filters: Filters) -> li
     """The containers that all filters let through. MinirunError for a value that no filter can have."""
     _check_values(filters)
     moments = {key: _created(instance, filters[key]) for key in ("before", "since") if key in filters}
-    wanted = {key: texts for key, texts in filters.items() if key not in ("before", "since", "label")}
+    ports = {key: filters[key] for key in ("publish", "expose") if key in filters}
+    wanted = {key: texts for key, texts in filters.items() if key not in ("before", "since", "label", *ports)}
     tests = _tests(instance, filters)
     return [
         one
         for one in found
         if matches(one, wanted, tests)
+        and (
+            not ports or any(matches(one, {key: texts}, tests) for key, texts in ports.items())
+        )  # as in Docker: either
         and has_all_labels(dict(one.spec.labels), filters)
         and one.created < moments.get("before", float("inf"))
         and one.created > moments.get("since", 0)
@@ -51,7 +55,7 @@ def _tests(instance: Instance, filters: Filters) -> dict[str, Test]:
         "volume": lambda one, text: any(text in (mount.source, mount.target) for mount in one.spec.mounts),
         "network": lambda one, text: networks[text](one),
         "publish": lambda one, text: _in_range(_published(instance, one), text),
-        "expose": lambda one, text: _in_range(_exposed(one), text),
+        "expose": lambda one, text: _in_range(_exposed(instance, one), text),
         "health": lambda one, text: health_status(one) == text,
     }
 
@@ -62,13 +66,13 @@ def _check_values(filters: Filters) -> None:
         for text in filters.get(key, []):
             if text not in allowed:
                 raise MinirunError(f"invalid filter '{key}={text}'", "one of " + ", ".join(allowed))
-    for key, form, hint in (
-        ("exited", re.compile(r"[0-9]{1,3}\Z"), "an exit code"),
-        ("publish", _PORTS, "such as 80, 80/udp or 8000-8080"),
-        ("expose", _PORTS, "such as 80, 80/udp or 8000-8080"),
+    for key, is_valid, hint in (
+        ("exited", re.compile(r"[0-9]{1,3}\Z").match, "an exit code"),
+        ("publish", _wanted_ports, "such as 80, 80/udp or 8000-8080"),
+        ("expose", _wanted_ports, "such as 80, 80/udp or 8000-8080"),
     ):
         for text in filters.get(key, []):
-            if not form.match(text):
+            if not is_valid(text):
                 raise MinirunError(f"invalid filter '{key}={text}'", hint)
     for text in filters.get("name", []):
         try:
@@ -96,27 +100,31 @@ def _network_test(instance: Instance, name: str) -> Callable[[Container], bool]:
     return is_in
 
 
-def _in_range(ports: Iterable[str], text: str) -> bool:
-    """`80`, `8000-8080`, either with /udp; tcp where that is not said."""
+def _wanted_ports(text: str) -> tuple[int, int, str] | None:
+    """First, last and protocol of `80`, `8000-8080`, either with /udp; tcp where that is not said."""
     match = _PORTS.match(text)
-    if match is None:
-        return False
-    first, last, protocol = int(match[1]), int(match[2] or match[1]), match[3] or "tcp"
+    if match is None or int(match[2] or match[1]) < int(match[1]):
+        return None
+    return int(match[1]), int(match[2] or match[1]), match[3] or "tcp"
+
+
+def _in_range(ports: Iterable[str], text: str) -> bool:
+    wanted = _wanted_ports(text)
     found = (port.partition("/") for port in ports)
-    return any(first <= int(number) <= last and kind == protocol for number, _, kind in found)
+    return wanted is not None and any(
+        wanted[0] <= int(number) <= wanted[1] and kind == wanted[2] for number, _, kind in found
+    )
 
 
 def _published(instance: Instance, container: Container) -> list[str]:
-    """By either end: the port on the host, or the container's."""
-    mappings = [*container.spec.ports, *(port.mapping for port in instance.store.ports(container.id))]
-    return [
-        f"{first + step}/{one.protocol}"
-        for one in mappings
-        for first in (one.host_port, one.container_port)
-        for step in range(one.count)
-        if first
-    ]
+    """The ports on the host of one that runs."""
+    mappings = (port.mapping for port in instance.store.ports(container=container.id))
+    return [f"{port}/{one.protocol}" for one in mappings for port in one.host_ports]
 
 
-def _exposed(container: Container) -> list[str]:
-    return [*container.spec.expose, *(port for one in container.spec.ports for port in one.private_ports)]
+def _exposed(instance: Instance, container: Container) -> list[str]:
+    """The ports in the container of one that runs, published or not."""
+    if container.status not in ACTIVE:
+        return []
+    mappings = (port.mapping for port in instance.store.ports(container=container.id))
+    return [*container.spec.expose, *(private for one in mappings for private in one.private_ports)]

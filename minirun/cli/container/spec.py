@@ -7,7 +7,7 @@ from typing import Any
 
 from minirun.cli.container.options import CreateOptions, HealthOptions, LimitOptions
 from minirun.cli.image.pull import pull_image
-from minirun.cli.output.format import compiled
+from minirun.cli.output.format import template_of
 from minirun.cli.session import session, warn
 from minirun.engine.id_ranges import refuse_hosts_namespaces
 from minirun.errors import FAILED, MinirunError, NotFoundError
@@ -238,7 +238,7 @@ def _logging(options: CreateOptions) -> Logging:
     if not options.log_driver and not options.log_opt:
         return Logging()
     logging = parse_logging(options.log_driver, options.log_opt)
-    compiled(dict(logging.details).get("tag", ""))  # an error of its template is the caller's
+    template_of(dict(logging.details).get("tag", ""))  # an error of its template is the caller's
     return logging
 
 

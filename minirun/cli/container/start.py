@@ -11,6 +11,7 @@ from minirun.cli.container.lifecycle import StopOptions
 from minirun.cli.each import for_each_at_once
 from minirun.cli.parameters import AnyContainers, DetachKeys, StoppedContainers, with_option_groups
 from minirun.cli.session import commands, open_instance, require_root, session, warn_of
+from minirun.engine.lifecycle import tell
 from minirun.engine.start import StartOptions, WaitingShim
 from minirun.engine.start import start as start_container
 from minirun.engine.stop import begin_stop_for_restart, restore_auto_remove
@@ -63,8 +64,11 @@ def _wait(instance: Instance, references: list[str], patience: float) -> int:
     return 0
 
 
-def start_all(instance: Instance, references: list[str], launch: WaitingShim) -> int:
-    """Start containers detached, each by its own shim (spares, then `launch`). Returns 1 if any failed."""
+def start_all(instance: Instance, references: list[str], launch: WaitingShim, event: str = "") -> int:
+    """Start containers detached, each by its own shim (spares, then `launch`). Returns 1 if any failed.
+
+    `event`: one that tells of each that was started, besides its start.
+    """
     failed = 0
     for number, reference in enumerate(references):
         try:
@@ -74,7 +78,10 @@ def start_all(instance: Instance, references: list[str], launch: WaitingShim) ->
                 continue
             mine = launch.fork_spare() if number < len(references) - 1 else launch
             start_container(instance, container, mine, StartOptions())
-            failed |= confirm(instance, container, mine, reference) and 1
+            if confirm(instance, container, mine, reference):
+                failed = 1
+            elif event:
+                tell(instance, container.id, event)
         except MinirunError as error:
             warn_of(error)
             failed = 1
@@ -116,7 +123,7 @@ def restart(containers: AnyContainers, stopping: StopOptions) -> int:
 
     try:
         for_each_at_once(list(dict.fromkeys(containers)), begin, silent=True)
-        failed = start_all(instance, stopped, launch)
+        failed = start_all(instance, stopped, launch, "restart")
     finally:  # also of one that could not be stopped, and after Ctrl-C
         for container in found:
             restore_auto_remove(instance, container)

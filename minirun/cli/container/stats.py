@@ -14,6 +14,7 @@ from minirun.cli.output.format import Columns, Row, print_rows
 from minirun.cli.output.table import binary_size, print_table, size
 from minirun.cli.parameters import NONE, RunningContainer, TableFormat, containers_argument
 from minirun.cli.session import commands, open_instance
+from minirun.engine.lifecycle import tell
 from minirun.engine.liveness import is_running, member_pids, require_running
 from minirun.engine.top import choose_columns
 from minirun.instance import Instance
@@ -103,6 +104,7 @@ def top(container: RunningContainer, ps_options: Annotated[list[str], Argument(m
     instance = open_instance()
     target = find_container(instance.store, container)
     require_running(target)
+    tell(instance, target.id, "top")
     clock = host_clock()
     statuses = [process_status(pid) for pid in member_pids(instance, target)]
     rows = [[column.form(status, clock) for column in columns] for status in statuses if status is not None]

@@ -1,7 +1,7 @@
 """minirun images, minirun history."""
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from minirun.cli.completion.values import images as image_names
 from minirun.cli.output.filters import Filters, has_all_labels, is_true, matches, parse_filters
 from minirun.cli.output.format import Columns, Row, print_rows
 from minirun.cli.output.moments import moment
-from minirun.cli.output.table import ago, size
+from minirun.cli.output.table import ago, local_time, size
 from minirun.cli.parameters import NONE as NOTHING
 from minirun.cli.parameters import Image as ImageArgument
 from minirun.cli.parameters import NoTrunc, TableFormat, filter_option
@@ -131,9 +131,9 @@ def _row(image: Image, reference: str, digests: list[str], whole: bool) -> Row:
         "Digest": next((text.partition("@")[2] for text in digests if text.startswith(f"{name}@")), NONE),
         "ID": f"sha256:{image.id}" if whole else image.id[:12],
         "CreatedSince": ago(image.created),
-        "CreatedAt": datetime.fromtimestamp(image.created).astimezone().strftime("%Y-%m-%d %H:%M:%S %z %Z"),
+        "CreatedAt": local_time(image.created),
         "Size": size(image.size),
-        "VirtualSize": size(image.size),
+        "VirtualSize": size(image.size, 4),
         **_NOT_COUNTED,
     }
 
@@ -158,7 +158,7 @@ def _history_rows(instance: Instance, image: Image, human: bool, no_trunc: bool)
     current: Image | None = image
     for step, bytes_added in reversed(list(zip(image.document.history, image.step_sizes, strict=True))):
         identity = current.id if current else ""
-        at = timestamp(int(step.created * 1e9))
+        at = datetime.fromtimestamp(int(step.created), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         text = step.created_by
         yield {
             "ID": NONE if not identity else f"sha256:{identity}" if no_trunc else identity[:12],

@@ -11,7 +11,7 @@ from minirun.cli.completion.values import FILE, images
 from minirun.cli.image.images import chosen
 from minirun.cli.output.filters import Filters, parse_filters
 from minirun.cli.parameters import NONE, ForcePrune, Images, filter_option
-from minirun.cli.prune import KEYS, confirmed, print_reclaimed, print_removed
+from minirun.cli.prune import KEYS, confirmed, print_reclaimed, print_removed, pruned
 from minirun.cli.session import commands, open_instance, warn_of
 from minirun.errors import FAILED, MinirunError, NotFoundError
 from minirun.image import records
@@ -57,7 +57,7 @@ def put_tag(instance: Instance, image_id: str, reference: str) -> None:
         if not records.is_there(instance.store, image_id):
             raise NotFoundError(f"No such image: sha256:{image_id}", code=FAILED)
         records.tag(instance.store, reference, image_id)
-        instance.store.add_event("image", "tag", image_id, {"name": reference})
+        instance.store.add_event("image", "tag", f"sha256:{image_id}", {"name": reference})
 
 
 def _is_busybox(reference: str) -> bool:
@@ -157,4 +157,4 @@ def prune_unused(instance: Instance, filters: Filters, everything: bool) -> tupl
     """Remove the images that nothing uses; unless `everything`, only those without a tag. Returns (lines, bytes)."""
     wanted = filters if everything else {**filters, "dangling": ["true"]}
     removed = prune_images(instance, [image for image, _ in chosen(instance, wanted, everything)])
-    return [f"{what.lower()}: {name}" for what, name in removed.lines], sum(removed.sizes)
+    return pruned(instance, "image", [f"{what.lower()}: {name}" for what, name in removed.lines], sum(removed.sizes))

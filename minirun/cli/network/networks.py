@@ -9,11 +9,12 @@ from minirun.cli.completion.values import networks as network_names
 from minirun.cli.completion.values import words
 from minirun.cli.each import for_each
 from minirun.cli.output.filters import has_all_labels, is_true, matches, parse_filters
-from minirun.cli.output.format import Columns, Row, print_objects, print_rows
+from minirun.cli.output.format import Columns, Described, Row, labels_text, print_objects, print_rows
 from minirun.cli.parameters import NONE, ForcePrune, ObjectFormat, filter_option
-from minirun.cli.prune import KEYS, Choice, choice_of, confirmed, print_removed
+from minirun.cli.prune import KEYS, Choice, choice_of, confirmed, print_removed, pruned
 from minirun.cli.session import commands, open_instance, require_root, session, warn
-from minirun.engine.builtin_networks import BUILTIN, builtin_id, find_builtin
+from minirun.cli.template.values import Time
+from minirun.engine.builtin_networks import BUILTIN, NEVER, builtin_id, find_builtin
 from minirun.engine.inspect import network_named
 from minirun.engine.reconcile import reconcile
 from minirun.engine.remove import prune_networks
@@ -29,7 +30,7 @@ from minirun.options.values import timestamp
 from minirun.store.lookup import find_network
 
 COLUMNS = Columns({"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE"}, "ID")
-_OTHERS = {"CreatedAt": "CREATED AT", "IPv6": "IPV6", "Internal": "INTERNAL", "Labels": "LABELS"}
+_OTHERS = {"CreatedAt": "CREATED AT", "IPv4": "IPV4", "IPv6": "IPV6", "Internal": "INTERNAL", "Labels": "LABELS"}
 _KEYS = ("dangling", "driver", "id", "label", "name", "scope", "type")
 _Networks = Annotated[list[str], Argument(metavar="NETWORK [NETWORK...]", autocompletion=network_names)]
 app = commands()
@@ -156,17 +157,19 @@ def _row(network: Network, whole: bool) -> Row:
         "Name": network.name,
         "Driver": network.driver,
         "Scope": "local",
-        "CreatedAt": timestamp(int(network.created * 1e9)),
+        "CreatedAt": Time(timestamp(int(network.created * 1e9))).words(),
+        "IPv4": "true",
         "IPv6": str(network.pool6 is not None).lower(),
         "Internal": str(network.internal).lower(),
-        "Labels": ",".join(f"{key}={text}" for key, text in network.labels),
+        "Labels": labels_text(dict(network.labels)),
+        "Label": lambda key: dict(network.labels).get(key, ""),
     }
 
 
 def _builtin_row(name: str, whole: bool) -> Row:
-    others = {"CreatedAt": "", "IPv6": "false", "Internal": "false", "Labels": ""}
+    others = {"CreatedAt": Time(NEVER).words(), "IPv4": "true", "IPv6": "false", "Internal": "false", "Labels": ""}
     identity = builtin_id(name) if whole else builtin_id(name)[:12]
-    return {"ID": identity, "Name": name, "Driver": BUILTIN[name], "Scope": "local", **others}
+    return {"ID": identity, "Name": name, "Driver": BUILTIN[name], "Scope": "local", **others, "Label": lambda _: ""}
 
 
 @app.command("inspect")
@@ -182,7 +185,12 @@ def inspect(
     instance = open_instance()
     if DEFAULT_NETWORK in names:
         default_network(instance)
-    return print_objects(names, lambda name: network_named(instance, name), form, "network {} not found")
+
+    def find(name: str) -> Described | None:
+        described = network_named(instance, name)
+        return ("network", described) if described else None
+
+    return print_objects(names, find, form, "network {} not found")
 
 
 @app.command("reload")
@@ -234,4 +242,4 @@ def prune_unused(instance: Instance, choice: Choice) -> tuple[list[str], int]:
     """Remove the chosen networks that no container uses. Returns (names, 0 bytes)."""
     networks = [network for network in instance.store.networks() if not network.template]
     chosen = [network for network in networks if choice.has(network.created, dict(network.labels))]
-    return prune_networks(instance, chosen), 0
+    return pruned(instance, "network", prune_networks(instance, chosen), 0)

@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from minirun.cli.output.docker_structs import DOCKER_STRUCTS
 from minirun.cli.output.table import print_table
+from minirun.cli.session import warn_of
 from minirun.cli.template import Struct, Template, TemplateError
 from minirun.cli.template.encode import encode
 from minirun.errors import MinirunError
@@ -42,41 +44,51 @@ def print_rows(rows: Sequence[Row], columns: Columns, form: str, quiet: bool = F
     elif form.startswith("table "):
         _table(rows, {**(extra or {}), **columns.headers}, form.removeprefix("table ").strip())
     else:
-        render = compiled(_unescaped(form))
+        template = template_of(_unescaped(form))
         for row in rows:
-            print(render(row))
+            print(template.render(Struct(row)))
 
 
-def print_objects(
-    references: Sequence[str], find: Callable[[str], Mapping[str, Any] | None], form: str, missing_words: str
-) -> int:
-    """What the inspect verbs print: all that was found, then a line for each that was not. The exit code."""
-    show = compiled(form) if form not in ("", "json") else None
-    described = [(reference, find(reference)) for reference in references]
-    found = [one for _, one in described if one is not None]
-    if show is not None:
-        for one in found:
-            print(show(_struct(one)))
+Described = tuple[str, Mapping[str, Any]]  # the name of its Go struct, and what its JSON has
+
+
+def print_objects(references: Sequence[str], find: Callable[[str], Described | None], form: str, missing: str) -> int:
+    """What the inspect verbs print: all that was found, then a line for each that was not. The exit code.
+
+    Docker carries a template out on the Go struct, and if it fails there, on the JSON.
+    """
+    template = template_of(form, code=64) if form not in ("", "json") else None
+    shown: list[Any] = []
+    failures = []
+    for reference in references:
+        try:
+            described = find(reference)
+            if described is None:
+                failures.append(MinirunError(missing.format(reference)))
+                continue
+            shown.append(_filled_in(template, *described) if template else described[1])
+        except MinirunError as error:
+            failures.append(error)
+    if template:
+        print("\n".join(shown))
     else:
-        print(json_text(found) if form == "json" else json.dumps(found, indent=4))
-    for reference, one_found in described:
-        if one_found is None:
-            print(f"minirun: {missing_words.format(reference)}", file=sys.stderr)
-    return 0 if len(found) == len(described) else 1
+        print(json_text(shown) if form == "json" else json.dumps(shown, indent=4))
+    sys.stdout.flush()
+    for failure in failures:
+        warn_of(failure)
+    return 1 if failures else 0
 
 
-# What is called by names that somebody chose.
-_MAPS = ("Labels", "Ports", "Networks", "PortBindings", "Sysctls", "Options", "Containers", "ExposedPorts", "Volumes")
+def _filled_in(template: Template, struct: str, value: Mapping[str, Any]) -> str:
+    try:
+        return template.render(DOCKER_STRUCTS.build(struct, value))
+    except TemplateError:
+        return template.render(value, missing_key_is_error=True)
 
 
-def _struct(value: Any, name: str = "") -> Any:
-    """As Docker's templates see it: fields of a struct must be there, keys of a map need not."""
-    if isinstance(value, list):
-        return [_struct(one) for one in value]
-    if not isinstance(value, dict):
-        return value
-    fields = {key: _struct(one, key) for key, one in value.items()}
-    return fields if name in _MAPS else Struct(fields)
+def labels_text(labels: Mapping[str, str]) -> str:
+    """The field Labels of a list."""
+    return ",".join(f"{key}={text}" for key, text in sorted(labels.items()))
 
 
 def json_text(value: object) -> str:
@@ -92,33 +104,25 @@ def _unescaped(form: str) -> str:
     return "".join(parts)
 
 
-def shower(form: str, strict: bool = True) -> Callable[[Any], str]:
+def shower(form: str) -> Callable[[Any], str]:
     """For what is no list: `json`, or a template."""
-    return json_text if form == "json" else compiled(form, strict)
+    return json_text if form == "json" else template_of(form).render
 
 
-def compiled(form: str, strict: bool = True) -> Callable[[Any], str]:
-    """A template, ready to be filled in."""
+def template_of(form: str, code: int = 1) -> Template:
+    """Return a parsed template. MinirunError, with this exit code, if it is invalid."""
     try:
-        template = Template(form, strict=strict)
+        return Template(form)
     except TemplateError as error:
-        raise MinirunError(str(error)) from None
-
-    def render(value: Any) -> str:
-        try:
-            return template.render(value)
-        except TemplateError as error:
-            raise MinirunError(str(error)) from None
-
-    return render
+        raise MinirunError(error.message, code=code) from None
 
 
 def _table(rows: Sequence[Row], headers: Mapping[str, Any], form: str) -> None:
     """Cells are what stands between tabs; each header is made of the names of the fields in its cell."""
     form = _unescaped(form)
-    render = compiled(form)
+    template = template_of(form)
     heads = [_header(cell, headers) for cell in form.split("\t")]
-    print_table(heads, [_fitted(render(row).split("\t"), len(heads)) for row in rows])
+    print_table(heads, [_fitted(template.render(Struct(row)).split("\t"), len(heads)) for row in rows])
 
 
 def _header(cell: str, headers: Mapping[str, Any]) -> str:

@@ -21,6 +21,11 @@ def ago(then: float) -> str:
     return f"{span(time.time() - then)} ago"
 
 
+def local_time(moment: float) -> str:
+    """As Go prints a moment of whole seconds: 2026-11-28 17:23:28 +0000 UTC"""
+    return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(moment))
+
+
 def span(seconds: float) -> str:
     """As go-units' HumanDuration words it."""
     whole = int(seconds)

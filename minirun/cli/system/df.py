@@ -5,14 +5,16 @@ from typing import Annotated
 
 from typer import Option
 
-from minirun.cli.container.ps import command_of
+from minirun.cli.container.ps import row_of
 from minirun.cli.output.format import Columns, Row, print_rows, shower
-from minirun.cli.output.states import status_of
-from minirun.cli.output.table import ago, size
+from minirun.cli.output.table import ago, local_time, size
 from minirun.cli.parameters import TableFormat
 from minirun.cli.session import commands, open_instance
+from minirun.cli.template import Struct
+from minirun.cli.volume import row_of as volume_row
 from minirun.engine.disk_usage import ContainerUse, ImageUse, VolumeUse, container_uses, image_uses, volume_uses
 from minirun.instance import Instance
+from minirun.volume.records import Volume, find_volume
 
 _SUMMARY = Columns(
     {"Type": "TYPE", "TotalCount": "TOTAL", "Active": "ACTIVE", "Size": "SIZE", "Reclaimable": "RECLAIMABLE"}, "Type"
@@ -65,12 +67,13 @@ def df(
 
 def _print_details(instance: Instance, form: str) -> None:
     tables: list[tuple[str, Columns, list[Row]]] = [
-        ("Images", _IMAGES, [_image(one) for one in image_uses(instance)]),
-        ("Containers", _CONTAINERS, [_container(one) for one in container_uses(instance)]),
-        ("Volumes", _VOLUMES, [_volume(one) for one in volume_uses(instance)]),
+        ("Images", _IMAGES, [_image(one, not form) for one in image_uses(instance)]),
+        ("Containers", _CONTAINERS, [_container(instance, one, not form) for one in container_uses(instance)]),
+        ("Volumes", _VOLUMES, [_volume(instance, one) for one in volume_uses(instance)]),
     ]
     if form:
-        print(shower(form)({**{name: rows for name, _, rows in tables}, "BuildCache": []}))
+        found = {name: [Struct(dict(sorted(row.items()))) for row in rows] for name, _, rows in tables}
+        print(shower(form)(Struct({**found, "BuildCache": []})))
         return
     for name, columns, rows in tables:
         print(f"{'Local Volumes' if name == 'Volumes' else name} space usage:\n")
@@ -103,33 +106,27 @@ def _line(kind: str, everything: Sequence[Use], unused: Sequence[Use]) -> Row:
     }
 
 
-def _image(one: ImageUse) -> Row:
+def _image(one: ImageUse, short: bool) -> Row:
     repository, _, tag = one.reference.rpartition(":")
     return {
         "Repository": repository or "<none>",
         "Tag": tag or "<none>",
-        "ID": one.id[:12],
+        "Digest": "",
+        "ID": one.id[:12] if short else f"sha256:{one.id}",
         "CreatedSince": ago(one.created),
+        "CreatedAt": local_time(one.created),
         "Size": size(one.size),
-        "SharedSize": size(one.shared),
-        "UniqueSize": size(one.unique),
+        "VirtualSize": size(one.size, 4),
+        "SharedSize": size(one.shared, 4),
+        "UniqueSize": size(one.unique, 4),
         "Containers": str(one.containers),
     }
 
 
-def _container(one: ContainerUse) -> Row:
-    container = one.container
-    return {
-        "ID": container.short_id,
-        "Image": container.spec.image,
-        "Command": command_of(container, whole=False),
-        "LocalVolumes": str(sum(mount.kind == "volume" for mount in container.spec.mounts)),
-        "Size": size(one.size),
-        "RunningFor": ago(container.created),
-        "Status": status_of(container),
-        "Names": container.name,
-    }
+def _container(instance: Instance, one: ContainerUse, short: bool) -> Row:
+    return {**row_of(instance, one.container, not short, False), "Size": size(one.size)}
 
 
-def _volume(one: VolumeUse) -> Row:
-    return {"Name": one.name, "Links": str(one.links), "Size": size(one.size)}
+def _volume(instance: Instance, one: VolumeUse) -> Row:
+    row = volume_row(instance, find_volume(instance.store, one.name) or Volume(one.name))
+    return {**row, "Links": str(one.links), "Size": size(one.size, 4)}

@@ -9,6 +9,7 @@ from typing import Annotated
 from typer import Option
 
 from minirun.cli.completion.values import words
+from minirun.cli.output.docker_structs import DOCKER_STRUCTS
 from minirun.cli.output.filters import Filters, has_label, parse_filters
 from minirun.cli.output.format import shower
 from minirun.cli.output.moments import moment
@@ -39,7 +40,7 @@ def events(
     """Get real time events from the installation."""
     wanted = parse_filters(filters, _KEYS)
     window = _Window(moment(since) if since else "", moment(until) if until else "")
-    show = shower(form) if form else None
+    show = _shower(form)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     store = open_instance().store
     after = store.last_event() if not since else 0
@@ -48,7 +49,7 @@ def events(
             for event in store.events(after):
                 after = event.number
                 if window.has(event) and _is_wanted(event, wanted):
-                    print(show(describe(event)) if show else _line(event), flush=True)
+                    print(show(event), flush=True)
             if window.is_over():
                 return 0
             _wait(store, after, window)
@@ -69,12 +70,19 @@ class _Window:
         return bool(self.until) and timestamp(time.time_ns()) >= self.until
 
 
+def _shower(form: str) -> Callable[[Event], str]:
+    if not form:
+        return _line
+    show = shower(form)
+    return lambda event: show(DOCKER_STRUCTS.build("event", describe(event)))
+
+
 def describe(event: Event) -> dict[str, object]:
-    """As the API's: the fields that templates and --format json see."""
+    """As the API's: what --format json prints. The first three are of containers and images alone, as in Docker."""
+    image = {"from": event.attributes["image"]} if event.kind == "container" and "image" in event.attributes else {}
     return {
-        "status": event.action,
-        "id": event.actor,
-        "from": event.attributes.get("image", ""),
+        **({"status": event.action, "id": event.actor} if event.kind in ("container", "image") else {}),
+        **image,
         "Type": event.kind,
         "Action": event.action,
         "Actor": {"ID": event.actor, "Attributes": event.attributes},
@@ -99,11 +107,17 @@ def _is_wanted(event: Event, filters: Filters) -> bool:
         "network": lambda text: event.kind == "network" and _names(event, text),
         "volume": lambda text: event.kind == "volume" and _names(event, text),
         "event": lambda text: event.action.partition(":")[0] == text or event.action == text,
-        "image": lambda text: event.attributes.get("image", "").removesuffix(":latest") == text.removesuffix(":latest"),
+        "image": lambda text: text.removesuffix(":latest") in _images(event),
         "label": lambda text: has_label(event.attributes, text),
         "type": lambda text: event.kind == text,
     }
     return all(any(tests[key](text) for text in texts) for key, texts in filters.items())
+
+
+def _images(event: Event) -> tuple[str, ...]:
+    """What --filter image= may say of an event: an image's id or name, or the name of a container's image."""
+    name = event.attributes.get("name" if event.kind == "image" else "image", "").removesuffix(":latest")
+    return (name, event.actor, event.actor.removeprefix("sha256:")) if event.kind == "image" else (name,)
 
 
 def _names(event: Event, text: str) -> bool:

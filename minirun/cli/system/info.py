@@ -2,10 +2,12 @@
 
 import os
 import platform
+import time
 from pathlib import Path
 from typing import Any
 
 from minirun import __version__
+from minirun.cli.output.docker_structs import DOCKER_STRUCTS
 from minirun.cli.output.format import shower
 from minirun.cli.parameters import ObjectFormat
 from minirun.cli.session import commands, open_instance
@@ -14,7 +16,9 @@ from minirun.image.platforms import host_platform
 from minirun.image.records import all_images
 from minirun.instance import Instance
 from minirun.kernel import cgroups, controllers
+from minirun.kernel.sysctl import sysctl_read
 from minirun.model import Status
+from minirun.options.values import timestamp
 from minirun.security.confinement import has_apparmor
 
 app = commands()
@@ -25,7 +29,7 @@ def info(form: ObjectFormat = "") -> None:
     """Display system-wide information."""
     described = describe(open_instance())
     if form:
-        print(shower(form)(described))
+        print(shower(form)(DOCKER_STRUCTS.build("info", described)))
         return
     shown = described | {"SecurityOptions": " ".join(described["SecurityOptions"])}
     for name, text in _LINES:
@@ -71,25 +75,48 @@ def describe(instance: Instance) -> dict[str, Any]:
         "ContainersPaused": sum(one.paused for one in running),
         "ContainersStopped": len(containers) - len(running),
         "Images": len(all_images(instance.store)),
-        "DockerRootDir": str(instance.root),
         "Driver": "overlay2",
+        "Plugins": {
+            "Volume": ["local"],
+            "Network": ["bridge", "cni", "host", "macvlan", "null"],
+            "Authorization": None,
+            "Log": ["json-file", "local", "none"],
+        },
+        "MemoryLimit": "memory" in homes,
+        "CpuCfsPeriod": "cpu" in homes,
+        "CpuCfsQuota": "cpu" in homes,
+        "CPUShares": "cpu" in homes,
+        "CPUSet": "cpuset" in homes,
+        "PidsLimit": "pids" in homes,
+        "IPv4Forwarding": sysctl_read("net.ipv4.ip_forward") == "1",
+        "Debug": False,
+        "SystemTime": timestamp(time.time_ns()),
         "LoggingDriver": "json-file",
         "CgroupDriver": "systemd" if cgroups.is_systemds() else "cgroupfs",
         "CgroupVersion": "2" if homes and all(home.v2 for home in homes.values()) else "1",
         "Unified": str(cgroups.unified() or ""),
         "Controllers": " ".join(sorted(homes)) or "none",
-        "SecurityOptions": [*(["name=apparmor"] if has_apparmor() else []), "name=seccomp,profile=builtin"],
         "KernelVersion": uname.release,
         "OperatingSystem": _system(),
         "OSType": "linux",
         "Architecture": uname.machine,
         "NCPU": os.cpu_count(),
         "MemTotal": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "DockerRootDir": str(instance.root),
         "Name": uname.nodename,
+        "Labels": [],
+        "ServerVersion": __version__,
+        "Swarm": {"LocalNodeState": "inactive"},
+        "SecurityOptions": [*(["name=apparmor"] if has_apparmor() else []), "name=seccomp,profile=builtin"],
         "MinirunRootDir": str(instance.root),
         "FirewallTable": f"inet {instance.table}",
-        "ServerVersion": __version__,
         "ForkServer": describe_server(),
+        "ClientInfo": {
+            "Version": __version__,
+            "Os": "linux",
+            "Arch": host_platform().architecture,
+            "Context": "default",
+        },
     }
 
 
@@ -107,18 +134,16 @@ def _system() -> str:
 def version(form: ObjectFormat = "") -> None:
     """Show the version information."""
     uname = os.uname()
-    fields = {
-        "Version": __version__,
-        "Python": platform.python_version(),
-        "KernelVersion": uname.release,
-        "Os": uname.sysname.lower(),
-        "Arch": host_platform().architecture,
-    }
+    system, arch = uname.sysname.lower(), host_platform().architecture
     if form:
         # Docker's has two halves. Here they are one program, and scripts that ask for either are answered.
-        print(shower(form)({**fields, "Client": fields, "Server": fields}))
+        fields = {"Version": __version__, "Os": system, "Arch": arch}
+        python = {"Name": "Python", "Version": platform.python_version(), "Details": {}}
+        server = {"Components": [python], **fields, "KernelVersion": uname.release}
+        described = {"Client": fields | {"Context": "default"}, "Server": server}
+        print(shower(form)(DOCKER_STRUCTS.build("version", described)))
         return
     print(f"minirun version {__version__}")
-    print(f" Python:  {fields['Python']}")
-    print(f" Kernel:  {fields['KernelVersion']}")
-    print(f" OS/Arch: {fields['Os']}/{fields['Arch']}")
+    print(f" Python:  {platform.python_version()}")
+    print(f" Kernel:  {uname.release}")
+    print(f" OS/Arch: {system}/{arch}")

@@ -7,26 +7,28 @@ not a builtin, nothing but the functions listed in functions.py. Source: https:/
 from minirun.cli.template.evaluate import Evaluator
 from minirun.cli.template.functions import FUNCTIONS
 from minirun.cli.template.parser import Parser
+from minirun.cli.template.structs import Structs
 from minirun.cli.template.values import Struct, TemplateError
 
-__all__ = ["Struct", "Template", "TemplateError"]
+__all__ = ["Struct", "Structs", "Template", "TemplateError"]
 
 
 class Template:
     """A parsed Go template."""
 
-    def __init__(self, text: str, strict: bool = False) -> None:
-        """Strict: a field that the dict to be rendered, or a Struct in it, lacks is an error."""
+    def __init__(self, text: str) -> None:
         self._text = text
-        self._strict = strict
         try:
             self._templates = Parser(text, frozenset(FUNCTIONS)).parse()
         except RecursionError:
             raise TemplateError(":1: nested too deeply") from None
 
-    def render(self, value: object) -> str:
-        """Carry the template out on a value. TemplateError if it cannot be."""
+    def render(self, value: object, missing_key_is_error: bool = False) -> str:
+        """Carry the template out on a value. TemplateError if it cannot be.
+
+        A field that a Struct lacks is always an error; a key that a map lacks is one with `missing_key_is_error`.
+        """
         try:
-            return Evaluator(self._text, self._templates, value, self._strict).run(value)
+            return Evaluator(self._text, self._templates, missing_key_is_error).run(value)
         except RecursionError:
             raise TemplateError(': executing "": nested too deeply') from None

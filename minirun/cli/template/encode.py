@@ -8,7 +8,7 @@ import re
 from json.encoder import encode_basestring
 
 from minirun.cli.template.literals import utf8
-from minirun.cli.template.values import CallError, float_text
+from minirun.cli.template.values import CallError, NilList, NilMap, float_text
 
 _SPECIAL = re.compile("[\u2028\u2029\ud800-\udfff]")
 _EXPONENT = re.compile(r"e-0")
@@ -18,8 +18,10 @@ def encode(value: object) -> str:
     """Keys stay in the order of the dict, as what it stands for is most often a struct."""
     if isinstance(value, str):
         return _SPECIAL.sub(_escaped, encode_basestring(value))
-    if value is None or value is True or value is False:
-        return {None: "null", True: "true", False: "false"}[value]
+    if value is None or isinstance(value, NilList | NilMap):
+        return "null"
+    if value is True or value is False:
+        return "true" if value else "false"
     if isinstance(value, float):
         return _float(value)
     if isinstance(value, int):

@@ -24,14 +24,13 @@ _TYPES: dict[str, tuple[str, type | tuple[type, ...]]] = {
 class Operands:
     """Evaluates pipelines."""
 
-    def __init__(self, text: str, templates: dict[str, tuple[Node, ...]], root: object, strict: bool) -> None:
+    def __init__(self, text: str, templates: dict[str, tuple[Node, ...]], missing_key_is_error: bool) -> None:
         self.text = text
         self.templates = templates
         self.name = ""  # of the template that is carried out, for errors
         self.depth = 0
         self.pieces: list[str] = []
-        self._root = root
-        self._strict = strict
+        self._missing_key_is_error = missing_key_is_error
         self._steps, self._size = _STEPS, LARGEST
         self._variables: list[list[object]] = []  # name and value, the latest last
 
@@ -115,16 +114,20 @@ class Operands:
         return self._field(value, path.names[-1], path.place, arguments)
 
     def _field(self, value: object, name: str, place: Place, arguments: list[object] | None = None) -> object:
-        """A key of a dict. What can be called there is a method."""
+        """A field of a struct or a key of a map. What can be called there is a method."""
+        if value is NO_VALUE and not self._missing_key_is_error:
+            return NO_VALUE
         if value is None or value is NO_VALUE:
             self.fail(place, f"nil pointer evaluating interface {{}}.{name}")
         if not isinstance(value, dict):
             self.fail(place, f"can't evaluate field {name} in type {static_type(value)}")
-        found = value.get(name, NO_VALUE)
+        found = (value.names if isinstance(value, Struct) else value).get(name, NO_VALUE)
         if callable(found):
             return self._guarded(found, arguments or [], name, place)
-        if found is NO_VALUE and self._strict and (value is self._root or isinstance(value, Struct)):
+        if found is NO_VALUE and isinstance(value, Struct):
             self.fail(place, f"can't evaluate field {name} in type {static_type(value)}")
+        if found is NO_VALUE and self._missing_key_is_error:
+            self.fail(place, f'map has no entry for key "{name}"')
         if arguments:
             self.fail(place, f"{name} is not a method but has arguments")
         return found

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from minirun.cli.template.encode import encode
 from minirun.cli.template.literals import utf8
-from minirun.cli.template.values import CallError, entries, float_text, show, type_name
+from minirun.cli.template.values import CallError, Duration, Struct, Time, entries, float_text, show, type_name
 
 LARGEST = 1 << 26  # characters that a template may make
 
@@ -122,16 +122,22 @@ def _size(text: str | None, arguments: _Arguments) -> int | None:
 
 def form(value: object, how: Form) -> str:
     """Format one value by a verb."""
-    if how.verb == "v":
-        how = how._replace(flags=how.flags.replace("+", ""))  # it asks for the names of fields, and there are none
     if how.verb == "T":
         return how.pad(type_name(value))
     if value is None:
         return how.pad("<nil>") if how.verb == "v" else f"%!{how.verb}(<nil>)"
     if isinstance(value, list | tuple):
         return "[" + " ".join([form(item, how) for item in value]) + "]"
+    if isinstance(value, Struct):
+        names = how.verb == "v" and "+" in how.flags
+        fields = [(name, item) for name, item in value.fields.items() if not callable(item)]
+        return "{" + " ".join([(f"{name}:" if names else "") + form(item, how) for name, item in fields]) + "}"
     if isinstance(value, dict):
         return "map[" + " ".join([f"{form(key, how)}:{form(item, how)}" for key, item in entries(value)]) + "]"
+    if how.verb == "v":
+        how = how._replace(flags=how.flags.replace("+", ""))  # that was for the names of fields
+    if isinstance(value, Time | Duration) and how.verb in "svq":
+        value = value.words()
     for kind, formatted in _KINDS:
         if isinstance(value, kind):
             text = formatted(value, how)
@@ -201,7 +207,7 @@ def _string(value: str, how: Form) -> str | None:
         return None
     if "#" in how.flags and "`" not in value and all(char == "\t" or char.isprintable() for char in value):
         return how.pad(f"`{value}`")
-    return how.pad('"' + quote(value, '"', "+" in how.flags) + '"')
+    return how.pad(quoted(value, "+" in how.flags))
 
 
 def _hexadecimal(value: str, how: Form) -> str:
@@ -212,8 +218,13 @@ def _hexadecimal(value: str, how: Form) -> str:
     return (prefix + text).upper() if how.verb == "X" else prefix + text
 
 
+def quoted(text: str, only_ascii: bool = False) -> str:
+    """In double quotes, as strconv.Quote."""
+    return '"' + quote(text, '"', only_ascii) + '"'
+
+
 def quote(text: str, mark: str, only_ascii: bool = False) -> str:
-    """With Go's escapes, as strconv.Quote."""
+    """With Go's escapes."""
     return "".join([_escape(char, mark, only_ascii) for char in text])
 
 

@@ -1,10 +1,11 @@
 """Values as a template sees them: what is true, what their types are called, how they print.
 
 They are what json reads (dict, list, str, int, float, bool, None), NO_VALUE for a key that is missing, and callables
-in dicts, which stand for methods and are never printed. Source: https://pkg.go.dev/fmt
+in dicts, which stand for methods and are never printed. Structs, and what their fields hold, come from structs.py.
+Source: https://pkg.go.dev/fmt
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from minirun.errors import MinirunError
 
@@ -23,12 +24,62 @@ class CallError(ValueError):
 
 
 class Struct(dict[str, object]):
-    """A dict whose keys are fixed, as a Go struct's: one that is missing is a mistake of whoever wrote the template."""
+    """A Go struct. As a dict it is what `json` prints; `fields` are what Go has, in its order, also those that JSON
+    omits. A template may name both, and what `others` has: fields of embedded structs."""
+
+    def __init__(
+        self,
+        json: Mapping[str, object],
+        fields: Mapping[str, object] | None = None,
+        others: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(json)
+        self.fields = json if fields is None else fields
+        self.typed = {**(others or {}), **self.fields}
+        self.names = {**json, **self.typed}
+
+
+class NilList(list[object]):
+    """A slice that is nil: `null` in JSON, else an empty one."""
+
+
+class NilMap(dict[str, object]):
+    """A map that is nil: `null` in JSON, else an empty one."""
+
+
+class Time(str):
+    """A time.Time, as RFC 3339 in JSON, and in Go's words when it is printed."""
+
+    __slots__ = ()
+
+    def words(self) -> str:
+        """2026-11-28 17:23:27.646323294 +0000 UTC"""
+        date, _, rest = self.removesuffix("Z").partition("T")
+        whole, _, fraction = rest.partition(".")
+        digits = fraction.rstrip("0")
+        return f"{date} {whole}{'.' if digits else ''}{digits} +0000 UTC"
+
+
+class Duration(int):
+    """A time.Duration: nanoseconds in JSON, and 1m30s when it is printed."""
+
+    __slots__ = ()
+
+    def words(self) -> str:
+        """As Go's Duration.String."""
+        for unit, name in ((1, "ns"), (1_000, "µs"), (1_000_000, "ms")):
+            if 0 < abs(self) < unit * 1000 and abs(self) < 1_000_000_000:
+                return float_text(self / unit) + name
+        sign, size = "-" if self < 0 else "", abs(self)
+        minutes, rest = divmod(size, 60_000_000_000)
+        hours, minutes = divmod(minutes, 60)
+        seconds = f"{rest // 1_000_000_000}.{rest % 1_000_000_000:09d}".rstrip("0").rstrip(".") + "s"
+        return sign + (f"{hours}h" if hours else "") + (f"{minutes}m" if hours or minutes else "") + seconds
 
 
 def truth(value: object) -> bool:
     """Whether `if` takes a value for true."""
-    return value is not NO_VALUE and bool(value)
+    return isinstance(value, Struct) or (value is not NO_VALUE and bool(value))
 
 
 def type_name(value: object) -> str:
@@ -46,6 +97,7 @@ _TYPES: tuple[tuple[type, str], ...] = (
     (str, "string"),
     (list, "[]interface {}"),
     (tuple, "[]interface {}"),
+    (Struct, "struct"),
     (dict, "map[string]interface {}"),
 )
 
@@ -64,6 +116,8 @@ def entries(value: dict[object, object]) -> Iterator[tuple[str, object]]:
 
 def show(value: object) -> str:
     """As %v."""
+    if isinstance(value, Time | Duration):
+        return value.words()
     if isinstance(value, str):
         return value
     if value is NO_VALUE:
@@ -76,6 +130,8 @@ def show(value: object) -> str:
         return float_text(value)
     if isinstance(value, list | tuple):
         return "[" + " ".join([show(item) for item in value]) + "]"
+    if isinstance(value, Struct):
+        return "{" + " ".join([show(item) for item in value.fields.values() if not callable(item)]) + "}"
     if isinstance(value, dict):
         return "map[" + " ".join([f"{key}:{show(item)}" for key, item in entries(value)]) + "]"
     return str(value)

@@ -55,6 +55,18 @@ def test_a_limit_is_kept_and_updated(
         hybrid.minirun("rm", "-f", "limited")
 
 
+@pytest.mark.parametrize(("flags", "swap"), [(["-m", "64m"], 128 << 20), (["-m", "64m", "--memory-swap=-1"], -1)])
+def test_memory_swap_is_shown_as_the_cgroup_has_it(hybrid: Host, flags: list[str], swap: int) -> None:
+    memory = "/sys/fs/cgroup/memory"
+    counted = "memsw" in hybrid.sh(f"ls {memory}")
+    hybrid.minirun("run", "-d", "--name", "limited", *flags, "busybox", "sleep", "9")
+    shown = hybrid.minirun("inspect", "-f", "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}}", "limited").stdout
+    assert shown == f"{64 << 20} {swap if counted else -1}\n"
+    if counted and swap > 0:
+        assert _knob(hybrid, "memory", "limited", "memory.memsw.limit_in_bytes") == str(swap)
+    hybrid.minirun("rm", "-f", "limited")
+
+
 def test_cgroupns(primed: Host) -> None:
     own = primed.minirun("run", "--rm", "--cgroupns=private", "busybox", "cat", "/proc/self/cgroup").stdout
     hosts = primed.minirun("run", "--rm", "--cgroupns=host", "busybox", "cat", "/proc/self/cgroup").stdout

@@ -48,10 +48,12 @@ ALL = ["made", "failed", *RUNNING]
         (["publish=8080"], ["web"]),
         (["publish=8081"], []),
         (["publish=8081/udp"], ["web"]),
-        (["publish=8000-9000"], ["made", "web"]),
-        (["publish=80"], ["web"]),
-        (["expose=90"], ["made", "web"]),
+        (["publish=8000-9000"], ["web"]),
+        (["publish=80"], []),
+        (["expose=80"], ["web"]),
+        (["expose=90"], ["web"]),
         (["expose=90/udp"], []),
+        (["publish=1", "expose=90"], ["web"]),
         (["health=healthy"], ["well"]),
         (["health=none", "status=running"], ["side", "db", "web"]),
     ],
@@ -68,6 +70,8 @@ def test_ps_filters(peopled: Host, filters: list[str], found: list[str]) -> None
         ("health=ill", "invalid filter 'health=ill'"),
         ("exited=x", "invalid filter 'exited=x'"),
         ("publish=http", "invalid filter 'publish=http'"),
+        ("publish=80:80", "invalid filter 'publish=80:80'"),
+        ("expose=9-3", "invalid filter 'expose=9-3'"),
         ("name=(", "invalid filter 'name=('"),
         ("color=red", "invalid filter 'color'"),
         ("status", "bad format of filter"),
@@ -109,16 +113,95 @@ def test_ps_quiet_whole_and_with_sizes(peopled: Host) -> None:
     assert [len(one) for one in ids] == [64] * len(ALL)
     assert peopled.minirun("ps", "-aq").stdout.split() == [one[:12] for one in ids]
     whole = peopled.minirun("ps", "-a", "--no-trunc", "--filter", "name=failed").stdout
-    assert '"sh -c echo 12345 > /x; exit 3"' in whole
-    assert '"sh -c echo 12345 > …"' in peopled.minirun("ps", "-a", "--filter", "name=failed").stdout
+    assert "\"sh -c 'echo 12345 > /x; exit 3'\"" in whole
+    assert '"sh -c \'echo 12345 >…"' in peopled.minirun("ps", "-a", "--filter", "name=failed").stdout
     sized = peopled.minirun("ps", "-as", "--filter", "name=failed").stdout
     assert "SIZE" in sized.splitlines()[0]
     assert re.search(r"6B \(virtual [\d.]+MB\)$", sized)
 
 
+PS_KEYS = (
+    "Command CreatedAt ID Image Labels LocalVolumes Mounts Names Networks Platform Ports RunningFor Size State Status"
+)
+IMAGE_KEYS = "Containers CreatedAt CreatedSince Digest ID Repository SharedSize Size Tag UniqueSize VirtualSize"
+VOLUME_KEYS = "Availability Driver Group Labels Links Mountpoint Name Scope Size Status"
+EVENT_KEYS = "Type Action Actor scope time timeNano"
+
+
+@pytest.mark.parametrize(
+    ("words", "keys"),
+    [
+        ("images", IMAGE_KEYS),
+        ("volume ls", VOLUME_KEYS),
+        ("network ls", "CreatedAt Driver ID IPv4 IPv6 Internal Labels Name Scope"),
+        ("history busybox", "Comment CreatedAt CreatedBy CreatedSince ID Size"),
+        ("stats --no-stream", "BlockIO CPUPerc Container ID MemPerc MemUsage Name NetIO PIDs"),
+        ("system df", "Active Reclaimable Size TotalCount Type"),
+        ("events --since=1h --until=0s --filter=event=die", f"status id from {EVENT_KEYS}"),
+        ("events --since=1h --until=0s --filter=type=network", EVENT_KEYS),
+    ],
+)
+def test_json_has_docker_s_keys(peopled: Host, words: str, keys: str) -> None:
+    peopled.minirun("volume", "create", "kept", check=False)
+    line = peopled.minirun(*words.split(), "--format", "json").stdout.splitlines()[0]
+    assert list(json.loads(line)) == keys.split()
+
+
+def test_json_of_the_whole_disk_usage(peopled: Host) -> None:
+    peopled.minirun("volume", "create", "kept", check=False)
+    found = json.loads(peopled.minirun("system", "df", "-v", "--format", "json").stdout)
+    keys = {"Images": IMAGE_KEYS, "Containers": PS_KEYS, "Volumes": VOLUME_KEYS}
+    assert {kind: " ".join(rows[0]) for kind, rows in found.items() if rows} == keys
+    assert found["BuildCache"] == []
+    assert [len(found[kind][0]["ID"]) for kind in ("Images", "Containers")] == [71, 64]
+
+
+def test_times_are_written_as_docker_writes_them(peopled: Host) -> None:
+    form = ("--format", "{{.CreatedAt}}")
+    made = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+    networks = peopled.minirun("network", "ls", *form, "--filter", "type=custom").stdout
+    assert re.fullmatch(rf"{made}\.\d{{1,9}} \+0000 UTC\n", networks)
+    assert re.match(rf"{made} [+-]\d{{4}} \w+\n", peopled.minirun("ps", *form).stdout)
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\n", peopled.minirun("history", "busybox", *form).stdout)
+
+
+def test_lists_are_sorted_and_folded(primed: Host) -> None:
+    labels = [word for label in ("z=1", "a=2", "m") for word in ("--label", label)]
+    primed.minirun("network", "create", *labels, "net")
+    primed.minirun("volume", "create", *labels, "vol")
+    ports = ["-p", "3300-3302:3300-3302", "-p", "127.0.0.1:8081:81", "--expose=9000-9002", "--expose=3301"]
+    primed.minirun("run", "-d", "--name", "many", *ports, *labels, "busybox", "sleep", "1000")
+    for words in (["ps"], ["network", "ls", "--filter", "name=net"], ["volume", "ls"]):
+        assert primed.minirun(*words, "--format", '{{.Labels}} {{.Label "z"}}').stdout == "a=2,m=,z=1 1\n"
+    shown = primed.minirun("ps", "--format", "{{.Ports}}").stdout.strip().split(", ")
+    assert [text for text in shown if "::" not in text] == [
+        *("0.0.0.0:3300-3302->3300-3302/tcp", "9000-9002/tcp", "127.0.0.1:8081->81/tcp")
+    ]
+    listed = primed.minirun("port", "many").stdout.splitlines()
+    assert [line for line in listed if "::" not in line] == [
+        *("81/tcp -> 127.0.0.1:8081", "3300/tcp -> 0.0.0.0:3300", "3301/tcp -> 0.0.0.0:3301"),
+        "3302/tcp -> 0.0.0.0:3302",
+    ]
+
+
+def test_endpoints_have_ids_and_names(peopled: Host) -> None:
+    containers = {one: json.loads(peopled.minirun("inspect", one).stdout)[0] for one in ("web", "db")}
+    for name, network in (("web", "bridge"), ("db", "database")):
+        endpoint = containers[name]["NetworkSettings"]["Networks"][network]
+        described = json.loads(peopled.minirun("network", "inspect", network).stdout)[0]
+        assert re.fullmatch("[0-9a-f]{64}", endpoint["EndpointID"])
+        assert described["Containers"][containers[name]["Id"]]["EndpointID"] == endpoint["EndpointID"]
+        names = [name, containers[name]["Id"][:12]]
+        assert endpoint["DNSNames"] == (None if name == "web" else names)
+        default = {key for key in described["Options"] if key.startswith("com.docker.network.")}
+        assert len(default) == (6 if network == "bridge" else 0)
+    option = '{{index .Options "com.docker.network.bridge.name"}}'
+    assert peopled.minirun("network", "inspect", "-f", option, "bridge").stdout == "minirun0\n"
+
+
 def test_ps_forms(peopled: Host) -> None:
     web = json.loads(peopled.minirun("ps", "--format", "json", "--filter", "name=web").stdout)
-    assert list(web) == sorted(web)
+    assert list(web) == PS_KEYS.split()
     assert (web["Names"], web["State"], web["Command"], web["Networks"]) == ("web", "running", '"sleep 1000"', "bridge")
     db = ("--filter", "name=db")
     assert peopled.minirun("ps", *db, "--format", r'{{.Names}}\t{{.Label "tier"}}').stdout == "db\tback\n"
@@ -154,6 +237,70 @@ def test_inspect_by_template(peopled: Host) -> None:
     assert inspect(peopled, '{{range .Args}}{{.}}{{"\\n"}}{{end}}', "web") == "1000\n\n"
     assert json.loads(inspect(peopled, "{{json .State}}", "web"))["Running"] is True
     assert [one["Name"] for one in json.loads(inspect(peopled, "json", "web", "db"))] == ["/web", "/db"]
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "shown"),
+    [
+        (
+            "{{if .State.Health}}x{{end}}{{.State.Health}}{{.Config.Healthcheck}}{{.SizeRw}}{{.Config.StopTimeout}}",
+            "web",
+            "<nil>" * 4,
+        ),
+        ("{{.State.Health.Status}} {{.Config.Healthcheck}}", "well", "healthy {[CMD-SHELL true] 100ms 30s 0s 5s 3}"),
+        (
+            "{{.Config.StopSignal}}{{.HostConfig.CgroupParent}}{{.HostConfig.Cgroup}}|{{.HostConfig.StorageOpt}}",
+            "web",
+            "|map[]",
+        ),
+        (
+            "{{.HostConfig.Binds}}{{json .HostConfig.Binds}}{{.HostConfig.CapAdd}}{{.Config.Entrypoint}}",
+            "web",
+            "[]null[][]",
+        ),
+        (
+            "{{.HostConfig.Init}}{{.HostConfig.PidsLimit}}{{.HostConfig.MemorySwappiness}}{{.HostConfig.NanoCPUs}}",
+            "web",
+            "<nil>" * 3 + "0",
+        ),
+        (
+            "{{.HostConfig.Resources.Memory}} {{.HostConfig.DNS}} {{.HostConfig.LogConfig}} {{.ExecIDs}}",
+            "web",
+            "0 [] {json-file map[]} []",
+        ),
+        ("{{.NetworkSettings.Ports}}", "made", "map[]"),
+        ("{{.NetworkSettings.Networks.no.IPAddress}} {{.Config.Labels.no}}", "web", "<no value> <no value>"),
+        (
+            "{{eq .ID .Id}} {{.Peers}} {{.Services}} {{range .IPAM.Config}}{{.AuxAddress}}{{end}}",
+            "database",
+            "true [] map[] map[]",
+        ),
+        (
+            "{{.Config.Healthcheck}} {{.Config.Env}} {{.Descriptor}} {{.Metadata.LastTagTime}}",
+            "busybox",
+            "<nil> [] <nil> 0001-01-01 00:00:00 +0000 UTC",
+        ),
+    ],
+)
+def test_templates_see_docker_s_structs(peopled: Host, form: str, name: str, shown: str) -> None:
+    assert inspect(peopled, form, name) == f"{shown}\n"
+
+
+@pytest.mark.parametrize(
+    ("form", "names", "shown", "error"),
+    [
+        ("{{.Name}}", ["web", "nosuch", "db"], "/web\n/db\n", "No such object: nosuch"),
+        ("{{index .Args 1}}", ["web", "failed"], "echo 12345 > /x; exit 3\n", 'executing "" at <index .Args 1>'),
+        ("{{.Nope}}", ["web"], "\n", 'at <.Nope>: map has no entry for key "Nope"'),
+        ("{{.State.Health.Status}}", ["web"], "\n", 'map has no entry for key "Health"'),
+    ],
+)
+def test_what_cannot_be_shown_does_not_hide_the_rest(
+    peopled: Host, form: str, names: list[str], shown: str, error: str
+) -> None:
+    done = peopled.minirun("inspect", "-f", form, *names, check=False)
+    assert (done.returncode, done.stdout) == (1, shown)
+    assert error in done.stderr
 
 
 def test_inspect_sizes_types_and_what_is_missing(peopled: Host) -> None:

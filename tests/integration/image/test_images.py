@@ -118,6 +118,16 @@ def test_parents_go_with_their_last_child(host: Host) -> None:
     assert host.sh(f"ls {LAYERS}") == ""
 
 
+def test_what_several_images_share_is_told_once(host: Host) -> None:
+    """Also two layers of the same content, each in a directory of its own."""
+    host.minirun("run", "--name", "made", "--net=none", "busybox", "touch", "/x")
+    for name in ("one", "two", "three"):
+        host.minirun("commit", "-m", name, "made", name)
+    host.minirun("rm", "made")
+    deleted = [line for line in host.minirun("rmi", "one", "two", "three").stdout.splitlines() if "Deleted" in line]
+    assert len(deleted) == len(set(deleted)) == 4  # three images, and the layer
+
+
 def test_removing_while_containers_are_made(host: Host) -> None:
     """Each either has its image, and runs, or was told that there is none."""
     data = f"/proc/{host.pid}/root/run/i.tar"

@@ -2,6 +2,9 @@
 
 import json
 import time
+from datetime import datetime
+
+import pytest
 
 from tests.harness import Host, eventually
 
@@ -52,10 +55,16 @@ def test_a_check_that_hangs_is_killed(primed: Host) -> None:
     primed.minirun("rm", "-f", "web")
 
 
-def test_failures_of_the_start_period_do_not_count(primed: Host) -> None:
-    flags = ["--health-interval=50ms", "--health-start-period=3s", "--health-start-interval=50ms", "--health-retries=1"]
-    primed.minirun("run", "-d", "--name", "web", "--health-cmd=false", *flags, "busybox", "sleep", "1000")
-    time.sleep(0.5)
-    assert _health(primed, "web")["Status"] == "starting"
-    eventually(lambda: _health(primed, "web")["Status"] == "unhealthy")
+@pytest.mark.parametrize("start_interval", ["50ms", "30s"])
+def test_failures_of_the_start_period_do_not_count_and_those_at_its_end_do(primed: Host, start_interval: str) -> None:
+    flags = ["--health-interval=50ms", "--health-start-period=1200ms", "--health-retries=1"]
+    flags += ["--health-cmd=false", f"--health-start-interval={start_interval}"]
+    primed.minirun("run", "-d", "--name", "web", *flags, "busybox", "sleep", "1000")
+    state = json.loads(primed.minirun("inspect", "web").stdout)[0]["State"]
+    assert state["Health"]["Status"] == "starting"
+    eventually(lambda: _health(primed, "web")["Status"] == "unhealthy", 5)
+    log = _health(primed, "web")["Log"]
+    assert isinstance(log, list)
+    after = datetime.fromisoformat(log[-1]["Start"][:26]) - datetime.fromisoformat(state["StartedAt"][:26])
+    assert 1.1 < after.total_seconds() < 4
     primed.minirun("rm", "-f", "web")
