@@ -12,7 +12,7 @@ from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.files import write_private
 from minirun.model import DEFAULT_NETWORK, HOST_GATEWAY, Container, Mode, Spec
-from minirun.network.dns.veth import DNS_SERVER, HOST_NAME, endpoints_with_networks, first_with_names
+from minirun.network.dns.veth import DNS_ADDRESS, HOST_NAME, endpoints_with_networks, first_with_names
 
 _LOCAL = """127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
@@ -72,7 +72,7 @@ def renew_files(instance: Instance, container: Container, directory: Path) -> No
     kept = [line for line in _read(hosts).splitlines() if tuple(line.split()[1:]) not in names]
     _write_in_place(hosts, "".join(f"{line}\n" for line in kept) + own)
     wanted = _own_resolv_conf(instance, container)
-    if (str(DNS_SERVER.network_address) in wanted) != (str(DNS_SERVER.network_address) in _read(servers)):
+    if (str(DNS_ADDRESS) in wanted) != (str(DNS_ADDRESS) in _read(servers)):
         _write_in_place(servers, wanted)
 
 
@@ -97,7 +97,7 @@ def _own_resolv_conf(instance: Instance, container: Container) -> str:
     ):
         return _resolv_conf(spec, reachable_servers(_host_resolv_conf()))
     kept = [line for line in _read(_HOST).splitlines() if line.split()[:1] and line.split()[0] in ("search", "options")]
-    text = "".join(f"{line}\n" for line in [f"nameserver {DNS_SERVER.network_address}", *kept])
+    text = "".join(f"{line}\n" for line in [f"nameserver {DNS_ADDRESS}", *kept])
     lines = _resolv_conf(replace(spec, dns=()), text).splitlines()
     options = [word for line in lines if line.startswith("options") for word in line.split()[1:]]
     if not any(word.startswith("ndots:") for word in options):

@@ -106,10 +106,13 @@ def test_names_come_with_the_first_network_that_has_them(box: Host) -> None:
     start(box, "web")
     assert inside(box, "web", "timeout", "3", "wget", "-qO-", "http://peer/") == ""
     box.minirun("network", "connect", "two", "web")
-    assert "169.254.53.53" in inside(box, "web", "cat", "/etc/resolv.conf")
+    assert "127.0.0.11" in inside(box, "web", "cat", "/etc/resolv.conf")
     assert "minirun" in inside(box, "web", "timeout", "3", "wget", "-qO-", "http://peer/")
-    box.minirun("network", "disconnect", "two", "web")
-    assert "169.254.53.53" not in inside(box, "web", "cat", "/etc/resolv.conf")
+    box.minirun("network", "connect", "inner", "web")
+    box.minirun("network", "disconnect", "two", "web")  # the DNS server is now reached through the other one
+    assert "10.3.0." in inside(box, "web", "timeout", "3", "nslookup", "inmate")
+    box.minirun("network", "disconnect", "inner", "web")
+    assert "127.0.0.11" not in inside(box, "web", "cat", "/etc/resolv.conf")
 
 
 def test_the_order_is_the_same_after_every_restart(box: Host) -> None:
