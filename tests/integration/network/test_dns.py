@@ -154,6 +154,24 @@ def test_the_dns_option_chooses_the_upstream_servers(dns_host: DnsHost) -> None:
     dns_host.host.minirun("rm", "-f", "chooser", "selfish")
 
 
+def test_servers_out_of_reach_are_passed_over_at_once(dns_host: DnsHost) -> None:
+    """Neither the host nor the containers have a route to them, and the host has no such interface."""
+    far_away = ("2001:db8::53", "fe80::1%nowhere0")
+    use_resolv_conf(dns_host.host, "".join(f"nameserver {server}\n" for server in (*far_away, "127.0.0.53")))
+    dns_host.run("picky", "--net", "red", "--dns", far_away[0], "--dns", dns_host.lan.address)
+    dns_host.run("plain2")
+    idle = _seconds(lambda: ask(dns_host.host, "client", "web"))
+    for name, answer in (("client", "198.51.100.7"), ("picky", "198.51.100.8")):
+        assert _seconds(lambda name=name, answer=answer: _expect(dns_host, name, answer)) - idle < 1.5  # type: ignore[misc]
+    assert dns_host.host.minirun("exec", "plain2", "cat", "/etc/resolv.conf").stdout.startswith("nameserver 8.8.8.8\n")
+    dns_host.host.minirun("rm", "-f", "picky", "plain2")
+    use_resolv_conf(dns_host.host, "nameserver 127.0.0.53\nsearch lan.example\noptions timeout:3\n")
+
+
+def _expect(dns_host: DnsHost, netns: str, address: str) -> None:
+    assert dns_host.resolve(netns, "example.com") == [address]
+
+
 def test_nothing_leaks_from_an_internal_network(dns_host: DnsHost) -> None:
     dns_host.upstream.asked(), dns_host.other.asked()
     assert dns_host.resolve("inner", "inner") == ["10.3.0.2"]
