@@ -87,7 +87,7 @@ class _Draft:
             ports = parse_expose(words)
         except MinirunError:
             raise MinirunError(
-                f"invalid containerPort: {rest}", "PORT or PORT-PORT, optionally with /tcp or /udp"
+                f"invalid containerPort: {rest}", "PORT or PORT-PORT, optionally with /tcp, /udp or /sctp"
             ) from None
         self.config["ExposedPorts"] = {**self.config.get("ExposedPorts", {}), **{port: {} for port in ports}}
 

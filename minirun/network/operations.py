@@ -18,7 +18,7 @@ from minirun.network.dns import server_control
 from minirun.network.dns.veth import endpoints_with_networks, first_with_names
 from minirun.network.etc_files import hostname_of
 from minirun.network.firewall import foreign
-from minirun.network.membership import connect, disconnect
+from minirun.network.membership import connect, disconnect, leave_removed
 from minirun.network.modes import NetworkMode, mode_of
 from minirun.network.networks import remove_unused
 from minirun.network.ports import reservations
@@ -43,6 +43,7 @@ __all__ = [
     "has_names",
     "hostname_of",
     "is_reserved",
+    "leave_removed",
     "publish",
     "reconcile",
     "refuse_foreign_pin",

@@ -16,7 +16,7 @@ from minirun.errors import FAILED, ConflictError, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.credentials import files_ensure
 from minirun.kernel.sock_diag import SocketTable
-from minirun.kernel.sockets import above_select, port_close, port_hold, port_owner
+from minirun.kernel.sockets import above_select, port_close, port_held, port_hold, port_owner, speaks
 from minirun.model import AnyAddress, Container, Endpoint, PortMapping, Publication
 from minirun.network.firewall import tables
 from minirun.network.ports.mappings import PreviousPorts, candidates, publication_of, publishing_endpoint
@@ -55,11 +55,11 @@ class PortReservations:
                 raise _taken(store, self._mapping_of(reserved)) from error
 
     def _mapping_of(self, reserved: socket.socket) -> PortMapping:
-        address, port = reserved.getsockname()[:2]
+        protocol, address, port = port_held(reserved)
         return next(
             mapping
             for mapping in self.mappings
-            if str(mapping.host_address) == address and mapping.protocol == "tcp" and port in mapping.host_ports
+            if (mapping.protocol, str(mapping.host_address)) == (protocol, address) and port in mapping.host_ports
         )
 
 
@@ -75,6 +75,7 @@ def reserve(
     placed on all `default_addresses` under the same number. ConflictError names the owner of a port that is taken.
     """
     reservations, mappings = PortReservations(), list(mappings)
+    _refuse_unknown_protocols(mappings)
     _refuse_overlap([mapping for mapping in mappings if mapping.is_fixed])
     count = len(default_addresses) * sum(mapping.count for mapping in mappings if is_reserved(mapping))
     if count > MAX_LOW_SOCKETS:
@@ -91,6 +92,16 @@ def reserve(
         reservations.close()
         raise
     return reservations
+
+
+def _refuse_unknown_protocols(mappings: Iterable[PortMapping]) -> None:
+    for mapping in mappings:
+        if mapping.protocol == "sctp" and not speaks("sctp"):
+            raise MinirunError(
+                f"cannot publish {mapping.container_port}/sctp: this kernel has no SCTP",
+                "on most distributions `modprobe sctp` loads it",
+                FAILED,
+            )
 
 
 def _refuse_overlap(mappings: Sequence[PortMapping]) -> None:

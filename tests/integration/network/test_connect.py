@@ -127,6 +127,22 @@ def test_the_order_is_the_same_after_every_restart(box: Host) -> None:
     assert seen == {("one", "two", "eth0", "eth1")}
 
 
+@pytest.mark.parametrize("flags", [[], ["-f"]])
+def test_a_stopped_container_leaves_a_network_that_was_removed(box: Host, flags: list[str]) -> None:
+    box.minirun("network", "create", "gone")
+    start(box, "web", "--net", "gone", "--net", "two")
+    box.minirun("stop", "-t", "0", "web")
+    box.minirun("network", "rm", "gone")
+    for verb in ("start", "restart"):
+        done = box.minirun(verb, "web", check=False)
+        assert (done.returncode, "network gone not found" in done.stderr) == (1, True), verb
+    done = box.minirun("network", "disconnect", *flags, "never", "web", check=False)
+    assert (done.returncode, "network never not found" in done.stderr) == (1, True)
+    box.minirun("network", "disconnect", *flags, "gone", "web")
+    box.minirun("start", "web")
+    assert list(networks(box, "web")) == ["two"]
+
+
 def test_a_stopped_container_joins_at_its_next_start(box: Host) -> None:
     box.minirun("create", "--name", "web", "--label", "test", "--net", "one", "busybox", *_SERVE)
     box.minirun("network", "connect", "--ip", "10.2.0.77", "--ip6", "", "two", "web")
