@@ -7,6 +7,7 @@ raises FileExistsError when the object exists; deleting accepts that it is gone.
 import errno
 import socket
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
+from typing import Any
 
 from minirun.kernel.netlink_sockets import rtnetlink
 from minirun.kernel.seam import shell
@@ -172,16 +173,8 @@ def link_route_add(name: str, target: IPv4Network) -> None:
 def local_route_add(name: str, target: IPv4Address, gateway: IPv4Address) -> None:
     """Send packets to `target`, an address that is this namespace's own (127.0.0.0/8), to a neighbour on this link."""
     with rtnetlink() as ipr:
-        oif = socket.if_nametoindex(name)
-        ipr.route(
-            "add",
-            dst=f"{target}/32",
-            gateway=str(gateway),
-            oif=oif,
-            flags=["onlink"],
-            proto="static",
-            table=_TABLE_LOCAL,
-        )
+        route: dict[str, Any] = {"dst": f"{target}/32", "gateway": str(gateway), "oif": socket.if_nametoindex(name)}
+        ipr.route("add", **route, flags=["onlink"], proto="static", table=_TABLE_LOCAL)
 
 
 def _default_route(command: str, name: str, gateway: IPv4Address | IPv6Address) -> None:

@@ -20,6 +20,8 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCGIFHWADDR = 0x8913, 0x8914, 0x8927
 _SIOCGIFMTU = 0x8921
 _SIOCSIFADDR, _SIOCSIFNETMASK = 0x8916, 0x891C
 _FD_SETSIZE = 1024
+_SO_DETACH_FILTER = 27  # asm-generic/socket.h
+_BACKLOG = 128
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM, "sctp": socket.SOCK_STREAM}
 
 
@@ -132,7 +134,29 @@ def port_close(holder: socket.socket) -> None:
     connection. Raises OSError EADDRINUSE when another process was quicker.
     """
     if holder.type == socket.SOCK_STREAM:
-        holder.listen(1)
+        holder.listen(_BACKLOG)
+
+
+@shell("# accept packets on held port {holder}")
+def port_open(holder: socket.socket) -> None:
+    """Let a held port accept packets, for a program that serves it."""
+    try:
+        holder.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+    except FileNotFoundError:  # it has none any more
+        pass
+    port_close(holder)
+    # Its connections inherit this: the next holder of the port gets past those in TIME_WAIT.
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
+def can_serve_ipv6() -> bool:
+    """Return whether a program can serve IPv6 on this host: it may be off, or not in the kernel."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 def port_owner(protocol: str, port: int) -> str | None:

@@ -22,9 +22,15 @@ from minirun.network.membership import connect, disconnect, leave_removed
 from minirun.network.modes import NetworkMode, mode_of
 from minirun.network.networks import remove_unused
 from minirun.network.ports import reservations
-from minirun.network.ports.mappings import PreviousPorts, default_addresses, port_numbers, requested_mappings
+from minirun.network.ports.mappings import (
+    PreviousPorts,
+    default_addresses,
+    is_reserved,
+    port_numbers,
+    requested_mappings,
+)
 from minirun.network.ports.publish import publish, unpublish
-from minirun.network.ports.reservations import MAX_LOW_SOCKETS, is_reserved
+from minirun.network.ports.reservations import MAX_LOW_SOCKETS
 from minirun.network.repair.restore import repair_damage
 from minirun.network.sandbox import refuse_foreign_pin, teardown
 from minirun.network.update import ContainerUpdate, SendSockets, apply_update
