@@ -137,7 +137,6 @@ def port_close(holder: socket.socket) -> None:
         holder.listen(_BACKLOG)
 
 
-@shell("# accept packets on held port {holder}")
 def port_open(holder: socket.socket) -> None:
     """Let a held port accept packets, for a program that serves it."""
     try:
