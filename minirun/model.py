@@ -546,14 +546,20 @@ class Endpoint:
 class Publication:
     """A published port in use.
 
-    Its mapping has a fixed host port, and a host address of the family of `target`; a port that is published on all
-    addresses has one publication for each family.
+    Its mapping has a fixed host port and a host address; a port that is published on all addresses has one publication
+    for each family.
     """
 
     sandbox: str
     container: str
     mapping: PortMapping
     target: AnyAddress
+
+    @property
+    def is_relayed(self) -> bool:
+        """Whether it leads from IPv6 to a container without IPv6: the shim relays it, the kernel cannot translate."""
+        address = self.mapping.host_address
+        return address is not None and address.version != self.target.version
 
 
 @dataclass(frozen=True)

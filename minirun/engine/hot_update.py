@@ -29,6 +29,11 @@ def disconnect(instance: Instance, container: Container, network: Network) -> No
     operations.disconnect(HotUpdate(instance, container), network)
 
 
+def leave_removed(instance: Instance, container: Container, network: str) -> bool:
+    """Take a container out of a network that has been removed. Return whether it was in one of this name."""
+    return operations.leave_removed(HotUpdate(instance, container), network)
+
+
 def publish(instance: Instance, container: Container, mapping: PortMapping) -> list[PortMapping]:
     """Publish a port or range. Return the placed mappings; of a stopped container, the request."""
     return operations.publish(HotUpdate(instance, container), mapping)

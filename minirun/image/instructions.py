@@ -115,7 +115,9 @@ def exposed_ports(expose: syntax.Expose) -> list[str]:
         match = _PORT.match(text)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if match is None or not 0 <= first <= last <= 65535:
-            raise MinirunError(f"invalid containerPort: {text}", "PORT or PORT-PORT, optionally with /tcp or /udp")
+            raise MinirunError(
+                f"invalid containerPort: {text}", "PORT or PORT-PORT, optionally with /tcp, /udp or /sctp"
+            )
         ports += [f"{port}/{(match[3] or 'tcp').lower()}" for port in range(first, last + 1)]
     return ports
 

@@ -7,6 +7,7 @@ raises FileExistsError when the object exists; deleting accepts that it is gone.
 import errno
 import socket
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
+from typing import Any
 
 from minirun.kernel.netlink_sockets import rtnetlink
 from minirun.kernel.seam import shell
@@ -14,6 +15,7 @@ from minirun.kernel.seam import shell
 _IFA_F_NODAD = 0x02  # linux/if_addr.h
 _BR_BOOLOPT_NO_LL_LEARN = 1 << 0  # linux/if_bridge.h
 _MACVLAN_MODES = ("private", "vepa", "bridge", "passthru")
+_TABLE_LOCAL = 255  # linux/rtnetlink.h, RT_TABLE_LOCAL
 
 
 @shell(
@@ -165,6 +167,14 @@ def link_route_add(name: str, target: IPv4Network) -> None:
     """Add a route without a gateway: `target` is reached directly on this link."""
     with rtnetlink() as ipr:
         ipr.route("add", dst=str(target), oif=socket.if_nametoindex(name), proto="static", scope="link")
+
+
+@shell("ip route add {target} via {gateway} dev {name} onlink proto static table local")
+def local_route_add(name: str, target: IPv4Address, gateway: IPv4Address) -> None:
+    """Send packets to `target`, an address that is this namespace's own (127.0.0.0/8), to a neighbour on this link."""
+    with rtnetlink() as ipr:
+        route: dict[str, Any] = {"dst": f"{target}/32", "gateway": str(gateway), "oif": socket.if_nametoindex(name)}
+        ipr.route("add", **route, flags=["onlink"], proto="static", table=_TABLE_LOCAL)
 
 
 def _default_route(command: str, name: str, gateway: IPv4Address | IPv6Address) -> None:

@@ -22,7 +22,7 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 _NAMESPACE = "/proc/thread-self/ns/net"
 _DUMP_TRIES = 5
-PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
+PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP, "sctp": socket.IPPROTO_SCTP}
 _sockets: dict[tuple[int, int], dict[str, Any]] = {}  # by pid and inode of the network namespace, then by kind
 
 

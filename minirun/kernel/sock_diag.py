@@ -17,14 +17,14 @@ from minirun.kernel.netlink_sockets import PROTOCOLS, complete
 
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 # A UDP socket that is bound and not connected is in the state "close".
-_STATES = {"tcp": 1 << SS_LISTEN, "udp": 1 << SS_CLOSE}
+_STATES = {"tcp": 1 << SS_LISTEN, "udp": 1 << SS_CLOSE, "sctp": 1 << SS_LISTEN}
 
 
 @dataclass(frozen=True)
 class Listener:
     """A socket that accepts connections or datagrams."""
 
-    protocol: str  # tcp, udp
+    protocol: str  # tcp, udp, sctp
     address: IPv4Address | IPv6Address
     port: int
     inode: int = 0

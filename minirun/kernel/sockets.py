@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
+from minirun.kernel.netlink_sockets import PROTOCOLS
 from minirun.kernel.seam import shell
 from minirun.kernel.sock_diag import SocketTable
 from minirun.kernel.syscalls import check, lib
@@ -19,7 +20,9 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCGIFHWADDR = 0x8913, 0x8914, 0x8927
 _SIOCGIFMTU = 0x8921
 _SIOCSIFADDR, _SIOCSIFNETMASK = 0x8916, 0x891C
 _FD_SETSIZE = 1024
-_KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+_SO_DETACH_FILTER = 27  # asm-generic/socket.h
+_BACKLOG = 128
+_KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM, "sctp": socket.SOCK_STREAM}
 
 
 @shell("ip link set lo up")
@@ -80,16 +83,26 @@ def interface_index(name: str) -> int:
         return 0
 
 
+def speaks(protocol: str) -> bool:
+    """Return whether this kernel has a transport protocol; asking loads its module (modprobe.d(5), net-pf-*)."""
+    try:
+        socket.socket(socket.AF_INET, _KINDS[protocol] | socket.SOCK_CLOEXEC, PROTOCOLS[protocol]).close()
+    except OSError:
+        return False
+    return True
+
+
 @shell("# hold {protocol} {host}:{port} so that no other process can take it")
 def port_hold(protocol: str, host: str, port: int) -> socket.socket:
-    """Bind a host port, of IPv6 when `host` is; port 0 lets the kernel choose. Raises OSError EADDRINUSE when taken.
+    """Bind a host port, of IPv6 when `host` is; port 0 lets the kernel choose. Raises OSError EADDRINUSE when taken,
+    EPROTONOSUPPORT when this kernel has no such protocol.
 
     The socket only occupies the port: packets are translated before they reach it, and its filter drops what does.
     A TCP socket does not listen yet, see `port_close`. Until then only one without SO_REUSEADDR keeps everybody out, so
     that is set only where it has to be: to get past connections in TIME_WAIT.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    holder = socket.socket(family, _KINDS[protocol] | socket.SOCK_CLOEXEC)
+    holder = socket.socket(family, _KINDS[protocol] | socket.SOCK_CLOEXEC, PROTOCOLS[protocol])
     try:
         check(lib.sys_drop_all_packets(holder.fileno()))
         if family == socket.AF_INET6:
@@ -107,6 +120,12 @@ def port_hold(protocol: str, host: str, port: int) -> socket.socket:
     return holder
 
 
+def port_held(holder: socket.socket) -> tuple[str, str, int]:
+    """The protocol, host address and port that a socket of `port_hold` holds."""
+    address, port = holder.getsockname()[:2]
+    return next(name for name, number in PROTOCOLS.items() if number == holder.proto), address, port
+
+
 def port_close(holder: socket.socket) -> None:
     """Listen on a held port, which keeps out processes with SO_REUSEADDR too. Call it once packets are translated.
 
@@ -115,7 +134,28 @@ def port_close(holder: socket.socket) -> None:
     connection. Raises OSError EADDRINUSE when another process was quicker.
     """
     if holder.type == socket.SOCK_STREAM:
-        holder.listen(1)
+        holder.listen(_BACKLOG)
+
+
+def port_open(holder: socket.socket) -> None:
+    """Let a held port accept packets, for a program that serves it."""
+    try:
+        holder.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+    except FileNotFoundError:  # it has none any more
+        pass
+    port_close(holder)
+    # Its connections inherit this: the next holder of the port gets past those in TIME_WAIT.
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
+def can_serve_ipv6() -> bool:
+    """Return whether a program can serve IPv6 on this host: it may be off, or not in the kernel."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 def port_owner(protocol: str, port: int) -> str | None:

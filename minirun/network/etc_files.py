@@ -6,13 +6,14 @@ namespace has a copy of the owner's files, since they describe that namespace.
 
 import socket
 from dataclasses import replace
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.files import write_private
 from minirun.model import DEFAULT_NETWORK, HOST_GATEWAY, Container, Mode, Spec
-from minirun.network.dns.veth import DNS_SERVER, HOST_NAME, endpoints_with_networks, first_with_names
+from minirun.network.dns.veth import DNS_ADDRESS, HOST_NAME, endpoints_with_networks, first_with_names
 
 _LOCAL = """127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
@@ -24,7 +25,8 @@ ff02::2\tip6-allrouters
 _HOST = Path("/etc/resolv.conf")
 _SYSTEMD_RESOLVED = Path("/run/systemd/resolve/resolv.conf")
 # Docker's last resort: a container cannot reach a DNS server on the host's loopback.
-_FALLBACK = "nameserver 8.8.8.8\nnameserver 8.8.4.4\n"
+_FALLBACK = ("8.8.8.8", "8.8.4.4")
+_FALLBACK6 = ("2001:4860:4860::8888", "2001:4860:4860::8844")
 
 
 def hostname_of(instance: Instance, container: Container) -> str:
@@ -72,7 +74,7 @@ def renew_files(instance: Instance, container: Container, directory: Path) -> No
     kept = [line for line in _read(hosts).splitlines() if tuple(line.split()[1:]) not in names]
     _write_in_place(hosts, "".join(f"{line}\n" for line in kept) + own)
     wanted = _own_resolv_conf(instance, container)
-    if (str(DNS_SERVER.network_address) in wanted) != (str(DNS_SERVER.network_address) in _read(servers)):
+    if (str(DNS_ADDRESS) in wanted) != (str(DNS_ADDRESS) in _read(servers)):
         _write_in_place(servers, wanted)
 
 
@@ -82,22 +84,27 @@ def _write_in_place(path: Path, text: str) -> None:
             file.write(text)
 
 
-def reachable_servers(host: str) -> str:
-    """Return the host's resolv.conf without DNS servers on its loopback, which a container cannot reach."""
-    lines = [line for line in host.splitlines() if not _is_loopback_resolver(line)]
-    text = "".join(line + "\n" for line in lines)
-    return text if any(line.split()[:1] == ["nameserver"] for line in lines) else text + _FALLBACK
+def reachable_servers(host: str, has_ipv6: bool) -> str:
+    """Return the host's resolv.conf without the DNS servers that a container cannot reach.
+
+    These are servers on the host's loopback, IPv6 ones for a container without IPv6, and link-local ones: their
+    interface (`fe80::1%eth0`) is one of the host's.
+    """
+    lines = [line for line in host.splitlines() if _is_reachable(line, has_ipv6)]
+    if not any(line.split()[:1] == ["nameserver"] for line in lines):
+        lines += [f"nameserver {address}" for address in (*_FALLBACK, *(_FALLBACK6 if has_ipv6 else ()))]
+    return "".join(line + "\n" for line in lines)
 
 
 def _own_resolv_conf(instance: Instance, container: Container) -> str:
     """In a network with names, minirun's DNS server is the only one: it forwards to those of --dns, or the host's."""
     spec = container.spec
-    if set(spec.network.names) <= {DEFAULT_NETWORK} or not first_with_names(
-        endpoints_with_networks(instance, container.sandbox)
-    ):
-        return _resolv_conf(spec, reachable_servers(_host_resolv_conf()))
+    endpoints = endpoints_with_networks(instance, container.sandbox)
+    if set(spec.network.names) <= {DEFAULT_NETWORK} or not first_with_names(endpoints):
+        has_ipv6 = any(endpoint.address6 for endpoint, _ in endpoints)
+        return _resolv_conf(spec, reachable_servers(_host_resolv_conf(), has_ipv6))
     kept = [line for line in _read(_HOST).splitlines() if line.split()[:1] and line.split()[0] in ("search", "options")]
-    text = "".join(f"{line}\n" for line in [f"nameserver {DNS_SERVER.network_address}", *kept])
+    text = "".join(f"{line}\n" for line in [f"nameserver {DNS_ADDRESS}", *kept])
     lines = _resolv_conf(replace(spec, dns=()), text).splitlines()
     options = [word for line in lines if line.startswith("options") for word in line.split()[1:]]
     if not any(word.startswith("ndots:") for word in options):
@@ -127,9 +134,18 @@ def _host_resolv_conf() -> str:
     return text
 
 
-def _is_loopback_resolver(line: str) -> bool:
+def _is_reachable(line: str, has_ipv6: bool) -> bool:
+    """Return False for a line `nameserver ADDRESS` whose server a container cannot reach."""
     words = line.split()
-    return len(words) > 1 and words[0] == "nameserver" and (words[1].startswith("127.") or words[1] == "::1")
+    if words[:1] != ["nameserver"] or len(words) < 2:
+        return True
+    try:
+        address = ip_address(words[1])
+    except ValueError:
+        return True
+    if isinstance(address, IPv6Address):
+        return has_ipv6 and not address.is_loopback and not address.is_link_local
+    return not address.is_loopback
 
 
 def _own_lines(instance: Instance, container: Container) -> str:

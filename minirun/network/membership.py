@@ -60,6 +60,21 @@ def disconnect(update: ContainerUpdate, network: Network) -> None:
         apply_update(instance, update.current(), send)
 
 
+def leave_removed(update: ContainerUpdate, reference: str) -> bool:
+    """Take a container that does not run out of a network that has been removed. Return whether it was in such one.
+
+    `reference` is the name that the container's record has for the network.
+    """
+    if update.is_active or reference not in update.container.spec.network.names:
+        return False
+    with update.instance.store.write():
+        container = update.current()
+        request = container.spec.network
+        attachments = tuple(one for one in request.attachments if one.network != reference)
+        _with_attachments(update.instance, container, attachments)
+    return True
+
+
 def _detach(update: ContainerUpdate, endpoint: Endpoint, network: Network) -> None:
     """Detach the interface, then delete the record: killed in between, the next command attaches it again."""
     instance, store = update.instance, update.instance.store

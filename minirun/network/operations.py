@@ -18,13 +18,19 @@ from minirun.network.dns import server_control
 from minirun.network.dns.veth import endpoints_with_networks, first_with_names
 from minirun.network.etc_files import hostname_of
 from minirun.network.firewall import foreign
-from minirun.network.membership import connect, disconnect
+from minirun.network.membership import connect, disconnect, leave_removed
 from minirun.network.modes import NetworkMode, mode_of
 from minirun.network.networks import options_of, remove_unused
 from minirun.network.ports import reservations
-from minirun.network.ports.mappings import PreviousPorts, default_addresses, port_numbers, requested_mappings
+from minirun.network.ports.mappings import (
+    PreviousPorts,
+    default_addresses,
+    is_reserved,
+    port_numbers,
+    requested_mappings,
+)
 from minirun.network.ports.publish import publish, unpublish
-from minirun.network.ports.reservations import MAX_LOW_SOCKETS, is_reserved
+from minirun.network.ports.reservations import MAX_LOW_SOCKETS
 from minirun.network.repair.restore import repair_damage
 from minirun.network.sandbox import refuse_foreign_pin, teardown
 from minirun.network.update import ContainerUpdate, SendSockets, apply_update
@@ -43,6 +49,7 @@ __all__ = [
     "has_names",
     "hostname_of",
     "is_reserved",
+    "leave_removed",
     "options_of",
     "publish",
     "reconcile",

@@ -16,7 +16,7 @@ from minirun.instance import Instance
 from minirun.model import AnyAddress, Container, Endpoint, PortMapping, Publication
 from minirun.network import endpoints, etc_files
 from minirun.network.ports import reservations
-from minirun.network.ports.mappings import PreviousPorts, default_addresses, publishing_endpoint
+from minirun.network.ports.mappings import PreviousPorts, default_addresses, publishing_endpoint, target_address
 
 SendSockets = Callable[[list[socket.socket]], None]  # to the shim, which keeps port reservations
 
@@ -103,4 +103,4 @@ def _publishing_endpoint(instance: Instance, container: Container) -> Endpoint |
 def _target(endpoint: Endpoint | None, mapping: PortMapping) -> AnyAddress | None:
     if endpoint is None or mapping.host_address is None:
         return None
-    return endpoint.address6 if mapping.host_address.version == 6 else endpoint.address
+    return target_address(endpoint, mapping)

@@ -24,8 +24,8 @@ def parse_port(text: str) -> PortMapping:
     """
     body, slash, protocol = text.partition("/")
     protocol = protocol.lower() if slash else "tcp"
-    if protocol not in ("tcp", "udp"):
-        raise option_error(f"Invalid proto: {protocol} in -p {text}", "tcp or udp")
+    if protocol not in ("tcp", "udp", "sctp"):
+        raise option_error(f"Invalid proto: {protocol} in -p {text}", "tcp, udp or sctp")
     address, host, container = _split(body, text)
     first, count = _range(container, text, "containerPort")
     if not host or host == "0":
@@ -67,12 +67,9 @@ def parse_expose(texts: Iterable[str]) -> tuple[str, ...]:
         last = int(match[2] or first) if match else 0
         if match is None or not 1 <= first <= last <= 65535:
             raise option_error(
-                f"invalid range format for --expose: {text}", "PORT or PORT-PORT, optionally with /tcp or /udp"
+                f"invalid range format for --expose: {text}", "PORT or PORT-PORT, optionally with /tcp, /udp or /sctp"
             )
-        protocol = (match[3] or "tcp").lower()
-        if protocol == "sctp":
-            raise option_error(f"--expose {text}: the protocol is tcp or udp")
-        exposed |= dict.fromkeys(f"{port}/{protocol}" for port in range(first, last + 1))
+        exposed |= dict.fromkeys(f"{port}/{(match[3] or 'tcp').lower()}" for port in range(first, last + 1))
     return tuple(exposed)
 
 

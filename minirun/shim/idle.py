@@ -10,7 +10,7 @@ that does nothing.
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from minirun.errors import MinirunError
 from minirun.forkserver.location import launcher
@@ -43,6 +43,7 @@ class IdleState:
     """The shim's state while it is the sleeper. Files are descriptors; `began` is on the monotonic clock.
 
     identity: the shim's pid and start time, as on record
+    relay, relayed: the epoll of the relayed ports and where each leads to (port_relay.py)
     """
 
     container: str
@@ -61,11 +62,14 @@ class IdleState:
     cancelled: bool
     identity: tuple[int, int]
     may_restart: bool
+    relay: int | None = None
+    relayed: dict[int, tuple[str, int]] = field(default_factory=dict)
 
     @property
     def watched(self) -> list[int]:
         """The descriptors whose events wake the shim."""
-        return [self.pidfd, self.listener, *self.outputs, *(() if self.resolver is None else (self.resolver,))]
+        optional = [fd for fd in (self.resolver, self.relay) if fd is not None]
+        return [self.pidfd, self.listener, *self.outputs, *optional]
 
     @property
     def files(self) -> list[int]:

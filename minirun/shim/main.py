@@ -23,6 +23,7 @@ from minirun.shim.container_process import ContainerProcess, prepare_cgroup
 from minirun.shim.dns_keepalive import DnsKeepalive
 from minirun.shim.health import HealthCheck
 from minirun.shim.idle import IdleState, become_sleeper, idle_timeout
+from minirun.shim.port_relay import PortRelay
 from minirun.shim.port_reservations import ReservedSockets
 from minirun.shim.restart_policy import BackOff, record_restart
 from minirun.shim.state import State
@@ -39,6 +40,7 @@ class Shim:
         self.state = State(plan.root, plan.container, lambda text: self.clients.tell(Kind.LOST, text.encode()))
         self.dns = DnsKeepalive(lambda: self.state.instance, dns)
         self.ports = ReservedSockets(reserved)
+        self.relay = PortRelay(self.state, plan.container)
         self.ever_started = self.cancelled = False
         self.back_off = BackOff()
         self.idle_timeout = idle_timeout()
@@ -72,6 +74,9 @@ class Shim:
         shim.process.resume(state)
         shim.process.code = code
         shim.identity = Process(*state.identity)
+        if state.relay is not None:
+            os.close(state.relay)
+        shim.relay.resume(state.relayed)
         shim._handle_sigterm()
         return shim
 
@@ -127,7 +132,7 @@ class Shim:
         yield from self.clients.interests(self.process.streams.takes_input)
 
     def _parts(self) -> list[Part]:
-        return [self.dns, *([self.health] if self.health else [])]
+        return [self.dns, self.relay, *([self.health] if self.health else [])]
 
     # --- idle
 
@@ -146,7 +151,7 @@ class Shim:
     def _idle_state(self) -> IdleState | None:
         """What the shim needs to go on later; None while it has something to do before the next event."""
         is_busy = self.health is not None or self.clients or (self.log is not None and self.log.is_lossy)
-        if is_busy or self.dns.is_lost or not self.process.is_quiet:
+        if is_busy or self.dns.is_lost or self.relay.is_used or not self.process.is_quiet:
             return None
         return IdleState(
             container=self.plan.container,
@@ -155,6 +160,8 @@ class Shim:
             listener=self.clients.listener.fileno(),
             ports=self.ports.files,
             resolver=self.dns.fd,
+            relay=self.relay.fd,
+            relayed=self.relay.targets,
             delay=self.back_off.delay,
             began=self.began,
             cancelled=self.cancelled,
@@ -175,6 +182,7 @@ class Shim:
         process = self.process
         if kind is Kind.GO and client is self.clients.first:
             process.release()
+            self.relay.settle(self.ports.files)
         elif kind is Kind.STDIN and self.plan.interactive:
             process.streams.write_input(body)
         elif kind is Kind.STDIN_END:
@@ -200,8 +208,10 @@ class Shim:
         """Before GO, a start ends with its command; afterwards the container goes on without it."""
         self._end_input(client)
         if client.changes_ports:
+            self.relay.release()
             self.state.retried(lambda: self.ports.settle(self.state.instance, self.plan.container, client))
             self.dns.renew(self.plan.container)
+            self.relay.settle(self.ports.files)
         if client is self.clients.first and not self.process.go:
             self.process.abort("the command that started it was ended")
 
@@ -269,6 +279,7 @@ class Shim:
             self.log.close()
         failure = self.process.failure[1] if self.process.failure else ""
         remove = not self.ever_started and self.plan.fresh
+        self.relay.close()
         self.ports.close()  # before the record releases them: the next start may follow at once
         self.state.retried(
             lambda: finish_run(self.state.instance, self.plan.container, self.identity, code, failure, remove)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from minirun.errors import MinirunError, describe
 from minirun.instance import Instance
-from minirun.kernel.sockets import above_select
+from minirun.kernel.sockets import above_select, port_held
 from minirun.model import Publication
 from minirun.network import operations
 from minirun.shim.clients import Client
@@ -64,8 +64,7 @@ class ReservedSockets:
         kept = []
         for fd in self._fds:
             reserved = socket.socket(fileno=fd)
-            protocol = "tcp" if reserved.type == socket.SOCK_STREAM else "udp"
-            if (protocol, *reserved.getsockname()[:2]) in places:
+            if port_held(reserved) in places:
                 kept.append(reserved.detach())
             else:
                 reserved.close()

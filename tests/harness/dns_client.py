@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tests.harness.host import Host
 
-SERVER = "169.254.53.53"
+SERVER = "127.0.0.11"
 _ASK = r"""
 import json, socket, struct, sys
 server, name, kind, stream, size, patience = json.loads(sys.argv[1])

@@ -72,7 +72,12 @@ def disconnect(
 ) -> None:
     """Disconnect a container from a network."""
     instance = open_instance()
-    target = _network(instance, network)
+    try:
+        target = _network(instance, network)
+    except NotFoundError:
+        if not hot_update.leave_removed(instance, find_container(instance.store, container), network):
+            raise
+        return
     try:
         member = find_container(instance.store, container)
     except NotFoundError:

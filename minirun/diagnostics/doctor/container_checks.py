@@ -82,7 +82,7 @@ def ports(instance: Instance) -> Iterator[Finding]:
     """Send a packet to every published TCP port on IPv4; of a range, to its first port."""
     for container in filter(_is_reachable, _running(instance)):
         for publication in instance.store.ports(container=container.id):
-            if publication.mapping.protocol == "tcp" and publication.target.version == 4:
+            if publication.mapping.protocol == "tcp" and publication.target.version == 4 and not publication.is_relayed:
                 yield _probe(instance, container, publication)
 
 

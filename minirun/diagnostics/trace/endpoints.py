@@ -13,7 +13,7 @@ from minirun.instance import Instance
 from minirun.kernel.link_queries import interfaces
 from minirun.kernel.netns import entered
 from minirun.kernel.taps import Tap
-from minirun.model import Container, Publication, Status
+from minirun.model import ANY_ADDRESS, ANY_ADDRESS6, Container, Publication, Status
 from minirun.store.lookup import find_container
 
 AnyAddress: TypeAlias = IPv4Address | IPv6Address
@@ -112,12 +112,19 @@ def port_of_host(instance: Instance, word: str) -> Target:
         if publication.mapping.protocol == protocol and port in publication.mapping.host_ports
     ]
     if colon:
-        addresses = (host, "0.0.0.0", "::")
-        publications = [each for each in publications if str(each.mapping.host_address) in addresses]
+        place = ip_address(host.strip("[]"))
+        addresses = (place, ANY_ADDRESS if place.version == 4 else ANY_ADDRESS6)
+        publications = [each for each in publications if each.mapping.host_address in addresses]
     publication = next(iter(publications), None)
-    address = ip_address(host.strip("[]")) if colon else _host_address(instance, publication)
+    address = place if colon else _host_address(instance, publication)
     if publication is None:
         return Target(word, address, port, protocol, is_host_port=True)
+    if publication.is_relayed:
+        raise MinirunError(
+            f"{word} is published on IPv6 and relayed to {publication.target} by a process, so no rule translates it",
+            f"trace the container's port itself, or its IPv4 port: minirun trace {port}",
+            FAILED,
+        )
     mapping = publication.mapping
     container_port = mapping.container_port + port - mapping.host_port
     container = instance.store.container(publication.container)

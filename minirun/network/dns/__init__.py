@@ -5,9 +5,9 @@ belong to another namespace, pinned as `minirun-dns`, which holds the address 16
 of each network (veth.py): a container's query passes none of the host's chains, needs no gateway, and its source
 address tells who asks.
 
-    container            bridge        minirun-dns                   host
-    169.254.53.53 by -->        -->    169.254.53.53:53 (socket) --> this process --> 127.0.0.53, 192.0.2.1, ...
-    ethN                               ^ no forwarding here
+    container            bridge                  minirun-dns                   host
+    127.0.0.11 by ethN   becomes 169.254.53.53   169.254.53.53:53 (socket) --> this process --> 127.0.0.53, ...
+    (a route, no rule)   (firewall/antispoof.py) ^ no forwarding here
 
 It lives as long as somebody holds a connection to its control socket in the state root: the shim of each container on
 custom networks does. When it dies, the shims notice, and one of them starts it again (server_control.py). The same

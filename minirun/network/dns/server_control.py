@@ -19,7 +19,7 @@ from minirun.kernel.sockets import control_connect, control_listen, loopback_add
 from minirun.kernel.sysctl import sysctl_ensure
 from minirun.network.dns.veth import DNS_SERVER
 
-ADDRESS = str(DNS_SERVER.network_address)
+ADDRESS = str(DNS_SERVER)
 PORT = 53
 LOG = "resolver.log"  # in the state root
 UDP_FD, TCP_FD, CONTROL_FD = 3, 4, 5  # the process's descriptors

@@ -1,18 +1,31 @@
-"""The DNS server's veths: how a network's bridge reaches the server that knows its names.
+"""The DNS server's veths: how a network's bridge reaches the server that knows its names, and a container the bridge.
 
 Each leads from a network's bridge into the server's namespace, and its name follows from the network's id. The last
 step of making one gives its host end a MAC address that encodes the namespace it leads to. So a veth with that address
 is complete, and not one of an earlier namespace that the kernel is still taking apart.
+
+Containers know the server as 127.0.0.11. A route leads that address out of the container, to the server's veth; on the
+bridge the address is translated to the server's own and back (firewall/antispoof.py), so neither the host nor the
+server ever sees packets with a loopback address. The container's interface has to accept replies from 127.0.0.11
+(route_localnet); the bridge drops frames to any other loopback address, so neighbours cannot use that setting.
 """
 
 import os
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address
 
 from minirun.instance import Instance
-from minirun.kernel.links import bridge_port_add, link_address_write, link_del, link_route_add, link_up, veth_add
+from minirun.kernel.links import (
+    bridge_port_add,
+    link_address_write,
+    link_del,
+    link_route_add,
+    link_up,
+    local_route_add,
+    veth_add,
+)
 from minirun.kernel.netns import entered, netns_inode, netns_open
 from minirun.kernel.sockets import link_state
 from minirun.kernel.sysctl import sysctl_ensure
@@ -20,7 +33,9 @@ from minirun.model import DEFAULT_NETWORK, Endpoint, Network
 from minirun.store.activity import UsedNetwork
 
 HOST_NAME = "host.minirun.internal"  # resolves to the gateway
-DNS_SERVER = IPv4Network("169.254.53.53/32")  # the server's address
+DNS_SERVER = IPv4Address("169.254.53.53")  # the server's address in its namespace
+DNS_ADDRESS = IPv4Address("127.0.0.11")  # the server's address in containers, which is Docker's
+MAC_PREFIX = "02:53"  # of both ends of the veths
 _LAST_VETH = 5.0  # seconds that a veth into the last server's namespace may still exist
 EndpointInNetwork = tuple[Endpoint, Network]
 
@@ -71,9 +86,10 @@ def reattach_veth(instance: Instance, network: Network) -> None:
 
 
 def ensure_route(interface: str) -> bool:
-    """In a container, add the route to the server by an interface that is up; return whether it was missing."""
+    """In a container, add the route of DNS_ADDRESS by an interface that is up; return whether it was missing."""
+    sysctl_ensure(f"net/ipv4/conf/{interface}/route_localnet", "1")
     try:
-        link_route_add(interface, DNS_SERVER)
+        local_route_add(interface, DNS_ADDRESS, DNS_SERVER)
     except FileExistsError:
         return False
     return True
@@ -115,7 +131,7 @@ def _configure_server_end(instance: Instance, network: Network) -> None:
 
 def _server_end_mac(network: Network) -> str:
     """Fixed, so that the containers' ARP caches stay right when the veth is made again."""
-    return "02:53:" + ":".join(network.id[i : i + 2] for i in range(0, 8, 2))
+    return f"{MAC_PREFIX}:" + ":".join(network.id[i : i + 2] for i in range(0, 8, 2))
 
 
 def _host_end_mac(instance: Instance) -> str:
@@ -124,4 +140,4 @@ def _host_end_mac(instance: Instance) -> str:
         inode = netns_inode(instance.dns_netns)
     except OSError:
         return "-"
-    return "02:53:" + (inode & 0xFFFFFFFF).to_bytes(4, "big").hex(":")
+    return f"{MAC_PREFIX}:" + (inode & 0xFFFFFFFF).to_bytes(4, "big").hex(":")

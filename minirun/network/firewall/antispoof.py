@@ -2,8 +2,13 @@
 
 A container may use only its own MAC address with its own IP addresses: in the frame, in ARP and in neighbour
 advertisements. It may not act as a router (RFC 4861) or DHCP server. Frames are dropped before the bridge learns from
-them, and before br_netfilter translates anything. Other protocols than ARP and IP are dropped: receivers remove a tag
-of VLAN 0, which would smuggle the packet inside past these rules.
+them, and before br_netfilter shows them to the host's rules. Other protocols than ARP and IP are dropped: receivers
+remove a tag of VLAN 0, which would smuggle the packet inside past these rules.
+
+Containers reach the DNS server at 127.0.0.11 (dns/veth.py). On the bridge that becomes the server's own address, and in
+its replies 127.0.0.11 again: the host's rules, to which br_netfilter shows these packets too, never see a loopback
+address. Frames to all other loopback addresses are dropped, on every bridge of this host: no host may send such
+(RFC 1122, 3.2.1.3), and a container's interface would accept them.
 
 Frames to the link-local groups (IEEE 802.1D, 01:80:c2:00:00:0x) pass no hook of the bridge, but it learns from them and
 delivers them to the host on the port itself. drivers/bridge.py and kernel/links.py close that path.
@@ -22,6 +27,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address
 
 from minirun.model import Endpoint, Network
+from minirun.network.dns.veth import DNS_ADDRESS, DNS_SERVER, MAC_PREFIX
 from minirun.network.firewall.elements import Element, render_sets
 from minirun.network.firewall.policy import Policy
 
@@ -33,25 +39,35 @@ BRIDGE_SETS = {
     # As sources6, but of a type that an unnamed payload field (the target of neighbour discovery) can be compared with.
     "targets6": "typeof iifname . ether saddr . @th,64,128",
 }
-_CHAINS = """
-  chain prerouting {
+_IS_SERVER = f"& ff:ff:00:00:00:00 == {MAC_PREFIX}:00:00:00:00"
+_CHAINS = f"""
+  chain prerouting {{
     type filter hook prerouting priority -300; policy accept;
+    ip daddr 127.0.0.0/8 jump to_loopback
     ip protocol tcp iifname . ether saddr . ip saddr @sources accept
     ip6 nexthdr tcp iifname . ether saddr . ip6 saddr @sources6 accept
     iifname @ports jump from_container
-  }
-  chain from_container {
-    ether type != { arp, ip, ip6 } counter drop comment "neither ARP nor IP, or VLAN-tagged"
+  }}
+  chain to_loopback {{
+    ip daddr {DNS_ADDRESS} ether daddr {_IS_SERVER} ip daddr set {DNS_SERVER} return
+    counter drop comment "a loopback address is nobody's on a network"
+  }}
+  chain postrouting {{
+    type filter hook postrouting priority srcnat; policy accept;
+    ip saddr {DNS_SERVER} ether saddr {_IS_SERVER} ip saddr set {DNS_ADDRESS}
+  }}
+  chain from_container {{
+    ether type != {{ arp, ip, ip6 }} counter drop comment "neither ARP nor IP, or VLAN-tagged"
     iifname . ether saddr . arp saddr ip @sources iifname . arp saddr ether . arp saddr ip @sources accept
-    udp sport { 67, 547 } counter drop comment "containers may not be DHCP servers"
+    udp sport {{ 67, 547 }} counter drop comment "containers may not be DHCP servers"
     iifname . ether saddr . ip saddr @sources accept
-    icmpv6 type { nd-router-advert, nd-redirect } counter drop comment "containers may not be routers"
+    icmpv6 type {{ nd-router-advert, nd-redirect }} counter drop comment "containers may not be routers"
     icmpv6 type nd-neighbor-advert iifname . ether saddr . @th,64,128 != @targets6 counter drop comment "forged target"
     ip6 saddr :: icmpv6 type nd-neighbor-solicit iifname . ether saddr . @th,64,128 != @targets6 counter drop
-    ip6 saddr :: icmpv6 type != { nd-router-solicit, nd-neighbor-solicit, mld2-listener-report } counter drop
+    ip6 saddr :: icmpv6 type != {{ nd-router-solicit, nd-neighbor-solicit, mld2-listener-report }} counter drop
     iifname . ether saddr . ip6 saddr @sources6 accept
     counter drop comment "forged source address"
-  }"""
+  }}"""
 # Only where a network needs it: every frame between containers would pass it.
 _ISOLATION = """
   chain forward {

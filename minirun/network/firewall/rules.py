@@ -131,7 +131,7 @@ def _into(network: Network, policy: Policy) -> Iterator[str]:
     if policy.icc:
         yield f'iifname "{network.bridge}" accept'
     else:  # with br_netfilter, bridged packets pass this chain too
-        yield f'iifname "{network.bridge}" ip daddr {DNS_SERVER.network_address} accept'
+        yield f'iifname "{network.bridge}" ip daddr {DNS_SERVER} accept'
     if not network.internal:
         yield "ct status dnat accept"
         for version, ip, six in _FAMILIES:

@@ -125,11 +125,11 @@ def _elements_of_ports(ports: Iterable[PortWithPolicy]) -> Iterator[Element]:
 
 
 def _with_policies(publications: Iterable[Publication], pairs: Iterable[EndpointInNetwork]) -> list[PortWithPolicy]:
-    """Pair each port with the policy of the network that its target address is in."""
+    """Pair each port that the kernel translates with the policy of the network that its target address is in."""
     networks = {
         (endpoint.sandbox, address): network
         for endpoint, network in pairs
         for address in (endpoint.address, endpoint.address6)
     }
-    targets = ((port, networks.get((port.sandbox, port.target))) for port in publications)
+    targets = ((port, networks.get((port.sandbox, port.target))) for port in publications if not port.is_relayed)
     return [(port, Policy.of(network) if network else Policy()) for port, network in targets]

@@ -6,10 +6,11 @@ A request may leave the host port and the address open (`-p 80`); a placed mappi
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address
 from itertools import groupby
+from typing import NamedTuple
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
-from minirun.kernel.sockets import port_hold
+from minirun.kernel.sockets import can_serve_ipv6, port_hold, speaks
 from minirun.model import (
     ANY_ADDRESS,
     ANY_ADDRESS6,
@@ -23,9 +24,19 @@ from minirun.model import (
 )
 from minirun.network.drivers.bridge import HOST_BINDING
 from minirun.network.endpoints import gateway_endpoint, gateway_network
+from minirun.network.firewall.policy import ROUTED, Policy
 from minirun.network.networks import network_by_name
 
+# A range of more ports than this is not reserved. A socket for each would be 16384 descriptors for the media ports of
+# one telephone exchange and a third of a second at each of its starts. The price: a process that binds one of the ports
+# later gets no packets, since they are translated. Once, before the start, the socket tables are asked for listeners.
+MAX_RESERVED_RANGE = 64
 _RANDOM_TRIES = 20
+
+
+def is_reserved(mapping: PortMapping) -> bool:
+    """Return whether sockets reserve the mapping; ranges of more than MAX_RESERVED_RANGE ports have none."""
+    return mapping.count <= MAX_RESERVED_RANGE
 
 
 def requested_mappings(spec: Spec) -> tuple[PortMapping, ...]:
@@ -95,14 +106,34 @@ def candidates(mapping: PortMapping, host: str, previous: int) -> Iterator[int]:
             yield first
 
 
-def default_addresses(instance: Instance, spec: Spec) -> tuple[AnyAddress, ...]:
-    """Return the host addresses for a mapping without one: 0.0.0.0, with an IPv6 network also ::, or the address that
-    the gateway network's option host_binding_ipv4 names. MinirunError when that network cannot publish."""
+class DefaultAddresses(NamedTuple):
+    """The host addresses for a mapping without one; `relayed` for those that a relay can carry."""
+
+    translated: tuple[AnyAddress, ...]
+    relayed: tuple[AnyAddress, ...] = ()
+
+    def of(self, mapping: PortMapping) -> tuple[AnyAddress, ...]:
+        """Return all host addresses that this mapping is published on."""
+        if mapping.host_address is not None:
+            return (mapping.host_address,)
+        return self.translated + (self.relayed if can_relay(mapping) else ())
+
+
+def default_addresses(instance: Instance, spec: Spec) -> DefaultAddresses:
+    """Return the host addresses for mappings without one. MinirunError when the gateway network cannot publish.
+
+    They are 0.0.0.0 and, where the host or the network has IPv6, ::; or the address that the gateway network's option
+    host_binding_ipv4 names. A routed network has no ports on the host, so nothing is relayed to it.
+    """
     networks = [network_by_name(instance, name) for name in spec.network.names]
     network = _require_publishing(gateway_network(spec.network, networks))
     if binding := network.option(HOST_BINDING):
-        return (IPv4Address(binding),)
-    return (ANY_ADDRESS, ANY_ADDRESS6) if network.pool6 else (ANY_ADDRESS,)
+        return DefaultAddresses((IPv4Address(binding),))
+    if network.pool6:
+        return DefaultAddresses((ANY_ADDRESS, ANY_ADDRESS6))
+    if Policy.of(network).modes.get(4) == ROUTED or not can_serve_ipv6():
+        return DefaultAddresses((ANY_ADDRESS,))
+    return DefaultAddresses((ANY_ADDRESS,), (ANY_ADDRESS6,))
 
 
 def publishing_endpoint(instance: Instance, container: Container, endpoints: Iterable[Endpoint]) -> Endpoint:
@@ -114,17 +145,43 @@ def publishing_endpoint(instance: Instance, container: Container, endpoints: Ite
     return gateway
 
 
+def refuse_unknown_protocols(mappings: Iterable[PortMapping]) -> None:
+    """Check that this kernel has the protocols of all mappings; all kernels have TCP and UDP. MinirunError."""
+    for mapping in mappings:
+        if mapping.protocol == "sctp" and not speaks("sctp"):
+            raise MinirunError(
+                f"cannot publish {mapping.container_port}/sctp: this kernel has no SCTP",
+                "on most distributions `modprobe sctp` loads it",
+                FAILED,
+            )
+
+
+def can_relay(mapping: PortMapping) -> bool:
+    """Return whether the shim can relay a port: a socket must reserve it, and it carries TCP and UDP."""
+    return is_reserved(mapping) and mapping.protocol in ("tcp", "udp")
+
+
+def target_address(endpoint: Endpoint, mapping: PortMapping) -> AnyAddress | None:
+    """Return the address that a placed mapping leads to; None when the endpoint has none that it can lead to.
+
+    An IPv6 port leads to an IPv4 address, by a relay, where the endpoint has no other.
+    """
+    assert mapping.host_address is not None, "the mapping has been placed"
+    if mapping.host_address.version == 4:
+        return endpoint.address
+    return endpoint.address6 or (endpoint.address if can_relay(mapping) else None)
+
+
 def publication_of(container: Container, endpoint: Endpoint, mapping: PortMapping) -> Publication:
     """Return the record of a placed mapping that leads to `endpoint`, by the family of its host address."""
-    assert mapping.host_address is not None, "the mapping has been placed"
-    target = endpoint.address6 if mapping.host_address.version == 6 else endpoint.address
+    target = target_address(endpoint, mapping)
     if target is None:
-        raise MinirunError(
-            f"cannot publish on {mapping.host}: container {container.name} has no IPv{mapping.host_address.version}"
-            " address on its first network",
-            "make a network with: minirun network create --ipv6",
-            FAILED,
-        )
+        version = 6 if ":" in mapping.host else 4
+        what = f"container {container.name} has no IPv{version} address on its first network"
+        if version == 6:
+            what += f", and neither a range of more than {MAX_RESERVED_RANGE} ports nor SCTP can be relayed to IPv4"
+        hint = "make a network with: minirun network create --ipv6"
+        raise MinirunError(f"cannot publish on {mapping.host}: {what}", hint, FAILED)
     return Publication(container.id, container.id, mapping, target)
 
 

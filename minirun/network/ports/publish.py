@@ -10,7 +10,13 @@ from minirun.model import Container, Endpoint, Mode, PortMapping
 from minirun.network.drivers.bridge import allow_hairpin
 from minirun.network.firewall import tables
 from minirun.network.ports import reservations
-from minirun.network.ports.mappings import PreviousPorts, default_addresses, port_numbers, publishing_endpoint
+from minirun.network.ports.mappings import (
+    PreviousPorts,
+    default_addresses,
+    is_reserved,
+    port_numbers,
+    publishing_endpoint,
+)
 from minirun.network.ports.udp_conntrack import delete_stale_flows
 from minirun.network.update import ContainerUpdate
 
@@ -81,7 +87,7 @@ def _publish_now(update: ContainerUpdate, mapping: PortMapping) -> list[PortMapp
 def _raise_shim_limit(instance: Instance, container: Container, added: int) -> None:
     """Let the shim open so many more sockets."""
     mappings = [publication.mapping for publication in instance.store.ports(container=container.id)]
-    sockets = added + sum(mapping.count for mapping in mappings if reservations.is_reserved(mapping))
+    sockets = added + sum(mapping.count for mapping in mappings if is_reserved(mapping))
     if sockets > reservations.MAX_LOW_SOCKETS and container.shim is not None:
         reservations.raise_file_limit(container.shim.pid, sockets)
 

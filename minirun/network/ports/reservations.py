@@ -16,17 +16,21 @@ from minirun.errors import FAILED, ConflictError, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.credentials import files_ensure
 from minirun.kernel.sock_diag import SocketTable
-from minirun.kernel.sockets import above_select, port_close, port_hold, port_owner
+from minirun.kernel.sockets import above_select, port_close, port_held, port_hold, port_owner
 from minirun.model import AnyAddress, Container, Endpoint, PortMapping, Publication
 from minirun.network.firewall import tables
-from minirun.network.ports.mappings import PreviousPorts, candidates, publication_of, publishing_endpoint
+from minirun.network.ports.mappings import (
+    DefaultAddresses,
+    PreviousPorts,
+    candidates,
+    is_reserved,
+    publication_of,
+    publishing_endpoint,
+    refuse_unknown_protocols,
+)
 from minirun.network.ports.udp_conntrack import delete_withdrawn_flows
 from minirun.store import Store
 
-# A range of more ports than this is not reserved. A socket for each would be 16384 descriptors for the media ports of
-# one telephone exchange and a third of a second at each of its starts. The price: a process that binds one of the ports
-# later gets no packets, since they are translated. Once, before the start, the socket tables are asked for listeners.
-MAX_RESERVED_RANGE = 64
 # With more sockets than this, their descriptors are moved above 1024, and the limit of open files is raised: as many
 # fit beside everything else below the usual limit of 1024, in the command and in the shim.
 MAX_LOW_SOCKETS = 200
@@ -55,11 +59,11 @@ class PortReservations:
                 raise _taken(store, self._mapping_of(reserved)) from error
 
     def _mapping_of(self, reserved: socket.socket) -> PortMapping:
-        address, port = reserved.getsockname()[:2]
+        protocol, address, port = port_held(reserved)
         return next(
             mapping
             for mapping in self.mappings
-            if str(mapping.host_address) == address and mapping.protocol == "tcp" and port in mapping.host_ports
+            if (mapping.protocol, str(mapping.host_address)) == (protocol, address) and port in mapping.host_ports
         )
 
 
@@ -67,7 +71,7 @@ def reserve(
     store: Store,
     mappings: Iterable[PortMapping],
     previous: PreviousPorts | None,
-    default_addresses: Sequence[AnyAddress],
+    default_addresses: DefaultAddresses,
 ) -> PortReservations:
     """Reserve every port on the host, before anything else is changed; all or none.
 
@@ -75,14 +79,15 @@ def reserve(
     placed on all `default_addresses` under the same number. ConflictError names the owner of a port that is taken.
     """
     reservations, mappings = PortReservations(), list(mappings)
+    refuse_unknown_protocols(mappings)
     _refuse_overlap([mapping for mapping in mappings if mapping.is_fixed])
-    count = len(default_addresses) * sum(mapping.count for mapping in mappings if is_reserved(mapping))
+    count = sum(len(default_addresses.of(mapping)) * mapping.count for mapping in mappings if is_reserved(mapping))
     if count > MAX_LOW_SOCKETS:
         raise_file_limit(os.getpid(), count)
     try:
         for mapping in mappings:
             number = previous.take(mapping) if previous else 0
-            placed, sockets = _reserve_mapping(store, mapping, number, default_addresses)
+            placed, sockets = _reserve_mapping(store, mapping, number, default_addresses.of(mapping))
             reservations.mappings += placed
             if count > MAX_LOW_SOCKETS:
                 sockets = [socket.socket(fileno=above_select(reserved.detach())) for reserved in sockets]
@@ -111,11 +116,6 @@ def _share_address(one: PortMapping, other: PortMapping) -> bool:
     if first is None or second is None or first == second:
         return True
     return first.version == second.version and (first.is_unspecified or second.is_unspecified)
-
-
-def is_reserved(mapping: PortMapping) -> bool:
-    """Return whether sockets reserve the mapping; ranges of more than MAX_RESERVED_RANGE ports have none."""
-    return mapping.count <= MAX_RESERVED_RANGE
 
 
 def raise_file_limit(pid: int, sockets: int) -> tuple[str, int, int]:
@@ -159,10 +159,9 @@ def withdraw(instance: Instance, publications: Collection[Publication], endpoint
 
 
 def _reserve_mapping(
-    store: Store, mapping: PortMapping, previous: int, default_addresses: Sequence[AnyAddress]
+    store: Store, mapping: PortMapping, previous: int, addresses: Sequence[AnyAddress]
 ) -> tuple[list[PortMapping], list[socket.socket]]:
     """Reserve the first candidate that is free. Return a placed mapping for each address, and the sockets."""
-    addresses = [mapping.host_address] if mapping.host_address else default_addresses
     problem: ConflictError | None = None
     for port in candidates(mapping, str(addresses[0]), previous):
         placed = [replace(mapping, host_port=port, host_last=0, host_address=address) for address in addresses]

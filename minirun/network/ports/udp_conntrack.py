@@ -54,7 +54,7 @@ class _PortsOfFamily:
 
 
 def _by_family(publications: Iterable[Publication]) -> Iterator[tuple[_PortsOfFamily, list[Flow]]]:
-    udp = [publication for publication in publications if publication.mapping.protocol == "udp"]
+    udp = [port for port in publications if port.mapping.protocol == "udp" and not port.is_relayed]
     if not udp:
         return
     for version, family in ((4, socket.AF_INET), (6, socket.AF_INET6)):

@@ -27,6 +27,7 @@ _CHAINS = (
     (_INET, "forward"),
     (_INET, "postrouting"),
     (_BRIDGE, "from_container"),
+    (_BRIDGE, "postrouting"),
 )
 
 

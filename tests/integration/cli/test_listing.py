@@ -99,7 +99,9 @@ def test_ps_prints_docker_s_columns(peopled: Host) -> None:
     assert re.split(" {2,}", header) == ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]
     web = next(row for row in rows if row.endswith("web"))
     start = header.index("PORTS")
-    assert web[start : header.index("NAMES")].strip() == "90/tcp, 0.0.0.0:8080->80/tcp, 0.0.0.0:8081->81/udp"
+    ports = web[start : header.index("NAMES")].strip().split(", ")
+    four = ["0.0.0.0:8080->80/tcp", "0.0.0.0:8081->81/udp"]
+    assert ports == ["90/tcp", *four, *(port.replace("0.0.0.0", "[::]") for port in four)]
     status = header.index("STATUS")
     states = {row.split()[-1]: row[status:start].strip() for row in rows}
     assert states["made"] == "Created"

@@ -41,7 +41,9 @@ host HOST  lan0 192.0.2.1/24
 minirun0  network bridge  172.17.0.1/16
 └─ VETH ── eth0  web  172.17.0.2/16  02:42:ac:11:00:02  via 172.17.0.1
       0.0.0.0:8080 → 80/tcp
+      [::]:8080 → 80/tcp
       0.0.0.0:8443-8445 → 443-445/tcp
+      [::]:8443-8445 → 443-445/tcp
 
 BRIDGE  network db, internal  172.18.0.1/22
 ├─ VETH ── eth0  data  172.18.0.2/22  02:42:ac:12:00:02

@@ -150,7 +150,7 @@ def test_after_a_crash_system_start_brings_back_what_should_run(primed: Host) ->
     running = sorted(line.split()[-1] for line in primed.minirun("ps").stdout.splitlines()[1:])
     assert running == ["kept", "stays"]
     assert _address(primed, "stays") == before
-    assert primed.minirun("port", "stays").stdout == "80/tcp -> 0.0.0.0:8080\n"
+    assert primed.minirun("port", "stays").stdout == "80/tcp -> 0.0.0.0:8080\n80/tcp -> [::]:8080\n"
     unit = REPO / "packaging" / "minirun.service"
     assert "ExecStart=/usr/local/bin/minirun system start" in unit.read_text()
 

@@ -26,6 +26,7 @@ from tests.harness.frames import (
     ether,
     icmp6,
     ip,
+    tcp_syn,
     udp,
 )
 from tests.harness.netns_sockets import Netns, PacketSocket
@@ -214,6 +215,22 @@ HOSTILE: dict[str, Callable[[Scene], bytes]] = {
     "LLDP": lambda s: from_evil(s, s.victim.mac, 0x88CC, bytes(46)),
     "SNAP": lambda s: from_evil(s, s.victim.mac, 50, b"\xaa\xaa\x03\0\0\0\x08\0" + bytes(42)),
 }
+
+
+LOOPBACK: dict[str, Callable[[Scene], bytes]] = {
+    "the victim's 127.0.0.1": lambda s: from_evil(s, s.victim.mac, IP4, udp(s.evil.ip, "127.0.0.1", 5, 5)),
+    "by TCP": lambda s: from_evil(s, s.victim.mac, IP4, tcp_syn(s.evil.ip, "127.0.0.1", 80)),
+    "another": lambda s: from_evil(s, s.victim.mac, IP4, udp(s.evil.ip, "127.255.0.1", 5, 5)),
+    "the victim's 127.0.0.11": lambda s: from_evil(s, s.victim.mac, IP4, udp(s.evil.ip, "127.0.0.11", 5, 53)),
+    "the host's 127.0.0.11": lambda s: from_evil(s, s.gateway.mac, IP4, udp(s.evil.ip, "127.0.0.11", 5, 53)),
+}
+
+
+@pytest.mark.parametrize("what", list(LOOPBACK))
+def test_loopback_addresses_stay_inside(scenes: dict[str, Scene], what: str) -> None:
+    """Containers accept replies from 127.0.0.11 (route_localnet), and so would accept these, too."""
+    for scene in scenes.values():
+        assert scene.arrived([LOOPBACK[what](scene)]) == [False]
 
 
 @pytest.mark.parametrize("what", list(HOSTILE))

@@ -151,10 +151,13 @@ def test_names_come_with_the_first_network_that_has_them(box: Host) -> None:
     start(box, "web")
     assert inside(box, "web", "timeout", "3", "wget", "-qO-", "http://peer/") == ""
     box.minirun("network", "connect", "two", "web")
-    assert "169.254.53.53" in inside(box, "web", "cat", "/etc/resolv.conf")
+    assert "127.0.0.11" in inside(box, "web", "cat", "/etc/resolv.conf")
     assert "minirun" in inside(box, "web", "timeout", "3", "wget", "-qO-", "http://peer/")
-    box.minirun("network", "disconnect", "two", "web")
-    assert "169.254.53.53" not in inside(box, "web", "cat", "/etc/resolv.conf")
+    box.minirun("network", "connect", "inner", "web")
+    box.minirun("network", "disconnect", "two", "web")  # the DNS server is now reached through the other one
+    assert "10.3.0." in inside(box, "web", "timeout", "3", "nslookup", "inmate")
+    box.minirun("network", "disconnect", "inner", "web")
+    assert "127.0.0.11" not in inside(box, "web", "cat", "/etc/resolv.conf")
 
 
 def test_the_order_is_the_same_after_every_restart(box: Host) -> None:
@@ -167,6 +170,22 @@ def test_the_order_is_the_same_after_every_restart(box: Host) -> None:
         box.minirun("restart", "-t", "0", "web")
         seen.add((*networks(box, "web"), *(end["Interface"] for end in networks(box, "web").values())))
     assert seen == {("one", "two", "eth0", "eth1")}
+
+
+@pytest.mark.parametrize("flags", [[], ["-f"]])
+def test_a_stopped_container_leaves_a_network_that_was_removed(box: Host, flags: list[str]) -> None:
+    box.minirun("network", "create", "gone")
+    start(box, "web", "--net", "gone", "--net", "two")
+    box.minirun("stop", "-t", "0", "web")
+    box.minirun("network", "rm", "gone")
+    for verb in ("start", "restart"):
+        done = box.minirun(verb, "web", check=False)
+        assert (done.returncode, "network gone not found" in done.stderr) == (1, True), verb
+    done = box.minirun("network", "disconnect", *flags, "never", "web", check=False)
+    assert (done.returncode, "network never not found" in done.stderr) == (1, True)
+    box.minirun("network", "disconnect", *flags, "gone", "web")
+    box.minirun("start", "web")
+    assert list(networks(box, "web")) == ["two"]
 
 
 def test_a_stopped_container_joins_at_its_next_start(box: Host) -> None:

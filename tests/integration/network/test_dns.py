@@ -19,6 +19,7 @@ SLEEP = ("busybox", "sleep", "1000")
 NOERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
 
 
+SERVER_IN_ITS_NAMESPACE = "169.254.53.53"
 PROCESS = "ps axo pid=,args= | awk '/[m]inirun.network.dns/{print $1}'"
 
 
@@ -81,8 +82,8 @@ def test_a_name_is_known_only_where_its_container_is(dns_host: DnsHost) -> None:
     assert dns_host.resolve("web2", "store") == ["198.51.100.7"]  # a link belongs to the linking container alone
     assert dns_host.resolve("client", "plain") == ["198.51.100.7"]
     assert [line.split()[0] for line in dns_host.upstream.asked()] == ["far", "web.blue", "store", "plain"]
-    assert "169.254" not in dns_host.host.minirun("exec", "plain", "cat", "/etc/resolv.conf").stdout
-    assert "169.254" not in dns_host.host.sh("ip -n plain route")
+    assert SERVER not in dns_host.host.minirun("exec", "plain", "cat", "/etc/resolv.conf").stdout
+    assert SERVER not in dns_host.host.sh("ip -n plain route show table all")
 
 
 def test_several_networks_are_searched_in_the_clients_order(dns_host: DnsHost) -> None:
@@ -153,6 +154,24 @@ def test_the_dns_option_chooses_the_upstream_servers(dns_host: DnsHost) -> None:
     dns_host.host.minirun("rm", "-f", "chooser", "selfish")
 
 
+def test_servers_out_of_reach_are_passed_over_at_once(dns_host: DnsHost) -> None:
+    """Neither the host nor the containers have a route to them, and the host has no such interface."""
+    far_away = ("2001:db8::53", "fe80::1%nowhere0")
+    use_resolv_conf(dns_host.host, "".join(f"nameserver {server}\n" for server in (*far_away, "127.0.0.53")))
+    dns_host.run("picky", "--net", "red", "--dns", far_away[0], "--dns", dns_host.lan.address)
+    dns_host.run("plain2")
+    idle = _seconds(lambda: ask(dns_host.host, "client", "web"))
+    for name, answer in (("client", "198.51.100.7"), ("picky", "198.51.100.8")):
+        assert _seconds(lambda name=name, answer=answer: _expect(dns_host, name, answer)) - idle < 1.5  # type: ignore[misc]
+    assert dns_host.host.minirun("exec", "plain2", "cat", "/etc/resolv.conf").stdout.startswith("nameserver 8.8.8.8\n")
+    dns_host.host.minirun("rm", "-f", "picky", "plain2")
+    use_resolv_conf(dns_host.host, "nameserver 127.0.0.53\nsearch lan.example\noptions timeout:3\n")
+
+
+def _expect(dns_host: DnsHost, netns: str, address: str) -> None:
+    assert dns_host.resolve(netns, "example.com") == [address]
+
+
 def test_nothing_leaks_from_an_internal_network(dns_host: DnsHost) -> None:
     dns_host.upstream.asked(), dns_host.other.asked()
     assert dns_host.resolve("inner", "inner") == ["10.3.0.2"]
@@ -178,6 +197,8 @@ def test_the_container_has_port_53_to_itself(dns_host: DnsHost) -> None:
     dns_host.run("server", "--net", "red")
     Upstream(dns_host.host, "0.0.0.0", "198.51.100.9", netns="server")
     assert dns_host.resolve("server", "web") == ["10.1.0.2"]
+    assert ask(dns_host.host, "server", "web", stream=True).found == ["10.1.0.2"]
+    assert ask(dns_host.host, "server", "web", server="127.0.0.1").found == ["198.51.100.9"]
     (address,) = dns_host.resolve("client", "server")
     for stream in (False, True):
         assert ask(dns_host.host, "client", "web", server=address, stream=stream).found == ["198.51.100.9"]
@@ -198,7 +219,7 @@ def test_the_resolver_is_no_way_into_another_network(dns_host: DnsHost) -> None:
     dns_host.run("rogue", "--net", "red", "--cap-add", "NET_ADMIN")
     enter = "nsenter --net=/run/netns/rogue"
     dns_host.host.sh("sysctl -qw net.ipv4.ip_forward=1")
-    dns_host.host.sh(f"{enter} ip route add 10.2.0.0/24 via {SERVER} dev eth0 onlink")
+    dns_host.host.sh(f"{enter} ip route add 10.2.0.0/24 via {SERVER_IN_ITS_NAMESPACE} dev eth0 onlink")
     dns_host.host.popen([MINIRUN, "exec", "far", "nc", "-l", "-p", "99"])
     eventually(lambda: dns_host.host.sh("ip netns exec far ss -Hltn sport = 99"))
     assert dns_host.host.run(
@@ -206,7 +227,8 @@ def test_the_resolver_is_no_way_into_another_network(dns_host: DnsHost) -> None:
     ).returncode
     assert dns_host.host.run(["sh", "-c", f"{enter} ping -c 1 -W 1 10.2.0.2"], check=False).returncode
     dns_host.host.sh(
-        f"{enter} ip address add 10.2.0.2/32 dev eth0; {enter} ip route change {SERVER} dev eth0 src 10.2.0.2"
+        f"{enter} ip address add 10.2.0.2/32 dev eth0; {enter} ip route change {SERVER}"
+        f" via {SERVER_IN_ITS_NAMESPACE} dev eth0 onlink table local src 10.2.0.2"
     )
     with pytest.raises(AssertionError, match="timed out"):
         ask(dns_host.host, "rogue", "far", patience=1)
@@ -225,6 +247,22 @@ def test_drop_rules_on_the_host_do_not_affect_queries(dns_host: DnsHost, chain: 
         assert ask(dns_host.host, "client", "web", stream=True).found == ["10.1.0.2"]
     finally:
         dns_host.host.sh("nft delete table inet foreign")
+
+
+@pytest.mark.parametrize("br_netfilter", [1, 0])
+def test_br_netfilter_shows_no_query_to_the_hosts_rules(dns_host: DnsHost, br_netfilter: int) -> None:
+    """Not to the host's published port 53 either, although 127.0.0.11 would be an address of the host."""
+    switch = "/proc/sys/net/bridge/bridge-nf-call-iptables"
+    if not Path(switch).exists():
+        pytest.skip("this kernel has no br_netfilter")
+    dns_host.host.sh(f"echo {br_netfilter} > {switch}")
+    dns_host.run("published", "-p", f"{SERVER}:53:53/udp", "-p", f"{SERVER}:53:53")
+    Upstream(dns_host.host, "0.0.0.0", "198.51.100.9", netns="published")
+    for name in ("client", "inner"):
+        for stream in (False, True):
+            assert ask(dns_host.host, name, f"{name}", stream=stream).found == dns_host.resolve(name, name), name
+    dns_host.host.minirun("rm", "-f", "published")
+    dns_host.host.sh(f"echo 0 > {switch}")
 
 
 def test_rubbish_and_greed_keep_nobody_from_an_answer(dns_host: DnsHost) -> None:

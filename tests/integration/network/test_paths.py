@@ -149,6 +149,7 @@ def test_the_tests_above_see_what_comes_through(scene: Scene) -> None:
         for name in names:
             if name == "guard" or name.startswith("into_"):
                 host.sh(f"nft flush chain inet minirun {name}")
+        host.sh("nft flush chain bridge minirun to_loopback")
         for path in ("another machine, by the container's address", "another network, by the container's address"):
             assert scene.topology.arrivals(scene.web, *CLOSED[path]) == 4
         assert {what: _forge(scene, *FORGED[what]) for what in FORGED} == dict.fromkeys(FORGED, 1)

@@ -61,6 +61,7 @@ RANGES = [
     published("192.0.2.1 8000 3 8000 tcp", "10.1.0.2"),
     published(":: 8000 3 8000 tcp", "fd01::2"),
     published("fd99::1 9000 3 9000 udp", "fd01::2"),
+    published("0.0.0.0 3868 1 3868 sctp", "10.1.0.2"),
     published("0.0.0.0 7000 2 6000 tcp", "10.1.0.2"),  # other ports in the container: one element for each
 ]
 
