@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from minirun.kernel import netlink_sockets
+from minirun.kernel import host_changes, netlink_sockets
 from minirun.kernel.mount_namespace import mounts_entered
 from minirun.kernel.seam import prefixed, shell
 from minirun.kernel.syscalls import NULL, check, ffi, lib
 
 PINS = Path("/run/netns")
 SELF = "/proc/thread-self/ns/net"
+PINS_MADE = "pins"  # in host_changes: minirun has made the directory of pins
 _FIRST_ROOT, _FIRST_MOUNTS, _OWN_MOUNTS = "/proc/1/root", "/proc/1/ns/mnt", "/proc/self/ns/mnt"
 
 
@@ -88,7 +89,7 @@ def netns_share(name: str, other: str) -> None:
 def netns_del(name: str) -> None:
     """Remove the pin; one that is gone already is fine."""
     target = pin_path(name)
-    with _where_pins_are():
+    with where_pins_are():
         if lib.sys_umount2(os.fsencode(target), lib.MNT_DETACH) < 0 and ffi.errno not in (
             errno.EINVAL,
             errno.ENOENT,
@@ -100,6 +101,11 @@ def netns_del(name: str) -> None:
 def netns_exists(name: str) -> bool:
     """Return whether that name is taken."""
     return pin_path(name).exists()
+
+
+def netns_names() -> list[str]:
+    """Return the names of all pins, sorted."""
+    return sorted(os.listdir(PINS)) if PINS.is_dir() else []
 
 
 def netns_is_pinned(name: str) -> bool:
@@ -153,7 +159,7 @@ def _home() -> Iterator[int]:
 def netns_pin(source: str, name: str) -> None:
     """Pin the namespace that `source` (/proc/PID/ns/net or a pin) leads to."""
     target = pin_path(name)
-    with _where_pins_are():
+    with where_pins_are():
         _ensure_pins()
         os.close(os.open(target, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0))
         try:
@@ -174,7 +180,7 @@ def _are_pins_elsewhere() -> bool:
 
 
 @contextmanager
-def _where_pins_are() -> Iterator[None]:
+def where_pins_are() -> Iterator[None]:
     """Be in the mount namespace where pins are within the block."""
     if not _are_pins_elsewhere():
         yield
@@ -189,6 +195,8 @@ def _where_pins_are() -> Iterator[None]:
 
 def _ensure_pins() -> None:
     """Make /run/netns a shared mount, as `ip netns add` does: an unmount here reaches other mount namespaces."""
+    if not PINS.is_dir():
+        host_changes.remember(PINS_MADE)
     PINS.mkdir(mode=0o755, parents=True, exist_ok=True)
     pins = os.fsencode(PINS)
     if lib.sys_mount(b"", pins, NULL, lib.MS_SHARED | lib.MS_REC, NULL) == 0:

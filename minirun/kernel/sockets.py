@@ -19,6 +19,7 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCGIFHWADDR = 0x8913, 0x8914, 0x8927
 _SIOCGIFMTU = 0x8921
 _SIOCSIFADDR, _SIOCSIFNETMASK = 0x8916, 0x891C
 _FD_SETSIZE = 1024
+_CREDENTIALS = struct.Struct("3i")  # struct ucred
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 
@@ -203,6 +204,12 @@ def control_listen(directory: str, name: str) -> socket.socket:
         os.umask(before)
         os.close(fd)
     return listener
+
+
+def control_peer(channel: socket.socket) -> int:
+    """The pid of the process that made the listening socket at the other end (unix(7)); 0 when it cannot be seen."""
+    pid: int = _CREDENTIALS.unpack(channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))[0]
+    return pid
 
 
 def control_connect(directory: str, name: str) -> socket.socket:

@@ -8,7 +8,7 @@ from minirun.diagnostics.topology.data import Bridge, Link, Namespace, Port, Rul
 from minirun.instance import Instance
 from minirun.kernel import rulesets
 from minirun.kernel.link_queries import Interface, gateways, interfaces
-from minirun.kernel.netns import PINS, entered
+from minirun.kernel.netns import entered, netns_names
 from minirun.kernel.rulesets import nft_tables
 from minirun.model import Container, Endpoint, Mode, Network, Publication, Status
 from minirun.network.dns.veth import dns_veth_name
@@ -53,7 +53,7 @@ class _Survey:
 def read_topology(instance: Instance) -> Topology:
     """Read the topology of this host, as far as its namespaces are pinned below /run/netns."""
     host = _view()
-    pinned = {name: _view_of(name) for name in (sorted(os.listdir(PINS)) if PINS.is_dir() else [])}
+    pinned = {name: _view_of(name) for name in netns_names()}
     containers = [container for container in instance.store.containers() if container.status in _LIVE]
     survey = _Survey(instance, host, pinned, containers)
     networks = instance.store.networks()
