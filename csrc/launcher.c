@@ -635,10 +635,11 @@ static const char *await_ready(int channel, pid_t server, int *worker, bool *is_
     return reply.kind == PLAIN ? reply.text : "its worker failed";
 }
 
-/* `minirun system stop-server`: what stops the server is not run by it, and starts none. */
+/* `minirun system stop-server` and `reset`: what stops the server is not run by it, and starts none. */
 static bool is_about_the_server(void)
 {
-    return words[0] && words[1] && words[2] && !strcmp(words[1], "system") && !strcmp(words[2], "stop-server");
+    return words[0] && words[1] && words[2] && !strcmp(words[1], "system") &&
+           (!strcmp(words[2], "stop-server") || !strcmp(words[2], "reset"));
 }
 
 /* --- while the worker runs */

@@ -25,17 +25,12 @@ def state_root(chosen: Path | None) -> Path:
     return Path(os.path.realpath(chosen or os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT))
 
 
-class Instance:
-    """An open state root. MinirunError if its database cannot be used."""
+class StateRoot:
+    """The path of a state root, and the names that follow from it; its records need not exist."""
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = state_root(root)
         self.tag = "" if self.root == DEFAULT_ROOT else f"{zlib.crc32(os.fsencode(self.root)):08x}"
-        try:
-            self.store = with_reserve(self.root, lambda: Store(self.root))
-        except sqlite3.Error as error:
-            raise database_error(error, self.root) from error
-        allocate_reserve(self.root)
 
     @property
     def table(self) -> str:
@@ -43,14 +38,19 @@ class Instance:
         return f"minirun_{self.tag}" if self.tag else "minirun"
 
     @property
+    def label(self) -> str:
+        """The first word of the alias of each link that minirun makes on the host."""
+        return f"minirun-{self.tag}" if self.tag else "minirun"
+
+    @property
     def cgroup(self) -> str:
         """The name of the cgroup that holds those of the containers."""
-        return f"minirun-{self.tag}" if self.tag else "minirun"
+        return self.label
 
     @property
     def dns_netns(self) -> str:
         """The name of the pinned network namespace with the DNS server's sockets."""
-        return f"minirun-{self.tag}-dns" if self.tag else "minirun-dns"
+        return f"{self.label}-dns"
 
     @property
     def default_bridge(self) -> str:
@@ -60,6 +60,18 @@ class Instance:
     def container_dir(self, container_id: str) -> Path:
         """Return the directory of a container: its layer, log and sockets."""
         return self.root / "containers" / container_id
+
+
+class Instance(StateRoot):
+    """An open state root. MinirunError if its database cannot be used."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        super().__init__(root)
+        try:
+            self.store = with_reserve(self.root, lambda: Store(self.root))
+        except sqlite3.Error as error:
+            raise database_error(error, self.root) from error
+        allocate_reserve(self.root)
 
 
 @contextmanager

@@ -65,6 +65,7 @@ COMMANDS: dict[str, str] = {
     "network rm": "network.networks",
     "system df": "system.df",
     "system prune": "system.prune",
+    "system reset": "system.reset",
     "system start": "system.start",
     "system stop-server": "system.server",
     "volume create": "volume",

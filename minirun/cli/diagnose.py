@@ -7,6 +7,7 @@ from typing import Annotated
 
 from typer import Option
 
+from minirun.cli.output.letters import has_unicode
 from minirun.cli.output.table import print_table
 from minirun.cli.session import commands, open_instance, warn
 from minirun.diagnostics.doctor import container_checks, host_checks, leftovers
@@ -110,4 +111,5 @@ def map_(
     elif dot:
         print(graphs.as_dot(topology))
     else:
-        print(tree.as_tree(topology, sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+        text = tree.as_tree(topology, sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+        print(text if has_unicode() else tree.without_box_drawing(text))

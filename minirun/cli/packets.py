@@ -2,6 +2,7 @@
 
 import json as json_format
 import os
+import signal
 import sys
 from contextlib import ExitStack, suppress
 from typing import Annotated, BinaryIO
@@ -11,22 +12,17 @@ from typer import Argument, Option
 from minirun.cli.completion.values import FILE, containers, objects, words
 from minirun.cli.session import commands, open_instance, warn
 from minirun.diagnostics.trace import pcap, report
-from minirun.diagnostics.trace.endpoints import (
-    ANYBODY,
-    Source,
-    in_netns_of,
-    port_of_host,
-    running_container,
-    target_of,
-)
+from minirun.diagnostics.trace.capture import open_place
+from minirun.diagnostics.trace.endpoints import ANYBODY, Source, port_of_host, target_of
 from minirun.diagnostics.trace.probe import await_packet, send_probe
 from minirun.diagnostics.trace.reasons import diagnose
-from minirun.errors import FAILED, MinirunError, NotFoundError
-from minirun.kernel.taps import Sight, Tap
+from minirun.errors import FAILED, MinirunError, printable
+from minirun.kernel.taps import Sight
 from minirun.options.values import parse_bytes
-from minirun.store.lookup import find_network
 
 _PROTOCOLS = ("tcp", "udp", "icmp", "icmp6", "arp")
+_FILE_SIZE = "64m"
+_HIGHEST_PORT = 65535
 app = commands()
 
 
@@ -52,11 +48,15 @@ def trace(
         raise MinirunError("--timeout: from 1 to 3600 seconds", code=FAILED)
     if wait and (second or sender is not None or first.endswith("/udp")):
         raise MinirunError("--wait is for a TCP port of this host, and for whoever sends to it", code=FAILED)
+    if second and sender is not None:
+        raise MinirunError("--from is for a PORT: with a TARGET, the first argument is who sends", code=FAILED)
     seconds = timeout or (30 if wait else 3)
     instance = open_instance(repairs=False)
     source = Source(instance, ANYBODY if wait else first if second else sender or "outside")
     try:
         target = target_of(instance, source, second) if second else port_of_host(instance, first)
+        if wait:
+            warn(f"waiting {seconds} s for a packet to port {first}, Ctrl-C to stop")
         journey = (await_packet if wait else send_probe)(instance, source, target, seconds)
         diagnosis = diagnose(instance, journey)
     finally:
@@ -82,8 +82,10 @@ def capture(
             autocompletion=words(*_PROTOCOLS),
         ),
     ] = "",
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Print no lines")] = False,
-    size: Annotated[str, Option("--size", help="How large the file may become", metavar="bytes")] = "64m",
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Print no packets")] = False,
+    size: Annotated[
+        str, Option("--size", help="How large the file of --write may become (default 64m)", metavar="bytes")
+    ] = "",
     timeout: Annotated[int, Option("--timeout", "-t", help="Seconds after which to end")] = 60,
     write: Annotated[
         str,
@@ -96,52 +98,70 @@ def capture(
         ),
     ] = "",
 ) -> None:
-    """Show the packets of a container, a network or a published port."""
-    if count < 1 or timeout < 1:
-        raise MinirunError("--count and --timeout: 1 at least", code=FAILED)
-    if protocol not in ("", *_PROTOCOLS):
-        raise MinirunError(f"--protocol {protocol}: one of {', '.join(_PROTOCOLS)}", code=FAILED)
-    limits = pcap.CaptureLimits(count, timeout, parse_bytes(size, "--size"))
+    """Show the packets of a container, a network or a published port.
+
+    Where it listens, and how many packets it has captured, is said on standard error.
+    """
+    _check(count, timeout, port, protocol, size, write)
+    if write == "-" and json:
+        raise MinirunError("--json has no place to print to: -w - writes packets to standard output", code=FAILED)
+    limits = pcap.CaptureLimits(count, timeout, parse_bytes(size or _FILE_SIZE, "--size"))
     with ExitStack() as done:
-        tap, published = _tap(where)
-        done.callback(tap.close)
+        place = open_place(open_instance(repairs=False), where)
+        done.callback(place.tap.close)
+        if place.port and port:
+            raise MinirunError(f"--port {port}: {where} is a port already", "name the container instead", FAILED)
+        packet_filter = pcap.PacketFilter(place.port or port, protocol)
         writer = pcap.PcapWriter(done.enter_context(_opened(write))) if write else None
         prints = not quiet and write != "-"
+        captured = 0
 
         def each(sight: Sight) -> int:
+            nonlocal captured
+            captured += 1
             if prints:
                 print(json_format.dumps(pcap.as_dict(sight)) if json else pcap.as_line(sight), flush=True)
             if writer is not None:
                 writer.add(sight)
             return writer.size if writer else 0
 
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is in the file's buffer is written
+        warn(f"listening on {place.text}, filter: {packet_filter}, Ctrl-C to stop")
+        limit = ""
         with suppress(KeyboardInterrupt):
-            pcap.capture_packets(tap, pcap.PacketFilter(published or port, protocol), limits, each)
-        lost = tap.lost()
+            limit = pcap.capture_packets(place.tap, packet_filter, limits, each)
+        _print_end(captured, place.tap.lost(), limit, write)
+
+
+def _check(count: int, timeout: int, port: int, protocol: str, size: str, write: str) -> None:
+    """MinirunError for options that are invalid, or would be without effect."""
+    if count < 1 or timeout < 1:
+        raise MinirunError("--count and --timeout: 1 at least", code=FAILED)
+    if protocol not in ("", *_PROTOCOLS):
+        raise MinirunError(f"--protocol {protocol}: one of {', '.join(_PROTOCOLS)}", code=FAILED)
+    if not 0 <= port <= _HIGHEST_PORT:
+        raise MinirunError(f"--port {port}: from 1 to {_HIGHEST_PORT}", code=FAILED)
+    if port and protocol not in ("", "tcp", "udp"):
+        raise MinirunError(f"--port {port}: {protocol} packets have no ports", code=FAILED)
+    if size and not write:
+        raise MinirunError("--size is for the file of --write", "add -w FILE", FAILED)
+    if write == "-" and sys.stdout.isatty():
+        raise MinirunError(
+            "packets are binary data, and standard output is a terminal", "use -w FILE or a pipe", FAILED
+        )
+
+
+def _print_end(captured: int, lost: int, limit: str, write: str) -> None:
+    parts = [f"{captured} {'packet' if captured == 1 else 'packets'} captured"]
+    if write not in ("", "-"):
+        parts.append(f"written to {printable(write)}")
     if lost:
-        warn(f"{lost} packets passed too fast to be captured")
-
-
-def _tap(word: str) -> tuple[Tap, int]:
-    """(the opened tap, the container's port if `word` is a published port, else 0)."""
-    instance = open_instance(repairs=False)
-    if word.partition("/")[0].rpartition(":")[2].isdecimal() and not instance.store.find_containers(word):
-        target = port_of_host(instance, word)
-        if target.container is None:
-            raise NotFoundError(f"no container publishes port {word}", "minirun ps shows what is published", FAILED)
-        with in_netns_of(target.container):
-            return Tap(), target.container_port
-    if instance.store.find_containers(word):
-        with in_netns_of(running_container(instance, word)):
-            return Tap(), 0
-    network = find_network(instance.store, word, FAILED)
-    if not network.bridge:
-        raise MinirunError(f"network {network.name} has no bridge to look at", "capture a container of it", FAILED)
-    return Tap(network.bridge), 0
+        parts.append(f"{lost} passed too fast to be captured")
+    warn(", ".join(parts) + (f" (until the limit of {limit})" if limit else ""))
 
 
 def _opened(path: str) -> BinaryIO:
     if path == "-":
-        return os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+        return os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)  # who reads it looks at each packet at once
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)  # it may hold secrets
     return os.fdopen(fd, "wb")

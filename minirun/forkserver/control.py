@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minirun.errors import MinirunError
-from minirun.forkserver.location import launcher, socket_path
+from minirun.forkserver.location import DIRECTORY, launcher, socket_path
 from minirun.forkserver.request import STATUS, STOP
 from minirun.kernel.usage import memory_with_children
 
 _PATIENCE = 5.0  # seconds for an answer
 _START = 20.0  # seconds for a server that is importing, on a busy machine
+_LAST_WORKER = 2.0  # seconds for the end of a worker that waits for commands
 _PAUSE = 0.02
 _LARGEST = 4096  # bytes of an answer
 _CREDENTIALS = struct.Struct("3i")  # struct ucred
@@ -84,6 +85,33 @@ def stop() -> None:
         channel, pid = connection
         with channel:
             _ask(channel, STOP, pid)
+
+
+def remove_files() -> None:
+    """Remove what a server that has been stopped leaves: its lock and its log. Not while another one starts.
+
+    Its workers have the lock, too. The one that waits ends at once; those that run commands may take long.
+    """
+    path = _own_socket()
+    if path is None:
+        return
+    until = time.monotonic() + _LAST_WORKER
+    while _is_locked(path.with_suffix(".lock")) and time.monotonic() < until:
+        time.sleep(_PAUSE)
+    lock = path.with_suffix(".lock")
+    try:
+        fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for file in (path.with_suffix(".log"), lock):
+            file.unlink(missing_ok=True)
+        DIRECTORY.rmdir()
+    except OSError:  # another server starts, or the directory has those of other installations
+        pass
+    finally:
+        os.close(fd)
 
 
 def _own_socket() -> Path | None:

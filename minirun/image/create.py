@@ -45,9 +45,10 @@ def add_image(
 ) -> Image:
     """Create an image from the layers of `base` and a new one, and tag it with `reference` unless that is "".
 
-    `fill` fills the new layer's directory and returns the digest of its content. `action` is the name of an event
-    besides that of the tag. The same content and configuration give the same id: if there is such an image, even a removed
-    one, it is returned. NotFoundError if `base` was removed meanwhile.
+    fill: fills the new layer's directory and returns the digest of its content
+    action: the name of an event besides that of the tag
+    The same content and configuration give the same id: if there is such an image, even a removed one, it is returned.
+    NotFoundError if `base` was removed meanwhile.
     """
     sweep(instance)
     base_layers = base.layers if base else ()

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import re
+from contextlib import suppress
 from pathlib import Path
 
 from minirun.kernel.seam import shell
@@ -84,3 +86,24 @@ def write_private(path: Path, text: str, mode: int = 0o644) -> None:
         file.write(text)
     os.chmod(temporary, mode)
     os.rename(temporary, path)
+
+
+@shell("rm -f {path}")
+def remove_file(path: Path) -> None:
+    """Remove a file; one that is gone already is fine."""
+    path.unlink(missing_ok=True)
+
+
+@shell("rmdir {path}")
+def remove_directory(path: Path) -> None:
+    """Remove an empty directory; one that is gone already is fine. OSError when it is not empty, or a mount point."""
+    with suppress(FileNotFoundError):
+        path.rmdir()
+
+
+def mount_points(below: Path) -> list[Path]:
+    """The mount points below a directory in this mount namespace (proc_pid_mountinfo(5))."""
+    prefix = f"{below}/"
+    words = (line.split(" ", 5)[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    paths = (re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), word) for word in words)
+    return [Path(path) for path in paths if path.startswith(prefix)]

@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from minirun.kernel import netlink_sockets
+from minirun.kernel import host_changes, netlink_sockets
 from minirun.kernel.mount_namespace import first_mounts_entered, is_elsewhere
 from minirun.kernel.seam import prefixed, shell
 from minirun.kernel.syscalls import NULL, check, ffi, lib
 
 PINS = Path("/run/netns")
 SELF = "/proc/thread-self/ns/net"
+PINS_MADE = "pins"  # in host_changes: minirun has made the directory of pins
 _FIRST_ROOT = "/proc/1/root"
 
 
@@ -102,6 +103,11 @@ def netns_exists(name: str) -> bool:
     return pin_path(name).exists()
 
 
+def netns_names() -> list[str]:
+    """Return the names of all pins, sorted."""
+    return sorted(os.listdir(PINS)) if PINS.is_dir() else []
+
+
 def netns_is_pinned(name: str) -> bool:
     """Return whether a namespace is pinned under that name: there may be a file that nothing is mounted on."""
     try:
@@ -165,6 +171,8 @@ def netns_pin(source: str, name: str) -> None:
 
 def _ensure_pins() -> None:
     """Make /run/netns a shared mount, as `ip netns add` does: an unmount here reaches other mount namespaces."""
+    if not PINS.is_dir():
+        host_changes.remember(PINS_MADE)
     PINS.mkdir(mode=0o755, parents=True, exist_ok=True)
     pins = os.fsencode(PINS)
     if lib.sys_mount(b"", pins, NULL, lib.MS_SHARED | lib.MS_REC, NULL) == 0:

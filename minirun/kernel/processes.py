@@ -158,6 +158,21 @@ def signal_send(pidfd: int, number: int, pid: int) -> None:
         pass
 
 
+@shell("kill -9 {pid}")
+def process_kill(pid: int, seconds: float = 5.0) -> bool:
+    """Kill the process that has this pid now, and wait for its end. Return whether it has ended."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        return wait_gone(pidfd, seconds)
+    finally:
+        os.close(pidfd)
+
+
 def exists(pid: int) -> bool:
     """Return whether any process has this pid; 20 times quicker than `start_time`, which tells which one."""
     try:

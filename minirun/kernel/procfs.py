@@ -5,6 +5,7 @@ Names and arguments are untrusted: bytes that are not text become \\xNN, control
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,6 +125,35 @@ def namespace_members(pid: int) -> list[int]:
         except OSError:
             continue  # gone meanwhile
     return pids
+
+
+def processes_with(arguments: list[str]) -> list[int]:
+    """The processes whose command line ends in these words."""
+    wanted = b"".join(b"\0" + os.fsencode(word) for word in arguments) + b"\0"
+    pids = []
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        with suppress(OSError):  # gone meanwhile
+            if Path(f"/proc/{name}/cmdline").read_bytes().endswith(wanted):
+                pids.append(int(name))
+    return pids
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process with one thread has made, and that run; none when it is gone."""
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def parent_of_first(pid: int) -> int:
+    """The parent of a process that is the first one of a pid namespace below this; 0 if it is not, or is gone."""
+    try:
+        lines = dict(_status_lines(Path(f"/proc/{pid}/status").read_bytes()))
+    except OSError:
+        return 0
+    ids = lines.get(b"NSpid", b"").split()
+    return int(lines[b"PPid"]) if len(ids) > 1 and ids[-1] == b"1" else 0
 
 
 def traffic(pid: int) -> tuple[int, int]:

@@ -21,6 +21,7 @@ _SIOCGIFMTU = 0x8921
 _SIOCSIFADDR, _SIOCSIFNETMASK = 0x8916, 0x891C
 _FD_SETSIZE = 1024
 _SO_DETACH_FILTER = 27  # asm-generic/socket.h
+_CREDENTIALS = struct.Struct("3i")  # struct ucred
 _BACKLOG = 128
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM, "sctp": socket.SOCK_STREAM}
 
@@ -243,6 +244,12 @@ def control_listen(directory: str, name: str) -> socket.socket:
         os.umask(before)
         os.close(fd)
     return listener
+
+
+def control_peer(channel: socket.socket) -> int:
+    """The pid of the process that made the listening socket at the other end (unix(7)); 0 when it cannot be seen."""
+    pid: int = _CREDENTIALS.unpack(channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))[0]
+    return pid
 
 
 def control_connect(directory: str, name: str) -> socket.socket:

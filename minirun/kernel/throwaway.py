@@ -32,12 +32,12 @@ def host_live(name: str, live: Callable[[], int]) -> int:
     """
     name = f"{name}-{os.urandom(4).hex()}"  # the sweeper of an earlier one may still be at work
     groups = [home.top / name for home in _homes()]
-    for home, group in zip(_homes(), groups, strict=True):
-        controllers.group_ensure(group, ()) if not home.v2 else cgroups.cgroup_add(group / "init")
     alive, known = os.pipe()
-    _sweep_afterwards(groups, alive, known)
+    _sweep_afterwards(groups, alive, known)  # before there is something to remove
     os.close(alive)
     try:
+        for home, group in zip(_homes(), groups, strict=True):
+            controllers.group_ensure(group, ()) if not home.v2 else cgroups.cgroup_add(group / "init")
         command = os.getpid()
         pid = processes.fork(lambda: _enter(groups, command, live), _complain)
         try:

@@ -13,7 +13,16 @@ from pathlib import Path
 from minirun.errors import FAILED, ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
 from minirun.kernel.links import address_add, link_del, link_move, link_up, pair_add
-from minirun.kernel.netns import PINS, entered, netns_add, netns_del, netns_exists, netns_is_used, netns_open, pin_path
+from minirun.kernel.netns import (
+    entered,
+    netns_add,
+    netns_del,
+    netns_exists,
+    netns_is_used,
+    netns_names,
+    netns_open,
+    pin_path,
+)
 from minirun.kernel.sockets import loopback_up
 
 _MAX_NAME = 15  # bytes of an interface name (IFNAMSIZ - 1)
@@ -30,7 +39,7 @@ class VethEnd:
 
 def names() -> list[str]:
     """Return the names of all pinned namespaces, whoever created them."""
-    return sorted(os.listdir(PINS)) if PINS.is_dir() else []
+    return netns_names()
 
 
 def owners(instance: Instance) -> dict[str, str]:

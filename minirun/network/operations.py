@@ -32,13 +32,15 @@ from minirun.network.ports.mappings import (
 from minirun.network.ports.publish import publish, unpublish
 from minirun.network.ports.reservations import MAX_LOW_SOCKETS
 from minirun.network.repair.restore import repair_damage
-from minirun.network.sandbox import refuse_foreign_pin, teardown
+from minirun.network.reset import ResetReport, steps_on_host
+from minirun.network.sandbox import note_namespace, noted_namespace, refuse_foreign_pin, teardown
 from minirun.network.update import ContainerUpdate, SendSockets, apply_update
 
 __all__ = [
     "MAX_LOW_SOCKETS",
     "ContainerUpdate",
     "ForShim",
+    "ResetReport",
     "SendSockets",
     "Setup",
     "apply_update",
@@ -50,12 +52,14 @@ __all__ = [
     "hostname_of",
     "is_reserved",
     "leave_removed",
+    "noted_namespace",
     "options_of",
     "publish",
     "reconcile",
     "refuse_foreign_pin",
     "remove_unused",
     "setup",
+    "steps_on_host",
     "sysctls_of_others",
     "teardown",
     "unpublish",
@@ -133,6 +137,8 @@ class Setup:
         """Write the container's /etc files and pin its network namespace. Return the pin's name, "" for the host's."""
         etc_files.write_files(self._instance, container, self._instance.container_dir(container.id))
         netns = self._mode.pin(self._instance, container)
+        if netns:
+            note_namespace(self._instance, container)
         sysctls.set_for_namespace(container)
         return netns
 

@@ -6,8 +6,8 @@ Teardown works from the record alone, in whichever process ends the container, h
 import sys
 
 from minirun.errors import FAILED, ConflictError, MinirunError, describe
-from minirun.instance import Instance
-from minirun.kernel.netns import entered, netns_add, netns_del, netns_exists, pin_path
+from minirun.instance import Instance, StateRoot
+from minirun.kernel.netns import entered, netns_add, netns_del, netns_exists, netns_inode, pin_path
 from minirun.kernel.sockets import loopback_up
 from minirun.kernel.sysctl import sysctl_ensure
 from minirun.kernel.userns import netns_add_beside, netns_add_mapped
@@ -19,6 +19,7 @@ from minirun.network.networks import add_event
 from minirun.network.ports import reservations
 from minirun.store.lookup import find_container
 
+_NETNS_FILE = "netns"  # in the container's directory
 _PING = "net.ipv4.ping_group_range"
 # What an unprivileged user of the container may do with its own network: Docker's settings.
 _SYSCTLS = {
@@ -60,6 +61,19 @@ def add_namespace(instance: Instance, container: Container) -> None:
         loopback_up()
 
 
+def note_namespace(place: StateRoot, container: Container) -> None:
+    """Write the inode of the container's namespace beside its files: a reset finds the pin without the records."""
+    (place.container_dir(container.id) / _NETNS_FILE).write_text(str(netns_inode(container.name)))
+
+
+def noted_namespace(place: StateRoot, container_id: str) -> int:
+    """Return the inode of the namespace that a container has, or had when its processes were killed; 0 for none."""
+    try:
+        return int((place.container_dir(container_id) / _NETNS_FILE).read_text())
+    except (OSError, ValueError):
+        return 0
+
+
 def teardown(instance: Instance, container: Container) -> None:
     """Remove the container from its sandbox: release its ports; with the last member, release addresses, too.
 
@@ -71,6 +85,7 @@ def teardown(instance: Instance, container: Container) -> None:
     store = instance.store
     _detach_from_drivers(instance, container)
     netns_del(container.name)
+    (instance.container_dir(container.id) / _NETNS_FILE).unlink(missing_ok=True)
     # A rename that was killed may have left a second pin, whose name may by now be another container's.
     if container.second_pin and not any(other.name == container.second_pin for other in store.containers()):
         netns_del(container.second_pin)

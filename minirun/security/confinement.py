@@ -30,6 +30,11 @@ def has_apparmor() -> bool:
     return apparmor.is_enabled() and (apparmor.can_load() or apparmor.is_loaded(DEFAULT))
 
 
+def loaded_default() -> str:
+    """Return the name of the default AppArmor profile if the kernel holds it, else ""."""
+    return DEFAULT if apparmor.is_enabled() and apparmor.is_loaded(DEFAULT) else ""
+
+
 def profile_for(security: Security) -> str:
     """Return the name of the AppArmor profile, "" for none.
 

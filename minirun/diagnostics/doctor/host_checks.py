@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from minirun.diagnostics.doctor.findings import GOOD, NOTE, PROBLEM, WARNING, Fi
 from minirun.diagnostics.topology.survey import read_topology
 from minirun.instance import Instance
 from minirun.kernel import apparmor, cgroups, controllers
+from minirun.kernel.host_changes import host_setting_ensure
 from minirun.kernel.link_queries import interfaces
 from minirun.kernel.rulesets import nft_tables
 from minirun.kernel.sockets import egress_mtu
@@ -96,7 +98,7 @@ def router(instance: Instance) -> Iterator[Finding]:
                 f"IPv{version} forwarding is off: containers cannot reach other hosts, and published ports don't work",
                 f"{name} is 0",
                 f"sysctl -w {name}=1",
-                lambda path=path: path.write_text("1"),  # type: ignore[misc]
+                partial(host_setting_ensure, name, "1"),
             )
     yield from _mtu(instance)
     yield from _overlapping_interfaces(instance)

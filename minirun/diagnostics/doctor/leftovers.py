@@ -27,7 +27,7 @@ def leftovers(instance: Instance) -> Iterator[Finding]:
 
 
 def _links(instance: Instance) -> Iterator[Finding]:
-    links = [link for link in interfaces() if link.alias.startswith("minirun ") and not instance.tag]
+    links = [link for link in interfaces() if link.alias.startswith(f"{instance.label} ")]
     networks = instance.store.networks()
     recorded = {network.bridge for network in networks} | {dns_veth_name(network) for network in networks}
     recorded |= {endpoint.veth for endpoint in instance.store.endpoints()}

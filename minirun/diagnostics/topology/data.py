@@ -48,6 +48,15 @@ class Bridge:
     up: bool = True
     members: tuple[Link, ...] = ()
     problem: str = ""
+    outward: str = ""  # how packets leave it: NAT, routed, LAN; "" for not at all, or unknown
+    other_root: str = ""  # the network of another state root of minirun that it belongs to
+
+    @property
+    def label(self) -> str:
+        """Whose it is."""
+        if self.is_ours:
+            return f"network {self.network}"
+        return f"network {self.other_root} of another state root" if self.other_root else "not minirun's"
 
     @property
     def is_ours(self) -> bool:
@@ -83,6 +92,7 @@ class Topology:
     namespaces: tuple[Namespace, ...]
     on_host: tuple[str, ...] = ()  # containers with --net=host
     rules: tuple[Rules, ...] = ()
+    ids: tuple[tuple[str, str], ...] = ()  # name and short id of each container
 
     @property
     def problems(self) -> list[str]:
@@ -98,7 +108,7 @@ class Topology:
 def as_dict(topology: Topology) -> dict[str, Any]:
     """Return the topology as plain data for JSON."""
     renamed = asdict(topology, dict_factory=lambda items: {_JSON_KEYS.get(key, key): value for key, value in items})
-    return renamed | {"troubles": topology.problems}
+    return renamed | {"troubles": topology.problems, "ids": dict(topology.ids)}
 
 
 def without_control_characters(value: T) -> T:

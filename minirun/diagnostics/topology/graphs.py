@@ -46,7 +46,7 @@ def as_mermaid(topology: Topology) -> str:
 
 
 def _bridge_label(bridge: Bridge) -> str:
-    return _lines(bridge.name, f"network {bridge.network}" if bridge.is_ours else "not minirun's", *bridge.addresses)
+    return _lines(bridge.name, bridge.label, *bridge.addresses)
 
 
 def _link_label(link: Link) -> str:

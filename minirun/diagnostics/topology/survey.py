@@ -8,11 +8,12 @@ from minirun.diagnostics.topology.data import Bridge, Link, Namespace, Port, Rul
 from minirun.instance import Instance
 from minirun.kernel import rulesets
 from minirun.kernel.link_queries import Interface, gateways, interfaces
-from minirun.kernel.netns import PINS, entered
+from minirun.kernel.netns import entered, netns_names
 from minirun.kernel.rulesets import nft_tables
 from minirun.model import Container, Endpoint, Mode, Network, Publication, Status
 from minirun.network.dns.veth import dns_veth_name
 from minirun.network.firewall.foreign.detect import owner_of
+from minirun.network.firewall.policy import Policy
 
 _LIVE = (Status.RUNNING, Status.RESTARTING, Status.STARTING)
 DNS_SERVER = "DNS server"  # the owner of a network's link to minirun's DNS server
@@ -53,19 +54,20 @@ class _Survey:
 def read_topology(instance: Instance) -> Topology:
     """Read the topology of this host, as far as its namespaces are pinned below /run/netns."""
     host = _view()
-    pinned = {name: _view_of(name) for name in (sorted(os.listdir(PINS)) if PINS.is_dir() else [])}
+    pinned = {name: _view_of(name) for name in netns_names()}
     containers = [container for container in instance.store.containers() if container.status in _LIVE]
     survey = _Survey(instance, host, pinned, containers)
-    networks = instance.store.networks()
+    networks = sorted(instance.store.networks(), key=lambda network: (not network.is_default, network.name))
     bridges = [_bridge_of(survey, network) for network in networks]
     known = {bridge.name for bridge in bridges} | {dns_veth_name(network) for network in networks}
     bridges += [
         _foreign_bridge(survey, interface)
-        for interface in host.interfaces
+        for interface in sorted(host.interfaces, key=lambda interface: (not _words_of(interface), interface.name))
         if interface.kind == "bridge" and interface.name not in known
     ]
     attached = {(link.netns, link.inside) for bridge in bridges for link in bridge.members}
-    namespaces = [_namespace(survey, name, attached) for name in pinned if name != instance.dns_netns]
+    servers = {link.netns for bridge in bridges for link in bridge.members if link.owner == DNS_SERVER}
+    namespaces = [_namespace(survey, name, attached) for name in pinned if name not in {instance.dns_netns, *servers}]
     return Topology(
         host=os.uname().nodename,
         uplinks=tuple(_uplink(interface) for interface in host.interfaces if _is_uplink(interface)),
@@ -73,6 +75,7 @@ def read_topology(instance: Instance) -> Topology:
         namespaces=tuple(namespaces),
         on_host=tuple(container.name for container in containers if container.spec.network.mode is Mode.HOST),
         rules=tuple(_rules()),
+        ids=tuple(sorted((container.name, container.short_id) for container in containers)),
     )
 
 
@@ -114,7 +117,7 @@ def _is_uplink(interface: Interface) -> bool:
 def _bridge_of(survey: _Survey, network: Network) -> Bridge:
     interface = survey.host.interface(network.bridge) if network.bridge else None
     endpoints = survey.instance.store.endpoints(network=network.id)
-    members = [_link_of(survey, network, endpoint) for endpoint in endpoints]
+    members = sorted((_link_of(survey, network, endpoint) for endpoint in endpoints), key=lambda link: link.owner)
     if dns := survey.host.interface(dns_veth_name(network)):
         members.append(Link(dns.name, "", survey.instance.dns_netns, DNS_SERVER, up=dns.up))
     problem = ""
@@ -132,7 +135,18 @@ def _bridge_of(survey: _Survey, network: Network) -> Bridge:
         up=interface is not None and interface.up,
         members=tuple(members),
         problem=problem,
+        outward=_outward(network),
     )
+
+
+def _outward(network: Network) -> str:
+    """How the network's packets leave it."""
+    if network.internal:
+        return ""
+    if not network.bridge:
+        return "LAN"
+    policy = Policy.of(network)
+    return "NAT" if any(policy.masquerades(version) for version in policy.modes) else "routed"
 
 
 def _link_of(survey: _Survey, network: Network, endpoint: Endpoint) -> Link:
@@ -194,20 +208,39 @@ def _problem_outside(host: View, network: Network, endpoint: Endpoint, inner: In
 # --- bridges and links of others
 
 
+def _words_of(interface: Interface) -> list[str]:
+    """The words of an alias that an instance of minirun has given the link, this one or that of another state root."""
+    words = interface.alias.split()
+    return words if words and (words[0] == "minirun" or words[0].startswith("minirun-")) else []
+
+
 def _foreign_bridge(survey: _Survey, bridge: Interface) -> Bridge:
     ports = [interface for interface in survey.host.interfaces if interface.master == bridge.index]
-    members = tuple(_foreign_link(survey, port) for port in ports)
-    return Bridge(bridge.name, "bridge", "", tuple(map(str, bridge.addresses)), up=bridge.up, members=members)
+    members = sorted((_foreign_link(survey, port) for port in ports), key=lambda link: (not link.inside, link.owner))
+    words = _words_of(bridge)
+    return Bridge(
+        bridge.name,
+        "bridge",
+        "",
+        tuple(map(str, bridge.addresses)),
+        up=bridge.up,
+        members=tuple(members),
+        other_root=words[2] if words[1:2] == ["network"] and len(words) > 3 else "",
+    )
 
 
 def _foreign_link(survey: _Survey, port: Interface) -> Link:
     """Describe a port of a foreign bridge. Its other end may be in a namespace that is not pinned."""
+    words = _words_of(port)
+    is_dns = words[1:3] == ["DNS", "server"]
     for name, view in survey.pinned.items():
         for other in view.interfaces:
             if _are_peers(port, other):
+                if is_dns:
+                    return Link(port.name, "", name, DNS_SERVER, up=port.up)
                 addresses = tuple(map(str, other.addresses))
                 return Link(port.name, other.name, name, name, addresses, other.mac, up=port.up)
-    return Link(port.name, "", "", port.alias, up=port.up)
+    return Link(port.name, "", "", DNS_SERVER if is_dns else words[1] if len(words) > 1 else port.alias, up=port.up)
 
 
 def _are_peers(one: Interface, other: Interface) -> bool:

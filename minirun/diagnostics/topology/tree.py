@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from minirun.diagnostics.topology.data import Bridge, Link, Rules, Topology, without_control_characters
 
+_ASCII = str.maketrans({"└": "`", "├": "|", "│": "|", "─": "-", "→": "->"})
 Row: TypeAlias = tuple[str, str, str, str, str, str]
 HEADERS = ("NETWORK", "BRIDGE", "VETH", "OWNER", "ADDRESSES", "PORTS")
 
@@ -29,6 +30,11 @@ def as_tree(topology: Topology, color: bool) -> str:
     return "\n".join(lines)
 
 
+def without_box_drawing(text: str) -> str:
+    """Return the text in ASCII, for a terminal that has nothing else; other letters become escapes."""
+    return text.translate(_ASCII).encode("ascii", "backslashreplace").decode()
+
+
 def as_rows(topology: Topology) -> list[Row]:
     """Return a table row, as in HEADERS, for each link of a bridge."""
     rows = []
@@ -47,7 +53,7 @@ def _rules_line(rules: Rules, style: "_Style") -> str:
 
 
 def _bridge_lines(bridge: Bridge, style: "_Style") -> Iterator[str]:
-    network = f"network {bridge.network}" if bridge.is_ours else "not minirun's"
+    network = bridge.label
     if bridge.is_ours and bridge.kind != "bridge":
         network += f", {bridge.kind}"
     if bridge.internal:
@@ -85,6 +91,8 @@ def _unattached_lines(topology: Topology, style: "_Style") -> Iterator[str]:
             yield f"{style.bold(' + '.join(namespace.containers))}  share one network stack"
         for link in namespace.links:
             yield f"{style.bold(namespace.name)}  {_link_line(link)}"
+        if len(namespace.containers) == 1 and not namespace.links and namespace.name not in attached:
+            yield f"{style.bold('no network')}  {namespace.name}"
         if not namespace.containers and not namespace.links and namespace.name not in attached:
             yield f"{style.bold(namespace.name)}  a namespace without links"
 

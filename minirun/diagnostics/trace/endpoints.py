@@ -112,7 +112,7 @@ def port_of_host(instance: Instance, word: str) -> Target:
         if publication.mapping.protocol == protocol and port in publication.mapping.host_ports
     ]
     if colon:
-        place = ip_address(host.strip("[]"))
+        place = _address(host, word)
         addresses = (place, ANY_ADDRESS if place.version == 4 else ANY_ADDRESS6)
         publications = [each for each in publications if each.mapping.host_address in addresses]
     publication = next(iter(publications), None)
@@ -179,7 +179,22 @@ def _container_address(instance: Instance, source: Source, container: Container)
 def _port(text: str, word: str) -> int:
     if text.isascii() and text.isdecimal() and 0 < int(text) < 65536:
         return int(text)
-    raise MinirunError(f"invalid port in {word!r}", "a number from 1 to 65535", FAILED)
+    raise MinirunError(
+        f"invalid port in {word!r}",
+        "a number from 1 to 65535; from a container: minirun trace SOURCE TARGET:PORT",
+        FAILED,
+    )
+
+
+def _address(text: str, word: str) -> AnyAddress:
+    try:
+        return ip_address(text.strip("[]"))
+    except ValueError:
+        raise MinirunError(
+            f"invalid address in {word!r}: this host's ports are PORT or ADDRESS:PORT",
+            "a container's port: minirun trace SOURCE TARGET:PORT, minirun capture --port PORT CONTAINER",
+            FAILED,
+        ) from None
 
 
 def _protocol(text: str, word: str) -> str:

@@ -39,6 +39,11 @@ class PacketFilter:
             return False
         return not self.protocol or packet.protocol == self.protocol
 
+    def __str__(self) -> str:
+        """As in "filter tcp port 80"."""
+        words = [self.protocol, f"port {self.port}" if self.port else ""]
+        return " ".join(filter(None, words)) or "none"
+
 
 class PcapWriter:
     """Writes packets to a pcap file. `size` is the number of bytes written so far."""
@@ -57,21 +62,23 @@ class PcapWriter:
 
 def capture_packets(
     tap: Tap, packet_filter: PacketFilter, limits: CaptureLimits, handle: Callable[[Sight], int]
-) -> int:
-    """Pass matching packets to `handle` until a limit is reached; return their number. `handle` returns the size of the
-    file in bytes, 0 without a file."""
+) -> str:
+    """Pass matching packets to `handle` until a limit is reached; return the option that sets it. `handle` returns the
+    size of the file in bytes, 0 without a file."""
     deadline, count = time.monotonic() + limits.seconds, 0
     poll = select.poll()
     poll.register(tap, select.POLLIN)
-    while count < limits.packets and (rest := deadline - time.monotonic()) > 0:
+    while (rest := deadline - time.monotonic()) > 0:
         if not poll.poll(int(min(rest, _POLL) * 1000) + 1):
             continue
-        while count < limits.packets and (sight := tap.read()) is not None:
+        while (sight := tap.read()) is not None:
             if packet_filter.matches(sight.packet):
                 count += 1
                 if handle(sight) >= limits.size:
-                    return count
-    return count
+                    return "--size"
+                if count == limits.packets:
+                    return "--count"
+    return "--timeout"
 
 
 def as_line(sight: Sight) -> str:

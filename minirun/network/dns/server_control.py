@@ -12,9 +12,10 @@ import sys
 import time
 from contextlib import suppress
 
-from minirun.instance import DNS_SOCKET, Instance, lock_directory
-from minirun.kernel.netns import entered, netns_add, netns_del, netns_is_pinned
-from minirun.kernel.processes import spawn_away
+from minirun.instance import DNS_SOCKET, Instance, StateRoot, lock_directory
+from minirun.kernel.netns import entered, netns_add, netns_del, netns_exists, netns_is_pinned
+from minirun.kernel.processes import process_kill, spawn_away
+from minirun.kernel.procfs import processes_with
 from minirun.kernel.sockets import control_connect, control_listen, loopback_address_add, loopback_up
 from minirun.kernel.sysctl import sysctl_ensure
 from minirun.network.dns.veth import DNS_SERVER
@@ -22,6 +23,7 @@ from minirun.network.dns.veth import DNS_SERVER
 ADDRESS = str(DNS_SERVER)
 PORT = 53
 LOG = "resolver.log"  # in the state root
+_PROGRAM = ("-m", "minirun.network.dns.process")
 UDP_FD, TCP_FD, CONTROL_FD = 3, 4, 5  # the process's descriptors
 KEEP_ALIVE, END = b"k", b"e"  # messages on a connection: the server is needed as long as this is open; end now
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h
@@ -72,11 +74,26 @@ def remove_leftovers(instance: Instance) -> None:
             remove_server(instance)
 
 
-def remove_server(instance: Instance) -> None:
+def stop(place: StateRoot) -> bool:
+    """End the server, whoever needs it, and remove what belongs to it. Return whether there was anything."""
+    with lock_directory(place.root):
+        channel = _connect_running(str(place.root))
+        existed = channel is not None or netns_exists(place.dns_netns)
+        if channel is not None:
+            _request_end(channel)
+        for pid in processes_with([*_PROGRAM, str(place.root)]):  # it does not answer
+            process_kill(pid)
+            existed = True
+        if existed:
+            remove_server(place)
+    return existed
+
+
+def remove_server(place: StateRoot) -> None:
     """Remove the server's namespace, with its veths, its socket and an empty log. The caller holds the lock."""
-    netns_del(instance.dns_netns)
-    (instance.root / DNS_SOCKET).unlink(missing_ok=True)
-    log = instance.root / LOG
+    netns_del(place.dns_netns)
+    (place.root / DNS_SOCKET).unlink(missing_ok=True)
+    log = place.root / LOG
     with suppress(FileNotFoundError):
         if not log.stat().st_size:
             log.unlink()
@@ -101,7 +118,7 @@ def _start(instance: Instance) -> None:
     root = str(instance.root)
     udp, tcp = _open_sockets(instance.dns_netns)
     with udp, tcp, control_listen(root, DNS_SOCKET) as control:
-        argv = [sys.executable, "-I", "-m", "minirun.network.dns.process", root]
+        argv = [sys.executable, "-I", *_PROGRAM, root]
         spawn_away(argv, [udp.fileno(), tcp.fileno(), control.fileno()], f"{root}/{LOG}")
 
 

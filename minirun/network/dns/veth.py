@@ -101,7 +101,7 @@ def _is_complete(instance: Instance, network: Network) -> bool:
 
 def _add(instance: Instance, network: Network) -> None:
     name, netns = dns_veth_name(network), instance.dns_netns
-    alias = f"minirun DNS server in network {network.name} {network.id[:12]}"
+    alias = f"{instance.label} DNS server in network {network.name} {network.id[:12]}"
     deadline = time.monotonic() + _LAST_VETH
     fd = netns_open(netns)
     try:

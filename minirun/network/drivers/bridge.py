@@ -10,11 +10,12 @@ from ipaddress import ip_interface
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
+from minirun.kernel.host_changes import host_setting_ensure
 from minirun.kernel.link_queries import Interfaces, bridge_port
 from minirun.kernel.links import address_add, bridge_add, bridge_port_add, hairpin_on, link_del, link_up, veth_add
 from minirun.kernel.netns import entered, netns_open
 from minirun.kernel.sockets import egress_mtu, interface_index, link_state
-from minirun.kernel.sysctl import sysctl_ensure, sysctl_names, sysctl_read, sysctl_write
+from minirun.kernel.sysctl import sysctl_ensure, sysctl_names, sysctl_read
 from minirun.model import Container, Endpoint, Network, Pool4, Pool6
 from minirun.network.drivers.driver_options import (
     ADDRESS,
@@ -77,7 +78,9 @@ class Bridge:
         present, up = link_state(network.bridge)
         if not present:
             try:
-                bridge_add(network.bridge, mac, f"minirun network {network.name} {network.id[:12]}", network.mtu)
+                bridge_add(
+                    network.bridge, mac, f"{instance.label} network {network.name} {network.id[:12]}", network.mtu
+                )
                 present = mac
             except FileExistsError:  # another process created it first
                 present, up = link_state(network.bridge)
@@ -100,7 +103,7 @@ class Bridge:
     def attach(self, instance: Instance, network: Network, endpoint: Endpoint, container: Container) -> Endpoint:
         """Create the veth pair. One that exists and has only lost its bridge is attached again: connections survive."""
         try:
-            _attach_veth(network, endpoint, container)
+            _attach_veth(instance, network, endpoint, container)
         except OSError as error:
             if error.errno == errno.EXFULL:
                 raise _full(network) from error
@@ -137,11 +140,11 @@ def enable_forwarding(networks: Iterable[Network]) -> list[str]:
     """Enable IP forwarding, by which containers reach other hosts. Return a note for each setting that was changed."""
     outward = [network for network in networks if network.bridge and not network.internal]
     notes = []
-    if any(network.pool for network in outward) and sysctl_ensure("net.ipv4.ip_forward", "1"):
+    if any(network.pool for network in outward) and host_setting_ensure("net.ipv4.ip_forward", "1"):
         notes.append("minirun enabled net.ipv4.ip_forward: containers need it to reach other hosts")
     if any(network.pool6 for network in outward) and sysctl_read(_FORWARDING6) == "0":
         links = _keep_router_advertisements()
-        sysctl_write(_FORWARDING6, "1")
+        host_setting_ensure(_FORWARDING6, "1")
         accept = f"; set accept_ra=2 on {', '.join(links)} to keep accepting router advertisements" if links else ""
         notes.append(f"minirun enabled {_FORWARDING6}: containers need it to reach other hosts{accept}")
     return notes
@@ -161,12 +164,12 @@ def _keep_router_advertisements() -> list[str]:
         and sysctl_read(f"net/ipv6/conf/{name}/disable_ipv6") == "0"
     ]
     for name in links:
-        sysctl_write(f"net/ipv6/conf/{name}/accept_ra", "2")
+        host_setting_ensure(f"net/ipv6/conf/{name}/accept_ra", "2")
     return links
 
 
-def _attach_veth(network: Network, endpoint: Endpoint, container: Container) -> None:
-    alias = f"minirun {container.name} {container.id[:12]} {endpoint.interface}"
+def _attach_veth(instance: Instance, network: Network, endpoint: Endpoint, container: Container) -> None:
+    alias = f"{instance.label} {container.name} {container.id[:12]} {endpoint.interface}"
     inside = (endpoint.interface, endpoint.mac, network.mtu, container.name)
     deadline = time.monotonic() + _VETH_SECONDS
     fd = netns_open(container.name)

@@ -1,13 +1,14 @@
 """capture: packets as lines, and as a file that other programs open."""
 
 import json
+import re
 import struct
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from tests.harness import Host, Snapshot, assert_same, eventually
+from tests.harness import Host, Snapshot, Terminal, assert_same, eventually
 from tests.harness.host import MINIRUN
 
 SERVE = ("busybox", "httpd", "-f", "-p", "80", "-h", "/var/www")
@@ -39,7 +40,10 @@ def captured(host: Host, what: str, *flags: str, script: str = FETCH) -> tuple[s
 def test_a_container(machine: Host) -> None:
     before = Snapshot.of(machine)
     lines, errors = captured(machine, "web", "-c", "9", "--protocol", "tcp")
-    assert errors == ""
+    assert errors == (
+        "listening on eth0 (172.17.0.2) of web, filter: tcp, Ctrl-C to stop\n"
+        "9 packets captured (until the limit of --count)\n"
+    )
     assert len(lines.splitlines()) == 9
     inward = [line for line in lines.splitlines() if " eth0 < 172.17.0.1:" in line]
     outward = [line for line in lines.splitlines() if " eth0 > 172.17.0.2:80 > 172.17.0.1:" in line]
@@ -89,6 +93,28 @@ def test_a_file(machine: Host) -> None:
     assert "File exists" in done.stderr
 
 
+@pytest.mark.parametrize("number", ["INT", "TERM"])
+def test_the_end_by_a_signal_tells_the_number(machine: Host, number: str) -> None:
+    path = f"/run/{number}.pcap"
+    out = machine.sh(
+        f"env --default-signal {MINIRUN} capture -p 80 -q -w {path} bridge 2>/run/errors & capture=$!\n"
+        f"until [ -s /run/errors ]; do sleep 0.05; done; cat /run/errors; {FETCH}; sleep 0.3\n"
+        f"kill -{number} $capture; wait $capture; echo $?; cat /run/errors; rm /run/errors"
+    )
+    first, code, *errors = out.splitlines()
+    assert first == "listening on bridge minirun0 (172.17.0.1) of network bridge, filter: port 80, Ctrl-C to stop"
+    assert (code, errors[0]) == ("0", first)
+    assert re.fullmatch(rf"[1-9]\d* packets captured, written to {path}", errors[1])
+    assert int(machine.sh(f"stat -c %s {path}")) > 500
+
+
+def test_no_binary_to_a_terminal(machine: Host) -> None:
+    with Terminal(machine, "capture", "-w", "-", "web") as terminal:
+        terminal.until(b"standard output is a terminal")
+    out = machine.sh(f"{MINIRUN} capture -t 1 -w - web | od -An -tx4 -N4")
+    assert out.strip() == "a1b23c4d"
+
+
 def test_it_ends_by_itself(machine: Host) -> None:
     assert machine.minirun("capture", "-t", "1", "-p", "9", "web").stdout == ""
     out, _ = captured(machine, "web", "-t", "20", "--size", "1k", "-q", "-w", "/run/small.pcap")
@@ -99,11 +125,18 @@ def test_it_ends_by_itself(machine: Host) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nosuch"], "network nosuch not found"),
+        (["nosuch"], "there is no container or network nosuch"),
+        (["web:80"], "invalid address in 'web:80'"),
+        (["99999"], "invalid port"),
+        (["-p", "99999", "web"], "--port 99999: from 1 to 65535"),
+        (["-p", "80", "8080"], "8080 is a port already"),
+        (["-p", "80", "--protocol", "arp", "web"], "arp packets have no ports"),
+        (["--size", "1m", "web"], "--size is for the file"),
+        (["--json", "-w", "-", "web"], "--json has no place"),
         (["9999"], "no container publishes port 9999"),
         (["-c", "0", "web"], "1 at least"),
         (["--protocol", "sctp", "web"], "one of tcp, udp"),
-        (["--size", "x", "web"], "--size"),
+        (["-w", "/run/x", "--size", "x", "web"], "--size"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -111,3 +144,4 @@ def test_refused(machine: Host, words: list[str], message: str) -> None:
     done = machine.minirun("capture", *words, check=False)
     assert done.returncode in (1, 125)
     assert message in done.stderr
+    assert "listening" not in done.stderr

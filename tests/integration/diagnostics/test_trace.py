@@ -222,6 +222,8 @@ def test_ipv6(machine: Host) -> None:
         (["web", "alone:80"], "has no address of its own"),
         (["-t", "0", "8080"], "from 1 to 3600 seconds"),
         (["--from", "nosuch", "8080"], "No such container"),
+        (["--from", "host", "web", "db:80"], "--from is for a PORT"),
+        (["web:80"], "invalid address in 'web:80'"),
         (["--wait", "web", "db:80"], "--wait is for a TCP port of this host"),
         (["--wait", "-t", "1", "8080"], "no packet to 8080 within 1 s"),
     ],

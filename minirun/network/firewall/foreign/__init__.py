@@ -7,9 +7,9 @@ rules that have a condition. So what the owner forbids by a rule of its own stay
 the rules, it tells the user once what to do. The rules are recorded before they are made, carry the instance's name in
 their comment, and exist while any container is in a network. Nothing else that belongs to others is changed.
 
-The rest of `network` calls ensure, withdraw and remove_leftovers; `diagnostics` also calls detect.
+The rest of `network` calls ensure, withdraw, remove_leftovers and remove_marked; `diagnostics` also calls detect.
 """
 
-from minirun.network.firewall.foreign.accept_rules import ensure, remove_leftovers, withdraw
+from minirun.network.firewall.foreign.accept_rules import ensure, remove_leftovers, remove_marked, withdraw
 
-__all__ = ["ensure", "remove_leftovers", "withdraw"]
+__all__ = ["ensure", "remove_leftovers", "remove_marked", "withdraw"]

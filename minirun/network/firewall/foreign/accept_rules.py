@@ -1,14 +1,27 @@
 """Adding minirun's accept rules to other firewalls and removing them: recorded first, removed by the record alone."""
 
-from minirun.instance import Instance
+from minirun.instance import Instance, StateRoot
+from minirun.kernel import iptables_legacy, rulesets
+from minirun.kernel.rulesets import nft_tables
 from minirun.model import Place
-from minirun.network.firewall.foreign.backends import BACKENDS, Bridges
+from minirun.network.firewall.foreign import firewalld
+from minirun.network.firewall.foreign.backends import (
+    BACKENDS,
+    LEGACY,
+    LEGACY_FORWARD,
+    NFT,
+    USER_CHAINS,
+    Bridges,
+)
 from minirun.network.firewall.foreign.detect import (
+    LEGACY_TABLE,
     REPORTED,
+    UNNAMED,
     advice,
     blocking_places,
     bridges_of,
     host_has_no_other_rules,
+    is_own,
 )
 
 
@@ -37,6 +50,28 @@ def withdraw(instance: Instance) -> None:
         bridges = bridges_of(instance)
         for place in _recorded(instance):
             _remove(instance, place, bridges)
+
+
+def remove_marked(place: StateRoot) -> list[str]:
+    """Remove every accept rule that is marked with this instance's name, without its records.
+
+    Return the chains that had some. firewalld has no marks: its zones lose the name of the default network's bridge,
+    and the pattern for the others unless another instance has networks here.
+    """
+    mark = f"{place.table}: "
+    tables = {key for key in nft_tables() if not is_own(key[1])}
+    chains = [Place(NFT, chain.family, chain.table, chain.name) for chain in rulesets.chains(tables)]
+    for family in filter(iptables_legacy.legacy_filter_in_use, ("ip", "ip6")):
+        chains += [Place(LEGACY, family, LEGACY_TABLE, name) for name in (*USER_CHAINS, LEGACY_FORWARD)]
+    changed = []
+    for chain in chains:
+        if BACKENDS[chain.kind].remove(chain, Bridges(mark, ())):
+            changed.append(f"{chain.family} {chain.table} {chain.chain}")
+    if (firewalld.FAMILY, firewalld.TABLE) in tables:
+        others = any(is_own(table) and table != place.table for _, table in nft_tables())
+        for pattern in [place.default_bridge, *([] if others else [f"{UNNAMED}*"])]:
+            firewalld.unbind(pattern)
+    return changed
 
 
 def remove_leftovers(instance: Instance) -> None:

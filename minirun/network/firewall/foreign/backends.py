@@ -66,8 +66,8 @@ class Backend(Protocol):
     def add(self, place: Place, bridges: Bridges) -> str:
         """Add the rules, replacing older ones of this instance; return the problem if the firewall refuses, or ""."""
 
-    def remove(self, place: Place, bridges: Bridges) -> None:
-        """Remove this instance's rules; none there is fine."""
+    def remove(self, place: Place, bridges: Bridges) -> bool:
+        """Remove this instance's rules, by `bridges.mark` alone. Return whether there were any."""
 
 
 class NftBackend:
@@ -105,10 +105,11 @@ class NftBackend:
         nft_apply("\n".join(lines))
         return ""
 
-    def remove(self, place: Place, bridges: Bridges) -> None:
+    def remove(self, place: Place, bridges: Bridges) -> bool:
         """Delete every rule with this instance's comment by its handle."""
         if lines := self._deletions(place, bridges):
             nft_apply("\n".join(lines))
+        return bool(lines)
 
     def _deletions(self, place: Place, bridges: Bridges) -> list[str]:
         rules = rulesets.rules(place.family, place.table, place.chain)
@@ -144,11 +145,12 @@ class LegacyBackend:
             iptables_legacy.legacy_change(place.family, [*verb, *self._arguments(rule, bridges)])
         return ""
 
-    def remove(self, place: Place, bridges: Bridges) -> None:
+    def remove(self, place: Place, bridges: Bridges) -> bool:
         """Delete every rule with this instance's comment, by its arguments."""
-        for words in self._rules(place):
-            if self._is_own(words, bridges):
-                iptables_legacy.legacy_change(place.family, ["-D", *words[1:]])
+        own = [words for words in self._rules(place) if self._is_own(words, bridges)]
+        for words in own:
+            iptables_legacy.legacy_change(place.family, ["-D", *words[1:]])
+        return bool(own)
 
     def _rules(self, place: Place, chain: str = "") -> list[list[str]]:
         lines = iptables_legacy.legacy_rules(place.family, chain or place.chain) or []
@@ -182,9 +184,11 @@ class FirewalldBackend:
         """Bind the interface to a zone that accepts its packets."""
         return firewalld.bind(place.chain)
 
-    def remove(self, place: Place, bridges: Bridges) -> None:
+    def remove(self, place: Place, bridges: Bridges) -> bool:
         """Remove the interface from minirun's zones."""
+        was_bound = firewalld.is_bound(place.chain)
         firewalld.unbind(place.chain)
+        return was_bound
 
 
 BACKENDS: dict[str, Backend] = {NFT: NftBackend(), LEGACY: LegacyBackend(), FIREWALLD: FirewalldBackend()}

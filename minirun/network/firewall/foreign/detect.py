@@ -11,8 +11,8 @@ from minirun.network.firewall.foreign.verdicts import legacy_reached, legacy_ver
 
 REPORTED = "told"  # kind of a chain that minirun cannot change: the user was told
 _TABLE = "filter"
-_LEGACY_TABLE = "filter (iptables-legacy)"
-_UNNAMED = "mr-"  # prefix of bridges that the user has not named; one pattern stands for all of them
+LEGACY_TABLE = "filter (iptables-legacy)"
+UNNAMED = "mr-"  # prefix of bridges that the user has not named; one pattern stands for all of them
 _FIREWALLD_TABLE = ("inet", "firewalld")
 _BRIDGE = "bridge"
 # The hooks of family bridge that a container's packets meet: on their way to the host, to another port, and back.
@@ -78,7 +78,7 @@ def key_of(chain: rulesets.Chain) -> tuple[str, str, str]:
 
 def bridges_of(instance: Instance) -> Bridges:
     """Return the bridges that accept rules are for: those of all networks on record."""
-    names = {f"{_UNNAMED}*" if name.startswith(_UNNAMED) else name for name, _ in instance.store.bridges()}
+    names = {f"{UNNAMED}*" if name.startswith(UNNAMED) else name for name, _ in instance.store.bridges()}
     return Bridges(f"{instance.table}: ", tuple(sorted(names)))
 
 
@@ -88,7 +88,7 @@ def advice(place: Place, bridges: Bridges) -> str:
     if (place.family, place.table) == _FIREWALLD_TABLE:
         problem = "firewalld rejects packets of interfaces that are in no zone"
         commands = [f"firewall-cmd --zone=trusted --add-interface={name}" for name in names]
-    elif place.table == _LEGACY_TABLE or place.kind == LEGACY:
+    elif place.table == LEGACY_TABLE or place.kind == LEGACY:
         problem = f"chain {place.chain} of iptables-legacy table filter drops forwarded packets"
         program = "iptables-legacy" if place.family == "ip" else "ip6tables-legacy"
         commands = [
@@ -123,6 +123,6 @@ def _legacy_places(family: str) -> list[Place]:
             return []
         reached = legacy_reached(family, LEGACY_FORWARD)
     except FileNotFoundError:  # without the program the rules can neither be read nor changed
-        return [Place(REPORTED, family, _LEGACY_TABLE, LEGACY_FORWARD)]
+        return [Place(REPORTED, family, LEGACY_TABLE, LEGACY_FORWARD)]
     present = [name for name in USER_CHAINS if name in reached]
     return [Place(LEGACY, family, _TABLE, name) for name in present or [LEGACY_FORWARD]]
