@@ -92,7 +92,7 @@ def test_the_debug_flag_shows_where_an_unexpected_error_happened(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("of a test")
 
-    monkeypatch.setattr("minirun.cli.system.info.architecture", fail)
+    monkeypatch.setattr("minirun.cli.system.info.host_platform", fail)
     assert _said(capsys, "version") == (1, "minirun: ZeroDivisionError: of a test\nminirun -D shows where\n")
     for flag in ("-D", "--debug"):
         code, printed = _said(capsys, flag, "version")
