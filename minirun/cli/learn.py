@@ -43,12 +43,16 @@ def explain(
     words: Annotated[list[str], Argument(metavar="COMMAND [ARG...]")],
     form: Annotated[
         str,
-        Option("--format", "-f", help="How to show it (text|json|script)", autocompletion=choices(*FORMS)),
+        Option("--format", "-f", help="How to show it (text|full|json|script)", autocompletion=choices(*FORMS)),
     ] = "text",
+    full: Annotated[
+        bool, Option("--full", help="All operations and whole tables of rules, with reasons and manual pages")
+    ] = False,
 ) -> int:
     """Show what a command would do to the kernel, step by step."""
     if form not in FORMS:
         raise UsageError(f"invalid argument {form!r} for --format: one of {', '.join(FORMS)}", code=FAILED)
+    form = "full" if full and form == "text" else form
     called = _resolve_context(ctx.find_root().command, {}, "minirun", words)
     if isinstance(called.command, click.Group) or called.command.name == "explain":
         name = " ".join(words[:2] if called.parent else words[:1])

@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 
 from minirun.instance import DNS_SOCKET, Instance, lock_directory
-from minirun.kernel.netns import entered, netns_add, netns_del, netns_is_pinned
+from minirun.kernel.netns import entered, netns_add, netns_del, netns_exists, netns_is_pinned
 from minirun.kernel.processes import spawn_away
 from minirun.kernel.sockets import control_connect, control_listen, loopback_address_add, loopback_up
 from minirun.kernel.sysctl import sysctl_ensure
@@ -108,7 +108,8 @@ def _start(instance: Instance) -> None:
 def _open_sockets(netns: str) -> tuple[socket.socket, socket.socket]:
     """The UDP and the TCP socket, in the server's namespace, which is made if missing."""
     if not netns_is_pinned(netns):
-        netns_del(netns)  # a file that nothing is mounted on any more
+        if netns_exists(netns):
+            netns_del(netns)  # a file that nothing is mounted on any more
         netns_add(netns)
     with entered(netns):
         for key, value in _SYSCTLS.items():
