@@ -24,7 +24,8 @@ STEP_OF = {
         "forwarding": "sysctl_write",
         "bridge": "bridge_add link_up",
         "macvlan": "macvlan_add",
-        "veth": "veth_add pair_add link_move link_give bridge_port_add hairpin_on _plugin_run",
+        "pair": "pair_add link_move link_give",
+        "veth": "veth_add bridge_port_add hairpin_on _plugin_run",
         "addresses": "address_add default_route_add default_route_replace link_route_add",
         "dns": "spawn_away loopback_address_add link_address_write",
         "join": "clone_into join_netns join_ipc_namespace join_pid_namespace join_namespaces join_all_but_mounts"

@@ -102,6 +102,15 @@ STEPS = {
             "dockerd (libnetwork)",
         ),
         Step(
+            "pair",
+            "Make a veth pair",
+            "what enters one end comes out of the other",
+            "A veth pair is two connected interfaces: a packet sent into one comes out of the other. Each end is moved"
+            " into a namespace.",
+            "veth(4), ip-link(8)",
+            "dockerd (libnetwork)",
+        ),
+        Step(
             "macvlan",
             "Create a macvlan interface",
             "the LAN sees the container as a machine of its own",
@@ -112,8 +121,8 @@ STEPS = {
         ),
         Step(
             "addresses",
-            "Add the address and the default route",
-            "on its network, and the gateway for everything else",
+            "Add addresses and routes",
+            "its own network is reached directly, everything else by the gateway",
             "The container now has an address on the network and a gateway for everything else.",
             "ip-address(8), ip-route(8)",
             "dockerd (libnetwork), in the sandbox",

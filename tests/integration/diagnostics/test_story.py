@@ -29,7 +29,7 @@ def test_a_start_is_told_in_causal_order(own: Host) -> None:
         "Load the rules",
         "Create the bridge",
         "Connect the container to the bridge with a veth pair",
-        "Add the address and the default route",
+        "Add addresses and routes",
         "Enable IP forwarding",
         "Start the process",
         "Mount the files",
