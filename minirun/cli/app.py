@@ -120,7 +120,7 @@ def minirun(
         str,
         typer.Option(
             "--explain",
-            metavar="[=text|json|script]",
+            metavar="[=text|full|json|script]",
             help="Show each kernel operation of the command, on standard error",
             click_type=OptionalValue("text"),
             callback=_check_form,

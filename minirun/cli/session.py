@@ -13,7 +13,7 @@ from minirun.cli.pflag import PflagCommand
 from minirun.diagnostics.explain import render
 from minirun.engine.reconcile import reconcile
 from minirun.errors import MinirunError
-from minirun.instance import Instance
+from minirun.instance import Instance, state_root
 from minirun.kernel.credentials import is_root
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,7 +24,7 @@ class Session:
     """One command line: its global options, and the exit code of failures that have none of their own."""
 
     root: Path | None = None
-    explain: str = ""  # text, json or script
+    explain: str = ""  # a form of diagnostics/explain/render.py
     failure: int = 1
     debug: bool = False  # an unexpected error is raised
 
@@ -90,4 +90,4 @@ def print_operations(current: Session, last: bool = False) -> None:
     """With --explain: the kernel operations since the last call."""
     if current.explain:
         sys.stdout.flush()
-        render.print_operations(current.explain, last)
+        render.print_operations(current.explain, str(state_root(current.root)), last)

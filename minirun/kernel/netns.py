@@ -66,6 +66,16 @@ def netns_add(name: str) -> None:
             check(lib.sys_setns(home, lib.CLONE_NEWNET))
 
 
+def netns_nameless() -> int:
+    """Make a network namespace without a pin. It lives as long as the descriptor that is returned."""
+    with _home() as home:
+        check(lib.sys_unshare(lib.CLONE_NEWNET))
+        try:
+            return os.open(SELF, os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            check(lib.sys_setns(home, lib.CLONE_NEWNET))
+
+
 @shell("unshare --net")
 def network_unshare() -> None:
     """Move this process to a new network namespace, whose loopback is down."""

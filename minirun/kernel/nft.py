@@ -14,6 +14,8 @@ _STATELESS, _HANDLES, _JSON = 1 << 2, 1 << 3, 1 << 4  # NFT_CTX_OUTPUT_*, nftabl
 _NAMES = {str(int(number)): name for name, number in PROTOCOLS.items()}
 _NUMBERED = re.compile(r"(?:(?<=protocol )|(?<=nexthdr )|(?<=l4proto ))(?:6|17)\b|(?<![\w.])(?:6|17)(?= \. )")
 
+_TABLE = re.compile(r"^table (\w+) (\S+) \{$.*?^\}$", re.M | re.S)
+
 
 class NftError(OSError):
     """The kernel or the parser refused; `str()` is nft's own text, first line first."""
@@ -66,6 +68,22 @@ def nft_rules(family: str, table: str, counters: bool = False) -> dict[int, str]
 def with_names(text: str) -> str:
     """Replace protocol numbers by names in what nft lists of rules and elements."""
     return _NUMBERED.sub(lambda match: _NAMES[match[0]], text)
+
+
+def nft_table(family: str, table: str) -> str:
+    """A table as nft lists it, without the values of its counters; "" when it does not exist."""
+    try:
+        return with_names(_listed(f"list table {family} {table}", _STATELESS))
+    except NftError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        return ""
+
+
+def nft_ruleset() -> dict[tuple[str, str], str]:
+    """All tables of the network namespace as nft lists them, by family and name."""
+    text = with_names(_listed("list ruleset", _STATELESS))
+    return {(head[1], head[2]): head[0] for head in _TABLE.finditer(text)}
 
 
 def nft_objects(family: str, table: str) -> list[dict[str, Any]]:

@@ -85,7 +85,7 @@ def fork(child: Callable[[], int], rescue: Callable[[BaseException], None], grou
     return (fork_into(group) if group else os.fork()) or live(child, rescue)
 
 
-@shell("sh -c 'echo $$ > {group}/cgroup.procs; exec ...' &")
+@shell("sh -c 'echo $$ > \"$0\"/cgroup.procs; exec ...' {group} &")
 def fork_into(group: Path) -> int:
     """Fork a process into a v2 group (clone(2), CLONE_INTO_CGROUP).
 

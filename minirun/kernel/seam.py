@@ -151,11 +151,13 @@ def shell(template: str, **made: Callable[[dict[str, Any]], object]) -> Callable
 def _watched(
     operation: Operation, function: Callable[..., R], args: tuple[object, ...], kwargs: dict[str, object]
 ) -> R:
-    started, process = time.perf_counter(), os.getpid()
+    process = os.getpid()
     failure: BaseException | None = None
+    started = time.perf_counter()
     try:
         for watcher in _watchers:
             watcher.before(operation)
+        started = time.perf_counter()
         return function(*args, **kwargs)
     except BaseException as error:
         failure = error
@@ -163,6 +165,7 @@ def _watched(
             error.add_note(f"while doing: {operation.command}")
         raise
     finally:
+        seconds = time.perf_counter() - started
         if os.getpid() == process:  # a process that the operation forked returns from it, too
             for watcher in _watchers:
-                watcher.after(operation, time.perf_counter() - started, failure)
+                watcher.after(operation, seconds, failure)

@@ -2,15 +2,18 @@
 
 import fcntl
 import os
+import pty
+import select
 import signal
 import struct
 import termios
 import tty
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from minirun.kernel.processes import close_from
+from minirun.kernel import netlink_sockets
+from minirun.kernel.processes import clear_signals, close_from
 
 _TIOCGPTPEER, _TIOCSPTLCK = 0x5441, 0x40045431
 
@@ -40,6 +43,43 @@ def window_size(fd: int) -> tuple[int, int]:
 def set_window_size(fd: int, rows: int, columns: int) -> None:
     """Set the size of a terminal (ioctl_tty(2), TIOCSWINSZ); the kernel sends SIGWINCH."""
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def shell_run(env: Mapping[str, str]) -> None:
+    """Run an interactive shell until it ends, on a pseudo-terminal of its own that the caller's is connected to.
+
+    So it has job control, whatever session and process group the caller is in.
+    """
+    netlink_sockets.close_all()
+    bash = ["/bin/bash", "--norc", "--noprofile", "-i"]
+    argv = bash if os.path.exists(bash[0]) else ["/bin/sh", "-i"]
+    pid, master = pty.fork()
+    if pid == 0:
+        try:
+            clear_signals()
+            os.execve(argv[0], argv, dict(env))
+        finally:
+            os._exit(127)
+    try:
+        with raw_mode(0):
+            _relay(master)
+    finally:
+        os.close(master)
+        os.waitpid(pid, 0)
+
+
+def _relay(master: int) -> None:
+    """Copy between standard streams and the master until the slave's last process has ended."""
+    while True:
+        set_window_size(master, *window_size(0))
+        for fd in select.select([0, master], [], [])[0]:
+            try:
+                data = os.read(fd, 65536)
+            except OSError:  # EIO: the slave is closed
+                return
+            if not data:
+                return
+            os.write(1 if fd == master else master, data)
 
 
 @contextmanager

@@ -9,8 +9,10 @@ import marshal
 import os
 import struct
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from minirun.diagnostics.explain import rule_changes
 from minirun.kernel import seam
 
 _SIZE = struct.Struct("=I")  # length of the record that follows, in bytes
@@ -26,6 +28,7 @@ class Record:
     name: str  # the primitive's function name
     command: str  # the equivalent shell command
     failure: str = ""  # the first line of the error; "" on success
+    changes: Sequence[str] = ()  # of rules: what differs afterwards, as nft commands without `nft`
 
 
 class Recorder(seam.Watcher):
@@ -33,6 +36,8 @@ class Recorder(seam.Watcher):
 
     fd = -1  # the file in memory; -1: not recording
     out = 2  # file descriptor that the operations are printed to
+    host_pids: Mapping[int, int] = {}  # of a dry run: ids of processes in the copy, with those on the host
+    _rules = ""  # before the operation that goes on
     _read = _before = 0  # offsets in the file, in bytes
 
     def start(self) -> None:
@@ -47,9 +52,11 @@ class Recorder(seam.Watcher):
         seam.keep_open(self.fd)
 
     def before(self, operation: seam.Operation) -> None:
-        """Record an exec of the program before it happens: it never returns."""
+        """Record an exec of the program before it happens: it never returns. Look at the rules that will change."""
         if operation.name == "exec_payload":
             self.after(operation, 0.0, None)
+        elif operation.name in rule_changes.PRIMITIVES:
+            self._rules = rule_changes.listing(operation.command)
 
     def after(self, operation: seam.Operation, seconds: float, error: BaseException | None) -> None:
         """Append a record of an operation that has ended."""
@@ -57,7 +64,10 @@ class Recorder(seam.Watcher):
             return
         began = time.monotonic() - seconds
         failure = str(error or "").partition("\n")[0]
-        values = (began, seconds, seam.role(), operation.name, operation.command, failure)
+        changes = []
+        if operation.name in rule_changes.PRIMITIVES and not failure:
+            changes = rule_changes.changes(self._rules, rule_changes.listing(operation.command))
+        values = (began, seconds, seam.role(), operation.name, operation.command, failure, changes)
         data = marshal.dumps(values)
         os.write(self.fd, _SIZE.pack(len(data)) + data)
 

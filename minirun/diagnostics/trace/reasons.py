@@ -38,15 +38,14 @@ def _not_sent(instance: Instance, journey: Journey) -> Diagnosis | None:
     error = os.strerror(journey.errno).lower()
     if source is None:
         return Diagnosis(False, f"not sent: this host has no route to {target.address} ({error})", ("ip route get",))
-    connect = f"minirun network connect bridge {source.name}"
     if source.spec.network.mode is Mode.NONE:
         sentence = f"not sent: {source.name} runs with --net=none and has no interface except loopback"
-        return Diagnosis(False, sentence, (f"run it with --net=bridge, or: {connect}",))
+        return Diagnosis(False, sentence, ("run it with --net=bridge in place of --net=none",))
     networks = [network for _, network in endpoints_with_networks(instance, source.sandbox)]
     if networks and all(network.internal for network in networks):
         names = ", ".join(network.name for network in networks)
         sentence = f"not sent: {source.name} has no route to {target.address}: it is only in {names} (--internal)"
-        return Diagnosis(False, sentence, (connect,))
+        return Diagnosis(False, sentence, (f"minirun network connect bridge {source.name}",))
     sentence = f"not sent: {source.name} has no route to {target.address} ({error})"
     return Diagnosis(False, sentence, (f"minirun exec {source.name} ip route", "minirun network reload"))
 

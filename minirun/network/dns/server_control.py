@@ -125,7 +125,8 @@ def _start(instance: Instance) -> None:
 def _open_sockets(netns: str) -> tuple[socket.socket, socket.socket]:
     """The UDP and the TCP socket, in the server's namespace, which is made if missing."""
     if not netns_is_pinned(netns):
-        netns_del(netns)  # a file that nothing is mounted on any more
+        if netns_exists(netns):
+            netns_del(netns)  # a file that nothing is mounted on any more
         netns_add(netns)
     with entered(netns):
         for key, value in _SYSCTLS.items():

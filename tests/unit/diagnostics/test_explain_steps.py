@@ -2,7 +2,9 @@
 
 import ast
 
-from minirun.diagnostics.explain.steps import STEP_OF, STEPS
+from minirun.diagnostics.explain.primitives import _DETAILS, EITHER, ENDING, STEP_OF
+from minirun.diagnostics.explain.rule_changes import PRIMITIVES
+from minirun.diagnostics.explain.steps import STEPS
 from tests.harness.host import REPO
 
 ROOT = REPO / "minirun"
@@ -15,7 +17,8 @@ def test_every_primitive_has_a_step_and_every_step_a_primitive() -> None:
             if isinstance(node, ast.FunctionDef) and any(map(_is_shell, node.decorator_list)):
                 primitives.add(node.name)
     assert primitives == set(STEP_OF)
-    assert set(STEP_OF.values()) == set(STEPS)
+    assert set(STEP_OF.values()) | {"pause"} == set(STEPS)
+    assert primitives >= {*_DETAILS, *EITHER, *ENDING, *PRIMITIVES}
 
 
 def _is_shell(node: ast.expr) -> bool:
