@@ -45,7 +45,10 @@ STEP_OF = {
     }.items()
     for name in names.split()
 }
-ENDING = frozenset({"elements_del", "signal_send", "netns_del", "cgroup_del", "cgroup_kill", "remove_tree", "link_del"})
+ENDING = frozenset(
+    {"elements_del", "signal_send", "netns_del", "cgroup_del", "cgroup_kill", "remove_tree", "link_del", "unmount"}
+    | {"process_kill", "remove_file", "remove_directory", "pins_directory_remove"}
+)
 # Neither of a start nor of an end: they are part of what goes on.
 EITHER = frozenset({"_apply_line", "_apply_text", "_held_add", "flow_del", "sysctl_write", "_change"})
 
