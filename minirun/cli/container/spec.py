@@ -12,7 +12,7 @@ from minirun.cli.session import session, warn
 from minirun.engine.id_ranges import refuse_hosts_namespaces
 from minirun.errors import FAILED, MinirunError, NotFoundError
 from minirun.image.defaults import health_of, inherit
-from minirun.image.platforms import host_platform, parse_platform, runs
+from minirun.image.platforms import Platform, host_platform, parse_platform, runs
 from minirun.image.records import Image
 from minirun.image.reference import parse_reference
 from minirun.image.resolve import find_image, local_image
@@ -104,14 +104,24 @@ def _image(instance: Instance, name: str, options: CreateOptions) -> Image:
     """The image on this host, or pulled from its registry as --pull and --platform say."""
     platform = parse_platform(options.platform) if options.platform else None
     image = local_image(instance, name) if options.pull != "always" else None
-    if image is not None and (platform is None or runs(platform, image.platform)):
-        return image
+    if image is None or (platform is not None and not runs(platform, image.platform)):
+        image = _pulled(instance, name, options, platform or host_platform())
+    if image.document.architecture and not runs(platform or host_platform(), image.platform):
+        asked = "" if platform else " and no specific platform was requested"
+        warn(
+            f"WARNING: The requested image's platform ({image.platform}) does not match"
+            f" {platform or f'the detected host platform ({host_platform()})'}{asked}"
+        )
+    return image
+
+
+def _pulled(instance: Instance, name: str, options: CreateOptions, platform: Platform) -> Image:
     reference = parse_reference(name).tagged()
     if options.pull == "never":
         raise NotFoundError(f"No such image: {reference.familiar}", "--pull=never forbids to pull it", FAILED)
     if options.pull == "missing":
         warn(f"Unable to find image '{reference.familiar}' locally")
-    pulled = pull_image(instance, reference, platform or host_platform(), sys.stderr, options.quiet)
+    pulled = pull_image(instance, reference, platform, sys.stderr, options.quiet)
     return find_image(instance, f"sha256:{pulled.id}")
 
 

@@ -135,6 +135,18 @@ def test_a_hostile_archive_stays_in_its_layer(crowded: Host, entries: list[Any],
         )
 
 
+def test_an_image_for_another_platform_is_told_of(crowded: Host) -> None:
+    crowded.image("foreign", ":", "--platform", "linux/s390x")
+    done = run(crowded, "foreign", "true")
+    assert done.stderr.startswith(
+        "WARNING: The requested image's platform (linux/s390x) does not match the detected host"
+    )
+    assert run(crowded, "--platform", "linux/s390x", "foreign", "true").stderr == ""
+    assert "Unable to find image 'foreign:latest' locally" in refused(
+        crowded, "run", "--platform", "linux/arm64", "foreign", "true"
+    )
+
+
 def test_a_device_of_an_image_cannot_be_opened(crowded: Host) -> None:
     crowded.image("devices", "mknod disk b 254 0; mknod gone c 0 0")
     done = run(crowded, "devices", "sh", "-c", "ls -l /disk; head -c1 /disk", check=False)
