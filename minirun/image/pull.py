@@ -35,6 +35,9 @@ _SHA256 = "sha256:"
 class Progress(Protocol):
     """Who is told how a pull goes on. `layer` is the digest of the blob, without its algorithm."""
 
+    def found(self, reference: Reference) -> None:
+        """Say that the registry has the image."""
+
     def state(self, layer: str, text: str) -> None:
         """Say what happens to a layer, in Docker's words."""
 
@@ -79,6 +82,7 @@ def pull(instance: Instance, client: Client, reference: Reference, platform: Pla
     sweep(instance)
     repository = client.repository(reference)
     found = repository.find(reference.target, platform)
+    progress.found(reference)
     document = _document(repository, found)
     wanted = [_Wanted(*pair) for pair in zip(found.image.layers, document.diff_ids, strict=True)]
     with ExitStack() as stack:

@@ -82,8 +82,6 @@ def pull_image(instance: Instance, reference: Reference, platform: Platform, out
     from minirun.image.registry.client import open_client
 
     with open_client() as client, _report(out, quiet) as report:
-        if not quiet:
-            report.line(f"{reference.target}: Pulling from {reference.path}")
         pulled = pull_from(instance, client, reference, platform, report)
     if not quiet:
         state = "Downloaded newer image" if pulled.is_new else "Image is up to date"
@@ -121,6 +119,9 @@ class _Lines:
     def line(self, text: str) -> None:
         with self._lock:
             print(text, file=self._out, flush=True)
+
+    def found(self, reference: Reference) -> None:
+        self.line(f"{reference.target}: Pulling from {reference.path}")
 
     def state(self, layer: str, text: str) -> None:
         self.line(f"{layer[:_SHORT]}: {text}")

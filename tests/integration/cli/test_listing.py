@@ -100,8 +100,8 @@ def test_ps_prints_docker_s_columns(peopled: Host) -> None:
     web = next(row for row in rows if row.endswith("web"))
     start = header.index("PORTS")
     ports = web[start : header.index("NAMES")].strip().split(", ")
-    four = ["0.0.0.0:8080->80/tcp", "0.0.0.0:8081->81/udp"]
-    assert ports == ["90/tcp", *four, *(port.replace("0.0.0.0", "[::]") for port in four)]
+    published = [f"{address}:{port}" for port in ("8080->80/tcp", "8081->81/udp") for address in ("0.0.0.0", "[::]")]
+    assert ports == ["90/tcp", *published]
     status = header.index("STATUS")
     states = {row.split()[-1]: row[status:start].strip() for row in rows}
     assert states["made"] == "Created"

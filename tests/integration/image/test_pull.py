@@ -19,7 +19,7 @@ from minirun.errors import MinirunError
 from minirun.image import layers, records
 from minirun.image.platforms import host_platform
 from minirun.image.pull import Pulled, pull
-from minirun.image.reference import parse_reference
+from minirun.image.reference import Reference, parse_reference
 from minirun.image.registry import hosts, session
 from minirun.image.registry.client import Client
 from minirun.image.registry.credentials import CredentialStore
@@ -57,6 +57,9 @@ class Report:
     def __init__(self) -> None:
         self.states: list[tuple[str, str]] = []
         self.kept_bytes = 0
+
+    def found(self, reference: Reference) -> None:
+        pass
 
     def state(self, layer: str, text: str) -> None:
         self.states.append((layer, text))
@@ -179,6 +182,7 @@ from minirun.instance import Instance
 from pathlib import Path
 
 class Report:
+    def found(self, reference): pass
     def state(self, layer, text): pass
     def kept(self, size): pass
     def advance(self, layer, current, total):
