@@ -110,9 +110,9 @@ def test_a_flag(box: Host, name: str, flags: list[str], script: str, printed: st
     [
         (["--ip6", "fd00::1"], "supported on user defined networks only"),
         (["--network-alias", "x"], "only for containers in user defined networks"),
-        (["--pull", "always"], "no registry"),
+        (["--pull", "always"], "lookup registry-1.docker.io"),
         (["--pull", "x"], "invalid pull option: 'x'"),
-        (["--platform", "linux/s390x"], "image with platform linux/s390x was not found"),
+        (["--platform", "linux/s390x"], "lookup registry-1.docker.io"),
         (["--env-file", "/nowhere"], "open /nowhere: no such file or directory"),
         (["--label", "=x"], "invalid label '=x': empty name"),
         (["--add-host", "x"], 'bad format for add-host: "x"'),
