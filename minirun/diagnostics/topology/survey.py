@@ -12,7 +12,7 @@ from minirun.kernel.netns import entered, netns_names
 from minirun.kernel.rulesets import nft_tables
 from minirun.model import Container, Endpoint, Mode, Network, Publication, Status
 from minirun.network.dns.veth import dns_veth_name
-from minirun.network.firewall.foreign.detect import owner_of
+from minirun.network.firewall.foreign.detect import is_own, owner_of
 from minirun.network.firewall.policy import Policy
 
 _LIVE = (Status.RUNNING, Status.RESTARTING, Status.STARTING)
@@ -80,8 +80,10 @@ def read_topology(instance: Instance) -> Topology:
 
 
 def _rules() -> Iterator[Rules]:
-    """Describe every table that sees IP packets."""
+    """Describe every table that sees IP packets; minirun's own table of family bridge belongs to its other one."""
     for family, table in sorted(nft_tables()):
+        if family == "bridge" and is_own(table):
+            continue
         chains = list(rulesets.chains({(family, table)}))
         drops = tuple(chain.name for chain in chains if chain.hook is not None and chain.drops)
         names = tuple(chain.name for chain in chains)

@@ -156,13 +156,16 @@ def _require_address(netns: str, address: str) -> None:
 
 def _unreachable(netns: str, address: str, hint: str) -> Iterator[str]:
     """Yield a sentence unless a packet from the namespace ("": the host) gets to the address and back. A refused
-    connection is an answer, too."""
-    try:
-        _connect(netns, address, 9)
-    except ConnectionRefusedError:
-        pass
-    except OSError:
-        yield f"No packet gets from {netns or _HOST} to {address} and back: {hint}"
+    connection is an answer, too. Asked twice: the kernel remembers for a moment that a neighbour did not answer."""
+    for _ in range(2):
+        try:
+            _connect(netns, address, 9)
+        except ConnectionRefusedError:
+            return
+        except OSError:
+            continue
+        return
+    yield f"No packet gets from {netns or _HOST} to {address} and back: {hint}"
 
 
 def _unserved(netns: str, address: str, port: int) -> Iterator[str]:

@@ -12,8 +12,10 @@ SLEEP = ("busybox", "sleep", "1000")
 
 @pytest.fixture(scope="module")
 def own() -> Iterator[Host]:
-    """A host without anything at first; later with a network and a container, `own` and `web`."""
+    """A host with a network and a container, `own` and `web`."""
     with Host() as host:
+        host.minirun("network", "create", "own")
+        host.minirun("run", "-d", "--name", "web", "-p", "8088:80", *SLEEP)
         yield host
 
 
@@ -21,8 +23,8 @@ def titles(text: str) -> list[str]:
     return re.findall(r"^\d+\. (.*?):", text, re.M)
 
 
-def test_a_start_is_told_in_causal_order(own: Host) -> None:
-    told = own.minirun("explain", "run", "-d", "--name", "web", "-p", "8080:80", *SLEEP).stdout
+def test_a_start_is_told_in_causal_order(host: Host) -> None:
+    told = host.minirun("explain", "run", "-d", "--name", "web", "-p", "8080:80", *SLEEP).stdout
     assert titles(told) == [
         "Reserve the host's ports",
         "Create the network namespace",
@@ -37,11 +39,12 @@ def test_a_start_is_told_in_causal_order(own: Host) -> None:
     ]
     causes = ["ip link add minirun0", "address add 172.17.0.1/16", "ip link add veth", "address add 172.17.0.2/16"]
     assert sorted(causes, key=told.index) == causes
-    assert "with 11 chains," in told  # of the tables, which are new, their size
+    assert re.search(r"with \d+ chains,", told)  # of the tables, which are new, their size
     assert len(told.splitlines()) <= 42
     assert all(len(line) <= 100 for line in told.splitlines() if "--bounding-set" not in line and "# new" not in line)
-    own.minirun("network", "create", "own")
-    own.minirun("run", "-d", "--name", "web", "-p", "8088:80", *SLEEP)
+
+
+def test_what_others_have_is_not_told_again(own: Host) -> None:
     told = own.minirun("explain", "run", "-d", "--name", "two", "-p", "8080:80", *SLEEP).stdout
     assert "Create the bridge" not in titles(told)
     assert len(told.splitlines()) <= 33
