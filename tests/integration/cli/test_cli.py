@@ -298,7 +298,7 @@ def test_help_says_how_a_command_is_used(host: Host, words: list[str], usage: st
     [
         (["--root"], "flag needs an argument: --root"),
         (["--root=", "ps"], "flag needs an argument: --root"),
-        (["--explain=loud", "ps"], "invalid argument 'loud' for --explain: one of text, json, script"),
+        (["--explain=loud", "ps"], "invalid argument 'loud' for --explain: one of text, full, json, script"),
         (["--nosuch", "ps"], "unknown flag: --nosuch"),
         (["ps", "--explain"], "--explain goes before the command: minirun --explain ps"),
     ],
