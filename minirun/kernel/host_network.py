@@ -35,14 +35,18 @@ class HostNetwork:
 def host_network(own_links: Collection[str], own_tables: Collection[tuple[str, str]]) -> HostNetwork:
     """Read this host's network, without the links and the tables (family, name) that minirun will make itself.
 
-    Ends of veth pairs without an address are left out, too: they belong to containers.
+    Ends of veth pairs without an address are left out, too: they belong to containers. So are routes of other tables
+    than main, and rules of iptables-legacy.
     """
     with rtnetlink() as ipr:
         addresses = complete(ipr.get_addr)
         used = {message["index"] for message in addresses}
         links = [link for link in complete(ipr.get_links) if _is_copied(link, own_links, used)]
         routes = [route for route in complete(lambda: ipr.get_routes(table=_MAIN_TABLE)) if _is_added(route)]
-    rules = (text for key, text in nft_ruleset().items() if key not in own_tables)
+    tables: dict[tuple[str, str], str] = {}
+    with suppress(NftError):  # a table that this nft cannot list
+        tables = nft_ruleset()
+    rules = (text for key, text in tables.items() if key not in own_tables)
     return HostNetwork(tuple(links), tuple(addresses), tuple(routes), tuple(rules))
 
 

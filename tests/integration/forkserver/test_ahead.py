@@ -142,7 +142,7 @@ def test_explain_hears_the_shim(served: ServedHost) -> None:
     mounts = []
     for way in ("", "off"):
         ahead_of(served)
-        done = served.run("--explain", "run", "--rm", *SLEEP[:2], "true", way=way)
+        done = served.run("--explain=full", "run", "--rm", *SLEEP[:2], "true", way=way)
         assert done.code == 0
         mounts.append(re.findall(r"(?m)^ *mount ", (done.output + done.errors).decode()))
     assert len(mounts[0]) == len(mounts[1]) > 3
