@@ -43,7 +43,7 @@ def test_fifty_runs_leave_nothing_and_tell_of_all(primed: Host) -> None:
         if event["Type"] == "container":
             stories.setdefault(event["id"], []).append(event["Action"])
     assert len(stories) == 50
-    assert {tuple(story) for story in stories.values()} == {("create", "start", "die", "destroy")}
+    assert {tuple(story) for story in stories.values()} == {("create", "attach", "start", "die", "destroy")}
 
 
 def test_forty_execs_in_one(primed: Host) -> None:
