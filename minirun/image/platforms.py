@@ -60,10 +60,13 @@ def host_platform() -> Platform:
     return platform("linux", os.uname().machine)
 
 
-def parse_platform(text: str) -> Platform:
-    """Read --platform: OS, ARCHITECTURE, OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT. MinirunError if it is none."""
+def parse_platform(text: str, default: Platform | None = None) -> Platform:
+    """Read --platform: OS, ARCHITECTURE, OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT. MinirunError if it is none.
+
+    default: what it leaves out is that of this one, or of this machine
+    """
     words = text.split("/")
-    host = host_platform()
+    host = default or host_platform()
     if len(words) > 3 or not all(_WORD.fullmatch(word) for word in words):
         raise MinirunError(f'"{text}": invalid platform', "such as linux/amd64 or linux/arm/v7")
     if len(words) > 1:

@@ -14,8 +14,9 @@ from minirun.image.dockerfile.run_mounts import origin_of
 from minirun.image.dockerfile.source import Lines, suggestion
 from minirun.image.dockerfile.steps import Builtin, ImageOrigin, Origin, StageOrigin
 from minirun.image.dockerfile.syntax import Dockerfile, From, Instruction
-from minirun.image.dockerfile.variables import Platform, global_variables, parse_platform, predefined
+from minirun.image.dockerfile.variables import global_variables, predefined
 from minirun.image.dockerfile.words import Syntax, expand
+from minirun.image.platforms import Platform, parse_platform
 
 _SCRATCH = "scratch"
 
@@ -126,7 +127,10 @@ class _Stages:
         text = expand(start.platform, self._variables, self._syntax)
         if not text:
             raise MinirunError(f"empty platform value from expression {start.platform}")
-        return parse_platform(text, self._platform)
+        try:
+            return parse_platform(text, self._platform)
+        except MinirunError as error:
+            raise MinirunError(f"failed to parse platform {text}: {error.message}", error.hint) from None
 
     def _stage(self, index: int, base: Origin, platform: Platform) -> Stage:
         start, own = self._dockerfile.stages[index]

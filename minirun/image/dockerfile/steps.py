@@ -6,7 +6,7 @@ from enum import Enum
 from minirun.image.dockerfile.file_mode import ModeChange
 from minirun.image.dockerfile.run_mounts import RunMount
 from minirun.image.dockerfile.source import Lines
-from minirun.image.dockerfile.variables import Platform
+from minirun.image.platforms import Platform
 
 
 class Builtin(Enum):

@@ -9,7 +9,7 @@ from minirun.image.dockerfile.source import DockerfileError
 from minirun.image.dockerfile.stage_state import Outcome, StageState, advance, begin
 from minirun.image.dockerfile.stages import Plan, make_plan
 from minirun.image.dockerfile.steps import Builtin, CopyStep, ImageOrigin, RunStep, StageOrigin, Step, WorkdirStep
-from minirun.image.dockerfile.variables import Platform
+from minirun.image.platforms import Platform
 
 AMD64 = Platform("linux", "amd64")
 BASE = {"Env": ["PATH=/bin", "B=base"], "Cmd": ["base"], "WorkingDir": "/w", "OnBuild": ["RUN never"]}

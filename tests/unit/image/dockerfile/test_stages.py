@@ -8,7 +8,7 @@ from minirun.image.dockerfile.parser import parse
 from minirun.image.dockerfile.source import DockerfileError
 from minirun.image.dockerfile.stages import Plan, make_plan
 from minirun.image.dockerfile.steps import Builtin, ImageOrigin, StageOrigin
-from minirun.image.dockerfile.variables import Platform, parse_platform
+from minirun.image.platforms import Platform, parse_platform
 
 AMD64, ARM64 = Platform("linux", "amd64"), Platform("linux", "arm64")
 THREE = """
@@ -80,7 +80,7 @@ def test_build_arguments() -> None:
         ("FROM ${x", "failed to process"),
         ("FROM --platform=$x a", "empty platform value from expression $x"),
         ("FROM --platform=a/b/c/d a", "failed to parse platform a/b/c/d"),
-        ("FROM --platform=z80 a", "failed to parse platform z80: unknown operating system or architecture"),
+        ("FROM --platform=z80 a", 'failed to parse platform z80: "z80": unknown operating system or architecture'),
         ("FROM a\nCOPY --from=7 a b", "invalid stage index 7"),
         ("FROM a\nCOPY --from=$x a b", "variable expansion is not supported for --from"),
         ("FROM a AS b\nCOPY --from=b a b", "circular dependency detected on stage: b"),
