@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from minirun.archive.tree_walk import tree_size
 from minirun.image import records
+from minirun.image.layers import images_of, partial_size
 from minirun.instance import Instance
 from minirun.model import ACTIVE, Container
 from minirun.volume.records import users, volumes
@@ -66,6 +67,19 @@ def image_uses(instance: Instance) -> list[ImageUse]:
         )
         for image in images
     ]
+
+
+def image_bytes(instance: Instance) -> tuple[int, int]:
+    """Return the bytes of all images, each layer counted once, and how many of them no container needs.
+
+    Compressed layers and downloads that have not ended are among them.
+    """
+    sizes = records.bytes_on_disk(instance.store)
+    used = {image_id for container in instance.store.containers() for image_id in images_of(container.spec)}
+    images = records.all_images(instance.store, removed=True)
+    needed = {layer.diff_id for image in images if image.id in used for layer in image.layers}
+    whole = sum(sizes.values()) + partial_size(instance)
+    return whole, whole - sum(sizes[diff_id] for diff_id in needed)
 
 
 def container_uses(instance: Instance) -> list[ContainerUse]:

@@ -7,7 +7,7 @@ killed command, and `sweep` removes it; but a partial download stays, for the ne
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from minirun.image import records
@@ -69,10 +69,18 @@ def sweep(instance: Instance) -> None:
 
 def remove_partial(instance: Instance) -> int:
     """Remove the partial downloads that no process is at. Return the number of bytes freed."""
-    base = instance.root / BLOBS
-    before = {name: (base / name).stat().st_size for name in _partial(instance)}
-    _sweep(base, lambda: records.blobs_in_use(instance.store), Path.unlink)
-    return sum(size for name, size in before.items() if name not in _partial(instance))
+    before = partial_size(instance)
+    _sweep(instance.root / BLOBS, lambda: records.blobs_in_use(instance.store), Path.unlink)
+    return max(0, before - partial_size(instance))
+
+
+def partial_size(instance: Instance) -> int:
+    """Return the bytes of all partial downloads."""
+    size = 0
+    for name in _partial(instance):
+        with suppress(FileNotFoundError):  # completed just now
+            size += (instance.root / BLOBS / name).stat().st_size
+    return size
 
 
 @contextmanager

@@ -265,6 +265,14 @@ def blob(store: Store, digest: str) -> Blob | None:
     return Blob(*row) if row else None
 
 
+def bytes_on_disk(store: Store) -> dict[str, int]:
+    """Return what each layer takes, unpacked and compressed: {diff_id: bytes}."""
+    rows = store.db.execute(
+        "select diff_id, size + (select total(size) from blobs where blobs.diff_id = layers.diff_id) from layers"
+    )
+    return {diff_id: int(size) for diff_id, size in rows}
+
+
 def blobs_in_use(store: Store) -> set[str]:
     """Return the names of the files of compressed layers that images need."""
     return {row["file"] for row in store.db.execute("select file from blobs")}

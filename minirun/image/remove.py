@@ -60,6 +60,7 @@ class _Removal:
         self.prune = prune
         self.done = Removed()
         self._containers = store.containers()
+        self._sizes = records.bytes_on_disk(store)
 
     def by_name(self, image: Image, reference: str) -> None:
         """Remove one reference, and the image with its last one."""
@@ -139,7 +140,7 @@ class _Removal:
         for layer in reversed(image.layers):
             if layer.directory not in kept:
                 self.done.lines.append(("Deleted", f"sha256:{layer.diff_id}"))
-                self.done.sizes.append(layer.size)
+                self.done.sizes.append(self._sizes.get(layer.diff_id, layer.size))
 
     def _tags(self, image: Image) -> list[str]:
         return records.tags(self.store).get(image.id, [])

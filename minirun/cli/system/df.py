@@ -12,7 +12,15 @@ from minirun.cli.parameters import TableFormat
 from minirun.cli.session import commands, open_instance
 from minirun.cli.template import Struct
 from minirun.cli.volume import row_of as volume_row
-from minirun.engine.disk_usage import ContainerUse, ImageUse, VolumeUse, container_uses, image_uses, volume_uses
+from minirun.engine.disk_usage import (
+    ContainerUse,
+    ImageUse,
+    VolumeUse,
+    container_uses,
+    image_bytes,
+    image_uses,
+    volume_uses,
+)
 from minirun.instance import Instance
 from minirun.volume.records import Volume, find_volume
 
@@ -85,18 +93,23 @@ def _print_details(instance: Instance, form: str) -> None:
 def _summary(instance: Instance) -> list[Row]:
     images, containers, volumes = image_uses(instance), container_uses(instance), volume_uses(instance)
     return [
-        _line("Images", images, [one for one in images if not one.containers]),
-        _line("Containers", containers, [one for one in containers if not one.is_active]),
-        _line("Local Volumes", volumes, [one for one in volumes if not one.links]),
-        _line("Build Cache", (), ()),
+        _line("Images", images, [one for one in images if not one.containers], image_bytes(instance)),
+        _line("Containers", containers, *_sums(containers, [one for one in containers if not one.is_active])),
+        _line("Local Volumes", volumes, *_sums(volumes, [one for one in volumes if not one.links])),
+        _line("Build Cache", (), (), (0, 0)),
     ]
 
 
-Use = ImageUse | ContainerUse | VolumeUse
+Measured = ContainerUse | VolumeUse
+Use = ImageUse | Measured
 
 
-def _line(kind: str, everything: Sequence[Use], unused: Sequence[Use]) -> Row:
-    whole, free = (sum(one.size for one in uses) for uses in (everything, unused))
+def _sums(everything: Sequence[Measured], unused: Sequence[Measured]) -> tuple[Sequence[Measured], tuple[int, int]]:
+    return unused, (sum(one.size for one in everything), sum(one.size for one in unused))
+
+
+def _line(kind: str, everything: Sequence[Use], unused: Sequence[Use], sizes: tuple[int, int]) -> Row:
+    whole, free = sizes
     return {
         "Type": kind,
         "TotalCount": str(len(everything)),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from minirun.cli.output.table import size
 from tests.harness import Host
 from tests.harness.debian_packages import DOCKER as DOCKER_PACKAGES
 from tests.harness.debian_packages import overlay_packages
@@ -81,6 +82,24 @@ def test_archives_come_compressed_and_from_pipes(crowded: Host, packer: str) -> 
     assert said == "Loaded image: busybox:latest\n"
     crowded.sh(f"{packer} < /run/plain.tar > /run/packed")
     assert crowded.minirun("load", "-q", "-i", "/run/packed").stdout == said
+
+
+def test_system_df_counts_each_layer_once_and_what_was_transferred(host: Host) -> None:
+    make_image(host, "counted:1")
+    host.minirun("save", "-o", "/run/counted.tar", "counted:1")
+    host.minirun("rmi", "counted:1", "busybox")
+    host.minirun("load", "-i", "/run/counted.tar")
+    host.minirun("tag", "counted:1", "counted:2")
+    host.minirun("run", "--name", "maker", "--net=none", "counted:1", "touch", "/more")
+    host.minirun("commit", "maker", "counted:3")
+    blobs = sum(int(number) for number in host.sh(f"stat -c %s {_BLOBS}/*").split())
+    whole = inspect(host, "counted:1")["Size"] + blobs
+    line = ("system", "df", "--format", "{{.Size}} {{.Reclaimable}}")
+    assert host.minirun(*line).stdout.splitlines()[0] == f"{size(whole, 4)} 0B (0%)"
+    host.minirun("rm", "maker")
+    assert host.minirun(*line).stdout.splitlines()[0] == f"{size(whole, 4)} {size(whole, 4)} (100%)"
+    assert f"Total reclaimed space: {size(whole, 4)}" in host.minirun("image", "prune", "-af").stdout
+    assert host.minirun(*line).stdout.splitlines()[0] == "0B 0B"
 
 
 def test_a_tag_that_another_image_has_moves(crowded: Host) -> None:
