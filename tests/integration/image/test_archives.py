@@ -72,12 +72,12 @@ def test_what_is_saved_is_loaded_and_saved_again_byte_for_byte(crowded: Host) ->
     crowded.minirun("rmi", before["Id"])
 
 
-@pytest.mark.parametrize("packer", ["cat", "gzip -1", "zstd -q", "xz -0", "bzip2"])
-def test_archives_come_compressed_and_from_pipes(crowded: Host, packer: str) -> None:
+@pytest.mark.parametrize("module", ["", "gzip", "backports.zstd", "lzma", "bz2"])
+def test_archives_come_compressed_and_from_pipes(crowded: Host, module: str) -> None:
     crowded.minirun("save", "-o", "/run/plain.tar", "busybox")
-    program = packer.split()[0]
-    if crowded.run(["sh", "-c", f"command -v {program}"], check=False).returncode:
-        pytest.skip(f"this machine has no {program}")
+    # Not the programs of those names: a small machine has none.
+    script = f"import sys, {module} as packed; sys.stdout.buffer.write(packed.compress(sys.stdin.buffer.read()))"
+    packer = f'{sys.executable} -c "{script}"' if module else "cat"
     said = crowded.sh(f'{packer} < /run/plain.tar | "{MINIRUN}" load')
     assert said == "Loaded image: busybox:latest\n"
     crowded.sh(f"{packer} < /run/plain.tar > /run/packed")
