@@ -102,7 +102,7 @@ def test_it_is_stopped_and_its_files_are_gone(served: Host) -> None:
         assert (done.stdout, done.stderr) == ("", "")
         eventually(lambda: servers(served) == [])
         assert served.sh("ls /run/minirun | sed 's/.*[.]//'").split() == ["lock", "log"]
-    assert served.minirun("version", "--format", "{{.Os}}").stdout == "linux\n"
+    assert served.minirun("version", "--format", "{{.Client.Os}}").stdout == "linux\n"
     eventually(lambda: len(servers(served)) == 3, 20)
 
 
