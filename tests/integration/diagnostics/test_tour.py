@@ -216,7 +216,7 @@ EXERCISES = {
     ),
     3: (
         f"minirun run -d --name plain {SLEEP}",
-        "nobody accepts a connection to 172.17.0.2 port 80",
+        "nobody accepts a connection to 172.17.0.",
         f"minirun rm -f plain; minirun run -d --name plain {SERVER} 80; minirun wait --listening 80 plain",
     ),
     4: (
