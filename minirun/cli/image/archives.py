@@ -53,14 +53,22 @@ def load(
     wanted = parse_platform(platform) if platform else None
     with _open(source) as (stream, name):
         instance = open_instance()
-        with _bar(quiet) as progress:
-            for loaded in loading.load(instance, stream, name, wanted, progress):
-                for tag, old in loaded.renamed:
-                    print(f"The image {tag} already exists, renaming the old one with ID sha256:{old} to empty string")
-                for tag in loaded.tags:
-                    print(f"Loaded image: {tag}")
-                if not loaded.tags:
-                    print(f"Loaded image ID: sha256:{loaded.id}")
+        images: list[loading.Loaded] = []
+        try:
+            with _bar(quiet) as progress:
+                images.extend(loading.load(instance, stream, name, wanted, progress))
+        finally:  # those before one that is damaged are kept
+            for loaded in images:
+                _tell(loaded)
+
+
+def _tell(loaded: loading.Loaded) -> None:
+    for tag, old in loaded.renamed:
+        print(f"The image {tag} already exists, renaming the old one with ID sha256:{old} to empty string")
+    for tag in loaded.tags:
+        print(f"Loaded image: {tag}")
+    if not loaded.tags:
+        print(f"Loaded image ID: sha256:{loaded.id}")
 
 
 @contextmanager
@@ -87,6 +95,6 @@ def _bar(quiet: bool) -> Iterator[loading.Progress | None]:
         yield None
         return
     columns = (TextColumn("Loading layers"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bars:
         task = bars.add_task("layers", total=None)
         yield lambda count: bars.advance(task, count)

@@ -65,7 +65,7 @@ def push(
     wanted = tags_of(instance, reference) if everything else [reference.tagged()]
     if not wanted:
         raise NotFoundError(f"An image does not exist locally with the tag: {reference.repository}")
-    with open_client() as client, _report(sys.stdout, quiet) as report:
+    with open_client() as client, _Silence(sys.stdout) if quiet else _Lines(sys.stdout) as report:
         if not (reference.tag or everything):
             report.line("Using default tag: latest")
         report.line(f"The push refers to repository [{reference.repository}]")
@@ -146,7 +146,7 @@ class _Bars(_Lines):
     def __init__(self, out: TextIO, console: Console) -> None:
         super().__init__(out)
         columns = (TextColumn("{task.fields[layer]}: {task.description}"), BarColumn(), DownloadColumn())
-        self._bars = Progress(*columns, console=console)
+        self._bars = Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False)
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> "_Bars":
@@ -157,7 +157,7 @@ class _Bars(_Lines):
         self._bars.stop()
 
     def line(self, text: str) -> None:
-        self._bars.console.print(text, highlight=False)
+        self._bars.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def state(self, layer: str, text: str) -> None:
         if layer not in self._tasks:

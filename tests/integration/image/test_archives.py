@@ -3,6 +3,8 @@
 import hashlib
 import io
 import json
+import os
+import subprocess
 import sys
 import tarfile
 from typing import Any
@@ -82,6 +84,16 @@ def test_archives_come_compressed_and_from_pipes(crowded: Host, module: str) -> 
     assert said == "Loaded image: busybox:latest\n"
     crowded.sh(f"{packer} < /run/plain.tar > /run/packed")
     assert crowded.minirun("load", "-q", "-i", "/run/packed").stdout == said
+
+
+def test_the_bar_is_on_the_terminal_and_the_result_on_standard_output(crowded: Host) -> None:
+    crowded.minirun("save", "-o", "/run/bar.tar", "busybox")
+    terminal, its_end = os.openpty()
+    loading = crowded.popen([MINIRUN, "load", "-i", "/run/bar.tar"], stdout=subprocess.PIPE, stderr=its_end)
+    os.close(its_end)
+    assert loading.communicate(timeout=30)[0] == b"Loaded image: busybox:latest\n"
+    assert b"Loading layers" in os.read(terminal, 1 << 16)
+    os.close(terminal)
 
 
 def test_system_df_counts_each_layer_once_and_what_was_transferred(host: Host) -> None:
