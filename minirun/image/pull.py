@@ -92,7 +92,8 @@ def pull(instance: Instance, client: Client, reference: Reference, platform: Pla
             layer.diff_id: stack.enter_context(partial_download(instance, layer.digest))
             for layer in sorted(missing.values(), key=lambda layer: layer.digest)
         }
-        missing = _missing(instance, wanted)  # another pull may have completed some meanwhile
+        # Another pull may have completed some meanwhile. One that an rmi has just removed is told of by _record.
+        missing = {diff_id: layer for diff_id, layer in _missing(instance, wanted).items() if diff_id in files}
         for layer in wanted:
             progress.state(layer.digest, "Pulling fs layer" if layer.diff_id in missing else "Already exists")
         fetches = [
@@ -119,6 +120,10 @@ def _document(repository: Repository, found: FoundImage) -> Document:
         raise MinirunError(f"max depth exceeded: an image has at most {MAX_LAYERS} layers")
     if other := [layer for layer in found.image.layers if not layer.digest.startswith(_SHA256)]:
         raise MinirunError(f"layer {other[0].digest}: only sha256 is supported")
+    digests = [layer.digest for layer in found.image.layers]
+    if len({*zip(digests, document.diff_ids, strict=True)}) > len({*digests}):
+        # Its file would be locked twice, and the second lock wait for the first.
+        raise MinirunError("invalid image: its configuration has two digests for the content of one layer")
     return document
 
 

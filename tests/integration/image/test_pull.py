@@ -287,6 +287,10 @@ def test_an_image_with_other_layers_than_its_configuration_is_refused(
     add_image(registry, SMALL, SMALL, rootfs=wrong)
     with pytest.raises(MinirunError, match="differ in the number of layers"):
         pulled(instance, registry)
+    two = {"type": "layers", "diff_ids": ["sha256:" + "0" * 64, "sha256:" + "1" * 64]}
+    add_image(registry, SMALL, SMALL, rootfs=two)
+    with pytest.raises(MinirunError, match="two digests for the content of one layer"):
+        pulled(instance, registry)
     add_image(registry, SMALL, config=[1])
     with pytest.raises(MinirunError, match="invalid image configuration"):
         pulled(instance, registry)
