@@ -3,6 +3,7 @@
 _NO_DAEMON = "there is no daemon to connect to; minirun itself works on this host"
 _NO_ENGINE = "there is no engine to ask for it"
 _NO_CLUSTER = "cluster volumes belong to a swarm, and there is none"
+_UNSIGNED = "minirun does not check signatures"
 _PLATFORM = "an image has one platform, which `minirun image inspect` shows"
 _WINDOWS = "it is for Windows containers"
 _CGROUP_V1 = "it belongs to cgroup v1 alone and is going away with it"
@@ -20,7 +21,7 @@ RUN = {
     "device-read-iops": _THROTTLE,
     "device-write-bps": _THROTTLE,
     "device-write-iops": _THROTTLE,
-    "disable-content-trust": "minirun does not check signatures",
+    "disable-content-trust": _UNSIGNED,
     "gpus": "pass device nodes with --device",
     "io-maxbandwidth": _WINDOWS,
     "io-maxiops": _WINDOWS,
@@ -59,6 +60,9 @@ REFUSED: dict[str, dict[str, str]] = {
     ),
     "volume ls": {"cluster": _NO_CLUSTER},
     "history": {"platform": _PLATFORM},
+    "pull": {"disable-content-trust": _UNSIGNED},
+    "push": {"disable-content-trust": _UNSIGNED, "platform": _PLATFORM},
+    "save": {"platform": _PLATFORM},
     "rmi": {"platform": _PLATFORM},
     "inspect": {"platform": _PLATFORM},
     "images": {"tree": "an image has one platform, so there is nothing below it"},
