@@ -56,6 +56,7 @@ class Packer:
         the OCI image specification has them
     skip: paths to leave out
     mtime: the time that every entry gets, in seconds since the epoch, instead of its own
+    owner: the user and group id that every file gets instead of its own; not those of other archives
 
     `size` is the archive's size in bytes so far, as Docker counts it.
     """
@@ -68,6 +69,7 @@ class Packer:
         layer: bool = False,
         skip: frozenset[str] = frozenset(),
         mtime: int | None = None,
+        owner: tuple[int, int] | None = None,
     ) -> None:
         self.tar = tarfile.open(  # noqa: SIM115
             fileobj=cast(BinaryIO, stream), mode="w|", format=tarfile.PAX_FORMAT, bufsize=CHUNK
@@ -75,6 +77,7 @@ class Packer:
         self._layer = layer
         self._skip = skip
         self._mtime = mtime
+        self._owner = owner
         self.size = END_SIZE
         self._one_mount = one_mount
         self._contained = contained or one_mount
@@ -90,15 +93,29 @@ class Packer:
         else:  # a partial archive gets no end mark, not even when tarfile's stream is garbage collected
             vars(self.tar)["fileobj"].closed = True
 
-    def add_tree(self, directory: int, name: str, stored: str) -> None:
+    def add(self, info: tarfile.TarInfo, content: BinaryIO) -> None:
+        """Add a file with this header and content."""
+        self._add(info, content)
+
+    def add_directory(self, directory: int, name: str, stored: str) -> None:
+        """Add the entry `name`, a directory, without what is in it."""
+        fd = self._put(directory, name, stored)
+        if fd is not None:
+            os.close(fd)
+
+    def add_tree(self, directory: int, name: str, stored: str, skip: frozenset[str] | None = None) -> None:
         """Add the entry `name` of a directory, and everything below it, as `stored`. FileNotFoundError if missing."""
         os.stat(name, dir_fd=directory, follow_symlinks=False)
         top = self._put(directory, name, stored, top=True)
         if top is not None:
-            self.add_below(top, stored)
+            self.add_below(top, stored, skip)
 
-    def add_below(self, directory: int, stored: str) -> None:
-        """Add what is in a directory, without the directory itself. Closes the descriptor."""
+    def add_below(self, directory: int, stored: str, skip: frozenset[str] | None = None) -> None:
+        """Add what is in a directory, without the directory itself. Closes the descriptor.
+
+        `skip` are paths to leave out, as they would be stored, instead of those of the packer.
+        """
+        skip = self._skip if skip is None else skip
         cursor = TreeCursor(directory)
         levels = [_Level(stored, names_in(directory))]
         try:
@@ -110,7 +127,7 @@ class Packer:
                     continue
                 name = levels[-1].names.pop()
                 path = os.path.join(levels[-1].stored, name)
-                child = self._put(cursor.fd, name, path) if path not in self._skip else None
+                child = self._put(cursor.fd, name, path) if path not in skip else None
                 if child is not None:
                     levels.append(_Level(path, names_in(child)))
                     cursor.down(child)
@@ -127,7 +144,7 @@ class Packer:
         info.size = member.size if content else 0
         if capability := member.pax_headers.get(CAPABILITY_HEADER):
             info.pax_headers = {CAPABILITY_HEADER: capability}
-        self._add(info, content)
+        self._add(info, content, is_own=False)
 
     def _put(self, directory: int, name: str, stored: str, top: bool = False) -> int | None:
         """Add one entry, unless it vanished meanwhile. Return a descriptor if it is a directory to enter."""
@@ -216,7 +233,9 @@ class Packer:
         info.devmajor, info.devminor = os.major(status.st_rdev), os.minor(status.st_rdev)
         self._add(info)
 
-    def _add(self, info: tarfile.TarInfo, content: "_Readable | None" = None) -> None:
+    def _add(self, info: tarfile.TarInfo, content: "_Readable | None" = None, is_own: bool = True) -> None:
+        if self._owner is not None and is_own:
+            info.uid, info.gid = self._owner
         info.mtime = info.mtime if self._mtime is None else self._mtime
         self.tar.addfile(info, content)
         drop_members(self.tar)

@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, BinaryIO
 
@@ -42,6 +42,7 @@ class UnpackOptions:
     contents: bool = False  # the top entry is "." and has no name
     # An image's layer: its whiteouts become overlayfs's, and an entry replaces an earlier one of its name.
     layer: bool = False
+    change: Callable[[tarfile.TarInfo], None] | None = None  # called for each entry before it is made
 
 
 class StrictInfo(tarfile.TarInfo):
@@ -85,6 +86,8 @@ class Unpacker:
         """Unpack every member. MinirunError for one that does not fit into the target directory."""
         for member in members(tar):
             self.size += entry_size(member)
+            if self.options.change is not None:
+                self.options.change(member)
             parts = self._parts(member.name)
             if parts:
                 self._put(tar, member, parts)

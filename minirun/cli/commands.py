@@ -8,6 +8,7 @@ COMMANDS: dict[str, str] = {
     "images": "image.images",
     "version": "system.info",
     "attach": "container.attach",
+    "build": "image.build",
     "capture": "packets",
     "commit": "container.files",
     "completion": "completion.shells",
@@ -48,6 +49,8 @@ COMMANDS: dict[str, str] = {
     "unpause": "container.lifecycle",
     "update": "container.update",
     "wait": "container.wait",
+    "builder du": "image.builder",
+    "builder prune": "image.builder",
     "container prune": "container.lifecycle",
     "image prune": "image.tags",
     "netns connect": "netns",
@@ -76,6 +79,8 @@ COMMANDS: dict[str, str] = {
 }
 COMMON = ("run", "exec", "ps", "images", "version")
 GROUPS = {
+    "builder": "Manage builds",
+    "buildx": "The same by the name of Docker's plugin",
     "container": "Manage containers",
     "image": "Manage images",
     "netns": "Work with bare network namespaces, to learn or to try",
@@ -93,6 +98,11 @@ ALIASES = {
     "container ls": "ps",
     "container list": "ps",
     "image ls": "images",
+    "image build": "build",
+    "builder build": "build",
+    "buildx build": "build",
+    "buildx du": "builder du",
+    "buildx prune": "builder prune",
     "image list": "images",
     "image rm": "rmi",
     "image remove": "rmi",
@@ -121,15 +131,12 @@ _NO_SWARM = "minirun runs containers on one host, without swarm mode"
 _IMPORT = "`minirun import` makes an image from an archive of files, and `minirun commit` from a container"
 # Docker's commands that minirun does not have: (why, what to do instead).
 ABSENT: dict[str, tuple[str, str]] = {
-    "build": ("minirun does not build images from a Dockerfile", _IMPORT),
     "search": (
         "only Docker Hub can be searched, and its API for that is not part of a registry's",
         "`minirun images` lists what is here",
     ),
     "manifest": ("minirun does not make manifests by hand", "`minirun push` writes that of an image"),
     "trust": ("minirun does not sign images", ""),
-    "builder": ("minirun does not build images from a Dockerfile", _IMPORT),
-    "buildx": ("minirun does not build images from a Dockerfile", _IMPORT),
     "compose": (
         "minirun does not read compose files",
         "`minirun network create` and `minirun run --network` do it container by container",
@@ -139,7 +146,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "plugin": ("minirun has no plugin store", "network drivers are Python packages; see docs/networking.md"),
     **dict.fromkeys(("swarm", "stack", "service", "node", "secret", "config"), (_NO_SWARM, "")),
 }
-ABSENT |= {f"image {verb}": ABSENT[verb] for verb in ("build",)}
 ABSENT |= {"system dial-stdio": ("minirun has no API to connect to", ""), "container checkpoint": ABSENT["checkpoint"]}
 
 

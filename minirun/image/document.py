@@ -83,6 +83,7 @@ def build(
     architecture: str,
     author: str = "",
     comment: str = "",
+    variant: str = "",
 ) -> Document:
     """Return the document of a new image; the same arguments give the same id."""
     steps = [
@@ -102,6 +103,7 @@ def build(
         "history": steps,
         "os": "linux",
         "rootfs": {"type": "layers", "diff_ids": [_PREFIX + digest for digest in diff_ids]},
+        **({"variant": variant} if variant else {}),
     }
     return parse(json.dumps(content, separators=(",", ":"), ensure_ascii=False))
 

@@ -186,8 +186,12 @@ def children(store: Store, image_id: str) -> list[Image]:
 
 
 def is_there(store: Store, image_id: str) -> bool:
-    """Return whether an image exists and is not removed; asked in the transaction that records a container of it."""
-    return store.db.execute("select 1 from images where id = ? and not removed", (image_id,)).fetchone() is not None
+    """Return whether containers can be made from an image; asked in the transaction that records one.
+
+    It exists and is not removed, or it stands for a snapshot in the build cache.
+    """
+    query = "select 1 from images where id = ? and (not removed or id in (select image from build_cache))"
+    return store.db.execute(query, (image_id,)).fetchone() is not None
 
 
 def layer(store: Store, diff_id: str) -> Layer | None:
@@ -205,6 +209,19 @@ def add(store: Store, document: Document, layers: Iterable[Layer], parent: str =
         "insert into images (id, config, created, parent) values (?, ?, ?, ?) on conflict do update set removed = 0",
         (document.id, document.text, document.created, parent),
     )
+    return _add_layers(store, document, layers)
+
+
+def add_hidden(store: Store, document: Document, layers: Iterable[Layer]) -> Image:
+    """Record an image that users do not see, for the build cache. One that they see stays visible."""
+    store.db.execute(
+        "insert or ignore into images (id, config, created, removed) values (?, ?, ?, 1)",
+        (document.id, document.text, document.created),
+    )
+    return _add_layers(store, document, layers)
+
+
+def _add_layers(store: Store, document: Document, layers: Iterable[Layer]) -> Image:
     for position, new in enumerate(layers):
         store.db.execute("insert or ignore into layers values (?, ?, ?, ?)", astuple(new))
         store.db.execute("insert or ignore into image_layers values (?, ?, ?)", (document.id, position, new.diff_id))
@@ -215,7 +232,8 @@ def add(store: Store, document: Document, layers: Iterable[Layer], parent: str =
 
 def removed_ids(store: Store) -> set[str]:
     """Return the ids of the images that are kept for their containers only."""
-    return {row["id"] for row in store.db.execute("select id from images where removed")}
+    query = "select id from images where removed and id not in (select image from build_cache)"
+    return {row["id"] for row in store.db.execute(query)}
 
 
 def set_removed(store: Store, image_id: str) -> None:

@@ -137,7 +137,7 @@ class _Removal:
     def _count_layers(self, image: Image) -> None:
         """Tell of the layers that no image has any more."""
         kept = records.layers_in_use(self.store)
-        for layer in reversed(image.layers):
+        for layer in dict.fromkeys(reversed(image.layers)):  # an image may have one twice
             if layer.directory not in kept:
                 self.done.lines.append(("Deleted", f"sha256:{layer.diff_id}"))
                 self.done.sizes.append(self._sizes.get(layer.diff_id, layer.size))

@@ -222,6 +222,14 @@ _SCHEMA_10 = """
 alter table endpoints add column name text not null default '';
 alter table endpoints add column sysctls text not null default '[]';
 """
+# Which step of a build has led to which snapshot. The image that stands for one is hidden from users (`removed`).
+_SCHEMA_11 = """
+create table build_cache (
+    key text primary key, image text not null references images (id), description text not null,
+    created real not null, used real not null
+) strict;
+create index build_cache_image on build_cache (image);
+"""
 
 
 def _attachments(db: sqlite3.Connection) -> None:
@@ -251,6 +259,7 @@ _SCHEMAS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] = (
     (_SCHEMA_8,),
     (_SCHEMA_9, _documents),
     (_SCHEMA_10,),
+    (_SCHEMA_11,),
 )
 VERSION = len(_SCHEMAS)
 

@@ -30,7 +30,9 @@ def step_key(parent: str, step: Step, digests: Sequence[str] = ()) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def content_digest(entries: Iterable[tuple[int, str, str]], skip: frozenset[str] = frozenset()) -> str:
+def content_digest(
+    entries: Iterable[tuple[int, str, str]], skip: frozenset[str] = frozenset(), owner: tuple[int, int] | None = None
+) -> str:
     """Return the digest of files and directory trees: names, types, content, modes, owners and capabilities.
 
     Each entry is (descriptor of the directory that holds it, its name there, the name that counts); "." is what the
@@ -38,7 +40,7 @@ def content_digest(entries: Iterable[tuple[int, str, str]], skip: frozenset[str]
     entry does not exist.
     """
     digest = DigestWriter()
-    with Packer(digest, skip=skip, mtime=0) as packer:
+    with Packer(digest, skip=skip, mtime=0, owner=owner) as packer:
         for directory, name, stored in entries:
             if name == ".":
                 packer.add_below(os.open(".", DIRECTORY, dir_fd=directory), "")

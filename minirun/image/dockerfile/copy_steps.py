@@ -30,13 +30,19 @@ def copy_step(instruction: syntax.Copy | syntax.Add, workdir: str, expander: Exp
     checksum = _checksum(instruction, urls) if isinstance(instruction, syntax.Add) else ""
     for pattern in instruction.exclude:
         ignore_pattern(pattern)
+    destination = _destination(instruction.destination, workdir)
+    if len(instruction.sources) + len(instruction.contents) > 1 and not destination.endswith("/"):
+        raise MinirunError(
+            f"When using {instruction.keyword} with more than one source file, the destination must be a directory and "
+            "end with a /"
+        )
     return CopyStep(
         lines=instruction.lines,
         origin=stage.origins[origin] if origin else Builtin.CONTEXT,
         sources=tuple(_source(path, parents) for path in paths),
         urls=urls,
         contents=tuple((_file_name(heredoc.name), expander.content(heredoc)) for heredoc in instruction.contents),
-        destination=_destination(instruction.destination, workdir),
+        destination=destination,
         chown=instruction.chown,
         chmod=parse_mode(instruction.chmod) if instruction.chmod else None,
         exclude=instruction.exclude,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from minirun.errors import MinirunError
-from minirun.image.build_context import BuildContext, open_context
-from minirun.image.source_tree import SourceTree
+from minirun.image.build.context import BuildContext, open_context
+from minirun.image.build.source_tree import SourceTree
 from minirun.kernel.tree_root import Root
 
 FILES = {"Dockerfile": "FROM a", "x.c": "1", "y.c": "2", "d/x.c": "3", "d/e/z.h": "4", "[odd].c": "5", "big/log": "6"}

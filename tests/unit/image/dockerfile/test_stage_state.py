@@ -239,7 +239,7 @@ def test_workdir_makes_a_directory() -> None:
         ("MAINTAINER me", "MAINTAINER me"),
         ("HEALTHCHECK --retries=2 CMD x", "HEALTHCHECK --retries=2 CMD x"),
         ("ONBUILD RUN x", ""),
-        ("COPY --chown=1 --chmod=644 --parents a $B /c", "COPY --parents --chown=1 --chmod=644 a base /c"),
+        ("COPY --chown=1 --chmod=644 --parents a $B /c/", "COPY --parents --chown=1 --chmod=644 a base /c/"),
         ("COPY <<A /c\nsecret\nA", "COPY <<A /c"),
         ("ADD a /c", "ADD a /c"),
         ("RUN --mount=type=secret,id=s x", "RUN /bin/sh -c x"),

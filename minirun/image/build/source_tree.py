@@ -18,10 +18,14 @@ from minirun.kernel.tree_root import Root
 
 @dataclass(frozen=True)
 class SourceTree:
-    """The tree below `root`, without the paths in `skip` and what is below them."""
+    """The tree below `root`, without the paths in `skip` and what is below them.
+
+    `owner`: the ids that its files are copied with, instead of their own; those of a build context are root's.
+    """
 
     root: Root
     skip: frozenset[str] = frozenset()
+    owner: tuple[int, int] | None = None
 
     def find(self, source: str) -> list[str]:
         """Return the paths that a source of COPY means, sorted, relative to the root, with symlinks resolved.
@@ -50,7 +54,7 @@ class SourceTree:
                 fd = self.root.open(parent or ".", os.O_PATH | DIRECTORY, follow=False)
                 descriptors.callback(os.close, fd)
                 entries.append((fd, name, path))
-            return content_digest(entries, self.skip)
+            return content_digest(entries, self.skip, self.owner)
 
     def is_skipped(self, path: str) -> bool:
         """Return whether a path, or a directory above it, is left out."""
@@ -62,13 +66,9 @@ class SourceTree:
         if self.is_skipped(path):
             return None
         try:
-            fd = self.root.open(path)
+            real = self.root.resolve(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        try:
-            real = os.path.relpath(_path_of(fd), _path_of(self.root.fd))
-        finally:
-            os.close(fd)
         return None if self.is_skipped(real) else real
 
     def _entries(self, directory: str) -> list[str]:
@@ -80,10 +80,6 @@ class SourceTree:
             return [os.path.normpath(os.path.join(directory, name)) for name in os.listdir(fd)]
         finally:
             os.close(fd)
-
-
-def _path_of(fd: int) -> str:
-    return os.readlink(f"/proc/self/fd/{fd}")
 
 
 def _name(path: str) -> str:

@@ -18,12 +18,13 @@ from minirun.archive.compression import PrefixedStream, compression_of
 from minirun.archive.layer_content import unpack_archive
 from minirun.archive.tree_walk import DIRECTORY
 from minirun.errors import MinirunError
+from minirun.image.build.source_tree import SourceTree
 from minirun.image.dockerfile.ignore import ignore_files, ignored_paths, read_ignore_file
-from minirun.image.source_tree import SourceTree
 from minirun.kernel.tree_root import Root
 
 _REMOTE = re.compile(r"https?://|git://|ssh://|git@|github\.com/")
 _TAR_MAGIC = slice(257, 262)
+_ROOT = (0, 0)  # who owns what is copied from a context
 _DEFAULT = ("Dockerfile", "dockerfile")
 _Reader = Callable[[str], bytes | None]  # the content of a file, None if it does not exist
 
@@ -89,7 +90,7 @@ def _context(
     skip: frozenset[str] = frozenset()
     if data is not None:
         skip = ignored_paths(root.open(".", DIRECTORY), read_ignore_file(data, ignore_name))
-    return BuildContext(SourceTree(root, skip), dockerfile, name)
+    return BuildContext(SourceTree(root, skip, _ROOT), dockerfile, name)
 
 
 def _first(read: _Reader) -> tuple[bytes | None, str]:

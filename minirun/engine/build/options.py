@@ -1,0 +1,95 @@
+"""What a build is asked for, and who is told how it goes on."""
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from minirun.errors import MinirunError
+from minirun.image.platforms import Platform
+from minirun.image.records import Image
+from minirun.model import NetworkRequest
+
+Fetch = Callable[[str, Platform], Image]
+"""Returns the image of FROM and --from, pulled if it is missing."""
+
+
+@dataclass(frozen=True)
+class Secret:
+    """--secret: a file of the host, or a variable of the caller's environment."""
+
+    file: Path | None = None
+    variable: str = ""
+
+    def content(self) -> bytes:
+        """Read it. MinirunError when it cannot be read."""
+        if self.file is None:
+            return os.environb.get(os.fsencode(self.variable), b"")
+        try:
+            return self.file.read_bytes()
+        except OSError as error:
+            raise MinirunError(f"secret {self.file}: {(error.strerror or str(error)).lower()}") from None
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """The options of a build.
+
+    platform: for which the image is made; build_platform: this machine's
+    uncached_stages: names of stages whose steps are executed even if the cache has their results
+    network: of RUN, unless its own --network says otherwise
+    ssh: sockets of agents, by the names that RUN --mount=type=ssh has for them
+    allows_host_network: whether RUN may have --network=host
+    """
+
+    platform: Platform
+    build_platform: Platform
+    fetch: Fetch
+    tags: tuple[str, ...] = ()
+    target: str = ""
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    no_cache: bool = False
+    uncached_stages: frozenset[str] = frozenset()
+    network: NetworkRequest = field(default_factory=NetworkRequest)
+    allows_host_network: bool = False
+    extra_hosts: tuple[tuple[str, str], ...] = ()
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    ssh: Mapping[str, str] = field(default_factory=dict)
+    shm_size: int = 0
+    ulimits: tuple[tuple[str, int, int], ...] = ()
+
+    @property
+    def epoch(self) -> int | None:
+        """SOURCE_DATE_EPOCH: the time of everything that the build makes. MinirunError when it is no number."""
+        text = self.build_args.get("SOURCE_DATE_EPOCH", "")
+        if not text:
+            return None
+        if not (text.isascii() and text.isdigit() and len(text) < 12):
+            raise MinirunError(f"invalid SOURCE_DATE_EPOCH: {text}", "seconds since 1970")
+        return int(text)
+
+
+class StepReport(Protocol):
+    """Who is told how one step goes on."""
+
+    def output(self, data: bytes) -> None:
+        """Take output of the step's command."""
+
+    def line(self, text: str) -> None:
+        """Take a line about what is done."""
+
+    def cached(self) -> None:
+        """Take note that the cache had the result."""
+
+
+class Progress(Protocol):
+    """Who is told how a build goes on, from several threads."""
+
+    def step(self, title: str) -> AbstractContextManager[StepReport]:
+        """Begin a step; it ends with the block."""
+
+    def warn(self, text: str) -> None:
+        """Take a sentence about something that is right and yet probably not what was meant."""
