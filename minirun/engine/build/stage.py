@@ -18,7 +18,7 @@ from minirun.errors import MinirunError
 from minirun.image.build import snapshots
 from minirun.image.build.snapshots import Snapshot
 from minirun.image.build.source_tree import SourceTree
-from minirun.image.build.transfer import make_directory, owner_of, receive, select, send
+from minirun.image.build.transfer import Download, make_directory, owner_of, receive, select, send
 from minirun.image.dockerfile.cache_keys import step_key
 from minirun.image.dockerfile.stage_state import Outcome, StageState, advance, begin
 from minirun.image.dockerfile.stages import Plan, Stage
