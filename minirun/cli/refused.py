@@ -34,6 +34,25 @@ RUN = {
     "storage-opt": "the writable layer has no quota",
     "use-api-socket": _NO_ENGINE,
 }
+_LIMITED = "RUN has the limits that every container has by default"
+_CLASSIC = "it belongs to Docker's builder of before 2023"
+BUILD = {
+    "annotation": "an image that is built here has no manifest yet; --label is part of the image",
+    "attest": "minirun makes no attestations",
+    "build-context": "a build has one context; COPY --from=IMAGE takes files from elsewhere",
+    "builder": "there is one builder, minirun itself",
+    **dict.fromkeys(("cache-from", "cache-to"), "the build cache is that of this host"),
+    "call": "--check prints what is suspicious in a Dockerfile",
+    "cgroup-parent": "each container has its own cgroup below minirun's",
+    "compress": "there is no daemon that the context is sent to",
+    **dict.fromkeys(("cpu-period", "cpu-quota", "c", "cpu-shares", "cpuset-cpus", "cpuset-mems"), _LIMITED),
+    **dict.fromkeys(("m", "memory", "memory-swap"), _LIMITED),
+    "disable-content-trust": _UNSIGNED,
+    "isolation": _WINDOWS,
+    **dict.fromkeys(("o", "output"), "the image is recorded on this host; `minirun save` writes it to a file"),
+    "security-opt": "RUN is confined as every container is by default",
+    "squash": _CLASSIC,
+}
 REFUSED: dict[str, dict[str, str]] = {
     "": {  # in front of the command
         "config": "minirun has no configuration of its callers; the administrator's is /etc/minirun/config.json",
@@ -45,6 +64,11 @@ REFUSED: dict[str, dict[str, str]] = {
     },
     "run": RUN,
     "create": RUN,
+    "build": BUILD,
+    "builder prune": dict.fromkeys(
+        ("keep-storage", "max-used-space", "min-free-space", "reserved-space"),
+        "it removes what --filter says; what no build has used for 60 days is removed by the next build",
+    ),
     "update": RUN,
     "exec": {"detach-keys": "the command itself carries the streams and ends with them; -d leaves a process behind"},
     "rm": dict.fromkeys(

@@ -72,13 +72,14 @@ def image_uses(instance: Instance) -> list[ImageUse]:
 def image_bytes(instance: Instance) -> tuple[int, int]:
     """Return the bytes of all images, each layer counted once, and how many of them no container needs.
 
-    Compressed layers and downloads that have not ended are among them.
+    Compressed layers and downloads that have not ended are among them; what only the build cache has is not.
     """
     sizes = records.bytes_on_disk(instance.store)
     used = {image_id for container in instance.store.containers() for image_id in images_of(container.spec)}
     images = records.all_images(instance.store, removed=True)
     needed = {layer.diff_id for image in images if image.id in used for layer in image.layers}
-    whole = sum(sizes.values()) + partial_size(instance)
+    seen = {layer.diff_id for image in images if not image.is_removed for layer in image.layers}
+    whole = sum(sizes[diff_id] for diff_id in needed | seen) + partial_size(instance)
     return whole, whole - sum(sizes[diff_id] for diff_id in needed)
 
 

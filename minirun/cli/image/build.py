@@ -14,7 +14,7 @@ from typer import Argument, Option
 
 from minirun.cli.completion.values import FILE, networks
 from minirun.cli.image.build_progress import Quiet, progress_of
-from minirun.cli.image.pull import pull_image
+from minirun.cli.image.pull import pull_image, push
 from minirun.cli.image.tags import check_reference
 from minirun.cli.parameters import with_option_groups
 from minirun.cli.session import commands, open_instance, require_root, warn
@@ -63,8 +63,10 @@ class Options:
     file: Annotated[
         str, Option("--file", "-f", help='Name of the Dockerfile (default: "PATH/Dockerfile")', click_type=FILE)
     ] = ""
+    force_rm: Annotated[bool, Option("--force-rm", help="Always remove intermediate containers")] = True
     iidfile: Annotated[str, Option("--iidfile", help="Write the image ID to a file", click_type=FILE)] = ""
     label: Annotated[list[str], Option("--label", help="Set metadata for an image")] = field(default_factory=list)
+    load: Annotated[bool, Option("--load", help="Record the image on this host")] = True
     metadata_file: Annotated[
         str, Option("--metadata-file", help="Write build result metadata to a file", click_type=FILE)
     ] = ""
@@ -84,10 +86,14 @@ class Options:
     progress: Annotated[
         str, Option("--progress", help="Set type of progress output: auto, plain, tty, quiet, rawjson")
     ] = "auto"
+    provenance: Annotated[str, Option("--provenance", help="Make no attestation of provenance: false")] = "false"
+    push: Annotated[bool, Option("--push", help="Push the image to the registries of its tags")] = False
     pull: Annotated[bool, Option("--pull", help="Always attempt to pull all referenced images")] = False
     quiet: Annotated[bool, Option("--quiet", "-q", help="Suppress the build output and print image ID on success")] = (
         False
     )
+    rm: Annotated[bool, Option("--rm", help="Remove intermediate containers after a successful build")] = True
+    sbom: Annotated[str, Option("--sbom", help="Make no attestation of contents: false")] = "false"
     secret: Annotated[
         list[str], Option("--secret", help='Secret to expose to the build: "id=mysecret[,src=/local/secret]"')
     ] = field(default_factory=list)
@@ -127,6 +133,9 @@ def build_(
     finally:
         shim.channel.close()
     _write_results(built, options)
+    if options.push:
+        for tag in built.tags:
+            push(tag, quiet=options.quiet)
     return 0
 
 
@@ -193,6 +202,7 @@ def _build_options(options: Options) -> dict[str, Any]:
     """Parse the options. MinirunError for the first that is wrong."""
     if options.progress not in _PROGRESS:
         raise option_error(f"invalid value for --progress: {options.progress}", ", ".join(_PROGRESS))
+    _check_fixed(options)
     for name in options.allow:
         if name not in _ENTITLEMENTS:
             raise option_error(f"invalid entitlement: {name}", "minirun knows network.host")
@@ -218,6 +228,20 @@ def _build_options(options: Options) -> dict[str, Any]:
         "shm_size": parse_bytes(options.shm_size, "--shm-size") if options.shm_size else 0,
         "ulimits": parse_ulimits(options.ulimit),
     }
+
+
+def _check_fixed(options: Options) -> None:
+    """Check the options that have one right value, which scripts give."""
+    for flag, text in (("--provenance", options.provenance), ("--sbom", options.sbom)):
+        if text.lower() not in ("false", "0", "f"):
+            raise option_error(f"{flag}={text} is not supported: minirun makes no attestations", f"{flag}=false")
+    for flag, is_on in (("--rm", options.rm), ("--force-rm", options.force_rm)):
+        if not is_on:
+            raise option_error(f"{flag}=false is not supported: the containers of RUN are always removed")
+    if not options.load:
+        raise option_error("--load=false is not supported: the image is always recorded on this host")
+    if options.push and not options.tag:
+        raise option_error("tag is needed when pushing to registry", "-t NAME")
 
 
 def _arguments(texts: Iterable[str]) -> Iterable[tuple[str, str]]:

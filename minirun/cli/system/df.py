@@ -21,6 +21,7 @@ from minirun.engine.disk_usage import (
     image_uses,
     volume_uses,
 )
+from minirun.image.build.cache import CacheUse, uses
 from minirun.instance import Instance
 from minirun.volume.records import Volume, find_volume
 
@@ -54,6 +55,17 @@ _CONTAINERS = Columns(
     "ID",
 )
 _VOLUMES = Columns({"Name": "VOLUME NAME", "Links": "LINKS", "Size": "SIZE"}, "Name")
+_BUILD_CACHE = Columns(
+    {
+        "ID": "CACHE ID",
+        "CacheType": "CACHE TYPE",
+        "Size": "SIZE",
+        "CreatedSince": "CREATED",
+        "LastUsedSince": "LAST USED",
+    },
+    "ID",
+)
+_TITLES = {"Volumes": "Local Volumes", "BuildCache": "Build Cache"}
 app = commands()
 
 
@@ -62,10 +74,7 @@ def df(
     form: TableFormat = "",
     verbose: Annotated[bool, Option("--verbose", "-v", help="Show detailed information on space usage")] = False,
 ) -> None:
-    """Show disk usage.
-
-    minirun has no build cache; its line is there for scripts that read it.
-    """
+    """Show disk usage."""
     instance = open_instance()
     if verbose:
         _print_details(instance, form)
@@ -78,29 +87,30 @@ def _print_details(instance: Instance, form: str) -> None:
         ("Images", _IMAGES, [_image(one, not form) for one in image_uses(instance)]),
         ("Containers", _CONTAINERS, [_container(instance, one, not form) for one in container_uses(instance)]),
         ("Volumes", _VOLUMES, [_volume(instance, one) for one in volume_uses(instance)]),
+        ("BuildCache", _BUILD_CACHE, [_cached(one, not form) for one in uses(instance)]),
     ]
     if form:
         found = {name: [Struct(dict(sorted(row.items()))) for row in rows] for name, _, rows in tables}
-        print(shower(form)(Struct({**found, "BuildCache": []})))
+        print(shower(form)(Struct(found)))
         return
     for name, columns, rows in tables:
-        print(f"{'Local Volumes' if name == 'Volumes' else name} space usage:\n")
+        print(f"{_TITLES.get(name, name)} space usage:\n")
         print_rows(rows, columns, "")
         print()
-    print("Build cache usage: 0B")
 
 
 def _summary(instance: Instance) -> list[Row]:
     images, containers, volumes = image_uses(instance), container_uses(instance), volume_uses(instance)
+    cached = uses(instance)
     return [
         _line("Images", images, [one for one in images if not one.containers], image_bytes(instance)),
         _line("Containers", containers, *_sums(containers, [one for one in containers if not one.is_active])),
         _line("Local Volumes", volumes, *_sums(volumes, [one for one in volumes if not one.links])),
-        _line("Build Cache", (), (), (0, 0)),
+        _line("Build Cache", cached, *_sums(cached, [one for one in cached if not one.is_used])),
     ]
 
 
-Measured = ContainerUse | VolumeUse
+Measured = ContainerUse | VolumeUse | CacheUse
 Use = ImageUse | Measured
 
 
@@ -143,3 +153,15 @@ def _container(instance: Instance, one: ContainerUse, short: bool) -> Row:
 def _volume(instance: Instance, one: VolumeUse) -> Row:
     row = volume_row(instance, find_volume(instance.store, one.name) or Volume(one.name))
     return {**row, "Links": str(one.links), "Size": size(one.size, 4)}
+
+
+def _cached(one: CacheUse, short: bool) -> Row:
+    return {
+        "ID": one.id[:12] if short else one.id,
+        "CacheType": one.kind,
+        "Description": one.description,
+        "Size": size(one.size),
+        "CreatedSince": ago(one.created),
+        "LastUsedSince": ago(one.used),
+        "InUse": str(one.is_used).lower(),
+    }

@@ -7,6 +7,7 @@ from typing import Annotated
 from typer import Option
 
 from minirun.cli.container.lifecycle import prune_stopped
+from minirun.cli.image.builder import prune_unused as prune_unused_cache
 from minirun.cli.image.tags import prune_unused as prune_unused_images
 from minirun.cli.network.networks import prune_unused as prune_unused_networks
 from minirun.cli.output.filters import parse_filters
@@ -44,6 +45,16 @@ _IMAGES = Kind(
     "Deleted Images",
     lambda instance, choice: prune_unused_images(instance, choice.filters, everything=True),
 )
+_DANGLING_CACHE = Kind(
+    "all dangling build cache",
+    "Deleted build cache objects",
+    lambda instance, choice: prune_unused_cache(instance, choice.filters, everything=False),
+)
+_CACHE = Kind(
+    "all build cache",
+    "Deleted build cache objects",
+    lambda instance, choice: prune_unused_cache(instance, choice.filters, everything=True),
+)
 
 
 app = commands()
@@ -63,8 +74,9 @@ def prune(
     if volumes and "until" in wanted:
         raise MinirunError('the "until" filter is not supported with "--volumes"')
     # Containers first, for they hold networks, volumes and images.
-    images = _IMAGES if everything else _DANGLING
-    kinds = [_CONTAINERS, _NETWORKS, *([_VOLUMES] if volumes else []), images]
+    images, cache = (_IMAGES, _CACHE) if everything else (_DANGLING, _DANGLING_CACHE)
+    has_labels = bool(wanted.keys() & {"label", "label!"})  # the build cache has none
+    kinds = [_CONTAINERS, _NETWORKS, *([_VOLUMES] if volumes else []), images, *([] if has_labels else [cache])]
     choice = choice_of(wanted)
     if not confirmed(_warning(kinds, filters), force):
         return

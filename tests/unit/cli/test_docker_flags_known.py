@@ -49,6 +49,14 @@ DOCKER_FLAGS = {
         --blkio-weight --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime -c --cpu-shares --cpus
         --cpuset-cpus --cpuset-mems -m --memory --memory-reservation --memory-swap --pids-limit --restart
     """,
+    "build": """
+        --add-host --allow --annotation --attest --build-arg --build-context --builder --cache-from --cache-to --call
+        --cgroup-parent --check --compress --cpu-period --cpu-quota -c --cpu-shares --cpuset-cpus --cpuset-mems
+        --disable-content-trust -f --file --force-rm --iidfile --isolation --label --load -m --memory --memory-swap
+        --metadata-file --network --no-cache --no-cache-filter -o --output --platform --progress --provenance --pull
+        --push -q --quiet --rm --sbom --secret --security-opt --shm-size --squash --ssh -t --tag --target --ulimit
+    """,
+    "builder prune": "-a --all --filter -f --force --keep-storage",
     "exec": """
         -d --detach --detach-keys -e --env --env-file -i --interactive --privileged -t --tty -u --user -w
         --workdir
