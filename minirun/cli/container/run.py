@@ -6,7 +6,7 @@ from typer import Argument, Option
 
 from minirun.cli.completion.values import images
 from minirun.cli.container import attach_session
-from minirun.cli.container.launch import WaitOptions, confirm, follow, free_name, wait_until_ready
+from minirun.cli.container.launch import WaitOptions, confirm, follow, free_name
 from minirun.cli.container.options import CreateOptions
 from minirun.cli.container.spec import STREAMS, check_cidfile, check_terminal, spec_of, with_image, write_cidfile
 from minirun.cli.parameters import NONE, DetachKeys, with_option_groups
@@ -65,7 +65,7 @@ def run(
     if detach:
         code = confirm(instance, container, launch, container.id)
         if patience is not None and code == 0:
-            wait_until_ready(instance, container, patience)
+            patience.wait(instance, container)
         return code
     if not manner.output:
         print(container.id)
