@@ -2,12 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from minirun.testing.container import Container
-
-Check = Callable[["Container"], bool]
+Check = Callable[..., bool]  # its argument is the Container
 
 
 @dataclass(frozen=True)

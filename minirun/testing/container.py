@@ -7,16 +7,48 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from minirun.testing.client import Client
 from minirun.testing.conditions import Condition
 from minirun.testing.failures import CommandError, NotReadyError, StartError
 
-if TYPE_CHECKING:
-    from minirun.testing.host import Host, RunOptions
-
 _POLL = 0.02  # seconds between two calls of a test's own readiness check
 _TAIL = 30  # lines of a log in a failure
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a container is run; the arguments of `Host.run`."""
+
+    image: str
+    command: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    networks: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    ready: Condition | None = None
+    name: str = ""
+    flags: tuple[str, ...] = ()
+
+
+class ContainerHost(Protocol):
+    """What a container needs of its host (`Host`)."""
+
+    client: Client
+    timeout: float
+    owner: int
+
+    def forget(self, container: "Container") -> None:
+        """A container was removed."""
+
+    def run_again(
+        self, origin: "Container", image: str, command: Sequence[str] = (), ready: Condition | None = None
+    ) -> "Container":
+        """Run another container as `origin` was run, from another image."""
+
+    def map(self) -> str:
+        """Draw all networks and containers."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +80,11 @@ class State:
 class Container:
     """A container on a host. `name` is unique on the host; `alias` is its DNS name on networks."""
 
-    host: "Host" = field(repr=False)
+    host: ContainerHost = field(repr=False)
     id: str = field(repr=False)
     name: str
     alias: str
-    options: "RunOptions" = field(repr=False, compare=False)
+    options: RunOptions = field(repr=False, compare=False)
 
     def __enter__(self) -> "Container":
         return self

@@ -13,26 +13,11 @@ from typing import Any
 
 from minirun.testing.client import Client, program
 from minirun.testing.conditions import Condition
-from minirun.testing.container import Container
+from minirun.testing.container import Container, RunOptions
 from minirun.testing.failures import HostError, NoPermissionError, StartError
 
 TIMEOUT = 60.0  # seconds that a container may take to become ready
 _THROWAWAY_ROOT = "/run/minirun-testing"
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How a container is run; the arguments of `Host.run`."""
-
-    image: str
-    command: tuple[str, ...] = ()
-    ports: tuple[str, ...] = ()
-    env: tuple[tuple[str, str], ...] = ()
-    networks: tuple[str, ...] = ()
-    volumes: tuple[str, ...] = ()
-    ready: Condition | None = None
-    name: str = ""
-    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,11 @@ from typing import Any
 
 import pytest
 
-from minirun.testing.container import Container
+from minirun.testing.container import Container, ContainerHost, RunOptions
 from minirun.testing.failures import HostError
-from minirun.testing.host import TIMEOUT, Host, Network, RunOptions
+from minirun.testing.host import TIMEOUT, Host, Network
 
-_KEPT = pytest.StashKey[list[Host]]()
+_KEPT = pytest.StashKey[list[ContainerHost]]()
 _HERE = "this"
 _SCOPES = ("function", "class", "module", "package", "session")
 Factory = Callable[..., Container]

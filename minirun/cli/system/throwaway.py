@@ -2,20 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
-
-from typer import Option
 
 from minirun.cli.session import commands, require_root
 from minirun.kernel import throwaway
 
+_ROOT = "/run/minirun-testing"  # the state root in it
 app = commands()
 
 
 @app.command("throwaway-host")
-def throwaway_host(
-    root: Annotated[str, Option("--state", help="The state root to create in it, below /run")] = "/run/minirun-testing",
-) -> int:
+def throwaway_host() -> int:
     """Hold a throwaway host until standard input ends.
 
     Prints the pid of a process in it, whose namespaces commands can enter: nsenter -t PID -m -u -i -n -p -C minirun
@@ -24,7 +20,7 @@ def throwaway_host(
     require_root()
 
     def live() -> int:
-        Path(root).mkdir(mode=0o700, parents=True)
+        Path(_ROOT).mkdir(mode=0o700, parents=True)
         os.write(1, b"ready\n")
         while os.read(0, 4096):
             pass

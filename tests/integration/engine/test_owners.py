@@ -94,6 +94,19 @@ def test_a_later_process_with_the_same_pid_is_no_owner(town: Host) -> None:
     kill(town, owner)
 
 
+def test_an_image_goes_too_when_nobody_else_uses_it(town: Host) -> None:
+    town.minirun("create", "--name", "web", "busybox", "true")
+    shell, owner = start(town, "")
+    finish(shell)
+    image = town.minirun("commit", "--owner-pid", str(owner), "web").stdout.strip()
+    town.minirun("create", "--name", "user", image)
+    kill(town, owner)
+    time.sleep(0.5)
+    assert image in town.minirun("images", "-q", "--no-trunc").stdout, "a container of somebody else is made from it"
+    town.minirun("rm", "user", "web")
+    assert image not in town.minirun("images", "-q", "--no-trunc").stdout
+
+
 def test_owners_share_one_guard_each_and_only_their_own_things_go(town: Host) -> None:
     run = f"{MINIRUN} run -d --owner-pid $$ --net net busybox sleep 1000"
     first, owner = start(town, f"{MINIRUN} network create --owner-pid $$ net; {run}; {run}")

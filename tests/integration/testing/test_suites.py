@@ -1,9 +1,12 @@
 """minirun.testing and its pytest plugin, as a user's test suite has them: pytest runs on a throwaway host."""
 
+import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +52,33 @@ def suite(tmp_path: Path, text: str) -> list[str]:
 
 def run(host: Host, tmp_path: Path, text: str, *flags: str) -> Any:
     return host.run([*suite(tmp_path, text), *flags], check=False, timeout=120, env=ENV)
+
+
+def test_the_example_passes(town: Host) -> None:
+    """examples/shop, as docs/testing.md says; the plugin is found by its entry point elsewhere."""
+    shop = REPO / "examples/shop"
+    argv = [sys.executable, "-m", "pytest", "-q", *PLUGINS, f"--rootdir={shop}", "-c", "/dev/null", str(shop)]
+    done = town.run(argv, check=False, timeout=120, env={**ENV, "PYTHONDONTWRITEBYTECODE": "1"})
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_page_is_true(town: Host, tmp_path: Path) -> None:
+    """The tests, the script and the commands that docs/testing.md prints."""
+    page = (REPO / "docs/testing.md").read_text()
+    first, fixtures, script = re.findall(r"```python\n(.*?)```", page, re.S)
+    (tmp_path / "test_page.py").write_text(f"{first}\n{fixtures}\ndef test_shared(cache, queue):\n    pass\n")
+    argv = [sys.executable, "-m", "pytest", "-q", *PLUGINS, f"--rootdir={tmp_path}", str(tmp_path)]
+    done = town.run(argv, check=False, timeout=60, env=ENV)
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    town.run([sys.executable, "-c", script], timeout=60, env=ENV)
+    commands = re.findall(r"<!-- run -->\n```\n(.*?)```", page, re.S)[0]
+    assert len(commands.splitlines()) == 2
+    town.sh(f'PATH="{Path(MINIRUN).parent}:$PATH"\nset -e\n{commands}\nminirun ps --filter name=mine --quiet | grep .')
+
+
+def test_the_plugin_is_an_entry_point() -> None:
+    found = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["entry-points"]["pytest11"]
+    assert importlib.import_module(found["minirun"]).container
 
 
 def test_what_a_container_can_do(town: Host, tmp_path: Path) -> None:
@@ -138,6 +168,21 @@ def test_throwaway(minirun, host):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert town.sh("pgrep -f '[t]hrowaway-host' || true") == ""
+
+
+def test_a_throwaway_host_ends_with_its_input(town: Host) -> None:
+    holder = town.popen([MINIRUN, "system", "throwaway-host"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    pid = int(holder.stdout.readline())
+    assert holder.stdout.readline() == b"ready\n"
+    enter = ["nsenter", "-t", str(pid), "-m", "-u", "-i", "-n", "-p", "-C"]
+    links = town.run([*enter, "ip", "-o", "link"]).stdout.splitlines()
+    assert len(links) == 1, "the loopback device alone"
+    holder.stdin.close()
+    holder.stdin = None
+    assert holder.wait(10) == 0
+    assert town.sh(f"[ -d /proc/{pid} ] || echo gone") == "gone\n"
 
 
 def test_the_workers_of_a_run_share_a_container(town: Host, tmp_path: Path) -> None:
