@@ -447,6 +447,7 @@ class NetworkCreateRequest:
     env: tuple[tuple[str, str], ...] = ()
     config_only: bool = False  # no network, but the configuration of others
     config_from: str = ""  # the configuration-only network whose configuration this one has
+    owner: Process | None = None  # with which it ends
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -71,6 +71,7 @@ COMMANDS: dict[str, str] = {
     "system reset": "system.reset",
     "system start": "system.start",
     "system stop-server": "system.server",
+    "system throwaway-host": "system.throwaway",
     "volume create": "volume",
     "volume inspect": "inspect",
     "volume ls": "volume",

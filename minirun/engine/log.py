@@ -158,6 +158,11 @@ class LogReader:
         self._file: BinaryIO | None = None
         self._offset = 0
 
+    def open(self) -> None:
+        """Open the oldest file now: then it can be read even when the container is removed."""
+        if self._file is None:
+            self._file = self._open(lambda files: files[-1])
+
     def close(self) -> None:
         """Close the file that is being read."""
         if self._file is not None:
@@ -165,8 +170,7 @@ class LogReader:
 
     def entries(self) -> Iterator[Entry]:
         """Yield the entries since the last call; a line that is still being written is left for the next."""
-        if self._file is None:
-            self._file = self._open(lambda files: files[-1])
+        self.open()
         while self._file is not None:
             newer = self._newer(self._file)  # before reading: a file that was renamed gets no more lines
             yield from self._rest(self._file)

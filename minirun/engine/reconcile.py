@@ -5,6 +5,7 @@ import time
 
 from minirun.engine.lifecycle import KILLED, SHIM_LOST, finish_run, sweep_removed
 from minirun.engine.liveness import is_supervised
+from minirun.engine.owners import remove_abandoned
 from minirun.engine.restart import revive, wants_revival
 from minirun.instance import Instance
 from minirun.kernel import processes
@@ -31,6 +32,7 @@ def reconcile(instance: Instance, repairs: bool = True, revives: bool = True) ->
         has_ended = finish_run(instance, run.id, run.shim, KILLED, SHIM_LOST, run.status == Status.REMOVING)
         if has_ended and _was_up(run, boot):
             _tell_of_lost_run(instance, run, run.id in revived)
+    remove_abandoned(instance)
     operations.reconcile(instance, repairs=repairs)
 
 

@@ -94,22 +94,24 @@ def _receive(channel: socket.socket) -> bytes:
 class StartOptions:
     """How the caller wants the start: flags of ATTACH, and the size of a terminal as rows, columns.
 
+    owner: the process with which a new container ends
     secrets: environment variables that nobody records
     """
 
     flags: int = 0
     size: tuple[int, int] = (0, 0)
+    owner: Process | None = None
     secrets: tuple[tuple[str, str], ...] = ()
 
 
-def create(instance: Instance, name: str, spec: Spec) -> Container:
+def create(instance: Instance, name: str, spec: Spec, owner: Process | None = None) -> Container:
     """Create a container: its record and its files. Nothing runs, and no address or port is allocated."""
     instance.store.check_name_free(name)
     container = Container(os.urandom(32).hex(), name, resolve_references(instance, spec), time.time())
     _, lower = _validate(instance, container.spec)
     operations.check_pin(name, container.spec)
     with instance.store.write():
-        container = _add(instance, container)
+        container = _add(instance, container, owner)
     try:
         _make_files(instance, container, lower)
     except BaseException as error:
@@ -145,7 +147,7 @@ def _launch(
     with network:
         try:
             with lock_container(instance, container.id):
-                container = _record(instance, container, network, launch, fresh, bool(terms.flags))
+                container = _record(instance, container, network, launch, fresh, terms)
             is_recorded = True
             if not fresh:
                 _wait_for_copies(instance, container)
@@ -182,7 +184,7 @@ def _record(
     network: operations.Setup,
     launch: WaitingShim,
     fresh: bool,
-    is_attached: bool,
+    terms: StartOptions,
 ) -> Container:
     """Record the start before anything is changed: its name, addresses and ports, in one transaction.
 
@@ -194,10 +196,10 @@ def _record(
     network.reserve_ports(container, fresh)
     with store.write():
         if fresh:
-            container = _add(instance, container)
+            container = _add(instance, container, terms.owner)
         if not store.set_starting(container.id, launch.command, launch.process, processes.boot_id()):
             raise _taken(container)
-        if is_attached:
+        if terms.flags:
             record_event(store, container.id, "attach")
         container = network.allocate(container)
         if container.spec.mounts:
@@ -209,7 +211,7 @@ def _taken(container: Container) -> MinirunError:
     return MinirunError(f"container {container.name} is being started or removed by another command")
 
 
-def _add(instance: Instance, container: Container) -> Container:
+def _add(instance: Instance, container: Container, owner: Process | None) -> Container:
     """Record a new container and the volumes that it names, within a transaction.
 
     From then on its image cannot be removed, which `rmi` checks in a transaction, too; and its user namespace's ids are
@@ -221,6 +223,8 @@ def _add(instance: Instance, container: Container) -> Container:
     if container.spec.userns:
         container = replace(container, ids=choose_range(instance, container.spec))
     instance.store.add_container(container)
+    if owner is not None:
+        instance.store.set_owner("container", container.id, owner)
     record_event(instance.store, container.id, "create")
     if container.spec.mounts:
         record_volumes(instance.store, container)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from minirun.kernel import processes
 from minirun.kernel.seam import shell
 from minirun.kernel.syscalls import check, ffi, lib
 
@@ -55,6 +56,18 @@ def exec_sleeper(
     if launcher is not None:
         told |= {"LAUNCHER": str(launcher), "MEMORY": str(memory)}
     os.execve(SLEEPER, title, {**os.environ, **{_SLEEPER + name: text for name, text in told.items()}})
+
+
+def spawn_guard(pidfd: int, title: str, argv: list[str]) -> int:
+    """Start a process of a few pages that executes `argv` when the process of `pidfd` has ended. Returns its pid.
+
+    Nobody reads what `argv` prints.
+    """
+    script = f"import os; os.execv({argv[0]!r}, {argv!r})"
+    told = {"FILES": "3", "PYTHON": sys.executable, "SCRIPT": script}
+    environment = {_SLEEPER + name: text for name, text in told.items()}
+    environment |= {name: text for name, text in os.environ.items() if name.startswith("MINIRUN_")}
+    return processes.spawn_away([title], [pidfd], os.devnull, str(SLEEPER), environment)
 
 
 def came_from_sleeper() -> bool:

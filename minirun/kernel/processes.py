@@ -4,7 +4,7 @@ import fcntl
 import os
 import select
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import NoReturn
@@ -132,11 +132,20 @@ def fork_away() -> bool:
 
 
 @shell("setsid {argv} 2>>{log} &")
-def spawn_away(argv: list[str], fds: list[int], log: str) -> None:
-    """Start a program by `fork_away`, with an empty environment and `fds` as its descriptors from 3 up."""
+def spawn_away(
+    argv: list[str], fds: list[int], log: str, program: str = "", environment: Mapping[str, str] | None = None
+) -> int:
+    """Start a program by `fork_away`, with `fds` as its descriptors from 3 up, and PATH and `environment` alone.
+
+    `program`: its path, where argv[0] is a title. Returns its pid.
+    """
+    told, tells = os.pipe()
     if fork_away():
-        return
+        os.close(tells)
+        with open(told, "rb") as file:
+            return int(file.read())
     try:
+        os.write(tells, b"%d" % os.getpid())
         clear_signals()
         high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 64) for fd in fds]
         null = os.open("/dev/null", os.O_RDWR)
@@ -144,7 +153,7 @@ def spawn_away(argv: list[str], fds: list[int], log: str) -> None:
         for number, fd in enumerate([null, null, errors, *high]):
             os.dup2(fd, number)
         close_from(3 + len(fds))
-        os.execve(argv[0], argv, {"PATH": os.defpath})
+        os.execve(program or argv[0], argv, {"PATH": os.defpath, **(environment or {})})
     finally:
         os._exit(127)
 

@@ -25,9 +25,10 @@ _SETTINGS = [
 ]
 
 
-def host_live(name: str, live: Callable[[], int]) -> int:
+def host_live(name: str, live: Callable[[], int], tell: Callable[[int], None] = lambda pid: None) -> int:
     """Run `live` in a throwaway host, and return its result. Its cgroups are named after `name` meanwhile.
 
+    `tell` is called with the pid of the process that runs `live`, as the caller's pid namespace shows it.
     The caller must be single-threaded (see csrc/sys.c).
     """
     name = f"{name}-{os.urandom(4).hex()}"  # the sweeper of an earlier one may still be at work
@@ -39,7 +40,7 @@ def host_live(name: str, live: Callable[[], int]) -> int:
         for home, group in zip(_homes(), groups, strict=True):
             controllers.group_ensure(group, ()) if not home.v2 else cgroups.cgroup_add(group / "init")
         command = os.getpid()
-        pid = processes.fork(lambda: _enter(groups, command, live), _complain)
+        pid = processes.fork(lambda: _enter(groups, command, live, tell), _complain)
         try:
             return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         except KeyboardInterrupt:  # whether the others got it, too, depends on who sent it
@@ -76,7 +77,7 @@ def _complain(error: BaseException) -> None:
     os.write(2, f"minirun: {error}\n".encode())
 
 
-def _enter(groups: list[Path], command: int, live: Callable[[], int]) -> int:
+def _enter(groups: list[Path], command: int, live: Callable[[], int], tell: Callable[[int], None]) -> int:
     credentials.die_with_parent(command)
     for group in groups:
         cgroups.cgroup_enter(group)
@@ -86,6 +87,7 @@ def _enter(groups: list[Path], command: int, live: Callable[[], int]) -> int:
         if (group / "init").is_dir():
             cgroups.cgroup_enter(group / "init")
     pid = processes.fork(lambda: _first(settings, live), _complain)
+    tell(pid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the command and for `live`
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return code if code >= 0 else 128 - code

@@ -145,6 +145,8 @@ def _record_template(instance: Instance, request: NetworkCreateRequest) -> Netwo
             "configuration network can only contain network specific fields. Network operator fields like"
             " [ ingress | internal | attachable | scope ] are not supported."
         )
+    if request.owner is not None:
+        raise MinirunError("a configuration network has no owner: --owner-pid is for networks that exist on the host")
     if request.driver != "bridge":
         raise MinirunError(f"a configuration network has no driver: give --driver {request.driver} with --config-from")
     network = Network(
@@ -216,6 +218,8 @@ def _record(instance: Instance, request: NetworkCreateRequest) -> Network:
         network = driver.validate(instance, network)
         try:
             store.add_network(network)
+            if request.owner is not None:
+                store.set_owner("network", network.id, request.owner)
             add_event(store, "create", network)
         except sqlite3.IntegrityError as error:
             raise ConflictError(f"network {request.name} collides with another network: {error}") from error

@@ -2,7 +2,7 @@
 
 The schema forbids mistakes: names of containers, addresses in a network and ports on a host address are unique because
 the tables say so, and every allocation is one transaction. Every room above calls it; it calls only the model and the
-kernel's lock queries.
+kernel's queries of locks and processes.
 """
 
 import os
@@ -17,6 +17,7 @@ from minirun.store.containers import Containers
 from minirun.store.firewall import Firewall
 from minirun.store.lookup import Naming
 from minirun.store.networks import Networks
+from minirun.store.owners import Owners
 from minirun.store.schema import VERSION, upgrade
 
 __all__ = ["BUSY_SECONDS", "DATABASE", "UNTOUCHED", "VERSION", "Event", "Store", "make_private"]
@@ -28,7 +29,7 @@ UNTOUCHED = "nothing was changed: replace it with a backup, or use another --roo
 _left_open: list[sqlite3.Connection] = []
 
 
-class Store(Activity, Containers, Naming, Networks, Firewall):
+class Store(Activity, Containers, Naming, Networks, Owners, Firewall):
     """The open database of a state root. Use `write` around anything that must happen whole or not at all.
 
     MinirunError when the database is lost or was written by a newer minirun; sqlite3.Error when it cannot be used.

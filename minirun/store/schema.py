@@ -231,6 +231,35 @@ create table build_cache (
 create index build_cache_image on build_cache (image);
 """
 
+# What ends with a process on the host, its owner; and the process that waits for the owner's end.
+_SCHEMA_12 = """
+create table owned (
+    kind text not null check (kind in ('container', 'network', 'image')),
+    id text not null,
+    pid integer not null,
+    started integer not null,
+    boot text not null,
+    primary key (kind, id)
+) strict;
+create table guards (
+    pid integer not null,
+    started integer not null,
+    boot text not null,
+    guard_pid integer not null,
+    guard_started integer not null,
+    primary key (pid, started, boot)
+) strict;
+create trigger disown_container after delete on containers begin
+    delete from owned where kind = 'container' and id = old.id;
+end;
+create trigger disown_image after delete on images begin
+    delete from owned where kind = 'image' and id = old.id;
+end;
+create trigger disown_network after delete on networks begin
+    delete from owned where kind = 'network' and id = old.id;
+end;
+"""
+
 
 def _attachments(db: sqlite3.Connection) -> None:
     """Upgrade specs from lists of network names (version 3) to attachments with options (version 4)."""
@@ -260,6 +289,7 @@ _SCHEMAS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] = (
     (_SCHEMA_9, _documents),
     (_SCHEMA_10,),
     (_SCHEMA_11,),
+    (_SCHEMA_12,),
 )
 VERSION = len(_SCHEMAS)
 

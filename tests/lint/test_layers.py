@@ -26,7 +26,7 @@ def test_a_room_imports_only_rooms_below_it() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("contract", ["network", "typer"])
+@pytest.mark.parametrize("contract", ["network", "typer", "testing"])
 def test_a_room_is_used_by_its_front_door(contract: str) -> None:
     """The engine knows network.operations alone, and nothing below the command line knows how it is read."""
     done = lint(str(CONFIG), "--contract", contract)

@@ -20,6 +20,7 @@ from minirun.engine.commit import commit as commit_container
 from minirun.engine.copy import container_tree
 from minirun.engine.diff import changes
 from minirun.engine.lifecycle import tell
+from minirun.engine.owners import guarded_owner, own_image
 from minirun.engine.stop import pause, unpause
 from minirun.errors import MinirunError, printable
 from minirun.instance import Instance
@@ -142,14 +143,20 @@ def commit(
         list[str], Option("--change", "-c", help="Apply Dockerfile instruction to the created image")
     ] = NONE,
     message: Annotated[str, Option("--message", "-m", help="Commit message")] = "",
+    owner_pid: Annotated[
+        int, Option("--owner-pid", help="Remove the image when this process ends, however it does ($$: the shell)")
+    ] = 0,
     pause: Annotated[bool, Option("--pause", "-p", help="Pause container during commit")] = True,
 ) -> None:
     """Create a new image from a container's changes."""
     tag = check_reference(reference) if reference else ""
     instance = open_instance()
+    owner = guarded_owner(instance, owner_pid) if owner_pid else None
     target = find_container(instance.store, container)
     with _paused(instance, target, pause):
         image = commit_container(instance, target, tag, tuple(change), author, message)
+    if owner is not None:
+        own_image(instance, image.id, owner)
     tell(instance, target.id, "commit", comment=message, imageID=f"sha256:{image.id}", imageRef=tag)
     print(f"sha256:{image.id}")
 

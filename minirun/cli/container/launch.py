@@ -1,12 +1,13 @@
 """What run, start, restart and system start have in common: shims, waiting, and how a container's end is reported."""
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from typer import Option
 
 from minirun.cli.container.attach_session import CUT_OFF, DETACHED, GONE, Attachment, Manner, Outcome
+from minirun.cli.pflag import OptionalValue
 from minirun.cli.session import print_operations, session, warn
 from minirun.engine.lifecycle import KILLED, SHIM_LOST
 from minirun.engine.random_names import random_name
@@ -16,32 +17,48 @@ from minirun.engine.stop import clean_up_lost_run
 from minirun.errors import ConflictError, MinirunError
 from minirun.instance import Instance
 from minirun.model import Container
+from minirun.options.readiness import STARTED, Conditions, parse_conditions
 
 
 @dataclass(frozen=True)
 class WaitOptions:
-    """--wait of run and start."""
+    """--wait of run, start and restart."""
 
     wait: Annotated[
-        bool,
-        Option("--wait", help="With a detached container, return when it is ready: healthy, or listening on its ports"),
-    ] = False
+        list[str],
+        Option(
+            "--wait",
+            help="Return when a detached container is ready: healthy, or listening on its ports; or as said: "
+            "listening:PORT, log:REGEX, http:[PORT]/PATH[=STATUS], healthy",
+            click_type=OptionalValue(STARTED),
+            metavar="[=condition]",
+        ),
+    ] = field(default_factory=list)
     wait_timeout: Annotated[
         str, Option("--wait-timeout", help="Seconds that --wait waits at most (default: no limit)", metavar="seconds")
     ] = ""
 
-    def patience(self, detached: bool, how: str) -> float | None:
-        """Seconds, 0 for no limit; None if --wait was not given. `how`: what makes a container detached."""
-        if self.wait_timeout and not self.wait:
+    def patience(self, detached: bool, how: str) -> "Patience | None":
+        """What to wait for; None if --wait was not given. `how`: what makes a container detached."""
+        texts = [] if self.wait == ["false"] else self.wait
+        if self.wait_timeout and not texts:
             raise MinirunError("--wait-timeout goes with --wait")
-        if self.wait and not detached:
+        if texts and not detached:
             raise MinirunError(f"--wait goes with {how}: an attached command is there until the container ends")
-        return parse_seconds(self.wait_timeout, "--wait-timeout") if self.wait else None
+        conditions = parse_conditions(texts)
+        return Patience(conditions, parse_seconds(self.wait_timeout, "--wait-timeout")) if texts else None
 
 
-def wait_until_ready(instance: Instance, container: Container, seconds: float) -> None:
-    """Wait until a container is healthy or listens on its ports, at most `seconds` (0: no limit)."""
-    wait_for_container(instance, container, seconds, warn)
+@dataclass(frozen=True)
+class Patience:
+    """What --wait waits for, and for how many seconds at most (0: no limit)."""
+
+    conditions: Conditions
+    seconds: float
+
+    def wait(self, instance: Instance, container: Container) -> None:
+        """Wait until a container is ready. MinirunError when it does not become ready."""
+        wait_for_container(instance, container, self.conditions, self.seconds, warn)
 
 
 def parse_seconds(text: str, flag: str) -> float:

@@ -260,6 +260,9 @@ class CreateOptions(  # the order of the bases is the order of the fields, rever
     )
     remove: Annotated[bool, Option("--rm", help="Automatically remove the container when it exits")] = False
     name: Annotated[str, Option("--name", help="Assign a name to the container")] = ""
+    owner_pid: Annotated[
+        int, Option("--owner-pid", help="Remove the container when this process ends, however it does ($$: the shell)")
+    ] = 0
     cidfile: Annotated[str, Option("--cidfile", help="Write the container ID to the file", click_type=FILE)] = ""
     label: Annotated[Many, Option("--label", "-l", help="Set meta data on a container")] = field(default_factory=list)
     label_file: Annotated[

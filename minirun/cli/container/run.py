@@ -6,12 +6,13 @@ from typer import Argument, Option
 
 from minirun.cli.completion.values import images
 from minirun.cli.container import attach_session
-from minirun.cli.container.launch import WaitOptions, confirm, follow, free_name, wait_until_ready
+from minirun.cli.container.launch import WaitOptions, confirm, follow, free_name
 from minirun.cli.container.options import CreateOptions
 from minirun.cli.container.spec import STREAMS, check_cidfile, check_terminal, spec_of, with_image, write_cidfile
 from minirun.cli.parameters import NONE, DetachKeys, with_option_groups
 from minirun.cli.session import commands, open_instance, require_root, session
 from minirun.engine import start
+from minirun.engine.owners import guarded_owner
 from minirun.engine.start import StartOptions, WaitingShim
 from minirun.errors import FAILED
 from minirun.kernel import terminal
@@ -60,12 +61,13 @@ def run(
         end_with_reader=options.remove,
     )
     size = terminal.size_of_caller() if options.tty else (0, 0)
-    container = start.run(instance, name, spec, launch, StartOptions(0 if detach else manner.flags, size))
+    owner = guarded_owner(instance, options.owner_pid) if options.owner_pid else None
+    container = start.run(instance, name, spec, launch, StartOptions(0 if detach else manner.flags, size, owner))
     write_cidfile(options.cidfile, container.id)
     if detach:
         code = confirm(instance, container, launch, container.id)
         if patience is not None and code == 0:
-            wait_until_ready(instance, container, patience)
+            patience.wait(instance, container)
         return code
     if not manner.output:
         print(container.id)
@@ -85,6 +87,7 @@ def create(image: _Image, options: CreateOptions, words: _Words = NONE) -> None:
     require_root()
     instance = open_instance()
     spec = with_image(instance, spec, options)
-    container = start.create(instance, options.name or free_name(instance), spec)
+    owner = guarded_owner(instance, options.owner_pid) if options.owner_pid else None
+    container = start.create(instance, options.name or free_name(instance), spec, owner)
     write_cidfile(options.cidfile, container.id)
     print(container.id)

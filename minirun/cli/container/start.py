@@ -6,7 +6,7 @@ from typing import Annotated
 from typer import Option
 
 from minirun.cli.container import attach_session
-from minirun.cli.container.launch import WaitOptions, confirm, follow, wait_until_ready
+from minirun.cli.container.launch import Patience, WaitOptions, confirm, follow
 from minirun.cli.container.lifecycle import StopOptions
 from minirun.cli.each import for_each_at_once
 from minirun.cli.parameters import AnyContainers, DetachKeys, StoppedContainers, with_option_groups
@@ -58,9 +58,9 @@ def start(
     return follow(instance, container, launch, manner)
 
 
-def _wait(instance: Instance, references: list[str], patience: float) -> int:
+def _wait(instance: Instance, references: list[str], patience: Patience) -> int:
     for reference in references:
-        wait_until_ready(instance, find_container(instance.store, reference), patience)
+        patience.wait(instance, find_container(instance.store, reference))
     return 0
 
 
@@ -101,9 +101,10 @@ def manner_for(container: Container, stdin: bool, proxy: bool, detach_keys: str)
 
 @app.command("restart")
 @with_option_groups
-def restart(containers: AnyContainers, stopping: StopOptions) -> int:
+def restart(containers: AnyContainers, stopping: StopOptions, waiting: WaitOptions) -> int:
     """Restart one or more containers."""
     number = stopping.signal_number
+    patience = waiting.patience(detached=True, how="")
     require_root()
     launch = WaitingShim(*prefork.spawn())
     instance = open_instance()
@@ -127,4 +128,6 @@ def restart(containers: AnyContainers, stopping: StopOptions) -> int:
     finally:  # also of one that could not be stopped, and after Ctrl-C
         for container in found:
             restore_auto_remove(instance, container)
-    return 1 if failed or len(stopped) < len(set(containers)) else 0
+    if failed or len(stopped) < len(set(containers)):
+        return 1
+    return 0 if patience is None else _wait(instance, stopped, patience)

@@ -16,6 +16,7 @@ from minirun.cli.session import commands, open_instance, require_root, session, 
 from minirun.cli.template.values import Time
 from minirun.engine.builtin_networks import BUILTIN, NEVER, builtin_id, find_builtin
 from minirun.engine.inspect import network_named
+from minirun.engine.owners import guarded_owner
 from minirun.engine.reconcile import reconcile
 from minirun.engine.remove import prune_networks
 from minirun.errors import MinirunError
@@ -73,6 +74,9 @@ def create(
     ipv6: Annotated[bool, Option("--ipv6", help="Enable IPv6 networking")] = False,
     label: Annotated[list[str], Option("--label", help="Set metadata on a network")] = NONE,
     opt: Annotated[list[str], Option("--opt", "-o", help="Set driver specific options", metavar="map")] = NONE,
+    owner_pid: Annotated[
+        int, Option("--owner-pid", help="Remove the network when this process ends, however it does ($$: the shell)")
+    ] = 0,
     scope: Annotated[str, Option("--scope", help="Control the network's scope", autocompletion=words("local"))] = "",
     subnet: Annotated[
         list[str],
@@ -91,6 +95,8 @@ def create(
         raise MinirunError(f"--scope {scope} is not supported: minirun's networks are local, as there is no swarm")
     texts = PoolOptions(tuple(subnet), tuple(ip_range), tuple(gateway), tuple(aux_address))
     pool4, pool6 = parse_pools(texts, ipv6)
+    session().fail_with(1)
+    instance = open_instance()
     request = NetworkCreateRequest(
         name=name,
         driver=driver,
@@ -103,9 +109,9 @@ def create(
         env=environment.parse_env(env),
         config_only=config_only,
         config_from=config_from,
+        owner=guarded_owner(instance, owner_pid) if owner_pid else None,
     )
-    session().fail_with(1)
-    print(create_network(open_instance(), request).id)
+    print(create_network(instance, request).id)
 
 
 @app.command("ls")

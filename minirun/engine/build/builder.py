@@ -1,16 +1,14 @@
 """build: plan the stages of a Dockerfile, run them side by side, and record the image that the last one leads to."""
 
-import os
 import signal
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
 
 from minirun.engine.build.options import BuildOptions, Progress
-from minirun.engine.build.run import ENDING_SIGNALS, OWNER_LABEL, BuildEndsError, Cancellation, Containers
+from minirun.engine.build.run import ENDING_SIGNALS, BuildEndsError, Cancellation, Containers
 from minirun.engine.build.run_mounts import remove_left_secrets
 from minirun.engine.build.stage import Build, StageBuilder, StageResult
-from minirun.engine.remove import remove
 from minirun.engine.start import WaitingShim
 from minirun.image import document, records
 from minirun.image.build import cache
@@ -24,7 +22,6 @@ from minirun.image.document import Config
 from minirun.image.layers import sweep
 from minirun.image.records import Image
 from minirun.instance import Instance
-from minirun.kernel import processes
 
 _AT_ONCE = 4  # stages
 
@@ -52,7 +49,7 @@ def build(
     cache, nothing else stays.
     """
     sweep(instance)
-    _remove_abandoned(instance)
+    remove_left_secrets()
     with cache.in_use(instance):
         plan, images = _plan(dockerfile, options)
         results: dict[int, Future[StageResult]] = {}
@@ -144,12 +141,3 @@ def _export(instance: Instance, plan: Plan, result: StageResult, options: BuildO
             records.tag(store, tag, image.id)
             store.add_event("image", "tag", f"sha256:{image.id}", {"name": tag})
     return image
-
-
-def _remove_abandoned(instance: Instance) -> None:
-    """Remove the containers and secrets of builds that were killed."""
-    remove_left_secrets()
-    for container in instance.store.containers():
-        owner = dict(container.spec.labels).get(OWNER_LABEL, "")
-        if owner.isdecimal() and int(owner) != os.getpid() and processes.start_time(int(owner)) is None:
-            remove(instance, container, force=True)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from minirun.engine.build.options import BuildOptions, StepReport
 from minirun.engine.build.run_mounts import Mounts
 from minirun.engine.diff import RUNTIME_PATHS
+from minirun.engine.owners import guarded_owner
 from minirun.engine.protocol import CHUNK, WANTS_OUTPUT, Kind, Parser
 from minirun.engine.remove import remove
 from minirun.engine.start import StartOptions, WaitingShim
@@ -23,11 +24,10 @@ from minirun.errors import MinirunError
 from minirun.image.build.snapshots import Snapshot, remove_stubs
 from minirun.image.dockerfile.steps import RunStep
 from minirun.instance import Instance
-from minirun.model import Container, Logging, NetworkRequest, Spec
+from minirun.model import Container, Logging, NetworkRequest, Process, Spec
 from minirun.options.networks import parse_network
 
 T = TypeVar("T")
-OWNER_LABEL = "minirun.build"  # of the containers of RUN: the process that builds
 _MODES = ("none", "host")
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PAUSE = 0.5  # seconds: a signal that comes just before the wait begins does not end it
@@ -71,12 +71,14 @@ class Cancellation:
 class Containers:
     """Starts and removes the containers of all stages, in the main thread: netlink sockets are for one thread.
 
-    Each container gets a fork of the shim that waits, which the command had forked before it opened the records.
+    Each container gets a fork of the shim that waits, which the command had forked before it opened the records. It ends
+    with this process, however that ends.
     """
 
     def __init__(self, instance: Instance, waiting: WaitingShim) -> None:
         self._instance = instance
         self._waiting = waiting
+        self._owner: Process | None = None
         self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
 
     def serve(self, stages: Sequence["Future[Any]"], cancellation: Cancellation) -> None:
@@ -127,7 +129,8 @@ class Containers:
         def start() -> tuple[Container, WaitingShim]:
             shim = self._waiting.fork_spare()
             name = f"build-{os.urandom(6).hex()}"
-            options = StartOptions(WANTS_OUTPUT, secrets=tuple(secrets.items()))
+            self._owner = self._owner or guarded_owner(self._instance, os.getpid())
+            options = StartOptions(WANTS_OUTPUT, owner=self._owner, secrets=tuple(secrets.items()))
             return run_container(self._instance, name, spec, shim, options), shim
 
         return self._in_main_thread(start)
@@ -239,7 +242,6 @@ def _spec(base: Snapshot, step: RunStep, mounts: Mounts, options: BuildOptions) 
         user=step.user,
         network=network_of(step, options),
         mounts=tuple(mounts.mounts),
-        labels=((OWNER_LABEL, str(os.getpid())),),
         extra_hosts=options.extra_hosts,
         shm_size=options.shm_size,
         ulimits=options.ulimits,

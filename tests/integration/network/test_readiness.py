@@ -89,13 +89,63 @@ def test_a_wait_that_cannot_be(box: LanTopology, words: list[str], says: str) ->
     assert says in done.stderr
 
 
-def test_a_published_port_that_nobody_can_reach_is_warned_of(box: LanTopology) -> None:
-    """Its listener is on the container's own loopback."""
-    script = "exec httpd -f -h /var/www -p 127.0.0.1:80"
-    done = box.host.minirun("run", "-d", "--wait", "--name", "web", "-p", "8080:80", "busybox", "sh", "-c", script)
-    assert "WARNING: port 80/tcp of web is published, but its program listens on 127.0.0.1" in done.stderr
+def test_a_published_port_that_nobody_can_reach_makes_wait_fail(box: LanTopology) -> None:
+    """Its listener is on the container's own loopback. One that listens elsewhere a moment later is waited for."""
+    script = "httpd -f -h /var/www -p 127.0.0.1:80"
+    words = ("run", "-d", "--wait", "--name", "web", "-p", "8080:80", "busybox", "sh", "-c")
+    done = box.host.minirun(*words, f"exec {script}", check=False)
+    assert done.returncode
+    assert "port 80/tcp of web is published, but its program listens on 127.0.0.1" in done.stderr
     assert "Make it listen on 0.0.0.0" in done.stderr
     assert "WARNING" in box.host.minirun("wait", "--listening", "80", "web").stderr
     address = box.host.minirun("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web").stdout.strip()
     with closing(Netns.of(box.host, "web").serve(80, address, protocols=("tcp",))):
         assert box.host.minirun("wait", "--listening", "80", "web").stderr == ""
+    box.host.minirun("rm", "-f", "web")
+    box.host.minirun(*words, f"{script} & sleep 0.3; kill $!; exec httpd -f -p 80")
+
+
+PAGE = "sleep 0.3; echo up and running; exec httpd -f -h /var/www -p 80"
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [["listening:80"], ["log:up .* r.nning$"], ["http:80/"], ["http:80/nothing=404", "log:up", "listening:80/tcp"]],
+)
+def test_wait_for_what_is_asked(box: LanTopology, conditions: list[str]) -> None:
+    """Also after a restart, whose log has the line of the run before."""
+    flags = [f"--wait={text}" for text in conditions]
+    run = ("run", "-d", *flags, "--wait-timeout", "9", "--name", "web", "busybox", "sh", "-c", PAGE)
+    for words in (run, ("restart", "-t", "0", *flags, "web")):
+        began = time.monotonic()
+        box.host.minirun(*words)
+        assert time.monotonic() - began > 0.3
+
+
+@pytest.mark.parametrize(
+    ("condition", "script", "says"),
+    [
+        ("log:ready", "echo starting; sleep 99", ['has written no line like "ready" (after 0.4 s)', "\n  starting\n"]),
+        ("log:ready", "echo no space; exit 3", ["has ended (exit code 3)", "\n  no space\n"]),
+        ("http:80/none", "exec httpd -f -p 80", ["GET /none", "404 Not Found"]),
+        ("http:80/", "exec httpd -f -p 81", ["does not listen on 80/tcp; it listens on [::]:81/tcp"]),
+        ("http:/", "sleep 99", ["exposes no TCP ports"]),
+        ("healthy", "sleep 99", ["has no health check"]),
+    ],
+)
+def test_what_was_seen_instead_is_told(box: LanTopology, condition: str, script: str, says: list[str]) -> None:
+    words = ("run", "-d", f"--wait={condition}", "--wait-timeout", "0.4", "busybox", "sh", "-c", script)
+    done = box.host.minirun(*words, check=False)
+    assert done.returncode
+    assert [text for text in says if text not in done.stderr] == [], done.stderr
+
+
+def test_nothing_to_wait_for_is_told(box: LanTopology) -> None:
+    done = box.host.minirun("run", "-d", "--wait", "--name", "web", *SLEEP)
+    assert "--wait has nothing to wait for: web has no health check" in done.stderr
+
+
+def test_the_log_of_one_that_removes_itself_is_told(box: LanTopology) -> None:
+    script = "sleep 0.3; echo out of memory; exit 1"
+    done = box.host.minirun("run", "-d", "--rm", "--wait=listening:80", "busybox", "sh", "-c", script, check=False)
+    assert "\n  out of memory\n" in done.stderr

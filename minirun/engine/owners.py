@@ -1,0 +1,88 @@
+"""Containers and networks that end with a process on the host, their owner (--owner-pid), however it ends.
+
+For each owner a guard waits: a process of a few pages (csrc/sleeper.c) that polls the owner's pidfd. A pidfd means one
+process, whoever has its pid later. When the owner has ended, the guard executes a command, which removes what is left
+behind, as every command does (`reconcile`). So when the guard was killed, too, or the machine has lost its power, the
+next command removes it.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+
+from minirun.engine.liveness import is_alive
+from minirun.engine.remove import remove
+from minirun.engine.stop import begin_stop
+from minirun.errors import MinirunError, describe
+from minirun.forkserver.location import launcher
+from minirun.image import records
+from minirun.image.remove import remove_image
+from minirun.instance import Instance
+from minirun.kernel import execution, processes
+from minirun.model import Process
+from minirun.network.operations import remove_unused
+
+
+def guarded_owner(instance: Instance, pid: int) -> Process:
+    """Return the process `pid` as an owner, after a guard for it was started, unless there is one.
+
+    The guard comes first: nothing is ever on record that nobody would remove. MinirunError when there is no such
+    process.
+    """
+    owner = Process(pid, processes.start_time(pid) or 0)
+    if is_alive(instance.store.guard(owner)):
+        return owner
+    pidfd = processes.open_process(owner.pid, owner.started) if owner.started else None
+    if pidfd is None:
+        raise MinirunError(f"there is no process {pid} that could own anything", "--owner-pid $$ names the shell")
+    try:
+        guard = execution.spawn_guard(pidfd, f"minirun-guard {pid}", _command(instance))
+    finally:
+        os.close(pidfd)
+    instance.store.set_guard(owner, Process(guard, processes.start_time(guard) or 0))
+    return owner
+
+
+def own_image(instance: Instance, image_id: str, owner: Process) -> None:
+    """Record the owner of an image that was just made. It is removed again, with MinirunError, if that has ended."""
+    try:
+        with instance.store.write():
+            instance.store.set_owner("image", image_id, owner)
+    except MinirunError:
+        remove_image(instance, image_id, force=True, prune=False)
+        raise
+
+
+def _command(instance: Instance) -> list[str]:
+    """A command that removes what owners leave behind, as all do."""
+    program = launcher()
+    start = [str(program)] if program else [sys.executable, "-I", "-m", "minirun"]
+    return [*start, "--root", str(instance.root), "ps", "--quiet"]
+
+
+def remove_abandoned(instance: Instance) -> None:
+    """Remove what belongs to owners that have ended. What others still use is left for a later command."""
+    boot, store = processes.boot_id(), instance.store
+    owners = [owner for owner in store.owners() if owner[1] != boot or not is_alive(owner[0])]
+    if not owners:
+        return
+    owned = [item for owner in owners for item in store.owned(*owner)]
+    containers = [found for kind, each in owned if kind == "container" and (found := store.container(each))]
+    for container in [each for each in containers if _attempt(partial(begin_stop, instance, each, 9, None, ""))]:
+        _attempt(partial(remove, instance, container, force=True, volumes=True))
+    networks = [network for kind, each in owned if kind == "network" and (network := store.network(each))]
+    if networks:
+        _attempt(partial(remove_unused, instance, networks))
+    for image in [image for kind, each in owned if kind == "image" and (image := records.by_id(store, each))]:
+        _attempt(partial(remove_image, instance, image.id, force=False, prune=False))
+
+
+def _attempt(act: Callable[[], object]) -> bool:
+    """Do one part. What fails is tried again by the next command: this one has something else to do."""
+    try:
+        act()
+    except (MinirunError, OSError) as error:
+        print(f"minirun: cannot remove what an ended owner has left: {describe(error)}", file=sys.stderr)
+        return False
+    return True

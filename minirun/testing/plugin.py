@@ -1,0 +1,265 @@
+"""The plugin for pytest: fixtures, options, and what a failing test's report says of its containers.
+
+Fixtures:
+
+    host        this machine (a throwaway one with --minirun-host=throwaway), for the session
+    minirun     a throwaway host, for the session
+    container   run(image, ...) as Host.run; the containers go with the test
+    network     network(name) as Host.network; the networks go with the test
+
+`db = container_fixture(image, scope="module")` makes a fixture of another scope. Scope "run" is one container for all
+workers of pytest-xdist: the first that asks for it makes it, and it ends with the whole run.
+"""
+
+import fcntl
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minirun.testing.container import Container, ContainerHost, RunOptions
+from minirun.testing.failures import HostError
+from minirun.testing.host import TIMEOUT, Host, Network
+
+_KEPT = pytest.StashKey[list[ContainerHost]]()
+_HERE = "this"
+_SCOPES = ("function", "class", "module", "package", "session")
+Factory = Callable[..., Container]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options --minirun-*."""
+    group = parser.getgroup("minirun", "containers for tests (minirun.testing)")
+    group.addoption(
+        "--minirun-keep", action="store_true", help="keep the containers of failing tests, and print how to get in"
+    )
+    group.addoption(
+        "--minirun-timeout", type=float, default=TIMEOUT, help="seconds that a container may take to become ready"
+    )
+    group.addoption(
+        "--minirun-host",
+        choices=(_HERE, "throwaway"),
+        default=_HERE,
+        help="where `host`, `container` and `network` are: this machine, or a throwaway one",
+    )
+    group.addoption(
+        "--minirun-pcap",
+        choices=("fail", "never"),
+        default="never",
+        help="fail: capture the packets of each test's containers, and keep them in a pcap file when it fails",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the directory that the workers of a run share, and the process that ends with the run."""
+    config.stash[_KEPT] = []
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist which process ends with the run: this one."""
+    node.workerinput["minirun_owner"] = os.getpid()
+
+
+def _owner_of_run(config: pytest.Config) -> int:
+    return int(getattr(config, "workerinput", {}).get("minirun_owner", os.getpid()))
+
+
+@pytest.fixture(scope="session")
+def minirun(request: pytest.FixtureRequest) -> Iterator[Host]:
+    """A throwaway host: nothing of this machine's network is seen there, nor the other way round."""
+    with Host.throwaway(request.config.getoption("--minirun-timeout")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def host(request: pytest.FixtureRequest) -> Iterator[Host]:
+    """This machine, or a throwaway one with --minirun-host=throwaway."""
+    if request.config.getoption("--minirun-host") != _HERE:
+        yield request.getfixturevalue("minirun")
+        return
+    made = Host(request.config.getoption("--minirun-timeout"))
+    yield made
+    if request.config.stash[_KEPT]:
+        return  # --minirun-keep: the containers that are left are those of failing tests
+    made.close()
+
+
+@pytest.fixture
+def container(host: Host, request: pytest.FixtureRequest) -> Iterator[Factory]:
+    """Run containers for this test: `container("busybox", ["httpd", "-f"], ports=[80], ready=listening(80))`."""
+    with _containers(host, request) as run:
+        yield run
+
+
+@pytest.fixture
+def network(host: Host, request: pytest.FixtureRequest) -> Iterator[Callable[..., Network]]:
+    """Create networks for this test: `network("backend")`."""
+    made: list[Network] = []
+
+    def create(name: str = "net", *flags: str) -> Network:
+        made.append(host.network(name, *flags))
+        return made[-1]
+
+    yield create
+    for each in made:
+        if not _keeps(request.node):
+            each.remove()
+
+
+def container_fixture(image: str, command: Any = (), *, scope: str = "function", name: str = "", **options: Any) -> Any:
+    """Return a fixture that runs a container: `db = container_fixture("postgres", scope="run", ready=listening(5432))`.
+
+    `scope` is one of pytest's, or "run" for one container that all workers of pytest-xdist share. The other arguments
+    are those of Host.run, without networks.
+    """
+    if scope == "run":
+        return _run_fixture(image, command, name, options)
+    if scope not in _SCOPES:
+        raise ValueError(f"scope {scope!r}: must be run, {', '.join(_SCOPES)}")
+
+    def made(host: Host, request: pytest.FixtureRequest) -> Iterator[Container]:
+        with _containers(host, request) as run:
+            yield run(image, command, name=name, **options)
+
+    decorate: Any = pytest.fixture
+    return decorate(scope=scope)(made)
+
+
+def _run_fixture(image: str, command: Any, name: str, options: dict[str, Any]) -> Any:
+    """One container for the whole run, owned by the process that the workers are of. A lock makes them take turns; the
+    record of the container is a file of the run."""
+
+    @pytest.fixture(scope="session")
+    def made(host: Host, request: pytest.FixtureRequest) -> Iterator[Container]:
+        owner = _owner_of_run(request.config)
+        if host.client.pid:
+            raise HostError("a container of scope run is on this machine: a throwaway host belongs to one worker")
+        words = json.dumps([image, list(command), name, sorted(options)], default=repr)
+        shared = Host(host.timeout, owner)
+        container = _shared(owner, words, lambda: shared.run(image, command, name=name, **options), shared)
+        yield container
+        if owner == os.getpid():
+            container.remove()
+
+    return made
+
+
+def _shared(owner: int, key: str, run: Callable[[], Container], host: Host) -> Container:
+    """Return the container that another worker has made for `key`, or make it."""
+    path = Path(tempfile.gettempdir()) / f"minirun-run-{os.getuid()}"
+    path.mkdir(mode=0o700, exist_ok=True)
+    with open(path / "lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for old in path.glob("*.json"):
+            if not Path(f"/proc/{old.name.partition('-')[0]}").exists():
+                old.unlink()
+        started = Path(f"/proc/{owner}/stat").read_text().rpartition(")")[2].split()[19]
+        file = path / f"{owner}-{started}-{abs(hash_of(key)):x}.json"
+        if file.exists():
+            found = json.loads(file.read_text())
+            return Container(host, found["id"], found["name"], found["alias"], RunOptions(found["image"]))
+        made = run()
+        record = {"id": made.id, "name": made.name, "alias": made.alias, "image": made.options.image}
+        file.write_text(json.dumps(record))
+        return made
+
+
+def hash_of(text: str) -> int:
+    """Return a hash that is the same in all processes."""
+    value = 0
+    for byte in text.encode():
+        value = (value * 31 + byte) % (1 << 61)
+    return value
+
+
+@contextmanager
+def _containers(host: Host, request: pytest.FixtureRequest) -> Iterator[Factory]:
+    made: list[Container] = []
+    node = request.node
+    with ExitStack() as captures:
+
+        def run(*args: Any, **options: Any) -> Container:
+            before = {each.id for each in host.containers()}
+            try:
+                made.append(host.run(*args, **options))
+            except HostError:  # one that did not become ready is there, too
+                made.extend(each for each in host.containers() if each.id not in before)
+                _of(node).extend(made[-1:])
+                raise
+            _of(node).append(made[-1])
+            if request.config.getoption("--minirun-pcap") == "fail":
+                captures.enter_context(_captured(made[-1], node))
+            return made[-1]
+
+        yield run
+    for container in made:
+        if not _keeps(node):
+            container.remove()
+
+
+@contextmanager
+def _captured(container: Container, node: Any) -> Iterator[None]:
+    """Meanwhile `minirun capture` writes the container's packets to a file, which is kept if the test has failed."""
+    path = Path(f"{container.name}.pcap").absolute()
+    words = container.host.client.argv(["capture", container.name, "--count", "100000", "--write", str(path)])
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+        if not _has_failed(node):
+            path.unlink(missing_ok=True)
+
+
+# --- what a failing test reports
+
+_CONTAINERS = pytest.StashKey[list[Container]]()
+_FAILED = pytest.StashKey[bool]()
+
+
+def _of(node: Any) -> list[Container]:
+    """The containers of a test, a class, a module or the session."""
+    found: list[Container] = node.stash.setdefault(_CONTAINERS, [])
+    return found
+
+
+def _has_failed(node: Any) -> bool:
+    return bool(node.stash.get(_FAILED, False))
+
+
+def _keeps(node: Any) -> bool:
+    return _has_failed(node) and bool(node.config.getoption("--minirun-keep"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the logs and ends of the containers, and the map, to the report of a failing test."""
+    report = yield
+    if not report.failed or report.when == "teardown":
+        return report
+    containers: list[Container] = []
+    for node in item.listchain():
+        node.stash[_FAILED] = True
+        containers += _of(node)
+    containers += [value for value in getattr(item, "funcargs", {}).values() if isinstance(value, Container)]
+    unique = {each.id: each for each in containers}.values()
+    for each in unique:
+        try:
+            report.sections.append((f"minirun: {each.name}", each.report()))
+        except (HostError, OSError) as error:
+            report.sections.append((f"minirun: {each.name}", str(error)))
+    for drawn in {id(each.host): each.host for each in unique}.values():
+        report.sections.append(("minirun: map", drawn.map()))
+        if item.config.getoption("--minirun-keep"):
+            item.config.stash[_KEPT].append(drawn)
+            enter = [" ".join(drawn.client.argv(["exec", "-it", each.name, "sh"])) for each in unique]
+            report.sections.append(("minirun: kept until pytest ends; get in with", "\n".join(enter)))
+    return report

@@ -1,0 +1,1 @@
+"""Tests of minirun.testing, from the outside: test suites of users, run on throwaway hosts."""

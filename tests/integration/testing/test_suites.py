@@ -1,0 +1,253 @@
+"""minirun.testing and its pytest plugin, as a user's test suite has them: pytest runs on a throwaway host."""
+
+import importlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness import Host, eventually
+from tests.harness.host import MINIRUN, REPO
+
+PLUGINS = ["-p", "minirun.testing.plugin", "-p", "no:cacheprovider"]
+ENV = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "MINIRUN_BIN": MINIRUN, "PYTHONPATH": str(REPO)}
+HEAD = """
+import os
+import threading
+import pytest
+from minirun.testing import *
+from minirun.testing.plugin import container_fixture
+
+HTTPD = ["sh", "-c", "echo serving; exec httpd -f -p 80 -h /var/www"]
+"""
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Host]:
+    with Host() as host:
+        host.minirun("run", "--rm", "busybox", "true")
+        yield host
+
+
+@pytest.fixture
+def town(site: Host) -> Iterator[Host]:
+    yield site
+    eventually(lambda: site.minirun("ps", "-aq").stdout == "", 15)
+    assert site.minirun("network", "ls", "--format", "{{.Name}}").stdout.split() == ["bridge", "host", "none"]
+    assert len(site.minirun("images", "-aq").stdout.split()) == 1
+
+
+def suite(tmp_path: Path, text: str) -> list[str]:
+    (tmp_path / "test_suite.py").write_text(HEAD + text)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    return [sys.executable, "-m", "pytest", "-q", *PLUGINS, f"--rootdir={tmp_path}", str(tmp_path)]
+
+
+def run(host: Host, tmp_path: Path, text: str, *flags: str) -> Any:
+    return host.run([*suite(tmp_path, text), *flags], check=False, timeout=120, env=ENV)
+
+
+def test_the_example_passes(town: Host) -> None:
+    """examples/shop, as docs/testing.md says; the plugin is found by its entry point elsewhere."""
+    shop = REPO / "examples/shop"
+    argv = [sys.executable, "-m", "pytest", "-q", *PLUGINS, f"--rootdir={shop}", "-c", "/dev/null", str(shop)]
+    done = town.run(argv, check=False, timeout=120, env={**ENV, "PYTHONDONTWRITEBYTECODE": "1"})
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_page_is_true(town: Host, tmp_path: Path) -> None:
+    """The tests, the script and the commands that docs/testing.md prints."""
+    page = (REPO / "docs/testing.md").read_text()
+    first, fixtures, script = re.findall(r"```python\n(.*?)```", page, re.S)
+    (tmp_path / "test_page.py").write_text(f"{first}\n{fixtures}\ndef test_shared(cache, queue):\n    pass\n")
+    argv = [sys.executable, "-m", "pytest", "-q", *PLUGINS, f"--rootdir={tmp_path}", str(tmp_path)]
+    done = town.run(argv, check=False, timeout=60, env=ENV)
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    town.run([sys.executable, "-c", script], timeout=60, env=ENV)
+    commands = re.findall(r"<!-- run -->\n```\n(.*?)```", page, re.S)[0]
+    assert len(commands.splitlines()) == 2
+    town.sh(f'PATH="{Path(MINIRUN).parent}:$PATH"\nset -e\n{commands}\nminirun ps --filter name=mine --quiet | grep .')
+
+
+def test_the_plugin_is_an_entry_point() -> None:
+    found = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["entry-points"]["pytest11"]
+    assert importlib.import_module(found["minirun"]).container
+
+
+def test_what_a_container_can_do(town: Host, tmp_path: Path) -> None:
+    done = run(
+        town,
+        tmp_path,
+        """
+def test_container(container, network, tmp_path):
+    net = network("back")
+    web = container("busybox", HTTPD, name="web", ports=[80], env={"COLOR": "red blue"}, networks=[net],
+                    ready=all_of(listening(80), log("^serving$"), http("/"), lambda web: "serving" in web.logs()))
+    assert web.exec("sh", "-c", "echo $COLOR; cat", input="text").stdout == "red blue\\ntext"
+    assert web.exec("sh", "-c", "echo no >&2; exit 3", check=False) == Output(3, "", "no\\n")
+    with pytest.raises(CommandError, match="exit code 3"):
+        web.exec("sh", "-c", "exit 3")
+    for connect in (lambda: web.connect(80), lambda: web.host.client.connect("127.0.0.1", web.port(80), 5)):
+        with connect() as channel:
+            channel.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+            assert channel.recv(100).startswith(b"HTTP/1.")
+    (tmp_path / "in").write_text("words")
+    web.copy_in(tmp_path / "in", "/tmp/in")
+    web.copy_out("/tmp/in", tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "words"
+    client = container("busybox", ["sleep", "99"], networks=[net])
+    assert "ping statistics" in client.exec("ping", "-c", "1", "web").stdout
+    assert_reaches(client, web, 80)
+    alone = container("busybox", ["sleep", "99"])
+    assert_blocked(alone, web, 80)
+    with pytest.raises(UnreachableError, match="does not reach web:80"):
+        assert_reaches(alone, web, 80)
+    with pytest.raises(ReachedError, match="reaches web:80, which was to be blocked"):
+        assert_blocked(client, web, 80)
+    web.restart()
+    web.pause()
+    assert web.state().status == "paused"
+    web.unpause()
+    web.kill()
+    assert web.wait() == 137
+    web.start()
+    web.stop(0)
+    assert str(web.state()) == "exited with 137"
+
+def test_failures(container):
+    with pytest.raises(NotReadyError) as caught:
+        container("busybox", ["sh", "-c", "echo no space; exit 4"], ready=listening(80))
+    assert "exit code 4" in str(caught.value) and "no space" in str(caught.value)
+    with pytest.raises(NotReadyError, match="is false after 0.2 s"):
+        container("busybox", ["sleep", "99"], ready=all_of(lambda each: False), timeout=0.2)
+    with pytest.raises(StartError, match="nosuch"):
+        container("busybox", ["nosuch"])
+    with pytest.raises(ImageNotFoundError, match="images.load"):
+        container("nosuch:1", flags=["--pull=never"])
+
+def test_snapshot(container):
+    db = container("busybox", ["sh", "-c", "[ -e /db ] || echo 1 >/db; echo up; sleep 99"], ready=log("up"))
+    snapshot = db.snapshot()
+    clones = [snapshot.run() for _ in range(3)]
+    clones[0].exec("sh", "-c", "echo 2 >/db")
+    assert [each.exec("cat", "/db").stdout for each in (db, *clones)] == ["1\\n", "2\\n", "1\\n", "1\\n"]
+
+def test_threads(host):
+    made = []
+    threads = [threading.Thread(target=lambda: made.append(host.run("busybox", ["sleep", "99"], ports=[80], name="x")))
+               for _ in range(6)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert len({each.port(80) for each in made}) == len({each.name for each in made}) == 6
+""",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_throwaway_host_is_apart(town: Host, tmp_path: Path) -> None:
+    done = run(
+        town,
+        tmp_path,
+        """
+def test_throwaway(minirun, host):
+    with minirun.run("busybox", HTTPD, ports=[80], ready=listening(80)) as web:
+        with web.connect(80) as channel:
+            channel.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+            assert channel.recv(100).startswith(b"HTTP/1.")
+        assert host.client.text("ps", "-q") == ""
+        with pytest.raises(OSError):
+            host.client.connect("127.0.0.1", web.port(80), 1)
+""",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert town.sh("pgrep -f '[t]hrowaway-host' || true") == ""
+
+
+def test_a_throwaway_host_ends_with_its_input(town: Host) -> None:
+    holder = town.popen([MINIRUN, "system", "throwaway-host"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    pid = int(holder.stdout.readline())
+    assert holder.stdout.readline() == b"ready\n"
+    enter = ["nsenter", "-t", str(pid), "-m", "-u", "-i", "-n", "-p", "-C"]
+    links = town.run([*enter, "ip", "-o", "link"]).stdout.splitlines()
+    assert len(links) == 1, "the loopback device alone"
+    holder.stdin.close()
+    holder.stdin = None
+    assert holder.wait(10) == 0
+    assert town.sh(f"[ -d /proc/{pid} ] || echo gone") == "gone\n"
+
+
+def test_the_workers_of_a_run_share_a_container(town: Host, tmp_path: Path) -> None:
+    done = run(
+        town,
+        tmp_path,
+        """
+db = container_fixture("busybox", ["sleep", "99"], scope="run", name="db")
+other = container_fixture("busybox", ["sleep", "99"], scope="session")
+
+@pytest.mark.parametrize("number", range(6))
+def test_shared(db, other, number, worker_id):
+    print(f"DB={db.id} OTHER={other.id} {worker_id}")
+    assert db.exec("true").code == 0
+""",
+        *("-p", "xdist", "-n", "2", "-rP"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line.split() for line in done.stdout.splitlines() if line.startswith("DB=")]
+    assert len({line[0] for line in lines}) == 1
+    assert len({line[1] for line in lines}) == len({line[2] for line in lines}) == 2
+
+
+def test_a_failing_test_reports_its_containers(town: Host, tmp_path: Path) -> None:
+    text = """
+def test_failing(container):
+    web = container("busybox", ["sh", "-c", "echo out of paper; exit 3"], name="printer", ports=[80])
+    web.wait()
+    other = container("busybox", ["sleep", "99"])
+    assert not "right"
+
+def test_not_ready(container):
+    container("busybox", ["sh", "-c", "echo out of ink; sleep 99"], ready=listening(80), timeout=0.3)
+"""
+    done = run(town, tmp_path, text, "--minirun-keep")
+    assert done.returncode == 1
+    for said in (": exited with 3\nout of paper\n", "minirun: map", "minirun0", "get in with", "exec -it printer-"):
+        assert said in done.stdout, done.stdout
+    assert "does not listen on 80/tcp; it listens on nothing" in done.stdout
+    assert "out of ink" in done.stdout
+
+
+def test_nothing_is_left_of_a_run_that_was_killed(town: Host, tmp_path: Path) -> None:
+    """pytest itself, and one of its workers."""
+    text = """
+db = container_fixture("busybox", ["sleep", "99"], scope="run")
+
+@pytest.mark.parametrize("number", range(2))
+def test_sleeping(db, container, network, host, number):
+    each = container("busybox", ["sleep", "99"], networks=[network()], ports=[80])
+    each.snapshot()
+    host.images.names()
+    open(f"{os.environ['READY']}/{os.getpid()}", "w")
+    each.wait()
+"""
+    (tmp_path / "ready").mkdir()
+    argv = [*suite(tmp_path, text), "-p", "xdist", "-n", "2"]
+    env = {**ENV, "READY": str(tmp_path / "ready")}
+    process = town.popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    eventually(lambda: len(list((tmp_path / "ready").iterdir())) == 2, 40)
+    assert len(town.minirun("ps", "-q").stdout.split()) == 3
+    worker, other = (int(path.name) for path in (tmp_path / "ready").iterdir())
+    town.sh(f"kill -9 {worker}")
+    eventually(lambda: len(town.minirun("ps", "-q").stdout.split()) == 2, 15)
+    parent = town.sh(f"ps -o ppid= -p {other}").strip()
+    town.sh(f"kill -9 {parent} {other}")
+    eventually(lambda: town.sh("ls /var/lib/minirun/containers") == "", 15)
+    process.send_signal(signal.SIGKILL)
