@@ -71,8 +71,8 @@ class Cancellation:
 class Containers:
     """Starts and removes the containers of all stages, in the main thread: netlink sockets are for one thread.
 
-    Each container gets a fork of the shim that waits, which the command had forked before it opened the records. It ends
-    with this process, however that ends.
+    Each container gets a fork of the shim that waits, which the command had forked before it opened the records. It is
+    removed when this process ends, however that is.
     """
 
     def __init__(self, instance: Instance, waiting: WaitingShim) -> None:
