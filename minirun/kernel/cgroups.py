@@ -17,6 +17,12 @@ _SYSTEMDS = Path("/sys/fs/cgroup")  # the v2 hierarchy on pure v2 hosts
 
 @cache
 def unified() -> Path | None:
+    """Where the v2 hierarchy is mounted; None when it is not, or no groups can be made in it."""
+    place = mounted()
+    return place if place and os.access(place, os.W_OK) and os.access(place / "cgroup.procs", os.W_OK) else None
+
+
+def mounted() -> Path | None:
     """Where the v2 hierarchy is mounted, or None."""
     for place in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")):
         if (place / "cgroup.procs").exists() and (place / "cgroup.subtree_control").exists():

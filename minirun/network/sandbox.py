@@ -7,8 +7,8 @@ import sys
 
 from minirun.errors import FAILED, ConflictError, MinirunError, describe
 from minirun.instance import Instance, StateRoot
+from minirun.kernel.loopback import loopback_up
 from minirun.kernel.netns import entered, netns_add, netns_del, netns_exists, netns_inode, pin_path
-from minirun.kernel.sockets import loopback_up
 from minirun.kernel.sysctl import sysctl_ensure
 from minirun.kernel.userns import netns_add_beside, netns_add_mapped
 from minirun.model import Container, Status

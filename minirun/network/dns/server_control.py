@@ -13,10 +13,11 @@ import time
 from contextlib import suppress
 
 from minirun.instance import DNS_SOCKET, Instance, StateRoot, lock_directory
+from minirun.kernel.loopback import loopback_address_add, loopback_up
 from minirun.kernel.netns import entered, netns_add, netns_del, netns_exists, netns_is_pinned
 from minirun.kernel.processes import process_kill, spawn_away
 from minirun.kernel.procfs import processes_with
-from minirun.kernel.sockets import control_connect, control_listen, loopback_address_add, loopback_up
+from minirun.kernel.sockets import control_connect, control_listen
 from minirun.kernel.sysctl import sysctl_ensure
 from minirun.network.dns.veth import DNS_SERVER
 
