@@ -10,6 +10,10 @@ from pathlib import Path
 
 _FIRST_NAMESPACE = 0xEFFFFFFD  # PROC_USER_INIT_INO of linux/proc_ns.h
 _ALL = 0xFFFFFFFF
+SINGLE = (
+    "root is the only user of this lab; more take newuidmap (package uidmap) and lines for the lab's owner in"
+    " /etc/subuid and /etc/subgid"
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,11 @@ class OwnIds:
         """Whether a file or process can belong to this group."""
         return any(first <= gid < first + count for first, count in self.gids)
 
+    @property
+    def last_group(self) -> int:
+        """The highest group id."""
+        return max(first + count - 1 for first, count in self.gids)
+
     def owner(self, uid: int, gid: int) -> tuple[int, int]:
         """The ids that a file of these gets: root takes the place of what does not exist."""
         return uid if self.has_user(uid) else 0, gid if self.has_group(gid) else 0
@@ -66,3 +75,5 @@ def _text(name: str, default: str) -> str:
 
 
 OWN_IDS = read_own_ids()
+# The extended attributes by which overlayfs marks directories. Only the first namespace's root may write trusted ones.
+OVERLAY_MARKS = "trusted.overlay." if OWN_IDS.is_first else "user.overlay."
