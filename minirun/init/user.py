@@ -44,8 +44,8 @@ def resolve(wanted: str, more_groups: tuple[str, ...] = ()) -> User:
     added = tuple(_group(groups, more) for more in more_groups)
     if group:
         return User(uid, _group(groups, group), added, _home(entry))
-    member_of = (_number(line[2]) for line in groups if entry and entry[0] in line[3].split(","))
-    member_of = filter(OWN_IDS.has_group, member_of)  # in a lab there may be root's alone
+    named = (_number(line[2]) for line in groups if entry and entry[0] in line[3].split(","))
+    member_of = filter(OWN_IDS.has_group, named)  # in a lab there may be root's alone
     return User(uid, gid, tuple(dict.fromkeys((*member_of, *added))), _home(entry))
 
 

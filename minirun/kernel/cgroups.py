@@ -9,6 +9,7 @@ import os
 from functools import cache
 from pathlib import Path
 
+from minirun.kernel.own_ids import OWN_IDS
 from minirun.kernel.seam import shell
 
 SYSTEM_BUS = "/run/dbus/system_bus_socket"
@@ -28,6 +29,13 @@ def mounted() -> Path | None:
         if (place / "cgroup.procs").exists() and (place / "cgroup.subtree_control").exists():
             return place
     return None
+
+
+def remedy(otherwise: str) -> str:
+    """What gives the containers cgroups: in a lab whose user may make none, `otherwise` on a host."""
+    if OWN_IDS.is_first or unified() or not mounted():
+        return otherwise
+    return "start the lab in a cgroup of yours: systemd-run --user --scope -p Delegate=yes minirun lab"
 
 
 def container_cgroup(instance: str, container_id: str) -> Path | None:

@@ -16,7 +16,7 @@ import marshal
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -31,10 +31,9 @@ _NAMESPACES = (
     lib.CLONE_NEWUSER | lib.CLONE_NEWNS | lib.CLONE_NEWNET | lib.CLONE_NEWPID | lib.CLONE_NEWUTS | lib.CLONE_NEWIPC
 )
 _SENT = 65536  # bytes of a message
-_FORWARDED = {
-    *(signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2),
-    *(signal.SIGALRM, signal.SIGCONT),
-}
+_FORWARDED: frozenset[signal.Signals] = frozenset(
+    {signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM}
+)
 _SI_KERNEL = 0x80  # si_code of what a terminal sends, which all processes of its foreground group get
 
 
@@ -48,7 +47,7 @@ class FirstProcess:
     def __init__(self, settle: Callable[[dict[str, Any]], None], argv: list[str]) -> None:
         self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*_FORWARDED, signal.SIGCHLD})
-        self.pid, self._pidfd = _clone()
+        self.pid, self._pidfd = lab_clone()
         if self.pid == 0:
             self._line.close()
             _live(theirs, settle, argv, self._mask)
@@ -132,7 +131,8 @@ def helper_start(program: str, words: list[str]) -> Helper:
 
 
 @shell("unshare --user --mount --net --pid --uts --ipc --fork --kill-child")
-def _clone() -> tuple[int, int]:
+def lab_clone() -> tuple[int, int]:
+    """Fork into new namespaces of the caller. Returns (pid, pidfd), and (0, -1) in the child."""
     pidfd = ffi.new("int *")
     pid = check(lib.sys_clone3(_NAMESPACES, pidfd, -1))
     return (pid, pidfd[0]) if pid else (0, -1)
@@ -149,7 +149,7 @@ def single_id_map(pid: int, uid: int, gid: int) -> None:
 
 
 def _live(
-    line: socket.socket, settle: Callable[[dict[str, Any]], None], argv: list[str], mask: set[signal.Signals]
+    line: socket.socket, settle: Callable[[dict[str, Any]], None], argv: list[str], mask: Iterable[int]
 ) -> NoReturn:
     code = FAILED
     try:
@@ -169,7 +169,7 @@ def _live(
         os._exit(code)
 
 
-def _spawn(argv: list[str], mask: set[signal.Signals]) -> int:
+def _spawn(argv: list[str], mask: Iterable[int]) -> int:
     pid = os.fork()
     if pid:
         return pid

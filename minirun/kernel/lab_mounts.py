@@ -5,15 +5,13 @@ import stat
 from pathlib import Path
 
 from minirun.kernel.mount_namespace import mounts_private
-from minirun.kernel.mounts import NODEV, NOEXEC, NOSUID, filesystem_mount, move_onto
-from minirun.kernel.seam import shell
-from minirun.kernel.syscalls import check, lib
+from minirun.kernel.mounts import NODEV, NOEXEC, NOSUID, filesystem_mount, tree_attach
 from minirun.kernel.tree_root import Root
+from minirun.kernel.trees import tree_copy
 
 _LOCKED = NODEV | NOSUID | NOEXEC
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _NEW_ID = Path("/proc/sys/kernel/random/uuid")
-_OPEN = os.O_PATH | os.O_CLOEXEC
 
 
 def kernel_filesystems(kept: str) -> None:
@@ -23,7 +21,7 @@ def kernel_filesystems(kept: str) -> None:
     """
     mounts_private()
     root = Root("/")
-    tree = tree_of(kept) if os.path.isdir(kept) else -1
+    tree = tree_copy(kept) if os.path.isdir(kept) else -1
     _mount(root, "proc", "proc", "", _LOCKED)
     _mount(root, "sys", "sysfs", "", _LOCKED)
     _mount(root, "run", "tmpfs", "mode=755", NODEV | NOSUID)
@@ -35,22 +33,22 @@ def kernel_filesystems(kept: str) -> None:
     os.close(root.fd)
     if tree >= 0:
         os.makedirs(kept)
-        attach(tree, kept)
+        _attach(tree, kept)
 
 
 def new_boot_id() -> None:
     """Give the lab a boot id of its own: what its records say of an earlier lab's processes is over."""
     own = Path("/run/boot_id")
     own.write_text(_NEW_ID.read_text())
-    attach(tree_of(str(own)), _BOOT_ID)
+    _attach(tree_copy(str(own)), _BOOT_ID)
 
 
-def state_root_mount(path: str, state: str) -> None:
+def state_root_place(path: str, state: str) -> None:
     """Mount the lab's state at `path`: the directory `state`, or a file system in memory for ""."""
     if not os.path.isdir(path):
         _make_room(path)
     if state:
-        return attach(tree_of(state), path)
+        return _attach(tree_copy(state), path)
     root = Root("/")
     _mount(root, path.lstrip("/"), "tmpfs", "mode=700", NODEV | NOSUID)
     os.close(root.fd)
@@ -66,23 +64,13 @@ def file_cover(path: str, text: str) -> None:
     elif os.path.exists(real):
         own = Path("/run", f"lab-{os.path.basename(real)}")
         own.write_text(text)
-        attach(tree_of(str(own)), real)
+        _attach(tree_copy(str(own)), real)
 
 
-@shell("# open_tree(2): take a copy of {path}")
-def tree_of(path: str) -> int:
-    """Copy the mount of a path, with all below it, detached. Returns its descriptor."""
-    return check(lib.sys_open_tree(lib.AT_FDCWD, os.fsencode(path), lib.OPEN_TREE_CLONE | lib.AT_RECURSIVE), path)
-
-
-@shell("# move_mount(2): put it at {path}")
-def attach(tree: int, path: str) -> None:
-    """Attach a detached tree at a path."""
-    place = os.open(path, _OPEN)
-    try:
-        move_onto(tree, place, path)
-    finally:
-        os.close(place)
+def _attach(tree: int, path: str) -> None:
+    root = Root("/")
+    tree_attach(root, tree, path.lstrip("/"), root.open(path))
+    os.close(root.fd)
 
 
 def _make_room(path: str) -> None:
@@ -90,7 +78,7 @@ def _make_room(path: str) -> None:
     parent = os.path.dirname(path)
     entries = {name: os.lstat(f"{parent}/{name}") for name in os.listdir(parent)}
     links = {name: os.readlink(f"{parent}/{name}") for name, status in entries.items() if stat.S_ISLNK(status.st_mode)}
-    trees = {name: tree_of(f"{parent}/{name}") for name in entries.keys() - links.keys()}
+    trees = {name: tree_copy(f"{parent}/{name}") for name in entries.keys() - links.keys()}
     root = Root("/")
     _mount(root, parent.lstrip("/"), "tmpfs", "mode=755", 0)
     os.close(root.fd)
@@ -102,7 +90,7 @@ def _make_room(path: str) -> None:
             os.mkdir(place)
         else:
             os.close(os.open(place, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC))
-        attach(tree, place)
+        _attach(tree, place)
     os.mkdir(path)
 
 

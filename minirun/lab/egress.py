@@ -58,5 +58,3 @@ def _wait(is_there: Callable[[], bool], has_ended: Callable[[], bool]) -> bool:
             return False
         time.sleep(_PAUSE)
     return False
-
-

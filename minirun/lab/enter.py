@@ -57,7 +57,7 @@ def _settle(sent: dict[str, Any]) -> None:
     if lab.has_cgroup and (top := cgroups.unified()):
         lab_cgroup.lab_group_settle(top)
     lab_mounts.new_boot_id()
-    lab_mounts.state_root_mount(STATE_ROOT, lab.state)
+    lab_mounts.state_root_place(STATE_ROOT, lab.state)
     lab_mounts.file_cover(_RESOLV_CONF, resolv_conf)
     loopback_up()
     facts.write(lab)
@@ -82,5 +82,3 @@ def _locked(state: str) -> Iterator[str]:
         yield str(directory)
     finally:
         os.close(fd)
-
-

@@ -47,6 +47,12 @@ def lacks(lab: Lab) -> list[tuple[str, str]]:
     return found
 
 
+def closed() -> str:
+    """Why nothing outside can be reached from here: "" on a host, and in a lab that has a way out."""
+    lab = current()
+    return "" if lab is None or lab.egress else f"this lab has no way out: {lab.why_closed}"
+
+
 def welcome(lab: Lab) -> str:
     """What somebody who comes into a lab needs to know."""
     where = f"in {lab.state}; all else ends with this shell" if lab.state else "in memory, and goes with this shell"
