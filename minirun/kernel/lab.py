@@ -124,7 +124,7 @@ def helper_start(program: str, words: list[str]) -> Helper:
             os._exit(FAILED)
         for fd, number in ((null, 0), (null, 1), (errors, 2)):
             os.dup2(fd, number)
-        signal.pthread_sigmask(signal.SIG_SETMASK, set())
+        _signals_as_before(())
         os.execv(program, [program, *words])
     finally:
         os._exit(NOT_FOUND)
@@ -175,15 +175,19 @@ def _spawn(argv: list[str], mask: Iterable[int]) -> int:
         return pid
     code = FAILED
     try:
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        _signals_as_before(mask)
         os.execvp(argv[0], argv)
     except OSError as error:
         os.write(2, f'minirun: exec: "{argv[0]}": {error.strerror}\n'.encode())
         code = NOT_FOUND if isinstance(error, FileNotFoundError | NotADirectoryError) else CANNOT_INVOKE
     finally:
         os._exit(code)
+
+
+def _signals_as_before(mask: Iterable[int]) -> None:
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _reap_until_end_of(command: int) -> int:

@@ -22,7 +22,7 @@ def start_egress(pid: int) -> tuple[str, str]:
     program = program_path("pasta")
     if program is None:
         return "", "pasta is not installed (sudo apt install passt)"
-    words = ["--foreground", "--quiet", "--config-net", "--dns-forward", DNS_ADDRESS]
+    words = ["--foreground", "--quiet", "--config-net", "--no-map-gw", "--dns-forward", DNS_ADDRESS]
     for flag in ("-t", "-u", "-T", "-U"):
         words += [flag, _NONE]
     helper = helper_start(program, [*words, str(pid)])

@@ -6,6 +6,7 @@ is delegated, as `systemd-run --user --scope` does it, unless --no-cgroup is the
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -60,6 +61,7 @@ def as_user(argv: list[str], directory: Path, group: Path | None = None) -> list
 
 def main(words: list[str]) -> int:
     """Run pytest with these arguments in a lab, and return its exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the group and the directory are removed
     if words[:1] == ["--no-cgroup"]:
         with home() as directory:
             return _run(words[1:], directory, None)
