@@ -179,9 +179,15 @@ def _spawn(argv: list[str], mask: Iterable[int]) -> int:
         os.execvp(argv[0], argv)
     except OSError as error:
         os.write(2, f'minirun: exec: "{argv[0]}": {error.strerror}\n'.encode())
-        code = NOT_FOUND if isinstance(error, FileNotFoundError | NotADirectoryError) else CANNOT_INVOKE
+        code = CANNOT_INVOKE if _exists(argv[0]) else NOT_FOUND
     finally:
         os._exit(code)
+
+
+def _exists(program: str) -> bool:
+    """Whether there is a file of that name: for want of one, execvp(3) may report a directory that it cannot search."""
+    places = [""] if "/" in program else [f"{directory}/" for directory in os.get_exec_path()]
+    return any(os.path.exists(place + program) for place in places)
 
 
 def _signals_as_before(mask: Iterable[int]) -> None:

@@ -17,6 +17,7 @@ from minirun.lab.ids import map_ids, user_name
 
 STATE_ROOT = "/var/lib/minirun"  # instance.DEFAULT_ROOT, which is not imported: that takes longer than all of this
 _RESOLV_CONF = "/etc/resolv.conf"
+_KEPT = "state"  # in the directory of --state, which is locked: minirun locks its state root itself
 
 
 def run_lab(argv: list[str], state: str = "") -> int:
@@ -57,7 +58,7 @@ def _settle(sent: dict[str, Any]) -> None:
     if lab.has_cgroup and (top := cgroups.unified()):
         lab_cgroup.lab_group_settle(top)
     lab_mounts.new_boot_id()
-    lab_mounts.state_root_place(STATE_ROOT, lab.state)
+    lab_mounts.state_root_place(STATE_ROOT, f"{lab.state}/{_KEPT}" if lab.state else "")
     lab_mounts.file_cover(_RESOLV_CONF, resolv_conf)
     loopback_up()
     facts.write(lab)
@@ -70,7 +71,7 @@ def _locked(state: str) -> Iterator[str]:
         yield ""
         return
     directory = Path(os.path.realpath(state))
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (directory / _KEPT).mkdir(mode=0o700, parents=True, exist_ok=True)
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -43,13 +43,13 @@ def _reason(error: OSError) -> tuple[str, str]:
         return _apparmor()
     if not _is_root_a_mount():
         return "this process is in a chroot", "start the lab outside of it"
-    return describe(error), "a sandbox forbids them, such as Docker's seccomp profile: start the lab outside of it"
+    return describe(error), "a sandbox or a chroot forbids them (Docker's seccomp profile does): start the lab outside"
 
 
 def _apparmor() -> tuple[str, str]:
     return (
         "kernel.apparmor_restrict_unprivileged_userns is 1",
-        f"sudo install -m 644 {_PROFILE} /etc/apparmor.d/minirun && sudo apparmor_parser -r /etc/apparmor.d/minirun",
+        f"load a profile that allows minirun user namespaces: {_PROFILE} of minirun's sources says how",
     )
 
 

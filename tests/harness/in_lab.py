@@ -11,11 +11,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from minirun.kernel import cgroups
 from tests.harness.host import MINIRUN, REPO
+from tests.harness.snapshot import eventually
 
 USER = 64123
 
@@ -34,7 +35,13 @@ def delegated_group() -> Iterator[Path | None]:
     try:
         yield group
     finally:
+        eventually(lambda: _is_removed(group))  # a killed member leaves it a moment later
+
+
+def _is_removed(group: Path) -> bool:
+    with suppress(OSError):
         group.rmdir()
+    return not group.exists()
 
 
 @contextmanager
