@@ -33,7 +33,7 @@ def start() -> None:
 
     Like a worker's it ends without Python's cleanup, which would close what has to stay as it is (store, _left_open).
     """
-    if sys.argv[1:2] == ["lab"] and sys.argv[2:3] and not sys.argv[2].startswith("-"):
+    if sys.argv[1:2] == ["lab"] and not (len(sys.argv) > 2 and sys.argv[2].startswith("-")):
         os._exit(_run_plain_lab(sys.argv[2:]))
     from minirun.forkserver.worker import run_to_end
 

@@ -66,7 +66,7 @@ def set_names(plan: Plan) -> None:
     if plan.hostname:
         socket.sethostname(plan.hostname)
     if plan.domainname:
-        sysctl_write("kernel.domainname", plan.domainname)
+        namespaces.domainname_set(plan.domainname)
 
 
 def set_sysctls(plan: Plan) -> None:

@@ -1,12 +1,13 @@
 """The ids of the user namespace that this process lives in (user_namespaces(7)): which there are, what can be set.
 
 On a host there are all of them. In a lab of an ordinary user there may be a single one, which is root there. Read
-once, on import: in a container's root /proc is the container's.
+once, on import: in a container's root /proc is the container's. (Modules that the start of a lab imports have no
+dataclasses, whose import takes as long as Python's own start.)
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _FIRST_NAMESPACE = 0xEFFFFFFD  # PROC_USER_INIT_INO of linux/proc_ns.h
 _ALL = 0xFFFFFFFF
@@ -16,8 +17,7 @@ SINGLE = (
 )
 
 
-@dataclass(frozen=True)
-class OwnIds:
+class OwnIds(NamedTuple):
     """What /proc says of the namespace.
 
     is_first: it is the first user namespace of the machine, so root is the machine's root

@@ -4,14 +4,13 @@ import os
 import select
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 DIRECTORIES = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")  # not the caller's PATH: it runs as root
 _MOST = 1 << 20  # bytes of its output that are read
 
 
-@dataclass(frozen=True)
-class Finished:
+class Finished(NamedTuple):
     """The result. `code` is negative when a signal ended the program, None when it was killed after the timeout."""
 
     code: int | None

@@ -1,15 +1,14 @@
 """What a lab is and lacks: written by its first process, read by every command in it."""
 
 import json
-from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 _FILE = Path("/run/minirun-lab.json")
 
 
-@dataclass(frozen=True)
-class Lab:
+class Lab(NamedTuple):
     """The lab that this process runs in.
 
     user: name or number of the user who started it
@@ -67,7 +66,7 @@ def welcome(lab: Lab) -> str:
 
 def pack(lab: Lab) -> str:
     """The facts as text."""
-    return json.dumps(asdict(lab))
+    return json.dumps(lab._asdict())
 
 
 def unpack(text: str) -> Lab:

@@ -14,7 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
+
 from minirun.kernel import cgroups
+from tests.harness.debian_packages import REGISTRY, fetch
 from tests.harness.host import MINIRUN, REPO
 from tests.harness.snapshot import eventually
 
@@ -77,8 +80,10 @@ def main(words: list[str]) -> int:
 
 
 def _run(words: list[str], directory: Path, group: Path | None) -> int:
-    pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words]
-    return subprocess.run(as_user([MINIRUN, "lab", *pytest], directory, group), cwd=REPO, check=False).returncode
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words]
+    with suppress(pytest.skip.Exception):  # the user may not write where these are kept
+        fetch(REGISTRY)
+    return subprocess.run(as_user([MINIRUN, "lab", *command], directory, group), cwd=REPO, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ STEP_OF = {
         "lab": "lab_clone single_id_map lab_group_give lab_group_root lab_group_settle",
         "cgroup": "fork_into cgroup_add cgroup_settle cgroup_enter controllers_on setting_write member_add self_add"
         " devices_allow scope_add oom_score_set rlimit_set",
-        "process": "clone_container clone_sibling unshare_cgroup",
+        "process": "clone_container clone_sibling unshare_cgroup domainname_set",
         "rules": "_apply_line _apply_text elements_add _held_add flow_del",
         "withdraw": "elements_del",
         "forwarding": "sysctl_write",
