@@ -211,7 +211,8 @@ def _own_v1_groups() -> dict[Path, str]:
     """A group of its own in each v1 hierarchy, and the mount(8) options that give that hierarchy."""
     made = {}
     for one in hierarchies():
-        if one.kind == "cgroup" and not one.options.startswith("name="):
+        # In a lab, other mounts cover those of the host: a v1 hierarchy has `tasks`.
+        if one.kind == "cgroup" and not one.options.startswith("name=") and (one.place / "tasks").exists():
             own = one.place / f"minirun-test-{uuid.uuid4().hex[:12]}"
             own.mkdir()
             for knob in ("cpuset.cpus", "cpuset.mems"):  # empty at birth, and then no process may enter
