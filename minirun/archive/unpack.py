@@ -132,7 +132,7 @@ class Unpacker:
             return self.skipped.append("/".join(parts))
         else:
             device = os.makedev(member.devmajor, member.devminor) if not member.isfifo() else 0
-            os.mknod(name, _KINDS[member.type] | (member.mode & 0o777), device, dir_fd=directory)
+            _make_node(directory, name, _KINDS[member.type] | (member.mode & 0o777), device)
         self._own(member, name, directory)
         os.utime(name, (member.mtime, member.mtime), dir_fd=directory, follow_symlinks=False)
         return None
@@ -260,6 +260,15 @@ def members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     while (member := tar.next()) is not None:
         yield member
         drop_members(tar)
+
+
+def _make_node(directory: int, name: str, mode: int, device: int) -> None:
+    try:
+        os.mknod(name, mode, device, dir_fd=directory)
+    except PermissionError as error:
+        if OWN_IDS.is_first:
+            raise
+        raise MinirunError(f'"{name}" is a device node, which only the machine\'s root can make: no lab can') from error
 
 
 def _put_whiteout(directory: int, name: str) -> None:

@@ -46,6 +46,7 @@ class FirstProcess:
 
     def __init__(self, settle: Callable[[dict[str, Any]], None], argv: list[str]) -> None:
         self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._has_terminal = os.isatty(0) and os.tcgetpgrp(0) == os.getpgrp()
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*_FORWARDED, signal.SIGCHLD})
         self.pid, self._pidfd = lab_clone()
         if self.pid == 0:
@@ -70,12 +71,20 @@ class FirstProcess:
             if info.si_signo == signal.SIGCHLD:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
                 if pid:
+                    self._take_terminal()
                     signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
                     code = os.waitstatus_to_exitcode(status)
                     return code if code >= 0 else 128 - code
             elif info.si_code != _SI_KERNEL:
                 with suppress(ProcessLookupError):
                     signal.pidfd_send_signal(self._pidfd, info.si_signo)
+
+    def _take_terminal(self) -> None:
+        """A shell in the lab has put itself in the foreground, and cannot give it back: it does not see this group."""
+        if self._has_terminal:
+            with suppress(OSError):
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
+                os.tcsetpgrp(0, os.getpgrp())
 
     def kill(self) -> None:
         """End it, and everything in the lab."""

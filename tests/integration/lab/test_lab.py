@@ -3,14 +3,16 @@
 import os
 import signal
 import subprocess
+import tarfile
+import time
 from pathlib import Path
 
 import pytest
 
 from minirun.kernel import cgroups
-from tests.harness import eventually
+from tests.harness import Terminal, eventually
 from tests.harness.host import MINIRUN
-from tests.harness.in_lab import USER, delegated_group
+from tests.harness.in_lab import USER, as_user, delegated_group
 from tests.integration.lab.conftest import Machine
 
 _LOOK = (
@@ -117,6 +119,25 @@ def test_a_shell_is_explained(machine: Machine) -> None:
     assert "it has no way out" in done.stderr
 
 
+def test_a_terminal_is_the_shells_and_then_the_callers_again(machine: Machine) -> None:
+    script = f"{MINIRUN} lab bash --norc -i; echo ended with $?; read line; echo read $line"
+    with Terminal(machine.host, *as_user(["bash", "-c", script], machine.home), program=()) as terminal:
+        terminal.until(b"# ")
+        terminal.type(b"sleep 100\n")
+        time.sleep(0.3)
+        terminal.type(b"\x03")
+        terminal.until(b"^C")
+        terminal.type(b"cat & fg\n")
+        terminal.until(b"# ")
+        terminal.type(b"\x04echo $((6*7))\n")
+        terminal.until(b"42")
+        terminal.type(b"exit 3\n")
+        terminal.until(b"ended with 3")
+        terminal.type(b"more\n")
+        terminal.until(b"read more")
+        assert terminal.wait() == 0
+
+
 def test_state_is_kept_where_it_is_asked_for(machine: Machine) -> None:
     state = f"{machine.home}/state"
     machine.lab("minirun run -d --name web busybox sleep 60; minirun volume create data", "--state", state)
@@ -178,6 +199,17 @@ def test_files_of_others_are_counted_not_lost(machine: Machine) -> None:
     assert "2 files of other users belong to root in this lab" in done.stderr
     assert "this lab: root is the only user" in done.stdout
     assert "name=rootless" in done.stdout
+
+
+def test_a_device_node_in_an_image_is_refused(machine: Machine) -> None:
+    """The archive is made by hand: nobody can make one here."""
+    with tarfile.open(machine.home / "node.tar", "w") as archive:
+        member = tarfile.TarInfo("null")
+        member.type, member.devmajor, member.devminor = tarfile.CHRTYPE, 1, 3
+        archive.addfile(member)
+    done = machine.lab("minirun import ~/node.tar nodes", check=False)
+    assert done.returncode
+    assert '"null" is a device node, which only the machine\'s root can make' in done.stderr
 
 
 def test_users_are_told_of_the_lab_and_root_is_not_let_in(machine: Machine) -> None:
