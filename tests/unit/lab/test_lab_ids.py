@@ -46,9 +46,9 @@ def test_what_a_lab_lacks() -> None:
     lab = Lab("tester", "", 1, "no subuid", "", "no pasta", False)
     assert [why for _, why in lacks(lab)][:2] == ["no subuid", "no pasta"]
     assert all(why in welcome(lab) for why in ("no subuid", "no pasta", "in memory"))
-    whole = Lab("tester", "/home/tester/lab", 65537, "", "pasta", "", True)
+    whole = Lab("tester", "/srv/lab", 65537, "", "pasta", "", True)
     assert lacks(whole) == []
-    assert "/home/tester/lab" in welcome(whole)
+    assert "/srv/lab" in welcome(whole)
     assert unpack(pack(whole)) == whole
 
 
