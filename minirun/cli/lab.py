@@ -7,7 +7,7 @@ from typer import Argument, Option
 from minirun.cli.completion.values import DIRECTORY
 from minirun.cli.parameters import NONE
 from minirun.cli.session import commands, session
-from minirun.errors import FAILED
+from minirun.errors import FAILED, MinirunError
 from minirun.lab.enter import run_lab
 
 app = commands()
@@ -28,4 +28,6 @@ def lab(
 ) -> int:
     """Run a command, or a shell, in a lab: there an ordinary user is root, and the host stays as it is."""
     session().fail_with(FAILED)
+    if session().root:
+        raise MinirunError("--root is not for lab: it has a state root of its own", "minirun lab --state DIR", FAILED)
     return run_lab(list(words), state)

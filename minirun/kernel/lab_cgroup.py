@@ -20,7 +20,6 @@ from minirun.kernel import cgroups
 from minirun.kernel.seam import shell
 from minirun.kernel.syscalls import check, lib
 
-_CONTROLLERS = "+memory +cpu +cpuset +pids +io"
 _TURNS, _PAUSE = 400, 0.005  # two seconds in all: how long a killed member may take to leave its group
 
 
@@ -41,22 +40,25 @@ def lab_group(own: Path) -> Iterator[Path]:
     group = own / f"minirun-lab-{os.urandom(4).hex()}"
     outside = group.with_suffix(".out")
     alive, known = os.pipe()
-    sweeper = _sweep_afterwards([group, outside], alive, known)
+    passed_on = _passed_on(own)
+    sweeper = _sweep_afterwards(group, outside, passed_on, alive, known)
     os.close(alive)
     try:
         for path in (group, outside):
             cgroups.cgroup_add(path)
         (outside / "cgroup.procs").write_text("0")
-        with suppress(OSError):  # others are in it, too: then groups without limits
-            for name in _CONTROLLERS.split():
-                with suppress(FileNotFoundError):
-                    (own / "cgroup.subtree_control").write_text(name)
+        for name in (own / "cgroup.controllers").read_text().split():
+            with suppress(OSError):  # others are in the group, too: then without these limits
+                (own / "cgroup.subtree_control").write_text(f"+{name}")
         yield group
     finally:
-        with suppress(OSError):
-            (own / "cgroup.procs").write_text("0")
+        os.write(known, b"E")
         os.close(known)
         os.waitpid(sweeper, 0)
+        _pass_on_no_more(own, passed_on)
+        with suppress(OSError):
+            (own / "cgroup.procs").write_text("0")
+        _remove(outside)
 
 
 @shell("echo {pid} > {group}/cgroup.procs")
@@ -78,24 +80,34 @@ def lab_group_settle(top: Path) -> None:
     cgroups.cgroup_enter(top / "init")
 
 
-def _sweep_afterwards(groups: list[Path], alive: int, known: int) -> int:
-    """Fork a process that removes the groups when the caller has closed `known`, or ended."""
+def _sweep_afterwards(group: Path, outside: Path, passed_on: set[str], alive: int, known: int) -> int:
+    """Fork a process that removes the lab's group when the caller writes to `known`. If the caller was killed, it
+    removes the caller's group, too, and takes back what was passed on. Returns its pid."""
     pid = os.fork()
     if pid:
         return pid
     try:
         os.setsid()
         os.close(known)
-        os.read(alive, 1)
-        for group in groups:
-            for directory, _, _ in os.walk(group, topdown=False):
-                _remove(Path(directory))
-        own = groups[0].parent
-        names = (own / "cgroup.subtree_control").read_text().split()
-        if not any(path.is_dir() for path in own.iterdir()):
-            (own / "cgroup.subtree_control").write_text(" ".join(f"-{name}" for name in names))
+        is_killed = os.read(alive, 1) == b""
+        for directory, _, _ in os.walk(group, topdown=False):
+            _remove(Path(directory))
+        if is_killed:
+            _remove(outside)
+            _pass_on_no_more(group.parent, passed_on)
     finally:
         os._exit(0)
+
+
+def _passed_on(group: Path) -> set[str]:
+    return set((group / "cgroup.subtree_control").read_text().split())
+
+
+def _pass_on_no_more(group: Path, before: set[str]) -> None:
+    """Take back the controllers that were not passed on `before`."""
+    for name in _passed_on(group) - before:
+        with suppress(OSError):  # another lab below this group uses it
+            (group / "cgroup.subtree_control").write_text(f"-{name}")
 
 
 def _remove(group: Path) -> None:

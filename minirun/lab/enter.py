@@ -17,6 +17,7 @@ from minirun.lab.ids import map_ids, user_name
 
 STATE_ROOT = "/var/lib/minirun"  # instance.DEFAULT_ROOT, which is not imported: that takes longer than all of this
 _RESOLV_CONF = "/etc/resolv.conf"
+_ROOT_VARIABLE = "MINIRUN_ROOT"  # instance.ROOT_VARIABLE
 _KEPT = "state"  # in the directory of --state, which is locked: minirun locks its state root itself
 
 
@@ -27,6 +28,7 @@ def run_lab(argv: list[str], state: str = "") -> int:
     lab, or another lab uses that directory.
     """
     obstacles.refuse_real_root()
+    os.environ.pop(_ROOT_VARIABLE, None)  # two labs would use one state root at once
     delegated = lab_cgroup.delegated()
     with _locked(state) as directory, lab_cgroup.lab_group(delegated) if delegated else nullcontext() as group:
         try:

@@ -218,6 +218,8 @@ def test_users_are_told_of_the_lab_and_root_is_not_let_in(machine: Machine) -> N
     refused = machine.host.minirun("lab", "true", check=False)
     assert (refused.returncode, "a lab is for users who are not root" in refused.stderr) == (125, True)
     assert machine.minirun("lab", "--bad", check=False).returncode == 125
+    assert machine.minirun("--root", "/x", "lab", "true", check=False).returncode == 125
+    assert machine.minirun("lab", "env", env={**os.environ, "MINIRUN_ROOT": "/x"}).stdout.count("MINIRUN_ROOT") == 0
     assert "--state DIR" in machine.minirun("lab", "--help").stdout
 
 
