@@ -11,6 +11,7 @@ from pathlib import Path
 
 from minirun.kernel.own_ids import OWN_IDS
 from minirun.kernel.seam import shell
+from minirun.kernel.syscalls import check, lib
 
 SYSTEM_BUS = "/run/dbus/system_bus_socket"
 _SYSTEMDS = Path("/sys/fs/cgroup")  # the v2 hierarchy on pure v2 hosts
@@ -65,6 +66,12 @@ def scope_of(container_id: str) -> Path:
 def is_systemds() -> bool:
     """Return whether systemd runs (sd_booted(3)), manages the whole v2 hierarchy, and can be asked for scopes."""
     return os.path.isdir("/run/systemd/system") and unified() == _SYSTEMDS and os.path.exists(SYSTEM_BUS)
+
+
+@shell("unshare --cgroup")
+def unshare_cgroup() -> None:
+    """Make this process's cgroup the root of what /proc/self/cgroup shows (cgroup_namespaces(7))."""
+    check(lib.sys_unshare(lib.CLONE_NEWCGROUP))
 
 
 @shell("mkdir -p {path}")

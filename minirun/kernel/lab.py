@@ -147,7 +147,9 @@ def lab_clone() -> tuple[int, int]:
     return (pid, pidfd[0]) if pid else (0, -1)
 
 
-@shell("echo deny > /proc/{pid}/setgroups; echo '0 {uid} 1' > /proc/{pid}/uid_map; echo '0 {gid} 1' > /proc/{pid}/gid_map")
+@shell(
+    "echo deny > /proc/{pid}/setgroups; echo '0 {uid} 1' > /proc/{pid}/uid_map; echo '0 {gid} 1' > /proc/{pid}/gid_map"
+)
 def single_id_map(pid: int, uid: int, gid: int) -> None:
     """Make the caller's user and group root in the user namespace of a process. No other id exists there.
 

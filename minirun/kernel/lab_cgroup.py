@@ -18,7 +18,6 @@ from pathlib import Path
 
 from minirun.kernel import cgroups
 from minirun.kernel.seam import shell
-from minirun.kernel.syscalls import check, lib
 
 _TURNS, _PAUSE = 400, 0.005  # two seconds in all: how long a killed member may take to leave its group
 
@@ -65,12 +64,6 @@ def lab_group(own: Path) -> Iterator[Path]:
 def lab_group_give(group: Path, pid: int) -> None:
     """Move the first process of a lab into its group."""
     (group / "cgroup.procs").write_text(str(pid))
-
-
-@shell("unshare --cgroup")
-def lab_group_root() -> None:
-    """Make this process's group the root of what the lab sees."""
-    check(lib.sys_unshare(lib.CLONE_NEWCGROUP))
 
 
 @shell("mkdir {top}/init && echo $$ > {top}/init/cgroup.procs")

@@ -57,12 +57,6 @@ def domainname_set(name: str) -> None:
     check(lib.sys_setdomainname(text, len(text)))
 
 
-@shell("unshare --cgroup")
-def unshare_cgroup() -> None:
-    """Make this process's cgroup the root of what /proc/self/cgroup shows (cgroup_namespaces(7))."""
-    check(lib.sys_unshare(lib.CLONE_NEWCGROUP))
-
-
 @shell("nsenter --net=/run/netns/{name}")
 def join_netns(name: str) -> None:
     """Join the network namespace pinned under that name (setns(2))."""

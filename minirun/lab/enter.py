@@ -55,7 +55,7 @@ def _settle(sent: dict[str, Any]) -> None:
     """Prepare the lab, in its first process."""
     lab = facts.unpack(sent["lab"])
     resolv_conf = egress.resolv_conf(bool(lab.egress))
-    lab_cgroup.lab_group_root()
+    cgroups.unshare_cgroup()
     lab_mounts.kernel_filesystems(f"/run/user/{sent['uid']}")
     if lab.has_cgroup and (top := cgroups.unified()):
         lab_cgroup.lab_group_settle(top)

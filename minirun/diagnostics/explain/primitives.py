@@ -16,7 +16,7 @@ STEP_OF = {
         "ports": "port_hold",
         "netns": "netns_add network_unshare netns_attach netns_share loopback_up",
         "userns": "netns_add_mapped netns_add_beside userns_join fsids_set tree_idmap tree_of_root root_take",
-        "lab": "lab_clone single_id_map lab_group_give lab_group_root lab_group_settle",
+        "lab": "lab_clone single_id_map lab_group_give lab_group_settle",
         "cgroup": "fork_into cgroup_add cgroup_settle cgroup_enter controllers_on setting_write member_add self_add"
         " devices_allow scope_add oom_score_set rlimit_set",
         "process": "clone_container clone_sibling unshare_cgroup domainname_set",
