@@ -154,6 +154,8 @@ static int sys_execveat(int fd, const char *path, char *const argv[], char *cons
 }
 
 /* They return the ids before, also when they change nothing: so ask whether it was done (setfsuid(2)). */
+static int sys_setdomainname(const char *name, size_t length) { return syscall(SYS_setdomainname, name, length); }
+
 static int sys_setfsids(unsigned int uid, unsigned int gid)
 {
     syscall(SYS_setfsgid, gid);

@@ -25,6 +25,7 @@ int sys_execveat(int fd, const char *path, char *const argv[], char *const envp[
 int sys_madvise(uintptr_t address, size_t length, int advice);
 int sys_setfsids(unsigned int uid, unsigned int gid);
 int sys_join_session_keyring(void);
+int sys_setdomainname(const char *name, size_t length);
 int sys_drop_all_packets(int fd);
 int sys_clear_signals(void);
 int sys_ioprio_get(int which, int who);

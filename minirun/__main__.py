@@ -1,21 +1,21 @@
-"""`minirun`: the standard streams, then the command line. And the fork server, which runs the same for others."""
+"""`minirun`: the standard streams, then the command line. And the fork server, which runs the same for others.
+
+Imports are within functions: a lab starts in less time than those of the command line take.
+"""
 
 import os
 import sys
 from pathlib import Path
-
-from minirun.cli.main import prepare, run
-from minirun.cli.output.lost import tell_lost_output
-from minirun.forkserver.worker import run_to_end
-from minirun.kernel.execution import came_from_sleeper
-from minirun.shim.prefork import end, offer
-from minirun.shim.prefork import serve as serve_shim
 
 _ROOM = 4095  # bytes; as csrc/launcher.c leaves them
 
 
 def main() -> None:
     """Run the command line of sys.argv and exit with its code."""
+    from minirun.cli.main import run
+    from minirun.kernel.execution import came_from_sleeper
+    from minirun.shim.prefork import end
+
     _open_standard_streams()
     if sys.argv[1:2] == ["shim-end"] and came_from_sleeper():  # no command for people
         end(int(sys.argv[2]), int(sys.argv[3]))
@@ -33,14 +33,33 @@ def start() -> None:
 
     Like a worker's it ends without Python's cleanup, which would close what has to stay as it is (store, _left_open).
     """
+    if sys.argv[1:2] == ["lab"] and not (len(sys.argv) > 2 and sys.argv[2].startswith("-")):
+        os._exit(_run_plain_lab(sys.argv[2:]))
+    from minirun.forkserver.worker import run_to_end
+
     os._exit(run_to_end(main))
+
+
+def _run_plain_lab(words: list[str]) -> int:
+    """The command `lab` (cli/lab.py) without options."""
+    from minirun.errors import MinirunError
+    from minirun.lab.enter import run_lab
+
+    try:
+        return run_lab(words)
+    except MinirunError as error:
+        print("\n".join(filter(None, (f"minirun: {error.message}", error.hint))), file=sys.stderr)
+        return error.code
 
 
 def serve() -> None:
     """Be the fork server, which runs `main` in a worker for each command (forkserver/)."""
+    from minirun.cli.main import prepare
     from minirun.config import load_or_default
     from minirun.forkserver.ahead import Helper
     from minirun.forkserver.server import serve_commands
+    from minirun.shim.prefork import offer
+    from minirun.shim.prefork import serve as serve_shim
 
     if len(sys.argv) == 2:  # by systemd: once more, with the room that the command lines of workers are written to
         os.execv(sys.argv[0], [*sys.argv, " " * _ROOM])
@@ -54,6 +73,8 @@ def _open_standard_streams() -> None:
 
     What is written to a closed standard output fails, as it would without this.
     """
+    from minirun.cli.output.lost import tell_lost_output
+
     for fd in range(3):
         try:
             os.fstat(fd)

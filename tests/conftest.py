@@ -8,6 +8,7 @@ import pytest
 
 from tests.harness import Host, eventually, fork_server
 from tests.harness.host import MINIRUN
+from tests.harness.lab_limits import mark_expected
 from tests.harness.skip_policy import pytest_runtest_makereport
 
 __all__ = ["pytest_runtest_makereport"]
@@ -25,6 +26,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if fork_server.is_wanted() and not hasattr(config, "workerinput") and not config.option.collectonly:
         fork_server.stop(MINIRUN)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    mark_expected(items)
 
 
 @pytest.fixture

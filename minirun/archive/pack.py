@@ -17,6 +17,7 @@ from minirun.archive.tree_walk import (
     read_xattr,
 )
 from minirun.errors import MinirunError
+from minirun.kernel.own_ids import OVERLAY_MARKS
 from minirun.kernel.tree_root import filesystem_magic, is_mount_point
 
 CAPABILITY = "security.capability"
@@ -253,7 +254,9 @@ def drop_members(tar: tarfile.TarFile) -> None:
 
 
 def is_kept(name: str) -> bool:
-    """Return whether an extended attribute belongs to a layer's content; overlayfs's own (trusted.overlay.*) do not."""
+    """Return whether an extended attribute belongs to a layer's content; overlayfs's own marks do not."""
+    if name.startswith(OVERLAY_MARKS):
+        return False
     return name == CAPABILITY or name.startswith(("user.", "system.posix_acl_"))
 
 

@@ -9,6 +9,7 @@ import os
 import stat
 
 from minirun.archive.tree_walk import DIRECTORY, TreeCursor, identity, lstat_at, names_in
+from minirun.kernel.own_ids import OVERLAY_MARKS, OWN_IDS
 
 _CHUNK = 1 << 20
 _SOURCE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -96,7 +97,7 @@ class TreeCopier:
             os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
         else:
             os.mknod(name, status.st_mode, status.st_rdev, dir_fd=target)
-        os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
+        os.chown(name, *OWN_IDS.owner(status.st_uid, status.st_gid), dir_fd=target, follow_symlinks=False)
         if not stat.S_ISLNK(status.st_mode):
             os.chmod(name, stat.S_IMODE(status.st_mode), dir_fd=target)
         os.utime(name, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=target, follow_symlinks=False)
@@ -108,10 +109,10 @@ def copy_attributes(source: int, target: int) -> None:
     A change of owner clears the set-id bits and security.capability, so the owner comes first (chown(2)).
     """
     status = os.fstat(source)
-    os.fchown(target, status.st_uid, status.st_gid)
+    os.fchown(target, *OWN_IDS.owner(status.st_uid, status.st_gid))
     os.fchmod(target, stat.S_IMODE(status.st_mode))
     for name in os.listxattr(source):
-        if not name.startswith("trusted."):  # overlayfs's own marks
+        if not name.startswith(("trusted.", OVERLAY_MARKS)):
             try:
                 os.setxattr(target, name, os.getxattr(source, name))
             except OSError as error:

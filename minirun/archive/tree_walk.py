@@ -4,8 +4,10 @@ import os
 import stat
 from pathlib import Path
 
+from minirun.kernel.own_ids import OVERLAY_MARKS
+
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-OPAQUE = "trusted.overlay.opaque"
+OPAQUE = OVERLAY_MARKS + "opaque"
 
 
 class TreeCursor:

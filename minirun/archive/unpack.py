@@ -27,6 +27,7 @@ from minirun.archive.pack import (
 )
 from minirun.archive.tree_walk import OPAQUE, is_whiteout, lstat_at
 from minirun.errors import MinirunError
+from minirun.kernel.own_ids import OWN_IDS
 
 _ZEROS = bytes(CHUNK)
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -64,7 +65,8 @@ class StrictInfo(tarfile.TarInfo):
 class Unpacker:
     """Unpack into the directory `top`, a descriptor; `shown` is its name in messages.
 
-    `skipped` are the device nodes that were not made on the host, `size` the archive's size in bytes.
+    `skipped` are the device nodes that were not made on the host, `size` the archive's size in bytes, and
+    `changed_owners` counts the entries that belong to root because their user does not exist (kernel/own_ids.py).
     """
 
     def __init__(self, top: int, shown: str, options: UnpackOptions) -> None:
@@ -73,6 +75,7 @@ class Unpacker:
         self.options = options
         self.skipped: list[str] = []
         self.size = END_SIZE
+        self.changed_owners = 0
         self._directory = os.dup(top)  # the directory of the last entry
         self._directory_parts: list[str] = []
         self._times: list[tuple[list[str], float]] = []
@@ -99,6 +102,9 @@ class Unpacker:
             except FileNotFoundError:
                 pass
         os.close(self._directory)
+        if self.changed_owners:  # by a descriptor: in the chroot child, sys.stderr may be something else
+            text = f"minirun: {self.changed_owners} files of other users belong to root in this lab\n"
+            os.write(2, text.encode())
 
     def _parts(self, name: str) -> list[str]:
         parts = [part for part in name.split("/") if part not in ("", ".")]
@@ -131,7 +137,7 @@ class Unpacker:
             return self.skipped.append("/".join(parts))
         else:
             device = os.makedev(member.devmajor, member.devminor) if not member.isfifo() else 0
-            os.mknod(name, _KINDS[member.type] | (member.mode & 0o777), device, dir_fd=directory)
+            _make_node(directory, name, _KINDS[member.type] | (member.mode & 0o777), device)
         self._own(member, name, directory)
         os.utime(name, (member.mtime, member.mtime), dir_fd=directory, follow_symlinks=False)
         return None
@@ -164,7 +170,7 @@ class Unpacker:
         fd = self._open(directory, name, os.O_RDONLY | os.O_NOFOLLOW)
         try:
             if self.options.keep_owner:
-                os.fchown(fd, member.uid, member.gid)
+                os.fchown(fd, *self._owner(member))
             os.fchmod(fd, member.mode & 0o7777)
             if self.options.layer:
                 self._set_xattrs(fd, member)
@@ -178,7 +184,7 @@ class Unpacker:
         try:
             _fill(fd, content, member.size)
             if self.options.keep_owner:
-                os.fchown(fd, member.uid, member.gid)
+                os.fchown(fd, *self._owner(member))
             os.fchmod(fd, member.mode & 0o7777)  # after the owner, whose change takes the set-id bits away
             self._set_xattrs(fd, member)
             os.utime(fd, (member.mtime, member.mtime))
@@ -205,7 +211,13 @@ class Unpacker:
 
     def _own(self, member: tarfile.TarInfo, name: str, directory: int) -> None:
         if self.options.keep_owner:
-            os.chown(name, member.uid, member.gid, dir_fd=directory, follow_symlinks=False)
+            os.chown(name, *self._owner(member), dir_fd=directory, follow_symlinks=False)
+
+    def _owner(self, member: tarfile.TarInfo) -> tuple[int, int]:
+        """The ids of an entry; in a lab with a single user, root's in place of others'."""
+        owner = OWN_IDS.owner(member.uid, member.gid)
+        self.changed_owners += owner != (member.uid, member.gid)
+        return owner
 
     def _enter(self, parts: list[str]) -> int:
         """Open a directory below the top, and make what is missing. Mostly it is the same as for the last entry."""
@@ -263,6 +275,15 @@ def _remove(directory: int, name: str, status: os.stat_result) -> None:
         shutil.rmtree(name, dir_fd=directory)
     else:
         os.unlink(name, dir_fd=directory)
+
+
+def _make_node(directory: int, name: str, mode: int, device: int) -> None:
+    try:
+        os.mknod(name, mode, device, dir_fd=directory)
+    except PermissionError as error:
+        if OWN_IDS.is_first:
+            raise
+        raise MinirunError(f'"{name}" is a device node, which only the machine\'s root can make: no lab can') from error
 
 
 def _put_whiteout(directory: int, name: str) -> None:

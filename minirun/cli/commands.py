@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "info": "system.info",
     "inspect": "inspect",
     "kill": "container.lifecycle",
+    "lab": "lab",
     "load": "image.archives",
     "login": "registry",
     "logout": "registry",

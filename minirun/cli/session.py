@@ -71,7 +71,7 @@ def require_root() -> None:
     if not is_root():
         raise MinirunError(
             "minirun must be run as root: it makes namespaces, mounts and nftables rules",
-            "try sudo",
+            "try sudo, or minirun lab: there you are root, and this host stays as it is",
             session().failure,
         )
 

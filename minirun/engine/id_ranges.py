@@ -9,6 +9,7 @@ from pathlib import Path
 
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
+from minirun.kernel.own_ids import OWN_IDS, SINGLE
 from minirun.model import Mode, Spec
 from minirun.store.lookup import find_container
 
@@ -84,13 +85,15 @@ def choose_range(instance: Instance, spec: Spec) -> tuple[int, ...]:
     kind, _, rest = spec.userns.partition(":")
     if kind == "container":
         return find_container(instance.store, rest, FAILED).ids
+    if OWN_IDS.is_single:
+        raise MinirunError(f"--userns={spec.userns} is not supported here: {SINGLE}", "", FAILED)
     if kind != "auto":
         return int(kind), int(rest)
     return _free(instance)
 
 
 def _free(instance: Instance) -> Range:
-    pools, others = _delegated(), []
+    pools, others = _delegated() if OWN_IDS.is_first else _of_lab(), []
     if not pools:
         pools, others = [_DEFAULT_POOL], list(_of_others())
     taken = sorted([*instance.store.id_ranges(), *others])
@@ -115,6 +118,11 @@ def _delegated() -> list[Range]:
         {(first, count) for name, first, count in _lines(file) if name == OWNER} for file in ("subuid", "subgid")
     )
     return sorted(users & groups)
+
+
+def _of_lab() -> list[Range]:
+    """The ids of a lab, without its root."""
+    return [(max(first, 1), first + count - max(first, 1)) for first, count in OWN_IDS.uids if first + count > 1]
 
 
 def _of_others() -> Iterator[Range]:

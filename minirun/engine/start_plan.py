@@ -65,7 +65,7 @@ def make_plan(
     spec = container.spec
     cgroup = cgroups.container_cgroup(instance.cgroup, container.id)
     if spec.pid_mode and cgroup is None:
-        raise MinirunError(f"--pid={spec.pid_mode} needs cgroup v2, which this host does not have")
+        raise MinirunError(f"--pid={spec.pid_mode} needs cgroup v2, which this host does not have", cgroups.remedy(""))
     return Plan(
         root=str(instance.root),
         container=container.id,

@@ -9,6 +9,8 @@ import struct
 import subprocess
 from pathlib import Path
 
+from minirun.kernel.own_ids import OWN_IDS
+
 BUSYBOX = "busybox:latest"
 RECIPE = Path(__file__).parent / "rootfs"
 PACKAGE = "busybox-static"
@@ -91,7 +93,7 @@ def _settle(target: Path, time: int) -> None:
             if path.startswith("bin/") and name != "busybox":
                 continue  # a hard link to bin/busybox
             owner = _OWNERS.get(path, 0)
-            os.chown(name, owner, owner, dir_fd=folder_fd, follow_symlinks=False)
+            os.chown(name, *OWN_IDS.owner(owner, owner), dir_fd=folder_fd, follow_symlinks=False)
             if path not in _SYMLINKS:
                 default = _DIRECTORY_MODE if name in directories else _FILE_MODE
                 os.chmod(name, _MODES.get(path, default), dir_fd=folder_fd)

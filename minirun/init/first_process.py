@@ -13,7 +13,7 @@ from minirun.errors import FAILED
 from minirun.init import program, rootfs
 from minirun.init.plan import Plan
 from minirun.init.program import ChildFiles
-from minirun.kernel import controllers, credentials, execution, namespaces, processes, seam, terminal
+from minirun.kernel import cgroups, controllers, credentials, execution, namespaces, processes, seam, terminal
 from minirun.kernel.sockets import send_with_fds
 from minirun.kernel.sysctl import sysctl_write
 
@@ -45,7 +45,7 @@ def prepare(plan: Plan, ipc_of: int) -> None:
     """Enter the namespaces and build the tree. `ipc_of` is a pidfd whose IPC namespace to join, or -1."""
     set_limits(plan)
     if plan.cgroup and not plan.cgroup_host:
-        namespaces.unshare_cgroup()
+        cgroups.unshare_cgroup()
     if plan.netns:
         namespaces.join_netns(plan.netns)
     if ipc_of >= 0:
@@ -66,7 +66,7 @@ def set_names(plan: Plan) -> None:
     if plan.hostname:
         socket.sethostname(plan.hostname)
     if plan.domainname:
-        sysctl_write("kernel.domainname", plan.domainname)
+        namespaces.domainname_set(plan.domainname)
 
 
 def set_sysctls(plan: Plan) -> None:

@@ -26,7 +26,7 @@ from minirun.errors import FAILED, MinirunError
 from minirun.init import first_process, program, rootfs
 from minirun.init.plan import Plan
 from minirun.init.program import ChildFiles
-from minirun.kernel import credentials, namespaces, processes, seam, userns
+from minirun.kernel import cgroups, credentials, namespaces, processes, seam, userns
 from minirun.kernel.mount_namespace import root_take, tree_of_root
 from minirun.kernel.sockets import receive_with_fds, send_with_fds
 
@@ -93,7 +93,7 @@ def _help(plan: Plan, ends: Ends, tree_receiver: socket.socket, pid_pipe: int) -
     namespaces.join_netns(plan.netns)  # while it may still look where the pin is
     userns.userns_join(owner)
     if plan.cgroup and not plan.cgroup_host:
-        namespaces.unshare_cgroup()
+        cgroups.unshare_cgroup()
     if ends.ipc_of >= 0:
         namespaces.join_ipc_namespace(ends.ipc_of)
     if ends.pid_of >= 0:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from minirun.errors import CANNOT_INVOKE, FAILED, NOT_FOUND, describe
 from minirun.init.user import UserError, resolve
 from minirun.kernel import credentials, processes, seccomp
+from minirun.kernel.own_ids import OWN_IDS, SINGLE
 
 _PTS_MAJOR = 136  # Documentation/admin-guide/devices.txt: Unix98 PTY slaves
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -115,6 +116,8 @@ def _unmapped_ids_explained(uid: int, groups: list[int]) -> Iterator[None]:
             raise
         shown = " and ".join(map(str, groups))
         text = f"user {uid} with group {shown} is not among the ids of the container's user namespace"
+        if OWN_IDS.is_single:
+            text = f"user {uid} with group {shown} does not exist: {SINGLE}"
         raise StartError(FAILED, text) from None
 
 

@@ -20,6 +20,7 @@ from minirun.kernel.mounts import (
     overlay_mount,
     tree_attach,
 )
+from minirun.kernel.own_ids import OWN_IDS
 from minirun.kernel.tree_root import PROC_SUPER_MAGIC, Root, filesystem_magic
 
 _TTY_GROUP = 5
@@ -111,7 +112,9 @@ def _kernel_filesystems(root: Root, plan: Plan) -> None:
     filesystem_mount(root, "dev", root.real_directory("dev"), "tmpfs", "mode=755,size=65536k", nodev | NOSUID | NOEXEC)
     os.close(root.real_directory("etc"))
     # devpts alone must not be nodev: its nodes are the terminals, and no others can be created in it.
-    options = f"newinstance,ptmxmode=0666,mode=0620,gid={_TTY_GROUP + (plan.ids[0] if plan.ids else 0)}"
+    options = "newinstance,ptmxmode=0666,mode=0620"
+    if OWN_IDS.has_group(_TTY_GROUP):
+        options += f",gid={_TTY_GROUP + (plan.ids[0] if plan.ids else 0)}"
     filesystem_mount(root, "dev/pts", root.directory("dev/pts"), "devpts", options, NOSUID | NOEXEC)
     filesystem_mount(root, "dev/mqueue", root.directory("dev/mqueue"), "mqueue", "", _LOCKED)
 

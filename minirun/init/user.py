@@ -7,6 +7,8 @@ import os
 import stat
 from dataclasses import dataclass
 
+from minirun.kernel.own_ids import OWN_IDS
+
 _LARGEST = 1 << 20
 _MOST_ID = 0x7FFFFFFF
 _MOST_DIGITS = 10
@@ -42,7 +44,8 @@ def resolve(wanted: str, more_groups: tuple[str, ...] = ()) -> User:
     added = tuple(_group(groups, more) for more in more_groups)
     if group:
         return User(uid, _group(groups, group), added, _home(entry))
-    member_of = tuple(_number(line[2]) for line in groups if entry and entry[0] in line[3].split(","))
+    named = (_number(line[2]) for line in groups if entry and entry[0] in line[3].split(","))
+    member_of = filter(OWN_IDS.has_group, named)  # in a lab there may be root's alone
     return User(uid, gid, tuple(dict.fromkeys((*member_of, *added))), _home(entry))
 
 

@@ -9,7 +9,9 @@ import os
 from functools import cache
 from pathlib import Path
 
+from minirun.kernel.own_ids import OWN_IDS
 from minirun.kernel.seam import shell
+from minirun.kernel.syscalls import check, lib
 
 SYSTEM_BUS = "/run/dbus/system_bus_socket"
 _SYSTEMDS = Path("/sys/fs/cgroup")  # the v2 hierarchy on pure v2 hosts
@@ -17,11 +19,24 @@ _SYSTEMDS = Path("/sys/fs/cgroup")  # the v2 hierarchy on pure v2 hosts
 
 @cache
 def unified() -> Path | None:
+    """Where the v2 hierarchy is mounted; None when it is not, or no groups can be made in it."""
+    place = mounted()
+    return place if place and os.access(place, os.W_OK) and os.access(place / "cgroup.procs", os.W_OK) else None
+
+
+def mounted() -> Path | None:
     """Where the v2 hierarchy is mounted, or None."""
     for place in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")):
         if (place / "cgroup.procs").exists() and (place / "cgroup.subtree_control").exists():
             return place
     return None
+
+
+def remedy(otherwise: str) -> str:
+    """What gives the containers cgroups: in a lab whose user may make none, `otherwise` on a host."""
+    if OWN_IDS.is_first or unified() or not mounted():
+        return otherwise
+    return "start the lab in a cgroup of yours: systemd-run --user --scope -p Delegate=yes minirun lab"
 
 
 def container_cgroup(instance: str, container_id: str) -> Path | None:
@@ -51,6 +66,12 @@ def scope_of(container_id: str) -> Path:
 def is_systemds() -> bool:
     """Return whether systemd runs (sd_booted(3)), manages the whole v2 hierarchy, and can be asked for scopes."""
     return os.path.isdir("/run/systemd/system") and unified() == _SYSTEMDS and os.path.exists(SYSTEM_BUS)
+
+
+@shell("unshare --cgroup")
+def unshare_cgroup() -> None:
+    """Make this process's cgroup the root of what /proc/self/cgroup shows (cgroup_namespaces(7))."""
+    check(lib.sys_unshare(lib.CLONE_NEWCGROUP))
 
 
 @shell("mkdir -p {path}")

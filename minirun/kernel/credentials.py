@@ -5,12 +5,14 @@ capabilities(7), prctl(2) by python-prctl, getrlimit(2).
 Import this before entering a container's root: from then on nothing may be imported.
 """
 
+import errno
 import os
 import resource
 from collections.abc import Sequence
 
 import prctl
 
+from minirun.kernel.own_ids import OWN_IDS
 from minirun.kernel.seam import Raw, shell
 
 # The capabilities by name, in the order of their numbers.
@@ -67,11 +69,22 @@ def drop_capabilities(names: Sequence[str]) -> None:
 @shell("setpriv --reuid={uid} --regid={gid} --groups={all}", all=lambda of: ",".join(map(str, of["groups"])))
 def become(uid: int, gid: int, groups: list[int]) -> None:
     """Change to a user, and keep exactly the bounding set if it is root, no capability otherwise."""
-    os.setgroups(groups)
+    groups_set(groups)
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)  # from 0 to another: the kernel clears permitted and effective
     if uid == 0:
         _keep_only_bounding()
+
+
+def groups_set(groups: list[int]) -> None:
+    """Set the supplementary groups. Where the kernel forbids it (a lab with a single user), those of the user stay.
+
+    OSError EINVAL for a group that does not exist there.
+    """
+    if OWN_IDS.may_set_groups:
+        os.setgroups(groups)
+    elif not all(map(OWN_IDS.has_group, groups)):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
 
 @shell("setpriv --pdeathsig=SIGKILL")

@@ -23,7 +23,7 @@ def freezer_group(instance: str, container_id: str) -> Path:
     if group is None:
         raise MinirunError(
             "this host has neither a v2 cgroup hierarchy nor a v1 freezer to pause a container with",
-            "it is for the host to mount one: mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified",
+            cgroups.remedy("it is for the host to mount one: mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified"),
             FAILED,
         )
     return group

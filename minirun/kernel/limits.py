@@ -235,7 +235,8 @@ def _no_controller(write: Write) -> MinirunError:
     name = write.controller if write.controller != "io" else "io (blkio)"
     return MinirunError(
         f"{write.option}: this host has no {name} cgroup controller to keep that limit with",
-        f"the host's kernel has to offer one, and the host to mount it (/proc/cgroups); or leave {write.option} out",
+        cgroups.remedy("the host's kernel has to offer one, and the host to mount it (/proc/cgroups)")
+        + f"; or leave {write.option} out",
         FAILED,
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from minirun.kernel.own_ids import OWN_IDS
 from minirun.kernel.seam import Raw, shell
 from minirun.kernel.syscalls import NULL, check, lib
 from minirun.kernel.tree_root import Root
@@ -25,7 +26,8 @@ NOATIME, STRICTATIME, NODIRATIME = lib.MOUNT_ATTR_NOATIME, lib.MOUNT_ATTR_STRICT
 
 # A layer must mean the same in the next image: it may hold whiteouts and opaque directories, and none of overlayfs'
 # optional records.
-_SETTINGS = "redirect_dir=off,metacopy=off,index=off"
+# Without CAP_SYS_ADMIN of the first user namespace, marks are user attributes, and redirects are off anyway.
+_SETTINGS = "redirect_dir=off,metacopy=off,index=off" if OWN_IDS.is_first else "userxattr,metacopy=off,index=off"
 _MS_RDONLY, _MS_NODEV = 1, 4  # mount(2)
 
 

@@ -47,10 +47,14 @@ def become_neighbour(pid: int, pidfd: int, namespaces: int, root: int, directory
     os.fchdir(directory)
 
 
-@shell("unshare --cgroup")
-def unshare_cgroup() -> None:
-    """Make this process's cgroup the root of what /proc/self/cgroup shows (cgroup_namespaces(7))."""
-    check(lib.sys_unshare(lib.CLONE_NEWCGROUP))
+@shell("domainname {name}")
+def domainname_set(name: str) -> None:
+    """Set the NIS domain name of the UTS namespace (setdomainname(2)).
+
+    Not by kernel.domainname, which only the machine's root may write.
+    """
+    text = os.fsencode(name)
+    check(lib.sys_setdomainname(text, len(text)))
 
 
 @shell("nsenter --net=/run/netns/{name}")

@@ -1,18 +1,16 @@
 """Running a program of the host, for what only that program can do: iptables-legacy, apparmor_parser, CNI plugins."""
 
 import os
+import select
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
-
-from minirun.kernel.processes import wait_gone
+from typing import NamedTuple
 
 DIRECTORIES = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")  # not the caller's PATH: it runs as root
 _MOST = 1 << 20  # bytes of its output that are read
 
 
-@dataclass(frozen=True)
-class Finished:
+class Finished(NamedTuple):
     """The result. `code` is negative when a signal ended the program, None when it was killed after the timeout."""
 
     code: int | None
@@ -56,7 +54,9 @@ def _wait(pid: int, seconds: float | None) -> int | None:
     pidfd = os.pidfd_open(pid)
     in_time = False
     try:
-        in_time = wait_gone(pidfd, seconds)
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        in_time = bool(poll.poll(None if seconds is None else seconds * 1000))
     finally:  # also when Ctrl-C ends the wait
         os.close(pidfd)
         if not in_time:

@@ -16,32 +16,13 @@ from minirun.kernel.syscalls import check, lib
 
 _IP_MTU = 14
 _FAR_AWAY = ("198.41.0.4", 53)  # a root name server: an address that nobody has at home
-_SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCGIFHWADDR = 0x8913, 0x8914, 0x8927
+_SIOCGIFFLAGS, _SIOCGIFHWADDR = 0x8913, 0x8927
 _SIOCGIFMTU = 0x8921
-_SIOCSIFADDR, _SIOCSIFNETMASK = 0x8916, 0x891C
 _FD_SETSIZE = 1024
 _SO_DETACH_FILTER = 27  # asm-generic/socket.h
 _CREDENTIALS = struct.Struct("3i")  # struct ucred
 _BACKLOG = 128
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM, "sctp": socket.SOCK_STREAM}
-
-
-@shell("ip link set lo up")
-def loopback_up() -> None:
-    """Set loopback up, which adds 127.0.0.1. By ioctl (netdevice(7)), for use in a container's first process."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control:
-        request = struct.pack("16sh14x", b"lo", 0)
-        flags = struct.unpack_from("h", fcntl.ioctl(control, _SIOCGIFFLAGS, request), 16)[0]
-        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | 1))
-
-
-@shell("ip address replace {address}/32 dev lo")
-def loopback_address_add(address: str) -> None:
-    """Add an address to loopback, by ioctl as above: under the label of an alias, beside 127.0.0.1."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control:
-        for call, value in ((_SIOCSIFADDR, address), (_SIOCSIFNETMASK, "255.255.255.255")):
-            place = struct.pack("=HH4s8x", socket.AF_INET, 0, socket.inet_aton(value))
-            fcntl.ioctl(control, call, struct.pack("16s16s8x", b"lo:0", place))
 
 
 def egress_mtu() -> int | None:

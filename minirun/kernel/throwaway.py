@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from minirun.kernel import cgroups, controllers, credentials, processes
+from minirun.kernel.loopback import loopback_up
 from minirun.kernel.mount_namespace import mounts_private, mounts_read_only
 from minirun.kernel.mounts import filesystem_mount
-from minirun.kernel.sockets import loopback_up
 from minirun.kernel.syscalls import check, lib
 from minirun.kernel.tree_root import Root
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from minirun.errors import FAILED, ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
 from minirun.kernel.links import address_add, link_del, link_move, link_up, pair_add
+from minirun.kernel.loopback import loopback_up
 from minirun.kernel.netns import (
     entered,
     netns_add,
@@ -23,7 +24,6 @@ from minirun.kernel.netns import (
     netns_open,
     pin_path,
 )
-from minirun.kernel.sockets import loopback_up
 
 _MAX_NAME = 15  # bytes of an interface name (IFNAMSIZ - 1)
 _MAX_PAIRS = 99

@@ -7,8 +7,9 @@ import sys
 
 from minirun.errors import FAILED, ConflictError, MinirunError, describe
 from minirun.instance import Instance, StateRoot
+from minirun.kernel.loopback import loopback_up
 from minirun.kernel.netns import entered, netns_add, netns_del, netns_exists, netns_inode, pin_path
-from minirun.kernel.sockets import loopback_up
+from minirun.kernel.own_ids import OWN_IDS
 from minirun.kernel.sysctl import sysctl_ensure
 from minirun.kernel.userns import netns_add_beside, netns_add_mapped
 from minirun.model import Container, Status
@@ -24,7 +25,7 @@ _PING = "net.ipv4.ping_group_range"
 # What an unprivileged user of the container may do with its own network: Docker's settings.
 _SYSCTLS = {
     "net.ipv4.ip_unprivileged_port_start": "0",
-    _PING: "0 2147483647",
+    _PING: f"0 {min(2147483647, OWN_IDS.last_group)}",
     "net.ipv6.conf.all.disable_ipv6": "1",
     "net.ipv6.conf.default.disable_ipv6": "1",
 }

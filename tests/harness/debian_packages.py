@@ -39,6 +39,7 @@ UFW = ("ufw",)
 FIREWALLD = ("firewalld", "dbus-daemon")
 REGISTRY = ("docker-registry",)
 CNI = ("containernetworking-plugins", "iptables")
+LAB = ("uidmap", "passt")
 
 
 def overlay_packages(host: Host, packages: Sequence[str] = ()) -> None:
@@ -99,5 +100,5 @@ def _run(argv: list[str], place: Path) -> str:
 
 
 if __name__ == "__main__":  # for a machine that is about to have no network
-    for wanted in (IPTABLES, DOCKER, UFW, FIREWALLD, CNI, REGISTRY):
+    for wanted in (IPTABLES, DOCKER, UFW, FIREWALLD, CNI, REGISTRY, LAB):
         fetch(wanted)

@@ -199,7 +199,10 @@ def _own_cgroup() -> Path | None:
     for base in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")):
         if (base / "cgroup.subtree_control").exists():
             own = base / f"minirun-test-{uuid.uuid4().hex[:12]}"
-            own.mkdir()
+            try:
+                own.mkdir()
+            except PermissionError:  # in a lab, where the user's own group is not delegated
+                return None
             return own
     return None
 
@@ -208,7 +211,8 @@ def _own_v1_groups() -> dict[Path, str]:
     """A group of its own in each v1 hierarchy, and the mount(8) options that give that hierarchy."""
     made = {}
     for one in hierarchies():
-        if one.kind == "cgroup" and not one.options.startswith("name="):
+        # In a lab, other mounts cover those of the host: a v1 hierarchy has `tasks`.
+        if one.kind == "cgroup" and not one.options.startswith("name=") and (one.place / "tasks").exists():
             own = one.place / f"minirun-test-{uuid.uuid4().hex[:12]}"
             own.mkdir()
             for knob in ("cpuset.cpus", "cpuset.mems"):  # empty at birth, and then no process may enter

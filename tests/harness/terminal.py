@@ -17,14 +17,16 @@ from tests.harness.host import MINIRUN, Host
 class Terminal:
     """`with Terminal(host, "run", "-it", "busybox", "sh") as terminal: terminal.until(b"# ")`."""
 
-    def __init__(self, host: Host, *words: str, rows: int = 24, columns: int = 80) -> None:
+    def __init__(
+        self, host: Host, *words: str, rows: int = 24, columns: int = 80, program: tuple[str, ...] = (MINIRUN,)
+    ) -> None:
         self.master, self.slave = pty.openpty()
         self.resize(rows, columns)
         self.before = self.settings()
         streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), self.slave)
         # Its controlling terminal, as a shell would have it: the kernel then tells of a new size.
         # And signals as it would: who runs the tests in the background may ignore some.
-        argv = ["env", "--default-signal", "setsid", "--ctty", "--wait", MINIRUN, *words]
+        argv = ["env", "--default-signal", "setsid", "--ctty", "--wait", *program, *words]
         self.process: subprocess.Popen[bytes] = host.popen(argv, **streams, start_new_session=True)
         self._seen = b""
 

@@ -16,6 +16,7 @@ from minirun.image.platforms import host_platform
 from minirun.image.records import all_images
 from minirun.instance import Instance
 from minirun.kernel import cgroups, controllers
+from minirun.kernel.own_ids import OWN_IDS
 from minirun.kernel.sysctl import sysctl_read
 from minirun.model import Status
 from minirun.options.values import timestamp
@@ -107,7 +108,11 @@ def describe(instance: Instance) -> dict[str, Any]:
         "Labels": [],
         "ServerVersion": __version__,
         "Swarm": {"LocalNodeState": "inactive"},
-        "SecurityOptions": [*(["name=apparmor"] if has_apparmor() else []), "name=seccomp,profile=builtin"],
+        "SecurityOptions": [
+            *(["name=apparmor"] if has_apparmor() else []),
+            "name=seccomp,profile=builtin",
+            *([] if OWN_IDS.is_first else ["name=rootless"]),  # Docker's word for a lab
+        ],
         "MinirunRootDir": str(instance.root),
         "FirewallTable": f"inet {instance.table}",
         "ForkServer": describe_server(),

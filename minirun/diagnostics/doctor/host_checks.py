@@ -14,6 +14,7 @@ from minirun.kernel.host_changes import host_setting_ensure
 from minirun.kernel.link_queries import interfaces
 from minirun.kernel.rulesets import nft_tables
 from minirun.kernel.sockets import egress_mtu
+from minirun.lab import facts
 from minirun.model import Place
 from minirun.network.firewall.foreign.backends import BACKENDS
 from minirun.network.firewall.foreign.detect import REPORTED, advice, blocking_places, bridges_of
@@ -46,7 +47,10 @@ def kernel(instance: Instance) -> Iterator[Finding]:
     except OSError as error:
         yield Finding(PROBLEM, "nftables is not available", str(error), "modprobe nf_tables")
     yield Finding(GOOD, f"Linux {release}")
-    yield from _cgroups()
+    if lab := facts.current():
+        yield from _lab(lab)
+    if not lab or lab.has_cgroup:
+        yield from _cgroups()
     yield from _user_namespaces()
 
 
@@ -60,6 +64,12 @@ def disk(instance: Instance) -> Iterator[Finding]:
         yield Finding(PROBLEM, f"the file system of {instance.root} is full", evidence, fix)
     elif not has_reserve(instance.root):
         yield Finding(WARNING, "the reserve for records on a full disk is used up", evidence, fix)
+
+
+def _lab(lab: facts.Lab) -> Iterator[Finding]:
+    yield Finding(GOOD, f"a lab of {lab.user}")
+    for sentence, why in facts.lacks(lab):
+        yield Finding(NOTE, f"this lab: {sentence}", why)
 
 
 def _cgroups() -> Iterator[Finding]:

@@ -16,9 +16,10 @@ STEP_OF = {
         "ports": "port_hold",
         "netns": "netns_add network_unshare netns_attach netns_share loopback_up",
         "userns": "netns_add_mapped netns_add_beside userns_join fsids_set tree_idmap tree_of_root root_take",
+        "lab": "lab_clone single_id_map lab_group_give lab_group_settle",
         "cgroup": "fork_into cgroup_add cgroup_settle cgroup_enter controllers_on setting_write member_add self_add"
         " devices_allow scope_add oom_score_set rlimit_set",
-        "process": "clone_container clone_sibling unshare_cgroup",
+        "process": "clone_container clone_sibling unshare_cgroup domainname_set",
         "rules": "_apply_line _apply_text elements_add _held_add flow_del",
         "withdraw": "elements_del",
         "forwarding": "sysctl_write",
@@ -66,7 +67,7 @@ _OWN_BIND = re.compile(r" /dev/\S+ \S+$|[ /]containers/[0-9a-f]{64}/\S+ \S+$")
 # Of `a && b`, which one does the work; the other prepares or labels.
 _WORKING_PART = {"bind_mount": -1, "bridge_add": 0, "veth_add": 0}
 _SETTINGS = re.compile(
-    r",redirect_dir=off,metacopy=off,index=off| --inh-caps=-all --ambient-caps=-all|  # in cgroup \S+$"
+    r",(redirect_dir=off|userxattr),metacopy=off,index=off| --inh-caps=-all --ambient-caps=-all|  # in cgroup \S+$"
 )
 _TEMPORARY = "/.minirun-"  # a directory while it is filled
 _FREEZER = re.compile(r"/(cgroup\.freeze|freezer\.state)$")

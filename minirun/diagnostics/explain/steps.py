@@ -49,6 +49,15 @@ STEPS = {
             "runc; dockerd --userns-remap",
         ),
         Step(
+            "lab",
+            "Create the lab",
+            "namespaces in which an ordinary user is root",
+            "One clone(2) creates a user namespace in which the user is root, and all others below it: what is done"
+            " there is not seen on the host.",
+            "user_namespaces(7)",
+            "dockerd-rootless.sh, with rootlesskit",
+        ),
+        Step(
             "cgroup",
             "Create the cgroup",
             "the kernel counts, limits and kills processes by it",

@@ -14,8 +14,9 @@ from ipaddress import IPv4Interface
 from minirun.kernel import credentials, processes
 from minirun.kernel.link_queries import interfaces
 from minirun.kernel.links import address_add, default_route_add, link_del, link_give, link_up, pair_add
+from minirun.kernel.loopback import loopback_up
 from minirun.kernel.netns import network_unshare
-from minirun.kernel.sockets import loopback_up, receive_with_fds, send_with_fds
+from minirun.kernel.sockets import receive_with_fds, send_with_fds
 from minirun.kernel.taps import Tap
 
 # From the range for tests of network devices (RFC 2544), which no real network uses.

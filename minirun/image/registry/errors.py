@@ -14,6 +14,7 @@ from http import HTTPStatus
 import urllib3.exceptions as http
 
 from minirun.errors import MinirunError
+from minirun.lab import facts
 
 _CONFIG = "/etc/minirun/config.json"
 
@@ -114,7 +115,7 @@ def _network_reason(url: str, error: Exception) -> tuple[str, str, bool]:
         if isinstance(cause, socket.gaierror):
             again = cause.errno == socket.EAI_AGAIN
             reason = "no such host" if not again else "temporary failure in name resolution"
-            hint = "check the name, or this host's DNS servers in /etc/resolv.conf"
+            hint = facts.closed() or "check the name, or this host's DNS servers in /etc/resolv.conf"
             return f"dial tcp: lookup {host.rpartition(':')[0] or host}: {reason}", hint, False
     if isinstance(error, http.ConnectTimeoutError) and not isinstance(error, http.NewConnectionError):
         return f"dial tcp {host}: i/o timeout", "", True

@@ -13,10 +13,12 @@ import time
 from contextlib import suppress
 
 from minirun.instance import DNS_SOCKET, Instance, StateRoot, lock_directory
+from minirun.kernel.loopback import loopback_address_add, loopback_up
 from minirun.kernel.netns import entered, netns_add, netns_del, netns_exists, netns_is_pinned
+from minirun.kernel.own_ids import OWN_IDS
 from minirun.kernel.processes import process_kill, spawn_away
 from minirun.kernel.procfs import processes_with
-from minirun.kernel.sockets import control_connect, control_listen, loopback_address_add, loopback_up
+from minirun.kernel.sockets import control_connect, control_listen
 from minirun.kernel.sysctl import sysctl_ensure
 from minirun.network.dns.veth import DNS_SERVER
 
@@ -142,7 +144,9 @@ def _bind(kind: int) -> socket.socket:
     if kind == socket.SOCK_STREAM:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     else:
-        listener.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _UDP_BUFFER)
+        # FORCE takes a capability of the first user namespace: in a lab, net.core.rmem_max limits the buffer
+        option = _SO_RCVBUFFORCE if OWN_IDS.is_first else socket.SO_RCVBUF
+        listener.setsockopt(socket.SOL_SOCKET, option, _UDP_BUFFER)
     while True:
         try:
             listener.bind((ADDRESS, PORT))

@@ -11,11 +11,11 @@ import pytest
 from minirun.kernel._sys import lib
 
 from minirun.kernel import conntrack, link_queries, links, netlink_sockets, nft, nft_elements, rulesets
+from minirun.kernel.loopback import loopback_up
 from minirun.kernel.netlink_events import LinkChanges, RuleChanges, Trace
 from minirun.kernel.netns import SELF, entered, network_unshare
 from minirun.kernel.processes import fork
 from minirun.kernel.sock_diag import SocketTable
-from minirun.kernel.sockets import loopback_up
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes network namespaces")
 MAC, PEER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
