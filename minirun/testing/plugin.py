@@ -14,8 +14,10 @@ workers of pytest-xdist: the first that asks for it makes it, and it ends with t
 import fcntl
 import json
 import os
+import select
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -57,8 +59,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the directory that the workers of a run share, and the process that ends with the run."""
+    """In a worker of pytest-xdist: end with the process that the run belongs to."""
     config.stash[_KEPT] = []
+    owner = _owner_of_run(config)
+    if owner != os.getpid():
+        threading.Thread(target=_end_with, args=(os.pidfd_open(owner),), daemon=True).start()
+
+
+def _end_with(pidfd: int) -> None:
+    """Wait for the end of the run's process, and end this one: without it, a worker finishes its test first, whose
+    containers would live as long."""
+    select.select([pidfd], [], [])
+    os._exit(1)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -207,7 +219,7 @@ def _containers(host: Host, request: pytest.FixtureRequest) -> Iterator[Factory]
 @contextmanager
 def _captured(container: Container, node: Any) -> Iterator[None]:
     """Meanwhile `minirun capture` writes the container's packets to a file, which is kept if the test has failed."""
-    path = Path(f"{container.name}.pcap").absolute()
+    path = node.config.rootpath / f"{container.name}.pcap"
     words = container.host.client.argv(["capture", container.name, "--count", "100000", "--write", str(path)])
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

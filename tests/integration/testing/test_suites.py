@@ -212,17 +212,26 @@ def test_failing(container):
     web = container("busybox", ["sh", "-c", "echo out of paper; exit 3"], name="printer", ports=[80])
     web.wait()
     other = container("busybox", ["sleep", "99"])
+    client = container("busybox", ["sleep", "99"])
+    client.exec("ping", "-c", "1", other.address())
     assert not "right"
+
+def test_passing(container):
+    container("busybox", ["sleep", "99"], name="fine")
 
 def test_not_ready(container):
     container("busybox", ["sh", "-c", "echo out of ink; sleep 99"], ready=listening(80), timeout=0.3)
 """
-    done = run(town, tmp_path, text, "--minirun-keep")
+    done = run(town, tmp_path, text, "--minirun-keep", "--minirun-pcap=fail")
     assert done.returncode == 1
     for said in (": exited with 3\nout of paper\n", "minirun: map", "minirun0", "get in with", "exec -it printer-"):
         assert said in done.stdout, done.stdout
     assert "does not listen on 80/tcp; it listens on nothing" in done.stdout
     assert "out of ink" in done.stdout
+    files = {path.name.partition("-")[0]: path for path in tmp_path.glob("*.pcap")}
+    assert "busybox" in files
+    assert "fine" not in files
+    assert max(path.stat().st_size for path in tmp_path.glob("busybox-*.pcap")) > 200, "it has the ping"
 
 
 def test_nothing_is_left_of_a_run_that_was_killed(town: Host, tmp_path: Path) -> None:
@@ -248,6 +257,6 @@ def test_sleeping(db, container, network, host, number):
     town.sh(f"kill -9 {worker}")
     eventually(lambda: len(town.minirun("ps", "-q").stdout.split()) == 2, 15)
     parent = town.sh(f"ps -o ppid= -p {other}").strip()
-    town.sh(f"kill -9 {parent} {other}")
+    town.sh(f"kill -9 {parent}")
     eventually(lambda: town.sh("ls /var/lib/minirun/containers") == "", 15)
     process.send_signal(signal.SIGKILL)
