@@ -92,10 +92,14 @@ def _receive(channel: socket.socket) -> bytes:
 
 @dataclass(frozen=True)
 class StartOptions:
-    """How the caller wants the start: flags of ATTACH, and the size of a terminal as rows, columns."""
+    """How the caller wants the start: flags of ATTACH, and the size of a terminal as rows, columns.
+
+    secrets: environment variables that nobody records
+    """
 
     flags: int = 0
     size: tuple[int, int] = (0, 0)
+    secrets: tuple[tuple[str, str], ...] = ()
 
 
 def create(instance: Instance, name: str, spec: Spec) -> Container:
@@ -151,7 +155,8 @@ def _launch(
                 scope_add(container.id, container.name, launch.process.pid, stop_timeout(container, None))
             plan = make_plan(instance, container, lower, netns, terms.size, fresh)
             kept = network.for_shim(container, launch.process.pid)
-            plan = replace(plan, has_names=kept.has_names, ulimits=(*kept.ulimits, *plan.ulimits))
+            env = (*plan.env, *terms.secrets)
+            plan = replace(plan, env=env, has_names=kept.has_names, ulimits=(*kept.ulimits, *plan.ulimits))
             launch.send(plan, kept.sockets, terms.flags)
             for note in network.attach(container):
                 print(note, file=sys.stderr)

@@ -1,7 +1,7 @@
 """The netlink sockets of this process (netlink(7)): pyroute2's, each opened at the first request that needs it.
 
-There is one of a kind for each network namespace that requests are made in; callers above kernel/ hold none. Two things
-must not happen to them:
+There is one of a kind for each network namespace that requests are made in, and for each thread; callers above kernel/
+hold none. Two things must not happen to them:
 
 - A socket keeps its network namespace alive. Whoever leaves a namespace (`netns.entered`) closes its sockets first.
 - They run an asyncio loop, whose epoll instance a child would share. Whoever forks (`processes`) closes them first;
@@ -11,6 +11,7 @@ must not happen to them:
 import atexit
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,7 +24,8 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 _NAMESPACE = "/proc/thread-self/ns/net"
 _DUMP_TRIES = 5
 PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP, "sctp": socket.IPPROTO_SCTP}
-_sockets: dict[tuple[int, int], dict[str, Any]] = {}  # by pid and inode of the network namespace, then by kind
+_Key = tuple[int, int, int]  # pid, thread, inode of the network namespace
+_sockets: dict[_Key, dict[str, Any]] = {}  # by key, then by kind
 
 
 @contextmanager
@@ -71,9 +73,9 @@ def close_here() -> None:
 
 
 def close_all() -> None:
-    """Close the sockets of this process in all network namespaces."""
+    """Close the sockets of this thread in all network namespaces. Those of other threads are in use."""
     for key in list(_sockets):
-        if key[0] == os.getpid():
+        if key[:2] == (os.getpid(), threading.get_ident()):
             _close(key)
 
 
@@ -92,13 +94,13 @@ def _shared(kind: str, make: Callable[[], Any]) -> Iterator[Any]:
         raise
 
 
-def _close(key: tuple[int, int]) -> None:
+def _close(key: _Key) -> None:
     for opened in _sockets.pop(key, {}).values():
         opened.close()
 
 
-def _key() -> tuple[int, int]:
-    return os.getpid(), os.stat(_NAMESPACE).st_ino
+def _key() -> _Key:
+    return os.getpid(), threading.get_ident(), os.stat(_NAMESPACE).st_ino
 
 
 class _BridgeData(ifinfmsg.ifinfo.bridge_data):  # type: ignore[misc]

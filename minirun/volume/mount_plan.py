@@ -43,7 +43,7 @@ def settle_mounts(instance: Instance, spec: Spec) -> Spec:
 
 
 def _with_image(instance: Instance, mount: Mount) -> Mount:
-    return replace(mount, image=image_to_run(instance, mount.source).id)
+    return mount if mount.image else replace(mount, image=image_to_run(instance, mount.source).id)
 
 
 def _is_nameless(mount: Mount) -> bool:

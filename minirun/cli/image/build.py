@@ -2,12 +2,12 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 from typer import Argument, Option
@@ -20,6 +20,7 @@ from minirun.cli.parameters import with_option_groups
 from minirun.cli.session import commands, open_instance, require_root, warn
 from minirun.engine.build.builder import Built, build
 from minirun.engine.build.options import BuildOptions, Secret
+from minirun.engine.build.run import ENDING_SIGNALS
 from minirun.engine.start import WaitingShim
 from minirun.errors import MinirunError
 from minirun.image.build.context import BuildContext, open_context
@@ -28,6 +29,7 @@ from minirun.image.dockerfile.parser import parse
 from minirun.image.dockerfile.source import DockerfileError
 from minirun.image.dockerfile.stages import make_plan
 from minirun.image.dockerfile.syntax import Dockerfile
+from minirun.image.layers import new_layer
 from minirun.image.platforms import Platform, host_platform, parse_platform, runs
 from minirun.image.records import Image
 from minirun.image.reference import parse_reference
@@ -117,14 +119,17 @@ def build_(
     """Build an image from a Dockerfile."""
     asked = _build_options(options)
     require_root()
+    for number in ENDING_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     shim = WaitingShim(*prefork.spawn())
     try:
-        with TemporaryDirectory(prefix="minirun-context-") as scratch:
-            context = open_context(path, options.file, sys.stdin.buffer, Path(scratch))
+        instance = open_instance()
+        with new_layer(instance) as scratch:
+            context = open_context(path, options.file, sys.stdin.buffer, scratch)
             dockerfile = parse(context.dockerfile, context.name)
             if options.check:
                 return _check(dockerfile, asked)
-            instance = open_instance()
             built = _build(instance, shim, context, dockerfile, options, asked)
     except DockerfileError as error:
         if error.excerpt:

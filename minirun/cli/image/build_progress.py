@@ -29,16 +29,16 @@ class Step:
         self.state = ""
         self.lines: deque[str] = deque(maxlen=_KEPT)
         self._progress = progress
-        self._partial = b""
+        self._partial: dict[str, bytes] = {}  # by stream, what has no end of line yet
 
     @property
     def seconds(self) -> float:
         """Seconds since it began."""
         return time.monotonic() - self.begun
 
-    def output(self, data: bytes) -> None:
+    def output(self, data: bytes, stream: str) -> None:
         """Take output: whole lines are shown."""
-        *lines, self._partial = (self._partial + data).split(b"\n")
+        *lines, self._partial[stream] = (self._partial.get(stream, b"") + data).split(b"\n")
         for line in lines:
             self._show(line)
 
@@ -51,9 +51,9 @@ class Step:
         self.state = "CACHED"
 
     def end(self) -> None:
-        """Show the last line, which may have no end."""
-        if self._partial:
-            self._show(self._partial)
+        """Show the last lines, which may have no end."""
+        for line in filter(None, self._partial.values()):
+            self._show(line)
 
     def _show(self, line: bytes) -> None:
         written = line.rstrip(b"\r").decode("utf-8", "replace")

@@ -1,12 +1,13 @@
 """build: plan the stages of a Dockerfile, run them side by side, and record the image that the last one leads to."""
 
 import os
+import signal
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
 
 from minirun.engine.build.options import BuildOptions, Progress
-from minirun.engine.build.run import OWNER_LABEL, BuildEndsError, Cancellation, Containers
+from minirun.engine.build.run import ENDING_SIGNALS, OWNER_LABEL, BuildEndsError, Cancellation, Containers
 from minirun.engine.build.stage import Build, StageBuilder, StageResult
 from minirun.engine.remove import remove
 from minirun.engine.start import WaitingShim
@@ -56,7 +57,7 @@ def build(
         with Cancellation() as cancellation:
             containers = Containers(instance, shim)
             shared = Build(plan, context.tree, options, images, results, containers, progress, cancellation)
-            with ThreadPoolExecutor(_AT_ONCE, "stage") as threads:
+            with ThreadPoolExecutor(_AT_ONCE, "stage", _leave_signals_to_the_main_thread) as threads:
                 for stage in plan.stages:  # each comes after those that it waits for
                     results[stage.index] = threads.submit(_build_stage, instance, shared, stage)
                 containers.serve(list(results.values()), cancellation)
@@ -83,6 +84,11 @@ def _plan(dockerfile: Dockerfile, options: BuildOptions) -> tuple[Plan, dict[Ima
             return plan, images
         for origin in sorted(missing, key=lambda origin: origin.reference):
             images[origin] = options.fetch(origin.reference, origin.platform)
+
+
+def _leave_signals_to_the_main_thread() -> None:
+    """One that another thread receives would not end the main thread's wait."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
 
 
 def _build_stage(instance: Instance, shared: Build, stage: Stage) -> StageResult:

@@ -75,8 +75,8 @@ class BuildOptions:
 class StepReport(Protocol):
     """Who is told how one step goes on."""
 
-    def output(self, data: bytes) -> None:
-        """Take output of the step's command."""
+    def output(self, data: bytes, stream: str) -> None:
+        """Take output of the step's command: of its stdout or stderr."""
 
     def line(self, text: str) -> None:
         """Take a line about what is done."""

@@ -2,12 +2,13 @@
 
 import os
 import select
+import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from minirun.engine.build.options import BuildOptions, StepReport
@@ -28,6 +29,8 @@ from minirun.options.networks import parse_network
 T = TypeVar("T")
 OWNER_LABEL = "minirun.build"  # of the containers of RUN: the process that builds
 _MODES = ("none", "host")
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PAUSE = 0.5  # seconds: a signal that comes just before the wait begins does not end it
 
 
 class BuildEndsError(Exception):
@@ -77,21 +80,32 @@ class Containers:
         self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
 
     def serve(self, stages: Sequence["Future[Any]"], cancellation: Cancellation) -> None:
-        """Do in this thread what the stages ask for, until all have ended. When one fails, the others end."""
+        """Do in this thread what the stages ask for, until all have ended. When one fails, the others end.
+
+        So they do at Ctrl-C, SIGTERM and SIGHUP: what is being done then is done to its end, so that the containers can
+        be removed, and KeyboardInterrupt is raised afterwards.
+        """
         for stage in stages:
             stage.add_done_callback(lambda _: self._calls.put(None))
-        interrupted: KeyboardInterrupt | None = None
-        while not all(stage.done() for stage in stages):
-            try:
+        interrupted = False
+
+        def interrupt(*_: object) -> None:
+            nonlocal interrupted
+            interrupted = True
+            cancellation.set()
+            self._calls.put(None)
+
+        with _handled(interrupt):
+            while not all(stage.done() for stage in stages):
                 self._serve_one(stages, cancellation)
-            except KeyboardInterrupt as error:
-                interrupted = error
-                cancellation.set()
-        if interrupted is not None:
-            raise interrupted
+        if interrupted:
+            raise KeyboardInterrupt
 
     def _serve_one(self, stages: Sequence["Future[Any]"], cancellation: Cancellation) -> None:
-        call = self._calls.get()
+        try:
+            call = self._calls.get(timeout=_PAUSE)
+        except Empty:
+            return
         if call is None:
             if any(stage.done() and stage.exception() for stage in stages):
                 cancellation.set()
@@ -99,23 +113,22 @@ class Containers:
         result, function = call
         try:
             result.set_result(function())
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - it is raised in the thread that has asked
             result.set_exception(error)
-            if not isinstance(error, Exception):
-                raise
 
     def _in_main_thread(self, function: Callable[[], T]) -> T:
         result: Future[T] = Future()
         self._calls.put((result, function))
         return result.result()
 
-    def start(self, spec: Spec) -> tuple[Container, WaitingShim]:
-        """Start a container with a name of its own. Return it, and its shim."""
+    def start(self, spec: Spec, secrets: Mapping[str, str]) -> tuple[Container, WaitingShim]:
+        """Start a container with a name of its own, and with variables that nobody records. Return it, and its shim."""
 
         def start() -> tuple[Container, WaitingShim]:
             shim = self._waiting.fork_spare()
             name = f"build-{os.urandom(6).hex()}"
-            return run_container(self._instance, name, spec, shim, StartOptions(WANTS_OUTPUT)), shim
+            options = StartOptions(WANTS_OUTPUT, secrets=tuple(secrets.items()))
+            return run_container(self._instance, name, spec, shim, options), shim
 
         return self._in_main_thread(start)
 
@@ -131,7 +144,27 @@ class Containers:
 
     def remove(self, container: Container) -> None:
         """Remove a container, whatever its state."""
-        self._in_main_thread(lambda: remove(self._instance, container, force=True))
+
+        def remove_current() -> None:
+            current = self._instance.store.container(container.id)
+            if current is not None:
+                remove(self._instance, current, force=True)
+
+        self._in_main_thread(remove_current)
+
+
+@contextmanager
+def _handled(handler: Callable[..., None]) -> Iterator[None]:
+    """Have the signals that end a command call `handler`, unless the caller ignores them."""
+    before = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
+    for number in ENDING_SIGNALS:
+        if before[number] is not signal.SIG_IGN:
+            signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number in ENDING_SIGNALS:
+            signal.signal(number, before[number])
 
 
 @contextmanager
@@ -149,7 +182,7 @@ def executed(
 
     MinirunError when it does not end with 0. The container is removed after the block, and whenever the build ends.
     """
-    container, shim = containers.start(_spec(base, step, mounts, options))
+    container, shim = containers.start(_spec(base, step, mounts, options), mounts.secrets)
     try:
         failure = _follow(shim, step, mounts, report, cancellation)
         if failure:
@@ -179,7 +212,7 @@ def _follow(shim: WaitingShim, step: RunStep, mounts: Mounts, report: StepReport
             raise MinirunError("the process that watches over the container was killed")
         for kind, body in parser.feed(data):
             if kind in (Kind.OUT, Kind.ERR):
-                report.output(body)
+                report.output(body, "stdout" if kind is Kind.OUT else "stderr")
             elif kind is Kind.STARTED:
                 mounts.forget_secrets()
             elif kind is Kind.FAILED:

@@ -43,6 +43,7 @@ class Mounts:
 
     mounts: list[Mount] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)  # variables, too
     secret_files: list[Path] = field(default_factory=list)
 
     def forget_secrets(self) -> None:
@@ -169,7 +170,7 @@ def _prepare_secret(sources: Sources, bound: BoundMount, mounts: Mounts, stack: 
         return
     content = secret.content()
     if mount.env is not None:
-        mounts.environment[mount.env] = os.fsdecode(content)
+        mounts.secrets[mount.env] = os.fsdecode(content)
     if not bound.target:
         return
     file = Path(stack.enter_context(secrets_directory())) / str(len(mounts.secret_files))

@@ -117,13 +117,14 @@ def receive(step: CopyStep, stream: BinaryIO) -> None:
     rename = ""
     if header.is_file and not step.destination.endswith("/") and not os.path.isdir(path):
         path, rename = os.path.split(path)
-        header = replace(header, mode=0o755, mtime=-1)
-    mode = header.mode if step.chmod is None or rename else step.chmod.apply(header.mode, True)
+        header = _Header(True)
+    is_copied = header.mtime >= 0  # the directory itself, too
+    mode = step.chmod.apply(header.mode, True) if step.chmod and is_copied else header.mode
     is_new = make_directory(path, owner or (0, 0), mode)
     top = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     options = UnpackOptions(chrooted=True, keep_owner=True, rename=rename, change=_Change(owner, step.chmod))
     Unpacker(top, path, options).unpack_stream(stream)
-    if is_new and header.mtime >= 0:
+    if is_new and is_copied:
         os.utime(path, (header.mtime, header.mtime))
 
 
