@@ -7,6 +7,7 @@ and an archive of /lib/x is right in a container whose /lib is a link to /usr/li
 
 import errno
 import os
+import shutil
 import stat
 import tarfile
 from collections.abc import Callable, Iterator
@@ -42,6 +43,7 @@ class UnpackOptions:
     contents: bool = False  # the top entry is "." and has no name
     # An image's layer: its whiteouts become overlayfs's, and an entry replaces an earlier one of its name.
     layer: bool = False
+    replaces: bool = False  # an entry replaces what has its name, even a directory with its content
     change: Callable[[tarfile.TarInfo], None] | None = None  # called for each entry before it is made
 
 
@@ -146,6 +148,9 @@ class Unpacker:
                 os.mkdir(parts[-1], 0o700, dir_fd=directory)
                 _set_opaque(directory, parts[-1])
             return is_whiteout(status)
+        if self.options.replaces and is_directory != stat.S_ISDIR(status.st_mode):
+            _remove(directory, parts[-1], status)
+            return False
         if stat.S_ISDIR(status.st_mode):
             if not is_directory:
                 raise MinirunError(f'cannot overwrite directory "{path}" with non-directory "{self.shown}"')
@@ -251,6 +256,13 @@ def members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     while (member := tar.next()) is not None:
         yield member
         drop_members(tar)
+
+
+def _remove(directory: int, name: str, status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        shutil.rmtree(name, dir_fd=directory)
+    else:
+        os.unlink(name, dir_fd=directory)
 
 
 def _put_whiteout(directory: int, name: str) -> None:

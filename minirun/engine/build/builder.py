@@ -15,7 +15,8 @@ from minirun.image import document, records
 from minirun.image.build import cache
 from minirun.image.build.context import BuildContext
 from minirun.image.build.snapshots import check_layers
-from minirun.image.dockerfile.stages import Plan, Stage, make_plan
+from minirun.image.dockerfile.source import Lines
+from minirun.image.dockerfile.stages import Plan, Stage, make_plan, origins_in
 from minirun.image.dockerfile.steps import ImageOrigin
 from minirun.image.dockerfile.syntax import Dockerfile
 from minirun.image.document import Config
@@ -83,7 +84,21 @@ def _plan(dockerfile: Dockerfile, options: BuildOptions) -> tuple[Plan, dict[Ima
         if not missing:
             return plan, images
         for origin in sorted(missing, key=lambda origin: origin.reference):
-            images[origin] = options.fetch(origin.reference, origin.platform)
+            with dockerfile.script.source.blames(_lines_of(plan, origin)):
+                images[origin] = options.fetch(origin.reference, origin.platform)
+
+
+def _lines_of(plan: Plan, origin: ImageOrigin) -> Lines:
+    """Return the lines that ask for an image."""
+    stage = next(stage for stage in plan.stages if origin in stage.images)
+    if stage.base == origin:
+        return stage.start.lines
+    names = [name for name, meant in stage.origins.items() if meant == origin]
+    return next(
+        instruction.lines
+        for instruction in stage.instructions
+        if any(name in origins_in(instruction) for name in names)
+    )
 
 
 def _leave_signals_to_the_main_thread() -> None:

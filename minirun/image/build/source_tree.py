@@ -32,18 +32,23 @@ class SourceTree:
 
         A pattern may match nothing. MinirunError when a path without wildcards is not in the tree.
         """
+        return [path for path, _ in self.find_named(source)]
+
+    def find_named(self, source: str) -> list[tuple[str, str]]:
+        """The same, each with its name: that of the symlink, where it is one."""
         parts = source.split("/")
         plain = next((number for number, part in enumerate(parts) if has_wildcards(part)), len(parts))
         base = self._resolved("/".join(_unescaped(part) for part in parts[:plain]) or ".")
         if plain == len(parts):
             if base is None:
                 raise MinirunError(f'"/{source}": not found', "it is not there, or .dockerignore leaves it out")
-            return [base]
+            return [(base, _name(os.path.normpath("/" + _unescaped(source))))]
         found = [] if base is None else [base]
         for part in parts[plain:]:
             pattern = file_pattern(part)
             found = [path for directory in found for path in self._entries(directory) if matches(pattern, _name(path))]
-        return sorted(path for path in map(self._resolved, found) if path is not None)
+        resolved = ((self._resolved(path), _name(path)) for path in found)
+        return sorted((path, name) for path, name in resolved if path is not None)
 
     def digest(self, paths: Iterable[str]) -> str:
         """Return the digest of the content at some paths that `find` returned."""

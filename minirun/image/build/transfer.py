@@ -58,12 +58,13 @@ class _Header:
     """What the destination's side must know first.
 
     is_file: there is one file, which may get the name of the destination
-    mode, mtime: of the directory whose content comes, for a destination that does not exist yet
+    mtime: of the directory whose content comes, for a destination that does not exist yet
+    replaces: an entry replaces what has its name, even a directory with its content
     """
 
     is_file: bool
-    mode: int = 0o755
     mtime: int = -1
+    replaces: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,11 @@ def send(selection: Selection, step: CopyStep, downloads: Sequence[Download], st
     root, sources = selection.tree.root, selection.sources
     names = [*(source.stored for source in sources), *(one.name for one in downloads), *(n for n, _ in step.contents)]
     directories = [source for source in sources if _is_directory(root.open(source.path, follow=False))]
-    is_file = len(names) == 1 and not directories and not any(source.is_archive for source in sources)
-    is_file &= not (step.keeps_parents or (downloads and step.unpacks_urls))
-    header = _Header(is_file)
+    has_archive = any(source.is_archive for source in sources) or bool(downloads and step.unpacks_urls)
+    is_file = len(names) == 1 and not (directories or has_archive or step.keeps_parents)
+    header = _Header(is_file, replaces=has_archive)
     if directories and not directories[0].stored:
-        status = _status(root.open(directories[0].path, follow=False))
-        header = _Header(is_file, stat.S_IMODE(status.st_mode), int(status.st_mtime))
+        header = replace(header, mtime=int(_status(root.open(directories[0].path, follow=False)).st_mtime))
     stream.write(json.dumps(asdict(header)).encode() + b"\n")
     with Packer(stream, owner=selection.tree.owner) as packer:
         for source in sources:
@@ -118,20 +118,24 @@ def receive(step: CopyStep, stream: BinaryIO) -> None:
     if header.is_file and not step.destination.endswith("/") and not os.path.isdir(path):
         path, rename = os.path.split(path)
         header = _Header(True)
-    is_copied = header.mtime >= 0  # the directory itself, too
-    mode = step.chmod.apply(header.mode, True) if step.chmod and is_copied else header.mode
-    is_new = make_directory(path, owner or (0, 0), mode)
+    is_new = make_directory(path, owner or (0, 0))
     top = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    options = UnpackOptions(chrooted=True, keep_owner=True, rename=rename, change=_Change(owner, step.chmod))
+    options = UnpackOptions(
+        chrooted=True,
+        keep_owner=True,
+        rename=rename,
+        replaces=header.replaces,
+        change=_Change(owner, step.chmod),
+    )
     Unpacker(top, path, options).unpack_stream(stream)
-    if is_new and is_copied:
+    if is_new and header.mtime >= 0:
         os.utime(path, (header.mtime, header.mtime))
 
 
-def make_directory(path: str, owner: tuple[int, int], mode: int = 0o755) -> bool:
+def make_directory(path: str, owner: tuple[int, int]) -> bool:
     """Make a directory of this process's root, and what is missing above it. Return whether it is new.
 
-    Directories above get the mode 755. MinirunError when a file is in the way.
+    MinirunError when a file is in the way.
     """
     is_new = False
     reached = "/"
@@ -139,13 +143,12 @@ def make_directory(path: str, owner: tuple[int, int], mode: int = 0o755) -> bool
     for number, part in enumerate(parts, 1):
         reached = os.path.join(reached, part)
         try:
-            os.mkdir(reached, 0o700)
+            os.mkdir(reached, 0o755)
         except FileExistsError:
             if not os.path.isdir(reached):
                 raise MinirunError(f"cannot copy to non-directory: {reached}") from None
             continue
         os.chown(reached, *owner)
-        os.chmod(reached, mode if number == len(parts) else 0o755)
         is_new = number == len(parts)
     return is_new
 
@@ -179,14 +182,14 @@ class _Change:
 
 def _find(tree: SourceTree, step: CopyStep, text: str) -> Iterator[_Source]:
     base, pivot, rest = text.partition(_PIVOT) if step.keeps_parents else ("", "", text)
-    for path in tree.find(f"{base}/{rest}" if pivot else text):
+    for path, name in tree.find_named(f"{base}/{rest}" if pivot else text):
         if step.keeps_parents:
             parts = path.split("/")
             yield _Source(path, "/".join(parts[base.count("/") + 1 :]) if pivot else "" if path == "." else path)
             continue
         is_directory = _is_directory(tree.root.open(path, follow=False))
         is_archive = step.is_add and step.unpacks and not is_directory and _is_archive(tree, path)
-        yield _Source(path, "" if is_directory else posixpath.basename(path), is_archive)
+        yield _Source(path, "" if is_directory else name, is_archive)
 
 
 def _without(tree: SourceTree, step: CopyStep, sources: list[_Source]) -> tuple[SourceTree, list[_Source]]:

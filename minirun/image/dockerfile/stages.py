@@ -138,7 +138,7 @@ class _Stages:
         origins: dict[str, Origin] = {}
         for instruction in instructions:
             with self._dockerfile.script.source.blames(instruction.lines):
-                for name in _origins_in(instruction):
+                for name in origins_in(instruction):
                     origins[name] = self._origin(name, isinstance(instruction, syntax.Copy))
         return Stage(index, start.name or f"stage-{index}", start, base, platform, instructions, origins)
 
@@ -173,7 +173,8 @@ class _Stages:
         return Builtin.SCRATCH if name == _SCRATCH else ImageOrigin(name, self._platform)
 
 
-def _origins_in(instruction: Instruction) -> list[str]:
+def origins_in(instruction: Instruction) -> list[str]:
+    """Return the stages and images that --from and from= of an instruction name."""
     if isinstance(instruction, syntax.Copy):
         return [instruction.origin] if instruction.origin else []
     if isinstance(instruction, syntax.Run):
@@ -218,7 +219,7 @@ def _check_order(dockerfile: Dockerfile, stages: Sequence[Stage], index: int) ->
     """A stage can use only stages above it."""
     stage = stages[index]
     for instruction in stage.instructions:
-        for name in _origins_in(instruction):
+        for name in origins_in(instruction):
             origin = stage.origins[name]
             if isinstance(origin, StageOrigin) and origin.index >= index:
                 verb = "copy" if isinstance(instruction, syntax.Copy) else "mount"
