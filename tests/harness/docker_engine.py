@@ -20,7 +20,8 @@ def start_docker(host: Host) -> None:
     host.sh(f"{MINIRUN} create --name tree busybox; {MINIRUN} export tree | {DOCKER} import - box; {MINIRUN} rm tree")
 
 
-def start_dockerd(host: Host, *flags: str) -> None:
+def start_dockerd(host: Host, *flags: str, **environment: str) -> None:
     """Start dockerd without any image."""
-    host.popen([*_DOCKERD.split(), *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    variables = [f"{name}={value}" for name, value in environment.items()]
+    host.popen(["env", *variables, *_DOCKERD.split(), *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     eventually(lambda: host.run([*DOCKER.split(), "version"], check=False).returncode == 0, 30)

@@ -130,7 +130,7 @@ def _apply(tree: dict[str, Inode], layer: bytes) -> None:
         if path.rpartition("/")[2].startswith(_WHITEOUT):
             continue
         inode = tree[what] if isinstance(what, str) else what
-        if inode.type != "directory":
+        if inode.type != "directory" and path in tree:
             _remove(tree, path)
         tree[path] = inode
 

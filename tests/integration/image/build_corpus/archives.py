@@ -6,7 +6,7 @@ import io
 import lzma
 import tarfile
 
-from tests.integration.image.build_corpus.case import MTIME, Case, File
+from tests.integration.image.build_corpus.case import CAPABILITY, MTIME, Case, File
 
 
 def _entry(
@@ -38,7 +38,20 @@ _PLAIN = _archive(
 
 _CHOWN = "the classic builder does not apply --chown to the files of an archive"
 
+_CAPABLE = _entry("capable", size=1)
+_CAPABLE.pax_headers = {"SCHILY.xattr.security.capability": CAPABILITY.decode()}
+
 CASES = [
+    Case(
+        "file-capabilities",
+        "FROM busybox AS a\nADD a.tar /tree\nRUN cp /tree/capable /tree/copied; mv /tree/capable /tree/moved\n"
+        "FROM busybox\nCOPY --from=a /tree /tree\nCOPY --from=a /tree/moved /alone",
+        files={"a.tar": File(_archive(_CAPABLE))},
+        differs={
+            f"/alone xattrs: () | (('security.capability', {CAPABILITY.decode()!r}),)": "the classic builder loses it"
+            " when it copies one file alone"
+        },
+    ),
     Case(
         "add-archives",
         r"""

@@ -9,6 +9,9 @@ from pathlib import Path
 MTIME = 1_000_000_000
 """When all files of a context were modified, in seconds since the epoch."""
 
+CAPABILITY = b"\x01\x00\x00\x02\x00\x04\x00\x00" + bytes(12)
+"""The extended attribute security.capability: cap_net_bind_service=ep."""
+
 # Differences between the two builders that several cases show.
 NO_ENTRY = "BuildKit's history has no entry for ONBUILD"
 EMPTY_LAYER = "BuildKit keeps a layer without changes; the classic builder marks its entry as empty"

@@ -105,7 +105,7 @@ _METADATA = [
         LABEL a=changed
         """,
         flags=("--label", "n=flag", "--label", "p=d e"),
-        differs={"history: L----- | L----": "BuildKit's history has nothing about --label"},
+        differs={"history: L------ | L----": "BuildKit's history has nothing about --label"},
     ),
     Case(
         "ports-volumes-user-and-signal",
@@ -150,7 +150,7 @@ _COMMANDS = [
     ),
     Case(
         "commands-that-are-no-json",
-        'FROM busybox\nENTRYPOINT [\'echo\', "x"]\nCMD ["a", "b"] c\nHEALTHCHECK CMD [test]',
+        'FROM busybox\nENTRYPOINT [\'echo\', "x"]\nCMD ["a", b]\nHEALTHCHECK CMD [test]',
     ),
     Case("commands-empty", "FROM base\nENTRYPOINT []\nCMD [ ]", base='FROM busybox\nENTRYPOINT ["a"]\nCMD ["b"]'),
     Case("entrypoint-drops-inherited-cmd", 'FROM base\nENTRYPOINT ["new"]', base='FROM busybox\nCMD ["old"]'),

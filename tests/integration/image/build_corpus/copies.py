@@ -21,19 +21,14 @@ _DESTINATIONS = [
         r"""
         FROM busybox
         COPY a /file
-        COPY a /dir/
         COPY a /deep/er/file
         COPY a b.txt /several/
         COPY a /etc
-        COPY a /etc/
-        COPY a /
         WORKDIR /w
         COPY a .
-        COPY a ./
         COPY a rel/file
         COPY b.txt ../up
-        COPY ./a /cleaned/./x/../y
-        COPY /b.txt /rooted
+        COPY ./dir/../a /b.txt /cleaned/./x/../y/
         """,
         files=_TREE,
     ),
@@ -42,13 +37,11 @@ _DESTINATIONS = [
         r"""
         FROM busybox
         COPY dir /new
-        COPY dir/ /new-slash/
         COPY dir /etc
         COPY dir/. /dot
         COPY dir dir/sub /merged/
         COPY dir/sub a /mixed/
-        COPY empty /empty
-        COPY empty /etc/
+        COPY empty /empty/
         COPY . /all
         """,
         files=_TREE,

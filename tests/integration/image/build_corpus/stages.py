@@ -1,6 +1,6 @@
 """Several stages, images as sources, targets, and triggers."""
 
-from tests.integration.image.build_corpus.case import EMPTY_LAYER, NO_ENTRY, SET_ID, Case, File
+from tests.integration.image.build_corpus.case import EMPTY_LAYER, NO_ENTRY, SET_ID, Case
 
 _FROM = [
     Case(
@@ -81,11 +81,6 @@ _TRIGGERS = [
 _OTHERS = [
     Case(
         "comments-and-no-newline", "#syntax-less\n\n  # indented\n\tFROM busybox\n  ENV A=1\n#\nRUN echo \\\n one > /f"
-    ),
-    Case(
-        "many-steps",
-        "FROM busybox\n" + "\n".join(f"COPY f{number} /d/" for number in range(6)),
-        files={f"f{number}": File(str(number), mtime=number) for number in range(6)},
     ),
 ]
 
