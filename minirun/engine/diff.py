@@ -34,7 +34,7 @@ class _Level:
 def changes(tree: Tree) -> list[tuple[str, str]]:
     """Return (kind, path) of each change, sorted by path; the kinds are ADDED, CHANGED and DELETED."""
     upper = os.open(tree.base / tree.directory / "upper", DIRECTORY)
-    return _Comparison([str(tree.base / layer) for layer in tree.lower.split(":")]).run(upper)
+    return _Comparison([str(tree.base / layer) for layer in tree.lower.split(":") if layer]).run(upper)
 
 
 class _Comparison:

@@ -88,6 +88,13 @@ def write_private(path: Path, text: str, mode: int = 0o644) -> None:
     os.rename(temporary, path)
 
 
+@shell("mv {source}/* {target}")
+def move_content(source: Path, target: Path) -> None:
+    """Move everything in a directory to another one of the same file system."""
+    for name in os.listdir(source):
+        os.rename(source / name, target / name)
+
+
 @shell("rm -f {path}")
 def remove_file(path: Path) -> None:
     """Remove a file; one that is gone already is fine."""

@@ -17,7 +17,7 @@ from minirun.cli.image.build_progress import Quiet, progress_of
 from minirun.cli.image.pull import pull_image, push
 from minirun.cli.image.tags import check_reference
 from minirun.cli.parameters import with_option_groups
-from minirun.cli.session import commands, open_instance, require_root, warn
+from minirun.cli.session import commands, open_instance, require_root, session, warn
 from minirun.engine.build.builder import Built, build
 from minirun.engine.build.options import BuildOptions, Secret
 from minirun.engine.build.run import ENDING_SIGNALS
@@ -232,6 +232,7 @@ def _build_options(options: Options) -> dict[str, Any]:
         "ssh": dict(map(_agent, options.ssh)),
         "shm_size": parse_bytes(options.shm_size, "--shm-size") if options.shm_size else 0,
         "ulimits": parse_ulimits(options.ulimit),
+        "explains": bool(session().explain),
     }
 
 

@@ -172,7 +172,7 @@ class AtTerminal(Quiet):
             get_renderable=self._render,
             transient=True,
             redirect_stdout=False,
-            redirect_stderr=False,
+            redirect_stderr=True,  # notes of a start come above it
         )
 
     def __enter__(self) -> "AtTerminal":

@@ -39,6 +39,7 @@ STEP_OF = {
         "rights": "drop_capabilities become die_with_parent no_new_privileges seccomp_load profile_load",
         "program": "exec_payload",
         "signal": "signal_send",
+        "layer": "move_content",
         "end": "netns_del cgroup_del cgroup_kill remove_tree link_del process_kill remove_file remove_directory"
         " pins_directory_remove",
         "foreign-firewall": "_change",

@@ -227,6 +227,16 @@ STEPS = {
             "dockerd (libnetwork), with iptables",
         ),
         Step(
+            "layer",
+            "Make a layer of what was written",
+            "the writable layer of the step becomes a directory of its own, below the next step",
+            "A layer is a directory with what one step has added and changed; a file that it has deleted is a device"
+            " node 0/0 there (a whiteout). Its digest is that of the tar archive that it is packed to. Nothing is"
+            " copied: the files move within the file system.",
+            "rename(2); Documentation/filesystems/overlayfs.rst; OCI image specification, layer.md",
+            "BuildKit, with containerd's overlayfs snapshotter",
+        ),
+        Step(
             "end",
             "Clean up",
             "the kernel removes veth, addresses and routes with the namespace",

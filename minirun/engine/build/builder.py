@@ -8,6 +8,7 @@ from typing import cast
 
 from minirun.engine.build.options import BuildOptions, Progress
 from minirun.engine.build.run import ENDING_SIGNALS, OWNER_LABEL, BuildEndsError, Cancellation, Containers
+from minirun.engine.build.run_mounts import remove_left_secrets
 from minirun.engine.build.stage import Build, StageBuilder, StageResult
 from minirun.engine.remove import remove
 from minirun.engine.start import WaitingShim
@@ -146,7 +147,8 @@ def _export(instance: Instance, plan: Plan, result: StageResult, options: BuildO
 
 
 def _remove_abandoned(instance: Instance) -> None:
-    """Remove the containers of builds that were killed."""
+    """Remove the containers and secrets of builds that were killed."""
+    remove_left_secrets()
     for container in instance.store.containers():
         owner = dict(container.spec.labels).get(OWNER_LABEL, "")
         if owner.isdecimal() and int(owner) != os.getpid() and processes.start_time(int(owner)) is None:

@@ -42,6 +42,7 @@ class BuildOptions:
     network: of RUN, unless its own --network says otherwise
     ssh: sockets of agents, by the names that RUN --mount=type=ssh has for them
     allows_host_network: whether RUN may have --network=host
+    explains: whether each step tells what is in its layer
     """
 
     platform: Platform
@@ -60,6 +61,7 @@ class BuildOptions:
     ssh: Mapping[str, str] = field(default_factory=dict)
     shm_size: int = 0
     ulimits: tuple[tuple[str, int, int], ...] = ()
+    explains: bool = False
 
     @property
     def epoch(self) -> int | None:

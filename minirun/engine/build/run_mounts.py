@@ -8,9 +8,8 @@ import os
 import posixpath
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,12 +28,10 @@ from minirun.kernel.files import remove_tree
 from minirun.kernel.tree_root import Root
 from minirun.model import Mount
 
-_SECRETS = Path("/run")  # a tmpfs: what is there never reaches a disk
-_SECRETS_PREFIX = "minirun-secrets-"
+_SECRETS = Path("/run/minirun-secrets")  # in a tmpfs: what is there never reaches a disk
 _AGENT_VARIABLE = "SSH_AUTH_SOCK"
 _TMPFS_MODE = "mode=1777"
 _NOWHERE = Lines(0, 0)
-_JUST_MADE = 60  # seconds: a directory may not be locked yet
 
 
 @dataclass
@@ -185,34 +182,64 @@ def _prepare_secret(sources: Sources, bound: BoundMount, mounts: Mounts, stack: 
 
 @contextmanager
 def secrets_directory() -> Iterator[str]:
-    """Yield a directory in memory for the files of secrets, and remove it after the block.
-
-    Those of builds that were killed are removed first.
-    """
-    for left in _SECRETS.glob(f"{_SECRETS_PREFIX}*"):
-        _remove_left(left)
-    with tempfile.TemporaryDirectory(prefix=_SECRETS_PREFIX, dir=_SECRETS) as directory:
+    """Yield a directory in memory for the files of secrets, and remove it after the block."""
+    with _locked_secrets(fcntl.LOCK_SH):  # nobody removes it before it is locked
+        directory = tempfile.mkdtemp(dir=_SECRETS)
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            yield directory
-        finally:
-            os.close(fd)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    try:
+        yield directory
+    finally:
+        remove_tree(Path(directory))
+        os.close(fd)
+        remove_left_secrets()
 
 
-def _remove_left(directory: Path) -> None:
+def remove_left_secrets() -> None:
+    """Remove the secrets of builds that were killed."""
+    if not _SECRETS.is_dir():
+        return
+    with _locked_secrets(fcntl.LOCK_EX):
+        for name in os.listdir(_SECRETS):
+            _remove_unless_used(_SECRETS / name)
+        if not os.listdir(_SECRETS):
+            _SECRETS.rmdir()
+
+
+def _remove_unless_used(directory: Path) -> None:
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
+    except FileNotFoundError:  # its build has just ended
         return
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(fd).st_mtime < time.time() - _JUST_MADE:
-            remove_tree(directory)
+        remove_tree(directory)
     except BlockingIOError:
         pass  # a build uses it
     finally:
         os.close(fd)
+
+
+@contextmanager
+def _locked_secrets(how: int) -> Iterator[None]:
+    """Hold a lock on the directory of all secrets."""
+    fd = _open_secrets()
+    try:
+        fcntl.flock(fd, how)
+        while not os.fstat(fd).st_nlink:  # removed before it was locked
+            os.close(fd)
+            fd = _open_secrets()
+            fcntl.flock(fd, how)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _open_secrets() -> int:
+    while True:
+        _SECRETS.mkdir(mode=0o700, exist_ok=True)
+        with suppress(FileNotFoundError):  # removed just now
+            return os.open(_SECRETS, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def _prepare_ssh(sources: Sources, bound: BoundMount, mounts: Mounts, stack: ExitStack) -> None:

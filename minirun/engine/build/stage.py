@@ -14,6 +14,7 @@ from minirun.archive.chroot import Tree, chroot_reader, chroot_writer, layer_wri
 from minirun.engine.build.options import BuildOptions, Progress, StepReport
 from minirun.engine.build.run import Cancellation, Containers, executed, network_of
 from minirun.engine.build.run_mounts import Sources, prepared
+from minirun.engine.diff import changes
 from minirun.errors import MinirunError
 from minirun.image.build import snapshots
 from minirun.image.build.snapshots import Snapshot
@@ -174,7 +175,7 @@ class StageBuilder:
                 build.cancellation,
             ) as upper,
         ):
-            return self._add(self._snapshot, upper, key, description)
+            return self._add(self._snapshot, upper, key, description, report)
 
     def _copy(self, step: CopyStep, description: str, report: StepReport) -> Snapshot:
         if isinstance(step.origin, StageOrigin | ImageOrigin):
@@ -225,15 +226,21 @@ class StageBuilder:
         if found is not None:
             return found
         if not step.is_linked or self._snapshot.image is None:
-            return self._unpacked(self._snapshot, step, key, description, send_to)
+            return self._unpacked(self._snapshot, step, key, description, report, send_to)
         # The layer of --link knows nothing of what is below it: it stays when that changes.
         own_key = self._key(Snapshot(), step, digests)
         layer = None if self._uncached else snapshots.cached(self._instance, own_key)
-        layer = layer or self._unpacked(Snapshot(), step, own_key, description, send_to)
+        layer = layer or self._unpacked(Snapshot(), step, own_key, description, report, send_to)
         return snapshots.stack(self._instance, self._snapshot, layer, key, description, self._stage.platform)
 
     def _unpacked(
-        self, base: Snapshot, step: CopyStep, key: str, description: str, send_to: Callable[[BinaryIO], None]
+        self,
+        base: Snapshot,
+        step: CopyStep,
+        key: str,
+        description: str,
+        report: StepReport,
+        send_to: Callable[[BinaryIO], None],
     ) -> Snapshot:
         with snapshots.scratch_tree(self._instance, base.lower) as tree:
             upper = tree.base / tree.directory / "upper"
@@ -243,7 +250,7 @@ class StageBuilder:
             else:
                 with chroot_writer(tree, lambda stream: receive(step, stream)) as target:
                     send_to(target)
-            return self._add(base, upper, key, description)
+            return self._add(base, upper, key, description, report)
 
     def _workdir(self, step: WorkdirStep, description: str, report: StepReport) -> Snapshot:
         key = self._key(self._snapshot, step)
@@ -255,7 +262,7 @@ class StageBuilder:
             make = lambda _: make_directory(step.path, owner_of(step.user) or (0, 0))  # noqa: E731
             with layer_writer(upper, make) if self._snapshot.image is None else chroot_writer(tree, make):
                 pass
-            return self._add(self._snapshot, upper, key, description)
+            return self._add(self._snapshot, upper, key, description, report)
 
     def _key(self, base: Snapshot, step: Step, digests: list[str] | None = None) -> str:
         epoch = [] if self._options.epoch is None else [f"epoch {self._options.epoch}"]
@@ -267,10 +274,18 @@ class StageBuilder:
             report.cached()
         return found
 
-    def _add(self, base: Snapshot, upper: Path, key: str, description: str) -> Snapshot:
-        return snapshots.add_snapshot(
+    def _add(self, base: Snapshot, upper: Path, key: str, description: str, report: StepReport) -> Snapshot:
+        if self._options.explains:
+            directory = str(upper.parent.relative_to(self._instance.root))
+            for kind, path in changes(Tree(self._instance.root, directory, base.lower)):
+                report.line(f"{kind} {path}")
+        snapshot = snapshots.add_snapshot(
             self._instance, base, upper, key, description, self._stage.platform, self._created(), self._options.epoch
         )
+        if self._options.explains:
+            layer = snapshot.layers[-1]
+            report.line(f"layer sha256:{layer.diff_id}: {layer.tar_size} bytes as a tar archive")
+        return snapshot
 
 
 def _selected(tree: Tree, step: CopyStep) -> str:

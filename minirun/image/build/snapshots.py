@@ -21,6 +21,7 @@ from minirun.image.layers import MAX_LAYERS, new_layer
 from minirun.image.platforms import Platform
 from minirun.image.records import Image, Layer
 from minirun.instance import Instance
+from minirun.kernel.files import move_content
 from minirun.kernel.tree_root import Root
 
 
@@ -97,8 +98,7 @@ def add_snapshot(
     if len(base.layers) >= MAX_LAYERS:
         raise MinirunError(f"max depth exceeded: an image has at most {MAX_LAYERS} layers", "join some RUN with &&")
     with new_layer(instance) as directory:
-        for name in os.listdir(upper):
-            os.rename(upper / name, directory / name)
+        move_content(upper, directory)
         if latest is not None:
             limit_times(directory, latest)
         digest = directory_digest(directory)

@@ -11,7 +11,14 @@ from tests.harness.host import MINIRUN, REPO, root_is_a_mount
 
 
 @pytest.mark.parametrize(
-    ("page", "least"), [("README.md", 15), ("docs/networking.md", 6), ("docs/security.md", 5), ("docs/images.md", 15)]
+    ("page", "least"),
+    [
+        ("README.md", 15),
+        ("docs/networking.md", 6),
+        ("docs/security.md", 5),
+        ("docs/images.md", 15),
+        ("docs/build.md", 12),
+    ],
 )
 def test_the_commands_run_as_printed(host: Host, page: str, least: int) -> None:
     blocks = re.findall(r"<!-- run -->\n```\n(.*?)```", (REPO / page).read_text(), re.S)

@@ -1,5 +1,6 @@
 """build: what a Dockerfile leads to, what the cache keeps, every flag; and a build that ends early leaves nothing."""
 
+import hashlib
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.harness import Host, eventually
+from tests.harness.false_registry import debian_registry
 from tests.harness.host import MINIRUN
 from tests.integration.image.image_tools import LAYERS, archive, inspect, refused, run
 
@@ -502,3 +504,60 @@ def test_the_build_cache_is_shown_and_pruned(host: Host) -> None:
     assert "Deleted build cache objects" in host.minirun("system", "prune", "-af").stdout
     assert host.minirun("images", "-q").stdout == ""
     assert host.sh(f"ls {LAYERS}") == host.sh("ls /var/lib/minirun/build/mounts") == ""
+
+
+def test_base_images_come_from_a_registry_and_results_go_there(builder: Host, tmp_path: Path) -> None:
+    with debian_registry(tmp_path, builder.popen) as registry:
+        name = f"{registry}/team/base"
+        pushed = build(builder, "FROM busybox\nRUN echo 1 > /version", "-t", name, "--push").stdout
+        assert "latest: digest: sha256:" in pushed
+        builder.minirun("rmi", name)
+        child = f"FROM {name}\nRUN cp /version /copy"
+        shown = build(builder, child, "-t", "child").stderr
+        assert f"[internal] pull {name}:latest" in shown
+        assert "pull" not in build(builder, child).stderr, "it is here"
+        assert f"[internal] pull {name}:latest" in build(builder, child, "--pull").stderr
+        assert output_of(builder, "child", "cat /copy") == "1\n"
+
+
+def test_add_downloads(builder: Host, tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    served.mkdir()
+    (served / "file.txt").write_text("content")
+    (served / "index.html").write_text("index")
+    (served / "a.tar").write_bytes(archive(("member", "packed")))
+    os.utime(served / "file.txt", (1_000_000_000, 1_000_000_000))
+    digest = hashlib.sha256(b"content").hexdigest()
+    builder.sh(f"busybox httpd -p 127.0.0.1:8088 -h {served}")
+    try:
+        url = "http://127.0.0.1:8088"
+        dockerfile = f"""
+FROM busybox
+ADD {url}/file.txt /in/
+ADD --checksum=sha256:{digest} {url}/file.txt /named
+ADD {url}/file.txt {url}/a.tar /both/
+ADD --unpack=true {url}/a.tar /unpacked/
+"""
+        build(builder, dockerfile, "-t", "added")
+        assert output_of(
+            builder, "added", "cd /; cat in/file.txt named both/file.txt unpacked/member; test -f both/a.tar"
+        ) == ("content" * 3 + "packed")
+        assert output_of(builder, "added", "stat -c '%a %Y' /in/file.txt") == "600 1000000000\n"
+        assert len(_CACHED.findall(build(builder, dockerfile).stderr)) == 4
+        (served / "file.txt").write_text("changed")
+        assert "digest mismatch" in refused(builder, "build", "-", input=dockerfile)
+        assert "status 404" in refused(builder, "build", "-", input=f"FROM busybox\nADD {url}/none /")
+        assert "cannot determine filename" in refused(builder, "build", "-", input=f"FROM busybox\nADD {url}/ /x/")
+    finally:
+        builder.sh("pkill -f '[b]usybox httpd -p 127.0.0.1:8088'")
+
+
+def test_explain_shows_what_a_layer_is(builder: Host) -> None:
+    dockerfile = "FROM busybox\nRUN echo explained > /new; rm /bin/vi; chmod 700 /home"
+    shown = builder.minirun("--explain", "build", "-t", "explained", "-", input=dockerfile)
+    layer = inspect(builder, "explained")["RootFS"]["Layers"][-1]
+    assert re.search(
+        rf"#2 C /bin\n#2 D /bin/vi\n#2 C /home\n#2 A /new\n#2 layer {layer}: \d+ bytes as a tar archive\n", shown.stderr
+    )
+    assert "Make a layer of what was written" in shown.stderr
+    assert re.search(r"mv \S+/upper/\S* \S*layers/\w+\n", shown.stderr)
