@@ -120,7 +120,6 @@ _METADATA = [
         STOPSIGNAL $S
         """,
     ),
-    Case("user-with-blank-and-signal-number", "FROM busybox\nUSER a b\nSTOPSIGNAL 10"),
     Case(
         "healthcheck-replaced",
         "FROM busybox\nHEALTHCHECK --interval=1m30s --retries=4 CMD one\nHEALTHCHECK --timeout=2s CMD two",

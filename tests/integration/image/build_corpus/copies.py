@@ -177,7 +177,7 @@ _OWNERS = [
         "chown",
         r"""
         FROM busybox
-        RUN echo 'joe:x:55:66::/home/joe:/bin/sh' >> /etc/passwd; echo 'staff:x:77:' >> /etc/group
+        RUN echo 'joe:x:55:66::/homes/joe:/bin/sh' >> /etc/passwd; echo 'staff:x:77:' >> /etc/group
         COPY --chown=12:34 a /ids
         COPY --chown=12 a /id
         COPY --chown=www-data:staff a /names
