@@ -176,7 +176,7 @@ class Packer:
         elif stat.S_ISLNK(status.st_mode):
             info = _info(stored, status, tarfile.SYMTYPE)
             info.linkname = os.readlink(name, dir_fd=directory)
-            self._add(info)
+            self._add(self._linked(info, status))
         else:
             self._add_special(stored, status)
         return None
@@ -213,10 +213,8 @@ class Packer:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 return None  # replaced since lstat: treated as removed
-            info = _info(stored, status, tarfile.REGTYPE)
-            first = self._links.setdefault(identity(status), stored) if status.st_nlink > 1 else stored
-            if first != stored:
-                info.type, info.linkname, info.size = tarfile.LNKTYPE, first, 0
+            info = self._linked(_info(stored, status, tarfile.REGTYPE), status)
+            if info.islnk():
                 return self._add(info)
             info.pax_headers = self._xattrs(fd)
             self._add(info, _FixedSizeReader(fd))
@@ -232,7 +230,14 @@ class Packer:
         kinds = {stat.S_IFCHR: tarfile.CHRTYPE, stat.S_IFBLK: tarfile.BLKTYPE, stat.S_IFIFO: tarfile.FIFOTYPE}
         info = _info(stored, status, kinds[stat.S_IFMT(status.st_mode)])
         info.devmajor, info.devminor = os.major(status.st_rdev), os.minor(status.st_rdev)
-        self._add(info)
+        self._add(self._linked(info, status) if info.isfifo() else info)  # a copy may leave devices out
+
+    def _linked(self, info: tarfile.TarInfo, status: os.stat_result) -> tarfile.TarInfo:
+        """Make the header that of a hard link if the file is in the archive under another name."""
+        first = self._links.setdefault(identity(status), info.name) if status.st_nlink > 1 else info.name
+        if first != info.name:
+            info.type, info.linkname, info.size = tarfile.LNKTYPE, first, 0
+        return info
 
     def _add(self, info: tarfile.TarInfo, content: "_Readable | None" = None, is_own: bool = True) -> None:
         if self._owner is not None and is_own:

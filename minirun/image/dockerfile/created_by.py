@@ -16,19 +16,21 @@ def created_by(
     variables: Mapping[str, str],
     arguments: Iterable[str],
 ) -> str:
-    """Return the history entry of an instruction whose variables are expanded; "" when it has none.
+    """Return the history entry of an instruction whose variables are expanded, and whose ARG has its values; "" when it
+    has none.
 
     `config` and `variables` are those after it, `arguments` the names of the ARG so far. Secrets, proxies and the
     content of here-documents that are copied are no part of it.
     """
     match instruction:
         case syntax.Run() if isinstance(step, RunStep):
-            values = [f"{name}={variables.get(name, '')}" for name in arguments]
-            return " ".join(["RUN", *([f"|{len(values)}", *values] if values else []), *step.argv])
+            given = [f"{name}={variables.get(name, '')}" for name in arguments]
+            return " ".join(["RUN", *([f"|{len(given)}", *given] if given else []), *step.argv])
         case syntax.Copy() | syntax.Add() if isinstance(step, CopyStep):
             return _copy(instruction)
         case syntax.Arg():
-            return " ".join(["ARG", *(_argument(name, variables) for name, _ in instruction.declarations)])
+            values = [name if value is None else f"{name}={value}" for name, value in instruction.declarations]
+            return " ".join(["ARG", *values])
         case syntax.Env() | syntax.Label():
             return " ".join([instruction.keyword, *(f"{pair.name}={pair.value}" for pair in instruction.pairs)])
         case syntax.Cmd() | syntax.Entrypoint():
@@ -55,10 +57,6 @@ def _copy(transfer: syntax.Copy | syntax.Add) -> str:
         flags.insert(0, "--parents")
     contents = [f"<<{heredoc.name}" for heredoc in transfer.contents]
     return " ".join([transfer.keyword, *flags, *transfer.sources, *contents, transfer.destination])
-
-
-def _argument(name: str, variables: Mapping[str, str]) -> str:
-    return f"{name}={variables[name]}" if variables.get(name) else name
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -68,7 +68,9 @@ def advance(plan: Plan, stage: Stage, state: StageState, written: Instruction) -
     expander = Expander(state.variables, script.escape)
     with script.source.blames(written.lines):
         instruction = expanded(written, expander)
-        new_state = _changed(plan, state, instruction, expander)
+        if isinstance(instruction, syntax.Arg):
+            instruction = _with_values(plan, state, instruction, expander)
+        new_state = _changed(state, instruction)
         step = _step(plan, stage, new_state, instruction, expander)
     entry = created_by(instruction, step, new_state.config, new_state.variables, new_state.arguments)
     return Outcome(new_state, step, entry, _undefined(expander, state))
@@ -86,10 +88,12 @@ def _step(plan: Plan, stage: Stage, state: StageState, instruction: Instruction,
     return None
 
 
-def _changed(plan: Plan, state: StageState, instruction: Instruction, expander: Expander) -> StageState:
+def _changed(state: StageState, instruction: Instruction) -> StageState:
     match instruction:
         case syntax.Arg():
-            return _declared(plan, state, instruction, expander)
+            values = {name: value for name, value in instruction.declarations if value is not None}
+            names = dict.fromkeys((*state.arguments, *(name for name, _ in instruction.declarations)))
+            return replace(state, variables={**state.variables, **values}, arguments=tuple(names))
         case syntax.Env():
             changed = {pair.name: pair.value for pair in instruction.pairs}
             state = replace(state, variables={**state.variables, **changed})
@@ -99,9 +103,10 @@ def _changed(plan: Plan, state: StageState, instruction: Instruction, expander: 
     return replace(state, config=config, has_command=state.has_command or isinstance(instruction, syntax.Cmd))
 
 
-def _declared(plan: Plan, state: StageState, arg: syntax.Arg, expander: Expander) -> StageState:
+def _with_values(plan: Plan, state: StageState, arg: syntax.Arg, expander: Expander) -> syntax.Arg:
     """ARG: --build-arg comes first, then the default, then the value that it has before the first FROM."""
-    variables, names = dict(state.variables), dict.fromkeys(state.arguments)
+    variables = dict(state.variables)
+    declarations: list[tuple[str, str | None]] = []
     for name, default in arg.declarations:
         value = plan.build_args.get(name)
         if value is None and default is not None:
@@ -110,8 +115,8 @@ def _declared(plan: Plan, state: StageState, arg: syntax.Arg, expander: Expander
             value = plan.variables.get(name)
         if value is not None:
             variables[name] = value
-        names[name] = None
-    return replace(state, variables=variables, arguments=tuple(names))
+        declarations.append((name, value))
+    return replace(arg, declarations=tuple(declarations))
 
 
 def _undefined(expander: Expander, state: StageState) -> tuple[str, ...]:

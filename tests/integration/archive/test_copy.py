@@ -244,14 +244,17 @@ def test_no_device_is_made_on_the_host(box: Box) -> None:
 
 def test_holes_hard_links_and_sockets(box: Box) -> None:
     listen = "import socket; socket.socket(socket.AF_UNIX).bind('/run/w/d/socket')"
-    box.host.sh("mkdir /run/w/d; cd /run/w/d; truncate -s 300M hole; echo end >> hole; echo x > a; ln a b; ln a c")
+    box.host.sh(
+        "mkdir /run/w/d; cd /run/w/d; truncate -s 300M hole; echo end >> hole; echo x > a; ln a b; ln a c;"
+        " ln -s a s; ln -P s t; mkfifo p; ln p q"
+    )
     box.host.run([sys.executable, "-c", listen])
     assert box.cp("/run/w/d", "box:/d", timeout=60).returncode == 0
     assert box.cp("box:/d", "/run/w/back", timeout=60).returncode == 0
     size, blocks = box.host.sh("stat -c '%s %b' /run/w/back/hole").split()
     assert (int(size), int(blocks) < 1000) == (300 * 2**20 + 4, True)
-    assert box.host.sh("tail -c 4 /run/w/back/hole; stat -c %h /run/w/back/a; ls /run/w/back").split() == [
-        "end", "3", "a", "b", "c", "hole",
+    assert box.host.sh("cd /run/w/back; tail -c 4 hole; stat -c %h a s p; ls").split() == [
+        "end", "3", "2", "2", "a", "b", "c", "hole", "p", "q", "s", "t",
     ]  # fmt: skip
 
 

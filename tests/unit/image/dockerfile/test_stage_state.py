@@ -226,6 +226,7 @@ def test_workdir_makes_a_directory() -> None:
     ("text", "entry"),
     [
         ("ARG A=1 C", "ARG A=1 C"),
+        ("ENV C=1\nARG A= C", "ARG A= C"),
         ("ENV A=$B C='d e'", "ENV A=base C=d e"),
         ("LABEL a=b", "LABEL a=b"),
         ("CMD a 'b'", 'CMD ["/bin/sh" "-c" "a \'b\'"]'),
