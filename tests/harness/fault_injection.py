@@ -14,6 +14,7 @@ The operations are those of the seam (minirun/kernel/seam.py): nothing in the pr
 
 import ctypes
 import errno
+import gc
 import importlib
 import json
 import mmap
@@ -30,6 +31,7 @@ from minirun.__main__ import main as minirun_main
 from minirun.cli.main import prepare
 from minirun.forkserver.worker import run_to_end
 from minirun.kernel import processes, seam
+from minirun.kernel.memory import use_huge_pages
 from minirun.kernel.namespaces import become_neighbour, differing
 from minirun.kernel.process_attributes import ProcessName
 
@@ -83,6 +85,9 @@ def serve(requests: socket.socket) -> None:
         if not module.name.endswith(".__main__"):
             importlib.import_module(module.name)
     prepare()
+    gc.collect()
+    gc.freeze()  # as in the fork server: what is forked shares this process's memory
+    use_huge_pages()
     while True:
         message, streams, _, _ = socket.recv_fds(requests, 65536, 2)
         if not message:

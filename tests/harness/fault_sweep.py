@@ -17,12 +17,13 @@ from pathlib import Path
 
 from tests.harness.fault_injection import MOST
 from tests.harness.host import REPO, Host
-from tests.harness.snapshot import eventually
+from tests.harness.snapshot import Snapshot, assert_same, eventually
 
 Done = subprocess.CompletedProcess[str]
 _PROGRAM = REPO / "tests/harness/fault_injection.py"
 _ENVIRONMENT = {"PYTHONPATH": str(REPO), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 _TIMEOUT = 30  # seconds
+_LOOKS = int(os.environ.get("FAULT_LOOKS", "5"))  # runs for each look at what they have left
 _ROOM = " " * 1024  # in the command line: space for the words of the commands that it is shown as
 
 
@@ -44,9 +45,11 @@ def sweep_faults(
     host: Host,
     how: str,
     words: Sequence[str],
-    check: Callable[[Done], object],
+    check: Callable[[Done], object] = lambda done: None,
     *,
     prepare: Callable[[], object] = lambda: None,
+    before: Snapshot | None = None,
+    settle: Callable[[], object] = lambda: None,
     least: int = 1,
     stride: int = 1,
 ) -> None:
@@ -54,20 +57,36 @@ def sweep_faults(
 
     `prepare` comes before each run, `check` after each, also around the one without a fault that counts the operations.
     There must be at least `least` of these.
+
+    before: what the host has to look like, after `settle`. To look takes longer than most commands, and what one of
+    them leaves stays until something removes it. So the look comes after a few runs; FAULT_LOOKS=1 in the environment
+    has it come after each, to find the one.
     """
-    prepare()
-    done, report = _run(host, "count", 0, words, check=True)
-    total = report[1:MOST].count(1)
-    check(done)
-    assert total >= least, f"only {total} operations"
-    for step in range(1, total + 1, stride):
+
+    def one(step: int, inject: Callable[[], Done], is_looked: bool) -> None:
         prepare()
-        done = inject_fault(host, how, step, words)
+        done = inject()
         try:
             assert "Traceback" not in done.stderr
             check(done)
+            if before and is_looked:
+                settle()
+                assert_same(host, before)
         except AssertionError as error:
             raise AssertionError(f"{how} at step {step} of {total}: {error}\n{done.stderr}") from None
+
+    def count() -> Done:
+        nonlocal total
+        done, report = _run(host, "count", 0, words, check=True)
+        total = report[1:MOST].count(1)
+        return done
+
+    total = 0
+    one(0, count, True)
+    assert total >= least, f"only {total} operations"
+    steps = range(1, total + 1, stride)
+    for index, step in enumerate(steps, 1):
+        one(step, lambda step=step: inject_fault(host, how, step, words), index % _LOOKS == 0 or index == len(steps))
 
 
 def _run(host: Host, how: str, step: int | str, words: Sequence[str], check: bool) -> tuple[Done, bytes]:

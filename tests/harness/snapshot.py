@@ -1,23 +1,23 @@
 """What there is on a throwaway host, freshly read: compared before and after, it must be the same."""
 
 import json
+import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from tests.harness.host import Host
 
 T = TypeVar("T")
+# What only a process on the host can read; all else is read from outside, without a process for each part.
 _READ = """
-ip -j link; echo @@; ip -j address; echo @@; ip route show table all; echo @@; nft list ruleset; echo @@;
-ls /run/netns 2>/dev/null; echo @@; cut -d' ' -f5- /proc/self/mountinfo; echo @@;
-for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline 2>/dev/null; echo; done; echo @@;
-find /sys/fs/cgroup -mindepth 1 -type d; echo @@; ss -Hlntu; echo @@;
-find /var/lib/minirun -mindepth 1 -maxdepth 2 ! -name 'state.db*' ; echo @@
-cat /proc/sys/net/ipv4/ip_forward
+ip -j address; echo @@; ip route show table all; echo @@; nft list ruleset; echo @@; ss -Hlntu; echo @@
+read forwarding < /proc/sys/net/ipv4/ip_forward; echo $forwarding
 """
 
 
@@ -37,17 +37,28 @@ class Snapshot:
 
     @classmethod
     def of(cls, host: "Host") -> "Snapshot":
-        # By standard input: as an argument it would show up among the processes that it reads.
-        parts = host.run(["sh", "-s"], input=_READ).stdout.split("@@")
-        links = [f"{link['ifname']} {link.get('master', '')}" for link in json.loads(parts[0])]
-        addresses = [f"{link['ifname']} {one['local']}" for link in json.loads(parts[1]) for one in link["addr_info"]]
-        rest = [_lines(part) for part in parts[2:]]
-        rest[1] = [re.sub(r"packets \d+ bytes \d+", "", line) for line in rest[1]]
-        # IPv6 link-local routes and a bridge's carrier come and go with the kernel's own timing.
-        rest[0] = [line for line in rest[0] if "fe80" not in line and "ff00" not in line and "linkdown" not in line]
-        rest[0] = [line for line in rest[0] if "minirun0" not in line and " mr-" not in line]
-        rest[4] = _numbered([line for line in rest[4] if _is_foreign(line)])
-        return cls(_sorted(links), _sorted(addresses), *(_sorted(part) for part in rest))
+        addresses, routes, rules, sockets, forwarding = host.run(["sh", "-s"], input=_READ).stdout.split("@@")
+        links = json.loads(addresses)
+        root = Path(f"/proc/{host.pid}/root")
+        return cls(
+            links=_sorted(f"{link['ifname']} {link.get('master', '')}" for link in links),
+            addresses=_sorted(f"{link['ifname']} {one['local']}" for link in links for one in link["addr_info"]),
+            routes=_sorted(line for line in _lines(routes) if not _is_passing(line)),
+            rules=_sorted(re.sub(r"packets \d+ bytes \d+", "", line) for line in _lines(rules)),
+            netns=_sorted(path for path, _ in _below(root / "run/netns", 1)),
+            mounts=_sorted(
+                line.split(" ", 4)[4] for line in Path(f"/proc/{host.pid}/mountinfo").read_text().splitlines()
+            ),
+            processes=_sorted(_numbered([line for line in _commands(root / "proc") if _is_foreign(line)])),
+            cgroups=_sorted(path for path, is_directory in _below(root / "sys/fs/cgroup", 99) if is_directory),
+            sockets=_sorted(_lines(sockets)),
+            files=_sorted(
+                path
+                for path, _ in _below(root / "var/lib/minirun", 2)
+                if not os.path.basename(path).startswith("state.db")
+            ),
+            forwarding=_sorted(_lines(forwarding)),
+        )
 
     def diff(self, other: "Snapshot") -> str:
         found = []
@@ -82,6 +93,29 @@ def eventually(look: Callable[[], T], seconds: float = 5) -> T:
         time.sleep(0.02)
 
 
+def _is_passing(route: str) -> bool:
+    """IPv6 link-local routes and a bridge's carrier come and go with the kernel's own timing."""
+    return any(word in route for word in ("fe80", "ff00", "linkdown", "minirun0", " mr-"))
+
+
+def _below(top: Path, depth: int) -> Iterator[tuple[str, bool]]:
+    """The paths below `top` down to `depth`, relative to it, and whether each is a directory. What goes meanwhile is
+    left out."""
+    for directory, directories, files in os.walk(top):
+        place = os.path.relpath(directory, top)
+        for name in (*directories, *files):
+            yield os.path.join(place, name), name in directories
+        if (place != "." and place.count("/") + 2 >= depth) or depth == 1:
+            directories.clear()
+
+
+def _commands(proc: Path) -> Iterator[str]:
+    """The command lines of all processes."""
+    for path in proc.glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            yield path.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+
+
 def _is_foreign(command: str) -> bool:
     """Not of the holder, nor of this reading."""
     return bool(command.strip()) and not re.match(r"(sh -c|sh -s|sleep 3600|unshare|tr |ip |find |cut )", command)
@@ -99,5 +133,5 @@ def _lines(part: str) -> list[str]:
     return [line.strip() for line in part.strip().splitlines() if line.strip()]
 
 
-def _sorted(lines: list[str]) -> tuple[str, ...]:
+def _sorted(lines: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(lines))
