@@ -20,6 +20,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    mark_expected(items)
+    _take_first_cases(config, items)
+
+
+def _take_first_cases(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Take the first cases of each test, for a run in which their table makes no difference (.ci/run)."""
     most = config.getoption("--most-cases")
     if most is None:
@@ -47,10 +52,6 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if fork_server.is_wanted() and not hasattr(config, "workerinput") and not config.option.collectonly:
         fork_server.stop(MINIRUN)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    mark_expected(items)
 
 
 @pytest.fixture

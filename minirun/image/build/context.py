@@ -53,7 +53,9 @@ def open_context(where: str, dockerfile: str, stdin: BinaryIO, scratch: Path) ->
     try:
         root = Root(where)
     except (FileNotFoundError, NotADirectoryError):
-        raise MinirunError(f'unable to prepare context: path "{where}" not found', "name a directory, or - ") from None
+        raise MinirunError(
+            f'unable to prepare context: path "{where}" not found', "name a directory, or - for the standard input"
+        ) from None
     if dockerfile == "-":
         return _context(root, stdin.read(), "Dockerfile", "", _in_tree(root))
     if dockerfile:
@@ -78,8 +80,8 @@ def _from_stream(stdin: BinaryIO, dockerfile: str, scratch: Path) -> BuildContex
     data, name = (_in_tree(root)(dockerfile), dockerfile) if dockerfile else _first(_in_tree(root))
     if data is None:
         raise MinirunError(f"failed to read dockerfile: open {name}: no such file or directory", "-f names it")
-    beside = ignore_files(name)[0]
-    return _context(root, data, os.path.basename(name), beside, _in_tree(root), _in_tree(root)(beside))
+    # As in BuildKit, whoever packs the archive has left out what is not wanted.
+    return _context(root, data, os.path.basename(name), "", lambda _: None)
 
 
 def _context(

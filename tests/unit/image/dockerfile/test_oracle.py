@@ -87,7 +87,8 @@ def _is_stricter(text: str) -> bool:
     try:
         for _, instructions in parse(text.encode()).stages:
             for trigger in (one for one in instructions if isinstance(one, Onbuild)):
-                parse_lines(trigger.argument)
+                if not parse_lines(trigger.argument):  # a comment: refused where it is triggered
+                    return True
     except MinirunError as error:
         return re.search(_STRICTER, error.message) is not None
     return False
