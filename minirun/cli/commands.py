@@ -38,6 +38,7 @@ COMMANDS: dict[str, str] = {
     "rm": "container.lifecycle",
     "rmi": "image.tags",
     "save": "image.archives",
+    "search": "image.search",
     "start": "container.start",
     "stats": "container.stats",
     "stop": "container.lifecycle",
@@ -122,10 +123,6 @@ _IMPORT = "`minirun import` makes an image from an archive of files, and `miniru
 # Docker's commands that minirun does not have: (why, what to do instead).
 ABSENT: dict[str, tuple[str, str]] = {
     "build": ("minirun does not build images from a Dockerfile", _IMPORT),
-    "search": (
-        "only Docker Hub can be searched, and its API for that is not part of a registry's",
-        "`minirun images` lists what is here",
-    ),
     "manifest": ("minirun does not make manifests by hand", "`minirun push` writes that of an image"),
     "trust": ("minirun does not sign images", ""),
     "builder": ("minirun does not build images from a Dockerfile", _IMPORT),
