@@ -43,6 +43,8 @@ _BORROWED = (versus("docker", 0.18),)
 _LOOKING = (versus("docker", 0.5),)
 _TRAFFIC = (versus("docker", 0.98, at_least=True),)
 _PAST_THE_PROXY = (versus("docker", 2, at_least=True),)
+_PULL = (versus("docker", 0.7), versus("podman", 0.7))
+_ARCHIVES = (versus("docker", 1.0),)
 
 GROUPS: Mapping[str, Group] = {
     "commands": Group(
@@ -105,6 +107,18 @@ GROUPS: Mapping[str, Group] = {
             "memory-daemons": Row(
                 "the daemons or the fork server, once", "MiB", (no_more_than(60, "MiB"),), alone=True
             ),
+        },
+    ),
+    "images": Group(
+        "An image of 200 MB in 6 layers",
+        {
+            "image-pull": Row("pull, from a registry on loopback", "s", _PULL),
+            "image-killed": Row(
+                "pull after one that was killed at half: received", "% of it", (no_more_than(51, "%"),), alone=True
+            ),
+            "image-load": Row("load", "s", _ARCHIVES),
+            "image-save": Row("save, the image was pulled", "s", _ARCHIVES),
+            "image-save-loaded": Row("save, the image was loaded", "s", _ARCHIVES),
         },
     ),
     "ports": Group(

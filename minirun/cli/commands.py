@@ -40,6 +40,7 @@ COMMANDS: dict[str, str] = {
     "rm": "container.lifecycle",
     "rmi": "image.tags",
     "save": "image.archives",
+    "search": "image.search",
     "start": "container.start",
     "stats": "container.stats",
     "stop": "container.lifecycle",
@@ -130,13 +131,8 @@ ALIASES = {
 _UNLISTED = ("list", "remove", "ps")  # other names of what a group lists already
 
 _NO_SWARM = "minirun runs containers on one host, without swarm mode"
-_IMPORT = "`minirun import` makes an image from an archive of files, and `minirun commit` from a container"
 # Docker's commands that minirun does not have: (why, what to do instead).
 ABSENT: dict[str, tuple[str, str]] = {
-    "search": (
-        "only Docker Hub can be searched, and its API for that is not part of a registry's",
-        "`minirun images` lists what is here",
-    ),
     "manifest": ("minirun does not make manifests by hand", "`minirun push` writes that of an image"),
     "trust": ("minirun does not sign images", ""),
     "compose": (

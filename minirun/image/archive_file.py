@@ -1,5 +1,7 @@
-"""An image archive that is being read: its files by name, in any order."""
+"""An image archive that is being read: its files by name, in any order, several at once."""
 
+import copy
+import io
 import json
 import os
 import posixpath
@@ -20,11 +22,37 @@ _LARGEST_DOCUMENT = 4 << 20  # bytes, as registries bound a manifest
 _LONGEST_MAGIC = 6
 
 
+class _SharedFile(io.RawIOBase):
+    """A file with a position of its own: threads that read the descriptor `fd` do not move one another's."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        if whence != os.SEEK_SET:
+            raise io.UnsupportedOperation("seek from elsewhere than the start")
+        self._position = offset
+        return offset
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        count = os.preadv(self._fd, [buffer], self._position)
+        self._position += count
+        return count
+
+
 class ImageArchive:
     """The files of a tar archive. `name` is what error messages call it."""
 
-    def __init__(self, tar: tarfile.TarFile, name: str) -> None:
+    def __init__(self, tar: tarfile.TarFile, fd: int, name: str) -> None:
         self._tar = tar
+        self._fd = fd
         self._name = name
         self._members: dict[str, tarfile.TarInfo] = {}
         try:
@@ -39,16 +67,22 @@ class ImageArchive:
         return posixpath.normpath(path) in self._members
 
     def open(self, path: str) -> IO[bytes]:
-        """Open a file, following links in the archive as older versions of Docker have written them."""
+        """Open a file, following links in the archive as older versions of Docker have written them.
+
+        Several files may be read at once, each in a thread of its own.
+        """
         member = self._members.get(posixpath.normpath(path))
         for _ in range(len(self._members)):
             if member is None or not (member.issym() or member.islnk()):
                 break
             base = posixpath.dirname(member.name) if member.issym() else ""
             member = self._members.get(posixpath.normpath(posixpath.join(base, member.linkname)))
-        stream = self._tar.extractfile(member) if member is not None and member.isreg() else None
-        if stream is None:
+        if member is None or not member.isreg():
             raise self.error(f"it lacks the file {path}")
+        view = copy.copy(self._tar)
+        view.fileobj = _SharedFile(self._fd)
+        stream = view.extractfile(member)
+        assert stream is not None
         return stream
 
     def read(self, path: str) -> bytes:
@@ -78,16 +112,15 @@ def open_archive(source: BinaryIO, scratch: Path, name: str) -> Iterator[ImageAr
     if source.seekable() and not compression_of(head):
         yield _index(source, name)
         return
-    with tempfile.TemporaryFile(dir=scratch) as copy:
-        shutil.copyfileobj(decompressed(source, name), copy, CHUNK)
-        os.lseek(copy.fileno(), 0, os.SEEK_SET)
-        copy.seek(0)
-        yield _index(copy, name)
+    with tempfile.TemporaryFile(dir=scratch) as whole:
+        shutil.copyfileobj(decompressed(source, name), whole, CHUNK)
+        whole.seek(0)
+        yield _index(whole, name)
 
 
-def _index(file: IO[bytes], name: str) -> ImageArchive:
+def _index(file: BinaryIO | IO[bytes], name: str) -> ImageArchive:
     try:
         tar = tarfile.open(fileobj=file, mode="r:", tarinfo=StrictInfo)  # noqa: SIM115 - its file is closed by its owner
     except tarfile.TarError as error:
         raise MinirunError(f"{name} is no image archive: it cannot be read: {error}") from None
-    return ImageArchive(tar, name)
+    return ImageArchive(tar, file.fileno(), name)

@@ -1,13 +1,18 @@
-"""load: images from archives (archive_layout.py): each layer is unpacked, and kept compressed, unless it exists."""
+"""load: images from archives (archive_layout.py).
 
+Each layer that does not exist yet is unpacked, and its archive is kept as it came: pushing compresses it when it must.
+"""
+
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from minirun.archive.compression import CHUNK, GZIP, ZSTD, GzipWriter, compression_of, decompressed
-from minirun.archive.layer_content import DigestWriter, unpack_layer
+from minirun.archive.compression import CHUNK, GZIP, ZSTD, compression_of, decompressed
+from minirun.archive.layer_content import DigestWriter, LayerDigest, unpack_layer
+from minirun.archive.pack import Writable
 from minirun.archive.tree_walk import tree_size
 from minirun.errors import MinirunError
 from minirun.image import records
@@ -15,6 +20,7 @@ from minirun.image.archive_file import ImageArchive, open_archive
 from minirun.image.archive_layout import ArchivedImage, images_in
 from minirun.image.document import Document, parse
 from minirun.image.layers import MAX_LAYERS, new_blob, new_layer, sweep
+from minirun.image.parallel import run_all
 from minirun.image.platforms import Platform, host_platform
 from minirun.image.records import Blob, Layer
 from minirun.instance import Instance
@@ -52,22 +58,25 @@ def load(
 
 def _load(instance: Instance, archive: ImageArchive, entry: ArchivedImage, progress: Progress) -> Loaded:
     document = _document(archive, entry)
+    paths = dict(zip(document.diff_ids, entry.layers, strict=True))
+    known = {diff_id: layer for diff_id in paths if (layer := records.layer(instance.store, diff_id)) is not None}
+    reading = _Reading(archive, progress)
     with ExitStack() as stack:
-        layers: list[Layer] = []
-        blobs: list[Blob] = []
-        for path, diff_id in zip(entry.layers, document.diff_ids, strict=True):
-            known = records.layer(instance.store, diff_id) or next(
-                (one for one in layers if one.diff_id == diff_id), None
+        unpackings = [
+            _Unpacking(
+                reading,
+                path,
+                diff_id,
+                stack.enter_context(new_layer(instance)),
+                stack.enter_context(new_blob(instance)),
             )
-            if known is not None:
-                layers.append(known)
-                continue
-            directory, file = stack.enter_context(new_layer(instance)), stack.enter_context(new_blob(instance))
-            with archive.open(path) as stream:
-                layer, blob = _unpack(_Counted(stream, progress), directory, file, diff_id)
-            layers.append(layer)
-            blobs.append(blob)
-        return _record(instance, document, layers, blobs, entry.tags)
+            for diff_id, path in paths.items()
+            if diff_id not in known
+        ]
+        results = run_all([unpacking.run for unpacking in unpackings], reading.cancelled.set)
+        new = {layer.diff_id: layer for layer, _ in results}
+        layers = [(new | known)[diff_id] for diff_id in document.diff_ids]
+        return _record(instance, document, layers, [blob for _, blob in results], entry.tags)
 
 
 def _document(archive: ImageArchive, entry: ArchivedImage) -> Document:
@@ -82,28 +91,61 @@ def _document(archive: ImageArchive, entry: ArchivedImage) -> Document:
     return document
 
 
-def _unpack(source: "_Counted", directory: Path, file: Path, diff_id: str) -> tuple[Layer, Blob]:
-    """Unpack a layer, and keep it compressed: as it came, or by gzip."""
-    name = f"layer sha256:{diff_id}"
-    with file.open("wb") as target:
-        blob = DigestWriter(target)
+class _Reading:
+    """The reading of an archive's layers, side by side. `cancelled`: it ends, because another layer has failed."""
+
+    def __init__(self, archive: ImageArchive, progress: Progress) -> None:
+        self.archive = archive
+        self.cancelled = threading.Event()
+        self._progress = progress
+        self._lock = threading.Lock()
+
+    def advance(self, count: int) -> None:
+        """Tell of bytes that were read. MinirunError when the reading has been cancelled."""
+        if self.cancelled.is_set():
+            raise MinirunError("loading was cancelled")
+        with self._lock:
+            self._progress(count)
+
+
+@dataclass(frozen=True)
+class _Unpacking:
+    """The unpacking of one layer.
+
+    path: its file in the archive
+    directory, file: where its content goes, and the archive of it
+    """
+
+    reading: _Reading
+    path: str
+    diff_id: str
+    directory: Path
+    file: Path
+
+    def run(self) -> tuple[Layer, Blob]:
+        """Unpack the layer, and keep its archive: compressed if it came so by gzip or zstd, else uncompressed."""
+        name = f"layer sha256:{self.diff_id}"
+        with self.reading.archive.open(self.path) as stream, self.file.open("wb") as target:
+            source = _Counted(stream, self.reading)
+            try:
+                content, blob = self._unpack(source, target, name)
+            except MinirunError as error:
+                raise MinirunError(error.message if name in error.message else f"{name}: {error.message}") from None
+        if content.diff_id != self.diff_id:
+            raise MinirunError(f"{name}: its content has the digest sha256:{content.diff_id}: the archive is damaged")
+        return Layer(self.diff_id, self.directory.name, tree_size(self.directory), content.tar_size), blob
+
+    def _unpack(self, source: "_Counted", target: IO[bytes], name: str) -> tuple[LayerDigest, Blob]:
         compression = compression_of(source.peek())
-        try:
-            if compression in (GZIP, ZSTD):
-                content = unpack_layer(decompressed(cast(BinaryIO, _Copied(source, blob)), name), directory)
-                while data := source.read(CHUNK):  # what follows the compressed stream belongs to the blob
-                    blob.write(data)
-            else:
-                compression, packed = GZIP, GzipWriter(blob)
-                plain = _Copied(decompressed(cast(BinaryIO, source), name), packed)
-                content = unpack_layer(cast(IO[bytes], plain), directory)
-                packed.finish()
-        except MinirunError as error:
-            raise MinirunError(error.message if name in error.message else f"{name}: {error.message}") from None
-    if content.diff_id != diff_id:
-        raise MinirunError(f"{name}: its content has the digest sha256:{content.diff_id}: the archive is damaged")
-    layer = Layer(diff_id, directory.name, tree_size(directory), content.tar_size)
-    return layer, Blob(blob.hexdigest(), diff_id, blob.size, file.name, compression)
+        if compression not in (GZIP, ZSTD):
+            plain = _Copied(decompressed(cast(BinaryIO, source), name), target)
+            content = unpack_layer(cast(IO[bytes], plain), self.directory)
+            return content, Blob(content.diff_id, self.diff_id, content.tar_size, self.file.name, "")
+        blob = DigestWriter(target)
+        content = unpack_layer(decompressed(cast(BinaryIO, _Copied(source, blob)), name), self.directory)
+        while data := source.read(CHUNK):  # what follows the compressed stream belongs to the blob
+            blob.write(data)
+        return content, Blob(blob.hexdigest(), self.diff_id, blob.size, self.file.name, compression)
 
 
 def _record(
@@ -129,15 +171,15 @@ def _record(
 
 
 class _Counted:
-    """A file of the archive; `progress` is told of what is read."""
+    """A file of the archive; `reading` is told of what is read."""
 
-    def __init__(self, stream: IO[bytes], progress: Progress) -> None:
+    def __init__(self, stream: IO[bytes], reading: _Reading) -> None:
         self._stream = stream
-        self._progress = progress
+        self._reading = reading
 
     def read(self, count: int = -1, /) -> bytes:
         data = self._stream.read(count)
-        self._progress(len(data))
+        self._reading.advance(len(data))
         return data
 
     def peek(self) -> bytes:
@@ -149,7 +191,7 @@ class _Counted:
 class _Copied:
     """A stream whose content is also written to `target`."""
 
-    def __init__(self, source: "_Counted | IO[bytes]", target: DigestWriter | GzipWriter) -> None:
+    def __init__(self, source: "_Counted | IO[bytes]", target: Writable) -> None:
         self._source = source
         self._target = target
 

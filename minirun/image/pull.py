@@ -1,12 +1,9 @@
 """pull: an image from a registry. Each layer is one stream: received, kept, inflated, verified and unpacked at once.
 
-Layers come side by side, in threads: what takes time there (the connection, digests, inflating) leaves Python's lock,
-and another process unpacks. Nothing of the image is on record before all of it is there and right.
+Layers come side by side. Nothing of the image is on record before all of it is there and right.
 """
 
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -21,6 +18,7 @@ from minirun.image import records
 from minirun.image.document import Document, parse
 from minirun.image.layers import BLOBS, MAX_LAYERS, new_layer, partial_download, sweep
 from minirun.image.manifests import Descriptor
+from minirun.image.parallel import run_all
 from minirun.image.platforms import Platform
 from minirun.image.records import Blob, Layer
 from minirun.image.reference import Reference
@@ -28,7 +26,6 @@ from minirun.image.registry.client import Client
 from minirun.image.registry.repository import FoundImage, Repository
 from minirun.instance import Instance
 
-AT_ONCE = 3  # layers, as Docker's max-concurrent-downloads
 _SHA256 = "sha256:"
 
 
@@ -101,11 +98,11 @@ def pull(instance: Instance, client: Client, reference: Reference, platform: Pla
             for diff_id, layer in missing.items()
         ]
         try:
-            fetched = _fetch_all(fetches, client.close)
+            results = run_all([fetch.run for fetch in fetches], client.close)
         except BaseException:
             progress.kept(sum(file.stat().st_size for file in files.values()))
             raise
-        return _record(instance, reference, found, document, fetched)
+        return _record(instance, reference, found, document, {layer.diff_id: (layer, blob) for layer, blob in results})
 
 
 def _document(repository: Repository, found: FoundImage) -> Document:
@@ -129,18 +126,6 @@ def _document(repository: Repository, found: FoundImage) -> Document:
 
 def _missing(instance: Instance, wanted: list[_Wanted]) -> dict[str, _Wanted]:
     return {layer.diff_id: layer for layer in wanted if records.layer(instance.store, layer.diff_id) is None}
-
-
-def _fetch_all(fetches: list["_Fetch"], cancel: Callable[[], None]) -> dict[str, tuple[Layer, Blob]]:
-    """Run all of them, a few at once. The first error, or Ctrl-C, ends the others."""
-    with ThreadPoolExecutor(AT_ONCE, "layer") as pool:
-        futures = {pool.submit(fetch.run): fetch for fetch in fetches}
-        try:
-            return {futures[done].layer.diff_id: done.result() for done in as_completed(futures)}
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            cancel()
-            raise
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """push: an image to a registry. What came from one goes back byte for byte, and has the same digests."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +11,7 @@ from minirun.archive.layer_content import DigestWriter
 from minirun.errors import NotFoundError
 from minirun.image import records
 from minirun.image.layer_archive import open_layer
-from minirun.image.layers import BLOBS, new_blob
+from minirun.image.layers import BLOBS, new_blob, sweep
 from minirun.image.manifests import (
     OCI_CONFIG,
     OCI_LAYER,
@@ -22,7 +21,8 @@ from minirun.image.manifests import (
     Manifest,
     parse_manifest,
 )
-from minirun.image.pull import AT_ONCE, Progress
+from minirun.image.parallel import run_all
+from minirun.image.pull import Progress
 from minirun.image.records import Blob, Image, Layer
 from minirun.image.reference import Reference, digest_of, parse_reference
 from minirun.image.registry.client import Client
@@ -77,8 +77,7 @@ def push(instance: Instance, client: Client, reference: Reference, progress: Pro
     repository = client.repository(reference)
     for layer in image.layers:
         progress.state(layer.diff_id, "Preparing")
-    blobs = [_blob(instance, layer) for layer in image.layers]
-    manifest, descriptors = _manifest(instance, image, blobs)
+    manifest, descriptors, blobs = _content(instance, image)
     transfers = [
         _Transfer(
             repository,
@@ -90,7 +89,7 @@ def push(instance: Instance, client: Client, reference: Reference, progress: Pro
         )
         for descriptor, blob in dict(zip(descriptors, blobs, strict=True)).items()
     ]
-    _run_all(transfers, client)
+    run_all([transfer.run for transfer in transfers], client.close)
     text = image.text.encode()
     config = Descriptor(OCI_CONFIG, digest_of(text), len(text))
     if not repository.has_blob(config):
@@ -101,25 +100,31 @@ def push(instance: Instance, client: Client, reference: Reference, progress: Pro
             records.set_manifest(instance.store, image.id, manifest)
             records.add_digest(instance.store, reference.familiar_repository, manifest.digest, image.id)
         instance.store.add_event("image", "push", reference.familiar, {"name": reference.familiar_repository})
+    sweep(instance)  # uncompressed layers that the compressed ones have replaced
     return Pushed(manifest.digest, len(manifest.raw))
 
 
-def _run_all(transfers: list[_Transfer], client: Client) -> None:
-    """Run all of them, a few at once. The first error, or Ctrl-C, ends the others."""
-    with ThreadPoolExecutor(AT_ONCE, "layer") as pool:
-        try:
-            for done in [pool.submit(transfer.run) for transfer in transfers]:
-                done.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            client.close()
-            raise
+def _content(instance: Instance, image: Image) -> tuple[Manifest, list[Descriptor], list[Blob]]:
+    """Return the manifest, its layers, and the files with their content.
 
-
-def _blob(instance: Instance, layer: Layer) -> Blob:
-    """Return the compressed layer; compress and record it if it was made here."""
-    known = records.blob_of(instance.store, layer.diff_id)
+    The manifest is the one by which the image was transferred last, if its layers are still there; else a new one.
+    """
+    known = records.manifest_of(instance.store, image.id)
     if known is not None:
+        document = parse_manifest(known, image.id)
+        layers = list(document.layers) if isinstance(document, ImageManifest) else []
+        kept = [records.blob(instance.store, layer.digest.removeprefix(_SHA256)) for layer in layers]
+        blobs = [blob for blob in kept if blob is not None]
+        if [blob.diff_id for blob in blobs] == [layer.diff_id for layer in image.layers]:
+            return known, layers, blobs
+    compressed = [_compressed(instance, layer) for layer in image.layers]
+    return *_manifest(image, compressed), compressed
+
+
+def _compressed(instance: Instance, layer: Layer) -> Blob:
+    """Return the compressed layer; compress and record it if it was made or loaded here."""
+    known = records.blob_of(instance.store, layer.diff_id)
+    if known is not None and known.compression:
         return known
     with new_blob(instance) as file, file.open("wb") as target:
         digest = DigestWriter(target)
@@ -132,17 +137,11 @@ def _blob(instance: Instance, layer: Layer) -> Blob:
         blob = Blob(digest.hexdigest(), layer.diff_id, digest.size, file.name, GZIP)
         with instance.store.write():
             records.add_blob(instance.store, blob)
+            records.delete_plain_blob(instance.store, layer.diff_id)
         return blob
 
 
-def _manifest(instance: Instance, image: Image, blobs: list[Blob]) -> tuple[Manifest, list[Descriptor]]:
-    """Return the manifest by which the image came, if its layers are those; else a new one. And its layers."""
-    known = records.manifest_of(instance.store, image.id)
-    if known is not None:
-        document = parse_manifest(known, image.id)
-        digests = [_SHA256 + blob.digest for blob in blobs]
-        if isinstance(document, ImageManifest) and [layer.digest for layer in document.layers] == digests:
-            return known, list(document.layers)
+def _manifest(image: Image, blobs: list[Blob]) -> tuple[Manifest, list[Descriptor]]:
     layers = [Descriptor(_media_type(blob), _SHA256 + blob.digest, blob.size) for blob in blobs]
     text = image.text.encode()
     content = {

@@ -272,9 +272,21 @@ def add_blob(store: Store, blob: Blob) -> None:
 
 
 def blob_of(store: Store, diff_id: str) -> Blob | None:
-    """Return the compressed form of a layer; of several always the same one."""
-    row = store.db.execute("select * from blobs where diff_id = ? order by digest limit 1", (diff_id,)).fetchone()
+    """Return a layer as it was transferred, of several forms always the same one, a compressed one if there is one."""
+    rows = store.db.execute(
+        "select * from blobs where diff_id = ? order by compression = '', digest limit 1", (diff_id,)
+    )
+    row = rows.fetchone()
     return Blob(*row) if row else None
+
+
+def delete_plain_blob(store: Store, diff_id: str) -> None:
+    """Forget the uncompressed form of a layer, unless the manifest of an image names it."""
+    store.db.execute(
+        "delete from blobs where diff_id = ? and compression = ''"
+        " and not exists (select 1 from manifests where instr(content, 'sha256:' || digest))",
+        (diff_id,),
+    )
 
 
 def blob(store: Store, digest: str) -> Blob | None:

@@ -17,16 +17,18 @@ from backports import zstd
 from minirun.config import Config
 from minirun.errors import MinirunError
 from minirun.image import layers, records
+from minirun.image.load import load
 from minirun.image.platforms import host_platform
 from minirun.image.pull import Pulled, pull
+from minirun.image.push import push
 from minirun.image.reference import Reference, parse_reference
 from minirun.image.registry import hosts, session
 from minirun.image.registry.client import Client
 from minirun.image.registry.credentials import CredentialStore
-from minirun.image.remove import remove_image
+from minirun.image.remove import prune_images, remove_image
 from minirun.instance import Instance
 from tests.harness import Host
-from tests.harness.false_registry import DOCKER_MANIFEST, FalseRegistry, debian_registry
+from tests.harness.false_registry import DOCKER_MANIFEST, FalseRegistry, debian_registry, digest
 from tests.harness.host import MINIRUN
 from tests.integration.image.image_tools import archive, inspect, refused, run, special
 
@@ -171,6 +173,7 @@ def test_what_was_kept_is_told_and_pruned(instance: Instance, registry: FalseReg
 
 
 _PULL = """
+{patch}
 import sys, os, signal
 from minirun.config import Config
 from minirun.image.platforms import host_platform
@@ -194,8 +197,10 @@ with Client(Config(), CredentialStore()) as client:
 """
 
 
-def pulling(instance: Instance, registry: FalseRegistry, limit: int, sent: str = "SIGKILL") -> "subprocess.Popen[str]":
-    script = _PULL.format(limit=limit, host=registry.host, root=instance.root, signal=sent)
+def pulling(
+    instance: Instance, registry: FalseRegistry, limit: int, sent: str = "SIGKILL", patch: str = ""
+) -> "subprocess.Popen[str]":
+    script = _PULL.format(limit=limit, host=registry.host, root=instance.root, signal=sent, patch=patch)
     return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -219,6 +224,66 @@ def test_a_pull_that_is_ended_goes_on_where_it_was(
     ]
     assert fetched == [0, kept] or kept == len(BIG)
     assert not partial.exists()
+
+
+# What a pull does at its end, when all layers are there: `target` names the function that kills it.
+_LAST_STEPS = [
+    "pathlib.Path.rename",
+    *(f"minirun.image.records.{name}" for name in ("add", "add_blob", "set_manifest")),
+]
+_LAST_STEPS += ["minirun.image.records.tag", "minirun.store.Store.add_event"]
+
+
+@pytest.mark.parametrize("step", _LAST_STEPS)
+def test_a_pull_that_is_killed_before_it_has_recorded_its_image(
+    instance: Instance, registry: FalseRegistry, step: str
+) -> None:
+    """Some blobs have their names by then, and no record."""
+    add_image(registry, BIG, SMALL)
+    owner, _, name = step.rpartition(".")
+    patch = (
+        "import os, pathlib, signal, minirun.image.records, minirun.store\n"
+        f"known, calls = {step}, []\n"
+        "def die(*args):\n"
+        "    calls.append(1)\n"
+        f"    if len(calls) == {2 if name in ('rename', 'add_blob') else 1}: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return known(*args)\n"
+        f"{owner}.{name} = die\n"
+    )
+    process = pulling(instance, registry, 1 << 40, patch=patch)
+    process.communicate(timeout=30)
+    assert process.returncode == -9
+    assert records.all_images(instance.store) == []
+    assert files(instance) != []
+    prune_images(instance, [])
+    assert files(instance) == []
+    assert pulled(instance, registry).is_new
+    assert len(files(instance)) == 4
+
+
+def test_what_was_loaded_is_compressed_when_it_is_pushed(
+    instance: Instance, registry: FalseRegistry, tmp_path: Path
+) -> None:
+    layer = archive(("a", "1" * 100_000))
+    document = {"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": [digest(layer)]}}
+    entry = {"Config": "config", "RepoTags": [f"{registry.host}/box:latest"], "Layers": ["layer"]}
+    image = tmp_path / "image.tar"
+    image.write_bytes(
+        archive(("layer", layer.decode()), ("config", json.dumps(document)), ("manifest.json", json.dumps([entry])))
+    )
+    with image.open("rb") as file:
+        (loaded,) = load(instance, file, "it")
+    (plain,) = (instance.root / "blobs").iterdir()
+    assert plain.read_bytes() == layer
+    with Client(Config(), CredentialStore()) as client:
+        reference = parse_reference(f"{registry.host}/box").tagged()
+        first = push(instance, client, reference, Report())
+        (packed,) = (instance.root / "blobs").iterdir()
+        assert gzip.decompress(packed.read_bytes()) == layer
+        assert push(instance, client, reference, Report()) == first
+    remove_image(instance, loaded.id, force=True, prune=True)
+    assert files(instance) == []
+    assert pulled(instance, registry).id == loaded.id
 
 
 def test_two_pulls_of_an_image_share_the_work(instance: Instance, registry: FalseRegistry) -> None:
@@ -333,6 +398,8 @@ def test_push_and_pull_and_run_on_a_host(host: Host, tmp_path: Path) -> None:
         assert run(host, "--pull=always", f"{registry}/made:1").stderr.endswith(
             f"Status: Image is up to date for {registry}/made:1\n"
         )
+        # A registry without a search tells what it has.
+        assert host.minirun("search", "--format", "{{.Name}}", f"{registry}/made").stdout == "made\nother/made\n"
         # From one registry to another, and back: the same digests.
         assert digest in host.minirun("push", f"{registry}/made:1").stdout
         host.minirun("rmi", f"{registry}/made:1")
@@ -358,6 +425,46 @@ def test_push_and_pull_and_run_on_a_host(host: Host, tmp_path: Path) -> None:
             (("run", "nope"), "Unable to find image 'nope:latest' locally"),
         ):
             assert says in refused(host, *words), words
+
+
+def test_search(registry: FalseRegistry) -> None:
+    """Against a registry on this machine's loopback: the command changes nothing."""
+    found = [
+        {"name": "box", "description": "x" * 50, "star_count": 3},
+        {"name": "toolbox", "description": "tools", "star_count": 7, "is_official": True},
+    ]
+    results = json.dumps({"results": found}).encode()
+
+    def search(*words: str) -> "subprocess.CompletedProcess[str]":
+        registry.answers = [("/v1/search", 200, {}, results)]
+        argv = [MINIRUN, "search", *words, f"{registry.host}/box"]
+        return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    plain = search("--limit", "7").stdout.splitlines()
+    assert registry.asked("q=box&n=7")
+    assert [line.split() for line in plain] == [
+        ["NAME", "DESCRIPTION", "STARS", "OFFICIAL"],
+        ["toolbox", "tools", "7", "[OK]"],
+        ["box", "x" * 44 + "…", "3"],
+    ]
+    assert "x" * 50 in search("--no-trunc").stdout
+    assert search("--filter", "stars=4", "--format", "{{.Name}} {{.StarCount}}").stdout == "toolbox 7\n"
+    assert search("-f", "is-official=false", "--format", "{{.Name}}").stdout == "box\n"
+    assert search("-f", "is-automated=true").stdout.count("\n") == 1
+    assert json.loads(search("-f", "is-official=1", "--format", "json").stdout)["IsOfficial"] == "true"
+    for words, says in (
+        (("--limit", "101"), "limit 101 is outside the range of [1, 100]"),
+        (("-f", "stars=x"), "invalid filter 'stars=x'"),
+        (("-f", "is-official=x"), "invalid filter 'is-official=x'"),
+        (("-f", "name=x"), "invalid filter 'name'"),
+    ):
+        done = search(*words)
+        assert (done.returncode, says in done.stderr) == (1, True), done.stderr
+    results = b"no list"
+    assert "is not a list of search results" in search().stderr
+    registry.answers = []
+    says = subprocess.run([MINIRUN, "search", f"{registry.host}/box"], capture_output=True, text=True, check=False)
+    assert f"{registry.host} has no search: " in says.stderr
 
 
 def test_a_short_name_comes_from_a_mirror_and_is_published(host: Host, tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ DOCKER_FLAGS = {
     "pull": "-a --all-tags --disable-content-trust --platform -q --quiet",
     "push": "-a --all-tags --disable-content-trust --platform -q --quiet",
     "save": "-o --output --platform",
+    "search": "-f --filter --format --limit --no-trunc",
     "info": "-f --format",
     "kill": "-s --signal",
     "ps": "-a --all -f --filter --format -n --last -l --latest --no-trunc -q --quiet -s --size",
