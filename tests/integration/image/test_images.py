@@ -174,8 +174,3 @@ def test_an_image_that_is_removed_between_the_look_and_the_record(host: Host) ->
     done = host.run([sys.executable, "-c", _TOO_LATE], check=False)
     assert "NotFoundError: No such image: busybox" in done.stderr
     assert host.minirun("ps", "-aq").stdout == ""
-
-
-def test_a_build_is_refused_with_what_to_do_instead(crowded: Host) -> None:
-    for words in (("build", "-t", "x", "."), ("image", "build", ".")):
-        assert "minirun import" in refused(crowded, *words)
