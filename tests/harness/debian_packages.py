@@ -40,6 +40,9 @@ FIREWALLD = ("firewalld", "dbus-daemon")
 REGISTRY = ("docker-registry",)
 CNI = ("containernetworking-plugins", "iptables")
 LAB = ("uidmap", "passt")
+SKOPEO = ("skopeo",)
+# All that a root file system with nginx needs, whatever the machine has itself.
+NGINX = ("nginx", "nginx-common", "libc6", "libcrypt1", "libpcre2-8-0", "libssl3", "zlib1g")
 
 
 def overlay_packages(host: Host, packages: Sequence[str] = ()) -> None:
@@ -55,6 +58,14 @@ def fetch(packages: Sequence[str]) -> Path:
     tree = _CACHE / "-".join(["tree", *packages])
     if not tree.exists():
         _unpack(_missing(packages), tree)
+    return tree
+
+
+def fetch_whole(packages: Sequence[str]) -> Path:
+    """Return a tree with these packages and nothing else, for a root file system."""
+    tree = _CACHE / "-".join(["whole", *packages])
+    if not tree.exists():
+        _unpack(list(packages), tree)
     return tree
 
 
@@ -100,5 +111,6 @@ def _run(argv: list[str], place: Path) -> str:
 
 
 if __name__ == "__main__":  # for a machine that is about to have no network
-    for wanted in (IPTABLES, DOCKER, UFW, FIREWALLD, CNI, REGISTRY, LAB):
+    for wanted in (IPTABLES, DOCKER, UFW, FIREWALLD, CNI, REGISTRY, LAB, SKOPEO):
         fetch(wanted)
+    fetch_whole(NGINX)

@@ -1,11 +1,12 @@
-"""Check the exercises of the chapters, by looking at what there is: namespaces, links, containers, and connections that
-are really made. Each check returns what is missing, as sentences.
+"""Check the exercises of the chapters, by looking at what there is: namespaces, links, containers, images, and
+connections that are really made. Each check returns what is missing, as sentences.
 """
 
 import socket
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 
+from minirun.image import records
 from minirun.instance import Instance
 from minirun.kernel.link_queries import interfaces
 from minirun.kernel.netns import entered, netns_exists
@@ -112,6 +113,20 @@ def _check9(instance: Instance, program: str) -> Iterator[str]:
         )
 
 
+def _check10(instance: Instance, program: str) -> Iterator[str]:
+    menu, busybox = (records.tagged(instance.store, f"{name}:latest") for name in ("menu", "busybox"))
+    if menu is None or busybox is None:
+        raise MissingError("There is no image called menu.")
+    below = len(busybox.layers)
+    if menu.layers[:below] != busybox.layers:
+        yield "menu is not built from busybox: its first layer is another one."
+    elif len(menu.layers) != below + 1:
+        yield f"menu has {len(menu.layers)} layers, and busybox {below}: it needs one more than busybox."
+    answer = program_run(program, ["--root", str(instance.root), "run", "--rm", "--net=none", "menu"], seconds=10)
+    if answer.out.strip() != "soup":
+        yield "minirun run --rm menu does not print soup: CMD says what a container of the image runs."
+
+
 _CHECKS: dict[int, Callable[[Instance, str], Iterator[str]]] = {
     1: _check1,
     2: _check2,
@@ -122,6 +137,7 @@ _CHECKS: dict[int, Callable[[Instance, str], Iterator[str]]] = {
     7: _check7,
     8: _check8,
     9: _check9,
+    10: _check10,
 }
 
 
