@@ -59,13 +59,13 @@ def prune_(
 
 
 def prune_unused(instance: Instance, filters: Filters, everything: bool) -> tuple[list[str], int]:
-    """Remove the build cache; unless `everything`, only what takes space: the rest is part of images.
+    """Remove the build cache; unless `everything`, only what is not part of images.
 
     Returns the ids removed, and the bytes freed.
     """
     until = filters.get("until", []) + filters.get("unused-for", [])
     choice = choice_of({"until": until} if until else {})
-    removed, freed = prune(instance, lambda use: use.used <= choice.latest and (everything or use.size > 0))
+    removed, freed = prune(instance, lambda use: use.used <= choice.latest and (everything or not use.is_part))
     return pruned(instance, "builder", removed, freed)
 
 

@@ -46,7 +46,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class CacheUse:
-    """An entry and its size: bytes of the layers that no image has. `is_used`: a container runs on it."""
+    """An entry and its size: bytes of the layers that no image has, and no older entry.
+
+    is_part: all of its layers are part of images, so that removing it frees nothing
+    is_used: a container runs on it
+    """
 
     id: str
     kind: str  # regular, or exec.cachemount
@@ -54,6 +58,7 @@ class CacheUse:
     created: float
     used: float
     size: int
+    is_part: bool = False
     is_used: bool = False
 
 
@@ -119,7 +124,8 @@ def uses(instance: Instance) -> list[CacheUse]:
     """Return what the cache holds, the newest first."""
     store = instance.store
     taken = users(store)
-    owned = {layer.diff_id for image in records.all_images(store) for layer in image.layers}
+    parts = {layer.diff_id for image in records.all_images(store) for layer in image.layers}
+    owned = set(parts)
     found: list[CacheUse] = []
     for row in store.db.execute("select * from build_cache order by created").fetchall():
         entry = Entry(**dict(row))
@@ -127,8 +133,12 @@ def uses(instance: Instance) -> list[CacheUse]:
         layers = image.layers if image else ()
         size = sum(layer.size for layer in layers if layer.diff_id not in owned)
         owned |= {layer.diff_id for layer in layers}
-        is_used = entry.image in taken
-        found.append(CacheUse(entry.key, _REGULAR, entry.description, entry.created, entry.used, size, is_used))
+        is_part = all(layer.diff_id in parts for layer in layers)
+        found.append(
+            CacheUse(
+                entry.key, _REGULAR, entry.description, entry.created, entry.used, size, is_part, entry.image in taken
+            )
+        )
     for path in sorted(_mounts(instance).glob("*")):
         status = path.stat()
         found.append(CacheUse(path.name, _MOUNT, "cache mount", status.st_ctime, status.st_mtime, tree_size(path)))

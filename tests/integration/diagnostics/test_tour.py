@@ -255,6 +255,11 @@ EXERCISES = {
         "farmer cannot connect to port 80 of miller",
         "minirun network connect south farmer",
     ),
+    10: (
+        r"printf 'FROM busybox\nRUN echo sou > /menu\nRUN echo soup > /menu\n' | minirun build -t menu -",
+        "menu has 3 layers, and busybox 1",
+        r"""printf 'FROM busybox\nRUN echo soup > /menu\nCMD ["cat", "/menu"]\n' | minirun build -t menu -""",
+    ),
 }
 
 

@@ -483,15 +483,16 @@ def test_a_build_that_is_killed_leaves_nothing(builder: Host) -> None:
 
 def test_the_build_cache_is_shown_and_pruned(host: Host) -> None:
     """On a host of its own: other tests use the cache at the same time."""
-    dockerfile = "FROM busybox\nRUN --mount=type=cache,target=/c dd if=/dev/zero of=/c/f bs=1k count=4 && cp /c/f /big"
+    run = "RUN --mount=type=cache,target=/c dd if=/dev/zero of=/c/f bs=1k count=4 && cp /c/f /big"
+    dockerfile = f"FROM busybox\n{run}\nRUN rm /big"
     build(host, dockerfile, "-t", "cached")
     rows = host.minirun("builder", "du", "--format", "{{.CacheType}} {{.Size}}").stdout.splitlines()
-    assert sorted(rows) == ["exec.cachemount 4.1kB", "regular 0B"], "the image has the layer, too"
+    assert sorted(rows) == ["exec.cachemount 4.1kB", "regular 0B", "regular 0B"], "the image has the layers, too"
     assert "exec.cachemount" in host.minirun("buildx", "du", "--verbose").stdout
     assert json.loads(host.minirun("system", "df", "-v", "--format", "json").stdout)["BuildCache"]
     host.minirun("rmi", "cached")
     assert "regular 4.1kB" in host.minirun("builder", "du", "--format", "{{.CacheType}} {{.Size}}").stdout
-    assert "Build Cache     2         0         8.192kB   8.192kB" in host.minirun("system", "df").stdout
+    assert "Build Cache     3         0         8.192kB   8.192kB" in host.minirun("system", "df").stdout
     assert host.minirun("builder", "prune", "-f", "--filter", "until=1h").stdout == "Total reclaimed space: 0B\n"
     assert "WARNING! This will remove all dangling build cache." in host.minirun("builder", "prune", input="n").stdout
     pruned = host.minirun("builder", "prune", "--force").stdout
