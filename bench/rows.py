@@ -121,6 +121,13 @@ GROUPS: Mapping[str, Group] = {
             "image-save-loaded": Row("save, the image was loaded", "s", _ARCHIVES),
         },
     ),
+    "builds": Group(
+        "build, a Dockerfile of 20 steps (Docker: its classic builder)",
+        {
+            "build-all": Row("all steps executed", "s"),
+            "build-cached": Row("all steps cached", "ms", (versus("docker", 0.5),)),
+        },
+    ),
     "ports": Group(
         "With 1000 ports published",
         {

@@ -150,6 +150,8 @@ def prune(instance: Instance, chosen: Callable[[CacheUse], bool] = lambda _: Tru
 
     MinirunError while a build is running.
     """
+    if not (instance.root / DIRECTORY).is_dir():
+        return [], 0
     try:
         with _locked(instance, fcntl.LOCK_EX | fcntl.LOCK_NB):
             return _prune(instance, chosen)

@@ -132,7 +132,7 @@ def test_events_of_files_and_prunes(primed: Host) -> None:
     ]
     primed.minirun("system", "prune", "-f", "--volumes")
     kinds = {one["Type"]: one["Actor"] for one in events(primed, "--filter", "event=prune")}
-    assert sorted(kinds) == ["container", "image", "network", "volume"]
+    assert sorted(kinds) == ["builder", "container", "image", "network", "volume"]
     assert kinds["container"] == {"ID": "", "Attributes": {"reclaimed": "0"}}
 
 
