@@ -4,11 +4,13 @@ Fetched once with apt, unpacked beside the virtual environment, and laid over th
 has itself stays as it is, what it lacks is added. Nothing is installed.
 """
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -69,6 +71,40 @@ def fetch_whole(packages: Sequence[str]) -> Path:
     return tree
 
 
+def fetch_from_sid(package: str) -> Path:
+    """Return a tree with a package of Debian unstable, which needs no more than libc. Nothing of the machine's apt is
+    changed: the lists are in a directory of their own."""
+    tree = _CACHE / f"sid-{package}"
+    if tree.exists():
+        return tree
+    known = _run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(SIGNED_BY)", "Created-By: Packages"], Path("/"))
+    uri, _, keys = next((line for line in known.splitlines() if "/debian/ " in f"{line} "), "").partition(" ")
+    if not uri:
+        pytest.skip("this machine's apt has no mirror of Debian")
+    with tempfile.TemporaryDirectory(dir=_CACHE.parent) as place:
+        signed = f"[signed-by={keys}] " if keys.startswith("/") else ""
+        (Path(place) / "sources.list").write_text(f"deb {signed}{uri} sid main\n")
+        (Path(place) / "lists/partial").mkdir(parents=True)
+        apt = ["apt-get", "-qq"]
+        for name, value in {
+            "Dir::Etc::sourcelist": f"{place}/sources.list",
+            "Dir::Etc::sourceparts": "/nonexistent",
+            "Dir::State::lists": f"{place}/lists",
+            "Dir::Cache": f"{place}/cache",
+            "APT::Sandbox::User": "root",
+        }.items():
+            apt += ["-o", f"{name}={value}"]
+        _run([*apt, "update"], Path(place))
+        own = Path(place) / "tree"
+        (own / "fetched").mkdir(parents=True)
+        _run([*apt, "download", package], own / "fetched")
+        for file in (own / "fetched").iterdir():
+            _run(["dpkg", "-x", str(file), str(own)], own)
+        with contextlib.suppress(OSError):  # another test process was quicker
+            own.rename(tree)
+    return tree
+
+
 def _missing(packages: Sequence[str]) -> list[str]:
     """What apt would install; a package that is there already in another version stays as it is."""
     plan = _run(["apt-get", "-s", "--no-install-recommends", "install", *packages], Path("/")) if packages else ""
@@ -114,3 +150,4 @@ if __name__ == "__main__":  # for a machine that is about to have no network
     for wanted in (IPTABLES, DOCKER, UFW, FIREWALLD, CNI, REGISTRY, LAB, SKOPEO):
         fetch(wanted)
     fetch_whole(NGINX)
+    fetch_from_sid("crane")

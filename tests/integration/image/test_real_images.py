@@ -1,11 +1,12 @@
-"""Images as the world has them: nginx from Debian's packages, from a mirror of Docker Hub; and skopeo as a peer."""
+"""Images as the world has them: nginx from Debian's packages and from a mirror of Docker Hub; skopeo, crane as peers."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
 
 from tests.harness import Host
-from tests.harness.debian_packages import NGINX, SKOPEO, fetch_whole, overlay_packages
+from tests.harness.debian_packages import NGINX, SKOPEO, fetch_from_sid, fetch_whole, overlay_packages
 from tests.harness.false_registry import debian_registry
 from tests.harness.host import MINIRUN
 from tests.integration.image.image_tools import inspect, run
@@ -95,3 +96,28 @@ def test_skopeo_and_minirun_exchange_images(host: Host, tmp_path: Path) -> None:
             host.minirun("pull", "-q", f"{registry}/{kind}:1")
             assert inspect(host, f"{registry}/{kind}:1")["Id"] == identity
             host.minirun("rmi", f"{registry}/{kind}:1")
+
+
+def test_crane_copies_what_minirun_has_pushed(host: Host, tmp_path: Path) -> None:
+    """Digest, manifest and configuration are the same for both, and so are the files that each exports."""
+    crane = str(fetch_from_sid("crane") / "usr/bin/crane")
+    with debian_registry(tmp_path, host.popen) as registry:
+        text = 'FROM busybox\nRUN echo made > /made && rm /bin/vi\nCMD ["cat", "/made"]'
+        host.minirun("build", "-q", "-t", f"{registry}/made:1", "--push", "-", input=text)
+        image = inspect(host, f"{registry}/made:1")
+        digest = image["RepoDigests"][0].partition("@")[2]
+        assert host.run([crane, "digest", f"{registry}/made:1"]).stdout == f"{digest}\n"
+        configuration = host.run([crane, "config", f"{registry}/made:1"]).stdout
+        assert f"sha256:{hashlib.sha256(configuration.encode()).hexdigest()}" == image["Id"]
+        host.run([crane, "validate", "--remote", f"{registry}/made:1"])
+        host.run([crane, "copy", f"{registry}/made:1", f"{registry}/copy:1"])
+        host.minirun("rmi", f"{registry}/made:1")
+        assert host.minirun("pull", f"{registry}/copy:1").stdout.endswith(f"{registry}/copy:1\n")
+        assert inspect(host, f"{registry}/copy:1")["Id"] == image["Id"]
+        host.sh(f"{crane} export {registry}/copy:1 - | tar -t | sed 's,^/,,; s,/$,,' | sort > /run/crane")
+        host.sh(
+            f"{MINIRUN} create --name tree {registry}/copy:1; {MINIRUN} export tree | tar -t | sed s,/$,, > /run/own"
+        )
+        runtime = {".dockerenv", "dev", "proc", "sys", "etc/hosts", "etc/hostname", "etc/resolv.conf"}
+        files = [set(host.sh(f"cat /run/{name}").split("\n")) - runtime - {""} for name in ("crane", "own")]
+        assert files[0] == files[1]
