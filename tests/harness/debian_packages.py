@@ -80,7 +80,7 @@ def fetch_from_sid(package: str) -> Path:
     known = _run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(SIGNED_BY)", "Created-By: Packages"], Path("/"))
     uri, _, keys = next((line for line in known.splitlines() if "/debian/ " in f"{line} "), "").partition(" ")
     if not uri:
-        pytest.skip("this machine's apt has no mirror of Debian")
+        pytest.skip("this machine has no mirror of Debian")
     with tempfile.TemporaryDirectory(dir=_CACHE.parent) as place:
         signed = f"[signed-by={keys}] " if keys.startswith("/") else ""
         (Path(place) / "sources.list").write_text(f"deb {signed}{uri} sid main\n")

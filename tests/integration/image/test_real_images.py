@@ -1,4 +1,4 @@
-"""Images as the world has them: nginx from Debian's packages and from a mirror of Docker Hub; skopeo, crane as peers."""
+"""Images as the world has them: nginx from Debian's packages, by a mirror of Docker Hub; skopeo and crane as peers."""
 
 import hashlib
 import json
