@@ -75,6 +75,17 @@ class Images:
         flags = [word for change in changes for word in ("--change", change)]
         self.host.client.text("import", *flags, os.fspath(archive), name)
 
+    def build(self, context: str | os.PathLike[str], dockerfile: str = "", target: str = "", **build_args: str) -> str:
+        """Build an image from a Dockerfile and return its id, which `Host.run` takes as an image.
+
+        dockerfile: the path of another one than `context`/Dockerfile
+        The same files give the same image at once: their content is found in the build cache. CommandError with the
+        lines at fault.
+        """
+        flags = [*(("--file", dockerfile) if dockerfile else ()), *(("--target", target) if target else ())]
+        flags += [word for name, value in build_args.items() for word in ("--build-arg", f"{name}={value}")]
+        return self.host.client.text("build", "--quiet", *flags, os.fspath(context))
+
     def names(self) -> list[str]:
         """Return the names of all images."""
         return self.host.client.text("images", "--format", "{{.Repository}}:{{.Tag}}").splitlines()

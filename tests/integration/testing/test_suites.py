@@ -139,6 +139,18 @@ def test_snapshot(container):
     clones[0].exec("sh", "-c", "echo 2 >/db")
     assert [each.exec("cat", "/db").stdout for each in (db, *clones)] == ["1\\n", "2\\n", "1\\n", "1\\n"]
 
+def test_build(host, tmp_path):
+    dockerfile = tmp_path / "Dockerfile"
+    dockerfile.write_text("FROM busybox\\nARG WORD\\nRUN echo $WORD > /word\\nCMD cat /word; sleep 99")
+    image = host.images.build(tmp_path, WORD="built")
+    assert image == host.images.build(tmp_path, WORD="built")
+    built = host.run(image, ready=log("built"))
+    built.remove()
+    host.client.text("rmi", image)
+    dockerfile.write_text("FRM x")
+    with pytest.raises(CommandError, match="Dockerfile:1"):
+        host.images.build(tmp_path)
+
 def test_threads(host):
     made = []
     threads = [threading.Thread(target=lambda: made.append(host.run("busybox", ["sleep", "99"], ports=[80], name="x")))
