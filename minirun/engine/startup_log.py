@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from minirun.engine.log import LogReader
 from minirun.errors import printable
 from minirun.instance import Instance
-from minirun.model import Container
+from minirun.model import ACTIVE, Container
 from minirun.options.values import timestamp
 
 _TAIL = 10  # lines
+_START = 1.0  # seconds
 
 
 class StartupLog:
@@ -26,8 +27,11 @@ class StartupLog:
         self.follow(container)
 
     def follow(self, container: Container) -> None:
-        """Look for the lines of the run that `container` is in now: those after the end of the one before."""
-        self._since = timestamp(int(container.finished_at * 1e9)) if container.finished_at else ""
+        """Look for the lines of the run that `container` is in now, or was in last."""
+        since = container.finished_at  # of the run before
+        if container.status not in ACTIVE:  # of this one; its start is recorded a moment after its first lines
+            since = container.started_at - _START
+        self._since = timestamp(int(since * 1e9)) if since > 0 else ""
 
     def look(self) -> bool:
         """Read what is new. Return whether each pattern has been found in a line."""

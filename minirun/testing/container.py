@@ -105,7 +105,7 @@ class Container:
         return output
 
     def logs(self, tail: int | None = None) -> str:
-        """Return what it has written, standard output and standard error in the order they came."""
+        """Return what it has written: standard output, then standard error."""
         done = self.host.client.run(["logs", *(["--tail", str(tail)] if tail is not None else []), self.id])
         return (done.stdout + done.stderr).decode("utf-8", "replace")
 
@@ -148,13 +148,18 @@ class Container:
 
     def start(self, ready: Condition | None = None, timeout: float | None = None) -> None:
         """Start it again after it has ended, and wait until it is ready (None: as `run` waited)."""
-        self.host.client.text("start", self.id, kind=StartError)
-        self.wait_ready(self.options.ready if ready is None else ready, timeout)
+        self._start("start", ready, timeout)
 
     def restart(self, ready: Condition | None = None, timeout: float | None = None) -> None:
         """Stop it, start it, and wait until it is ready (None: as `run` waited)."""
-        self.host.client.text("restart", self.id, kind=StartError)
-        self.wait_ready(self.options.ready if ready is None else ready, timeout)
+        self._start("restart", ready, timeout)
+
+    def _start(self, verb: str, ready: Condition | None, timeout: float | None) -> None:
+        ready = self.options.ready if ready is None else ready
+        deadline = Deadline(self.host.timeout if timeout is None else timeout)
+        words = wait_words(ready, deadline)
+        self.host.client.text(verb, *words, self.id, kind=NotReadyError if words else StartError)
+        self.wait_for_checks(ready, deadline)
 
     def pause(self) -> None:
         """Suspend all its processes."""
@@ -164,21 +169,14 @@ class Container:
         """Let its processes go on."""
         self.host.client.text("unpause", self.id)
 
-    def wait_ready(self, ready: Condition | None, timeout: float | None = None) -> None:
-        """Wait until it is ready, at most `timeout` seconds (None: the host's). NotReadyError says what was seen."""
-        if ready is None:
-            return
-        seconds = self.host.timeout if timeout is None else timeout
-        deadline = time.monotonic() + seconds
-        if ready.words:
-            words = [f"--wait={word}" for word in ready.words]
-            self.host.client.text("start", *words, "--wait-timeout", f"{seconds:.3f}", self.id, kind=NotReadyError)
-        for check in ready.checks:
+    def wait_for_checks(self, ready: Condition | None, deadline: "Deadline") -> None:
+        """Wait until the functions of a condition return True; the command that has started it waited for the rest."""
+        for check in ready.checks if ready else ():
             while not check(self):
-                if time.monotonic() > deadline:
+                if deadline.is_over():
                     name = getattr(check, "__name__", repr(check))
                     raise NotReadyError(
-                        f"{self.name} is not ready: {name} is false after {seconds:g} s\n{self.report()}"
+                        f"{self.name} is not ready: {name} is false after {deadline.seconds:g} s\n{self.report()}"
                     )
                 if (state := self.state()).status == "exited":
                     raise NotReadyError(f"{self.name} {state}, and was not ready before\n{self.report()}")
@@ -231,3 +229,22 @@ class Snapshot:
     def remove(self) -> None:
         """Remove it, when the containers made from it are removed."""
         self.origin.host.client.text("rmi", self.image)
+
+
+class Deadline:
+    """The time until which a container must be ready, `seconds` from now."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def is_over(self) -> bool:
+        """Return whether it has passed."""
+        return time.monotonic() > self._end
+
+
+def wait_words(ready: Condition | None, deadline: Deadline) -> list[str]:
+    """Return the options of the command that starts a container, so that it waits until it is ready."""
+    if ready is None or not ready.words:
+        return []
+    return [*(f"--wait={word}" for word in ready.words), "--wait-timeout", f"{deadline.seconds:.3f}"]

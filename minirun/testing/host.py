@@ -13,8 +13,8 @@ from typing import Any
 
 from minirun.testing.client import Client, program
 from minirun.testing.conditions import Condition
-from minirun.testing.container import Container, RunOptions
-from minirun.testing.failures import HostError, NoPermissionError, StartError
+from minirun.testing.container import Container, Deadline, RunOptions, wait_words
+from minirun.testing.failures import HostError, NoPermissionError, NotReadyError, StartError
 
 TIMEOUT = 60.0  # seconds that a container may take to become ready
 _THROWAWAY_ROOT = "/run/minirun-testing"
@@ -209,11 +209,23 @@ class Host:
         if options.networks and options.name:
             words += ["--network-alias", options.name]
         words += [word for volume in options.volumes for word in ("-v", volume)]
-        made = self.client.text(*words, *options.flags, options.image, *options.command, kind=StartError)
-        container = Container(self, made.splitlines()[-1], name, alias, options)
+        deadline = Deadline(self.timeout if timeout is None else timeout)
+        words += wait_words(options.ready, deadline)
+        try:
+            made = self.client.text(*words, *options.flags, options.image, *options.command, kind=StartError)
+        except StartError as error:
+            found = self.client.run(["container", "inspect", "--format", "{{.Id}}", name], kind=None)
+            if found.returncode:
+                raise
+            self._remember(Container(self, found.stdout.decode().strip(), name, alias, options))
+            raise NotReadyError(error.text, error.command, error.code) from None
+        container = self._remember(Container(self, made.splitlines()[-1], name, alias, options))
+        container.wait_for_checks(options.ready, deadline)
+        return container
+
+    def _remember(self, container: Container) -> Container:
         with self._lock:
             self._containers[container.id] = container
-        container.wait_ready(options.ready, timeout)
         return container
 
     def network(self, name: str = "net", *flags: str) -> Network:

@@ -121,10 +121,12 @@ def test_container(container, network, tmp_path):
     web.stop(0)
     assert str(web.state()) == "exited with 137"
 
-def test_failures(container):
+def test_failures(container, host):
     with pytest.raises(NotReadyError) as caught:
         container("busybox", ["sh", "-c", "echo no space; exit 4"], ready=listening(80))
     assert "exit code 4" in str(caught.value) and "no space" in str(caught.value)
+    (ended,) = [each for each in host.containers() if "exited with 4" in str(each.state())]
+    assert ended.logs() == "no space\\n"  # it ran once
     with pytest.raises(NotReadyError, match="is false after 0.2 s"):
         container("busybox", ["sleep", "99"], ready=all_of(lambda each: False), timeout=0.2)
     with pytest.raises(StartError, match="nosuch"):
