@@ -102,7 +102,7 @@ def test_a_published_port_that_nobody_can_reach_makes_wait_fail(box: LanTopology
     with closing(Netns.of(box.host, "web").serve(80, address, protocols=("tcp",))):
         assert box.host.minirun("wait", "--listening", "80", "web").stderr == ""
     box.host.minirun("rm", "-f", "web")
-    box.host.minirun(*words, f"{script} & sleep 0.3; kill $!; exec httpd -f -p 80")
+    box.host.minirun(*words, f"{script} & sleep 0.3; kill $!; wait; exec httpd -f -p 80")
 
 
 PAGE = "sleep 0.3; echo up and running; exec httpd -f -h /var/www -p 80"
