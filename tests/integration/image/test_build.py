@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import lzma
 import os
 import re
 import signal
@@ -140,6 +141,7 @@ COPIES = [
     ("RUN <<EOF\n#!/bin/sh\necho $0 > /shebang\nEOF", "/shebang", "/dev/pipes/EOF"),
     ("RUN ln -s /made /link && mkdir /made\nCOPY one.txt /link/", "/made/one.txt", "1"),
     ("ADD a.tar /unpacked/", "/unpacked/member", "packed"),
+    ("ADD a.tar.xz /unpacked/", "/unpacked/member", "packed"),
     ("COPY a.tar /kept/", "/kept/a.tar", None),
     ("WORKDIR /a/b\nCOPY one.txt .", "/a/b/one.txt", "1"),
     ("COPY link tree /both/", "/both/link", "1"),
@@ -152,6 +154,7 @@ COPIES = [
 def test_where_copied_files_go(builder: Host, tmp_path: Path, instruction: str, path: str, content: str | None) -> None:
     where = context(tmp_path, f"FROM busybox\n{instruction}", one_txt="1", two_txt="2", tree__deep__leaf="leaf")
     (tmp_path / "a.tar").write_bytes(archive(("member", "packed")))
+    (tmp_path / "a.tar.xz").write_bytes(lzma.compress(archive(("member", "packed"))))
     (tmp_path / "link").symlink_to("one.txt")
     name = builder.minirun("build", "-q", where).stdout.strip()
     if content is None:

@@ -35,7 +35,7 @@ def test_containers_ports_and_names(machine: Machine) -> None:
     script = """
     set -e
     minirun run -d --name web -p 8080:80 busybox sh -c 'echo welcome > /var/www/x; exec httpd -f -h /var/www'
-    minirun exec web true; wget -qO- --tries 3 --retry-connrefused http://127.0.0.1:8080/x
+    minirun exec web true; minirun wait --listening 80 web; busybox wget -qO- http://127.0.0.1:8080/x
     minirun network create town
     minirun run -d --name shop --net town busybox sleep 60
     minirun run --rm --net town busybox ping -c 1 shop
@@ -127,8 +127,10 @@ def test_a_terminal_is_the_shells_and_then_the_callers_again(machine: Machine) -
         time.sleep(0.3)
         terminal.type(b"\x03")
         terminal.until(b"^C")
-        terminal.type(b"cat & fg\n")
         terminal.until(b"# ")
+        terminal.type(b"cat & fg\n")
+        terminal.until(b"[1] ")
+        time.sleep(0.3)  # until cat has the terminal
         terminal.type(b"\x04echo $((6*7))\n")
         terminal.until(b"42")
         terminal.type(b"exit 3\n")
