@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from minirun.kernel.own_ids import OVERLAY_MARKS
@@ -74,6 +75,34 @@ def read_xattr(file: int | str, name: str) -> bytes:
         return os.getxattr(file, name)
     except OSError:
         return b""
+
+
+def visit_tree(top: int, visit: Callable[[int, str, os.stat_result], None]) -> None:
+    """Visit every entry below a directory, what is in a directory before itself. Closes the descriptor.
+
+    `visit` gets the descriptor of the directory that holds the entry, the entry's name and its status.
+    """
+    cursor = TreeCursor(top)
+    levels = [("", names_in(top))]
+    try:
+        while levels:
+            name, names = levels[-1]
+            if not names:
+                levels.pop()
+                if levels:
+                    cursor.up()
+                    visit(cursor.fd, name, os.stat(name, dir_fd=cursor.fd, follow_symlinks=False))
+                continue
+            child = names.pop()
+            status = os.stat(child, dir_fd=cursor.fd, follow_symlinks=False)
+            if stat.S_ISDIR(status.st_mode):
+                fd = os.open(child, DIRECTORY, dir_fd=cursor.fd)
+                levels.append((child, names_in(fd)))
+                cursor.down(fd)
+            else:
+                visit(cursor.fd, child, status)
+    finally:
+        cursor.close()
 
 
 def tree_size(path: Path) -> int:

@@ -202,7 +202,11 @@ class Container:
     def remove(self) -> None:
         """Kill and remove it, with its anonymous volumes. One that is gone is fine."""
         self.host.forget(self)
-        self.host.client.run(["rm", "-f", "-v", self.id], None)
+        try:
+            self.host.client.run(["rm", "-f", "-v", self.id])
+        except CommandError as error:
+            if "No such container" not in error.text:
+                raise
 
     def report(self) -> str:
         """Describe its state and the end of its log, for a person."""

@@ -12,9 +12,11 @@ workers of pytest-xdist: the first that asks for it makes it, and it ends with t
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import select
+import stat
 import subprocess
 import tempfile
 import threading
@@ -25,6 +27,7 @@ from typing import Any
 
 import pytest
 
+from minirun.testing.conditions import Condition
 from minirun.testing.container import Container, ContainerHost, RunOptions
 from minirun.testing.failures import HostError
 from minirun.testing.host import TIMEOUT, Host, Network
@@ -153,7 +156,7 @@ def _run_fixture(image: str, command: Any, name: str, options: dict[str, Any]) -
         owner = _owner_of_run(request.config)
         if host.client.pid:
             raise HostError("a container of scope run is on this machine: a throwaway host belongs to one worker")
-        words = json.dumps([image, list(command), name, sorted(options)], default=repr)
+        words = json.dumps([image, list(command), name, sorted(options.items())], default=_written)
         shared = Host(host.timeout, owner)
         container = _shared(owner, words, lambda: shared.run(image, command, name=name, **options), shared)
         yield container
@@ -165,15 +168,14 @@ def _run_fixture(image: str, command: Any, name: str, options: dict[str, Any]) -
 
 def _shared(owner: int, key: str, run: Callable[[], Container], host: Host) -> Container:
     """Return the container that another worker has made for `key`, or make it."""
-    path = Path(tempfile.gettempdir()) / f"minirun-run-{os.getuid()}"
-    path.mkdir(mode=0o700, exist_ok=True)
+    path = _own_directory()
     with open(path / "lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for old in path.glob("*.json"):
             if not Path(f"/proc/{old.name.partition('-')[0]}").exists():
                 old.unlink()
         started = Path(f"/proc/{owner}/stat").read_text().rpartition(")")[2].split()[19]
-        file = path / f"{owner}-{started}-{abs(hash_of(key)):x}.json"
+        file = path / f"{owner}-{started}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
         if file.exists():
             found = json.loads(file.read_text())
             return Container(host, found["id"], found["name"], found["alias"], RunOptions(found["image"]))
@@ -183,12 +185,21 @@ def _shared(owner: int, key: str, run: Callable[[], Container], host: Host) -> C
         return made
 
 
-def hash_of(text: str) -> int:
-    """Return a hash that is the same in all processes."""
-    value = 0
-    for byte in text.encode():
-        value = (value * 31 + byte) % (1 << 61)
-    return value
+def _written(value: Any) -> Any:
+    """Return what JSON has in place of a condition or a function: the same in all workers."""
+    if isinstance(value, Condition):
+        return [*value.words, *map(_written, value.checks)]
+    return getattr(value, "__qualname__", None) or str(value)
+
+
+def _own_directory() -> Path:
+    """Return the directory of what the workers of a run share. HostError if it is another user's: /tmp is for all."""
+    path = Path(tempfile.gettempdir()) / f"minirun-run-{os.getuid()}"
+    path.mkdir(mode=0o700, exist_ok=True)
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise HostError(f"{path} belongs to somebody else, or others may enter it\nremove it, or set TMPDIR")
+    return path
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from minirun.cli.image.tags import check_reference
 from minirun.cli.parameters import with_option_groups
 from minirun.cli.session import commands, open_instance, require_root, session, warn
 from minirun.engine.build.builder import Built, build
-from minirun.engine.build.options import BuildOptions, Secret
+from minirun.engine.build.options import BuildOptions, Secret, check_epoch
 from minirun.engine.build.run import ENDING_SIGNALS
 from minirun.engine.start import WaitingShim
 from minirun.errors import MinirunError
@@ -214,6 +214,7 @@ def _build_options(options: Options) -> dict[str, Any]:
     arguments = dict(_arguments(options.build_arg))
     if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
         arguments.setdefault("SOURCE_DATE_EPOCH", epoch)
+    check_epoch(arguments.get("SOURCE_DATE_EPOCH", ""))
     host = host_platform()
     network = parse_network([] if options.network == "default" else [options.network])
     return {
@@ -276,8 +277,11 @@ def _secret(text: str) -> tuple[str, Secret]:
         name = os.path.basename(fields.get("src", fields.get("env", "")))
     if not name:
         raise option_error(f"invalid --secret: {text}: it has no id", "id=NAME,src=FILE")
-    if "env" in fields or (kind == "env" or ("src" not in fields and name in os.environ)):
-        return name, Secret(variable=fields.get("env", name))
+    if "env" in fields or kind == "env" or ("src" not in fields and name in os.environ):
+        variable = fields.get("env", name)
+        if variable not in os.environ:
+            raise option_error(f"invalid --secret: {text}: there is no variable {variable} in the environment")
+        return name, Secret(variable=variable)
     file = Path(fields.get("src", name))
     if not file.is_file():
         raise option_error(f"invalid --secret: {file}: no such file", "src=FILE")

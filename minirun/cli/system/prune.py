@@ -13,9 +13,10 @@ from minirun.cli.network.networks import prune_unused as prune_unused_networks
 from minirun.cli.output.filters import parse_filters
 from minirun.cli.parameters import NONE, ForcePrune, filter_option
 from minirun.cli.prune import KEYS, Choice, choice_of, confirmed, print_reclaimed, print_removed
-from minirun.cli.session import commands, open_instance
+from minirun.cli.session import commands, open_instance, warn_of
 from minirun.cli.volume import prune_unused as prune_unused_volumes
 from minirun.errors import MinirunError
+from minirun.image.build.cache import BusyError
 from minirun.instance import Instance
 
 
@@ -82,7 +83,11 @@ def prune(
         return
     instance, freed = open_instance(), 0
     for kind in kinds:
-        removed, size = kind.remove(instance, choice)
+        try:
+            removed, size = kind.remove(instance, choice)
+        except BusyError as error:
+            warn_of(error)
+            continue
         print_removed(kind.title, removed)
         freed += size
     print_reclaimed(freed)

@@ -33,6 +33,12 @@ class Secret:
             raise MinirunError(f"secret {self.file}: {(error.strerror or str(error)).lower()}") from None
 
 
+def check_epoch(text: str) -> None:
+    """Check a value of SOURCE_DATE_EPOCH; "" is none. MinirunError when it is no number of seconds."""
+    if text and not (text.isascii() and text.isdigit() and len(text) < 12):
+        raise MinirunError(f"invalid SOURCE_DATE_EPOCH: {text}", "seconds since 1970")
+
+
 @dataclass(frozen=True)
 class BuildOptions:
     """The options of a build.
@@ -65,13 +71,9 @@ class BuildOptions:
 
     @property
     def epoch(self) -> int | None:
-        """SOURCE_DATE_EPOCH: the time of everything that the build makes. MinirunError when it is no number."""
+        """SOURCE_DATE_EPOCH: the time of everything that the build makes."""
         text = self.build_args.get("SOURCE_DATE_EPOCH", "")
-        if not text:
-            return None
-        if not (text.isascii() and text.isdigit() and len(text) < 12):
-            raise MinirunError(f"invalid SOURCE_DATE_EPOCH: {text}", "seconds since 1970")
-        return int(text)
+        return int(text) if text else None
 
 
 class StepReport(Protocol):

@@ -30,6 +30,7 @@ from minirun.options.networks import parse_network
 T = TypeVar("T")
 _MODES = ("none", "host")
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_MOMENT = 0.1  # seconds between two looks at a lock
 _PAUSE = 0.5  # seconds: a signal that comes just before the wait begins does not end it
 
 
@@ -62,6 +63,11 @@ class Cancellation:
         if self._event.is_set():
             raise BuildEndsError
 
+    def pause(self) -> None:
+        """Wait a moment. Raise BuildEndsError if the build is ending."""
+        self._event.wait(_MOMENT)
+        self.check()
+
     def wait_for(self, fd: int) -> None:
         """Wait until `fd` can be read. Raise BuildEndsError if the build is ending."""
         select.select([fd, self._read], [], [])
@@ -85,14 +91,16 @@ class Containers:
         """Do in this thread what the stages ask for, until all have ended. When one fails, the others end.
 
         So they do at Ctrl-C, SIGTERM and SIGHUP: what is being done then is done to its end, so that the containers can
-        be removed, and KeyboardInterrupt is raised afterwards.
+        be removed, and KeyboardInterrupt is raised afterwards. A second signal ends this process at once; the guard of
+        its containers removes them then.
         """
         for stage in stages:
             stage.add_done_callback(lambda _: self._calls.put(None))
         interrupted = False
 
-        def interrupt(*_: object) -> None:
+        def interrupt(number: int, _: object) -> None:
             nonlocal interrupted
+            signal.signal(number, signal.SIG_DFL)
             interrupted = True
             cancellation.set()
             self._calls.put(None)
@@ -127,9 +135,9 @@ class Containers:
         """Start a container with a name of its own, and with variables that nobody records. Return it, and its shim."""
 
         def start() -> tuple[Container, WaitingShim]:
+            self._owner = self._owner or guarded_owner(self._instance, os.getpid())
             shim = self._waiting.fork_spare()
             name = f"build-{os.urandom(6).hex()}"
-            self._owner = self._owner or guarded_owner(self._instance, os.getpid())
             options = StartOptions(WANTS_OUTPUT, owner=self._owner, secrets=tuple(secrets.items()))
             return run_container(self._instance, name, spec, shim, options), shim
 

@@ -6,26 +6,24 @@ https://docs.docker.com/reference/dockerfile/#run---mount
 import fcntl
 import os
 import posixpath
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from minirun.archive.chroot import chroot_reader, layer_writer
+from minirun.archive.chroot import layer_writer
 from minirun.engine.build.options import BuildOptions
 from minirun.errors import MinirunError
 from minirun.image.build import cache
 from minirun.image.build.snapshots import Snapshot, scratch_tree
 from minirun.image.build.source_tree import SourceTree
-from minirun.image.build.transfer import receive, select, send
+from minirun.image.build.transfer import receive, select, send, send_from
 from minirun.image.dockerfile.source import Lines
 from minirun.image.dockerfile.steps import BoundMount, Builtin, CopyStep, Origin, RunStep
 from minirun.image.layers import new_layer
 from minirun.instance import Instance
 from minirun.kernel.files import remove_tree
-from minirun.kernel.tree_root import Root
 from minirun.model import Mount
 
 _SECRETS = Path("/run/minirun-secrets")  # in a tmpfs: what is there never reaches a disk
@@ -51,12 +49,17 @@ class Mounts:
 
 @dataclass(frozen=True)
 class Sources:
-    """Where mounts come from. `snapshot` returns the file system of a stage or an image."""
+    """Where mounts come from.
+
+    snapshot: returns the file system of a stage or an image
+    pause: waits a moment, and raises when the build is ending
+    """
 
     instance: Instance
     context: SourceTree
     snapshot: Callable[[Origin], Snapshot]
     options: BuildOptions
+    pause: Callable[[], None]
 
 
 @contextmanager
@@ -111,50 +114,47 @@ def _of_context(sources: Sources, path: str, read_only: bool, stack: ExitStack) 
 def _copied(sources: Sources, snapshot: Snapshot | None, path: str, stack: ExitStack) -> Path:
     """Copy a path of a snapshot, or of the context, to a directory of its own: what is written there is thrown away."""
     directory = stack.enter_context(new_layer(sources.instance))
-    step = copy_of(path)
+    _copy(sources, snapshot, _copy_of(path, "/content"), directory)
+    return directory / "content"
+
+
+def _copy(sources: Sources, snapshot: Snapshot | None, step: CopyStep, directory: Path) -> None:
+    """Copy what a step says from a snapshot, None for the context, to the tree `directory`."""
     with layer_writer(directory, lambda stream: receive(step, stream)) as target:
         if snapshot is None:
             send(select(sources.context, step), step, (), target)
         else:
-            tree = stack.enter_context(scratch_tree(sources.instance, snapshot.lower))
-            with chroot_reader(tree, lambda out: send(select(SourceTree(Root("/")), step), step, (), out)) as source:
-                shutil.copyfileobj(source, target)
-    return directory / "content"
+            with scratch_tree(sources.instance, snapshot.lower) as tree:
+                send_from(tree, step, target)
 
 
-def copy_of(path: str) -> CopyStep:
-    """Return the step that copies one path to /content."""
+def _copy_of(path: str, destination: str) -> CopyStep:
+    """Return the step that copies one path."""
     return CopyStep(
-        lines=_NOWHERE, origin=Builtin.CONTEXT, sources=(path,), urls=(), contents=(), destination="/content", chown="",
-        chmod=None, exclude=(), is_add=False, unpacks=False, unpacks_urls=False, keeps_parents=False, is_linked=False,
-        checksum="",
+        lines=_NOWHERE, origin=Builtin.CONTEXT, sources=(path,), urls=(), contents=(), destination=destination,
+        chown="", chmod=None, exclude=(), is_add=False, unpacks=False, unpacks_urls=False, keeps_parents=False,
+        is_linked=False, checksum="",
     )  # fmt: skip
 
 
 def _prepare_cache(sources: Sources, bound: BoundMount, mounts: Mounts, stack: ExitStack) -> None:
     mount = bound.mount
-    directory, is_new = stack.enter_context(cache.cache_mount(sources.instance, mount.id, mount.sharing))
-    if is_new:
+
+    def fill(directory: Path) -> None:
         if not isinstance(bound.origin, Builtin):
-            path = mount.source.strip("/") or "."
-            _fill(sources, sources.snapshot(bound.origin), path, directory)
+            step = _copy_of(mount.source.strip("/") or ".", "/")
+            _copy(sources, sources.snapshot(bound.origin), step, directory)
         os.chown(directory, mount.uid or 0, mount.gid or 0)
         os.chmod(directory, 0o755 if mount.mode is None else mount.mode)
+
+    directory = stack.enter_context(cache.cache_mount(sources.instance, mount.id, mount.sharing, fill, sources.pause))
     mounts.mounts.append(Mount("bind", str(directory), bound.target, read_only=bool(mount.is_read_only)))
 
 
-def _fill(sources: Sources, snapshot: Snapshot, path: str, directory: Path) -> None:
-    step = replace(copy_of(path), destination="/")
-    with scratch_tree(sources.instance, snapshot.lower) as tree:
-        with (
-            layer_writer(directory, lambda stream: receive(step, stream)) as target,
-            chroot_reader(tree, lambda out: send(select(SourceTree(Root("/")), step), step, (), out)) as source,
-        ):
-            shutil.copyfileobj(source, target)
-
-
 def _prepare_tmpfs(sources: Sources, bound: BoundMount, mounts: Mounts, stack: ExitStack) -> None:
-    words = [_TMPFS_MODE, *([f"size={bound.mount.size}"] if bound.mount.size else [])]
+    words = [_TMPFS_MODE]
+    words += [f"size={bound.mount.size}"] if bound.mount.size else []
+    words += ["ro"] if bound.mount.is_read_only else []
     mounts.mounts.append(Mount("tmpfs", "", bound.target, options=",".join(words)))
 
 
@@ -170,7 +170,7 @@ def _prepare_secret(sources: Sources, bound: BoundMount, mounts: Mounts, stack: 
         mounts.secrets[mount.env] = os.fsdecode(content)
     if not bound.target:
         return
-    file = Path(stack.enter_context(secrets_directory())) / str(len(mounts.secret_files))
+    file = Path(stack.enter_context(_secrets_directory())) / str(len(mounts.secret_files))
     fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     mounts.secret_files.append(file)
     with os.fdopen(fd, "wb") as target:
@@ -181,7 +181,7 @@ def _prepare_secret(sources: Sources, bound: BoundMount, mounts: Mounts, stack: 
 
 
 @contextmanager
-def secrets_directory() -> Iterator[str]:
+def _secrets_directory() -> Iterator[str]:
     """Yield a directory in memory for the files of secrets, and remove it after the block."""
     with _locked_secrets(fcntl.LOCK_SH):  # nobody removes it before it is locked
         directory = tempfile.mkdtemp(dir=_SECRETS)
@@ -244,6 +244,10 @@ def _open_secrets() -> int:
 
 def _prepare_ssh(sources: Sources, bound: BoundMount, mounts: Mounts, stack: ExitStack) -> None:
     mount = bound.mount
+    if (mount.uid, mount.gid, mount.mode) != (None, None, None):
+        raise MinirunError(
+            "uid, gid and mode of an ssh mount are not supported: it is the agent's own socket", "RUN it as root"
+        )
     socket = sources.options.ssh.get(mount.id)
     if socket is None:
         if mount.is_required:

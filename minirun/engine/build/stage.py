@@ -1,7 +1,6 @@
 """One stage of a build: its instructions in order, each step taken from the cache or executed."""
 
 import hashlib
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from minirun.archive.chroot import Tree, chroot_reader, chroot_writer, layer_writer
+from minirun.archive.chroot import Tree, chroot_writer, layer_writer
 from minirun.engine.build.options import BuildOptions, Progress, StepReport
 from minirun.engine.build.run import Cancellation, Containers, executed, network_of
 from minirun.engine.build.run_mounts import Sources, prepared
@@ -19,7 +18,16 @@ from minirun.errors import MinirunError
 from minirun.image.build import snapshots
 from minirun.image.build.snapshots import Snapshot
 from minirun.image.build.source_tree import SourceTree
-from minirun.image.build.transfer import Download, make_directory, owner_of, receive, select, send
+from minirun.image.build.transfer import (
+    Download,
+    digest_in,
+    make_directory,
+    owner_of,
+    receive,
+    select,
+    send,
+    send_from,
+)
 from minirun.image.dockerfile.cache_keys import step_key
 from minirun.image.dockerfile.stage_state import Outcome, StageState, advance, begin
 from minirun.image.dockerfile.stages import Plan, Stage
@@ -38,7 +46,6 @@ from minirun.image.document import Step as HistoryEntry
 from minirun.image.layers import new_blob
 from minirun.image.records import Image
 from minirun.instance import Instance
-from minirun.kernel.tree_root import Root
 
 _COMMENT = "buildkit.dockerfile.v0"  # what tools take for a history written by a Dockerfile's build
 _STEPS = (Add, Copy, Run, Workdir)
@@ -81,7 +88,7 @@ class StageBuilder:
         self._stage = stage
         self._options = build.options
         self._snapshot = Snapshot()
-        self._sources = Sources(instance, build.context, self._snapshot_of, build.options)
+        self._sources = Sources(instance, build.context, self._snapshot_of, build.options, build.cancellation.pause)
         self._source = build.plan.dockerfile.script.source
         self._uncached = build.options.no_cache or stage.name in build.options.uncached_stages
         total = 1 + sum(isinstance(instruction, _STEPS) for instruction in stage.instructions)
@@ -207,9 +214,9 @@ class StageBuilder:
         if found is not None:
             return found
         with snapshots.scratch_tree(self._instance, source.lower) as tree:
-            digest = _selected(tree, step)
+            digest = digest_in(tree, step)
             snapshot = self._transferred(
-                step, [digest], description, report, lambda target: _send_from(tree, step, target)
+                step, [digest], description, report, lambda target: send_from(tree, step, target)
             )
         return snapshots.remember(self._instance, snapshot, key, description)
 
@@ -286,17 +293,6 @@ class StageBuilder:
             layer = snapshot.layers[-1]
             report.line(f"layer sha256:{layer.diff_id}: {layer.tar_size} bytes as a tar archive")
         return snapshot
-
-
-def _selected(tree: Tree, step: CopyStep) -> str:
-    """Return the digest of what a step copies from a tree."""
-    with chroot_reader(tree, lambda out: out.write(select(SourceTree(Root("/")), step).digest().encode())) as stream:
-        return stream.read().decode()
-
-
-def _send_from(tree: Tree, step: CopyStep, target: BinaryIO) -> None:
-    with chroot_reader(tree, lambda out: send(select(SourceTree(Root("/")), step), step, (), out)) as stream:
-        shutil.copyfileobj(stream, target)
 
 
 def _downloaded(url: str, file: Path, step: CopyStep) -> Download:

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 
 from minirun.archive.tree_walk import tree_size
 from minirun.errors import MinirunError
 from minirun.image import records
-from minirun.image.layers import sweep, users
-from minirun.image.records import Image
-from minirun.instance import Instance
+from minirun.image.layers import new_layer, sweep, users
+from minirun.instance import Instance, lock_directory
 from minirun.kernel.files import remove_tree
 from minirun.store import Store
 
@@ -62,20 +62,14 @@ class CacheUse:
     is_used: bool = False
 
 
-def find(store: Store, key: str) -> Image | None:
-    """Return the image of the snapshot that the step `key` has led to, and remember that it was used."""
-    row = store.db.execute("select image from build_cache where key = ?", (key,)).fetchone()
+def find(store: Store, key: str) -> Entry | None:
+    """Return what the step `key` has led to, and remember that it was used."""
+    row = store.db.execute("select * from build_cache where key = ?", (key,)).fetchone()
     if row is None:
         return None
     with store.write():
         store.db.execute("update build_cache set used = ? where key = ?", (time.time(), key))
-    return records.by_id(store, row["image"])
-
-
-def entry_of(store: Store, key: str) -> Entry | None:
-    """Return the entry of a step."""
-    row = store.db.execute("select * from build_cache where key = ?", (key,)).fetchone()
-    return Entry(**dict(row)) if row else None
+    return Entry(**dict(row))
 
 
 def add(store: Store, key: str, image_id: str, description: str, created: float) -> None:
@@ -89,35 +83,68 @@ def add(store: Store, key: str, image_id: str, description: str, created: float)
 @contextmanager
 def in_use(instance: Instance) -> Iterator[None]:
     """Keep others from removing anything of the cache, for the time of a build."""
-    with _locked(instance, fcntl.LOCK_SH):
+    fd = _lock(instance, fcntl.LOCK_SH)
+    try:
         yield
+    finally:
+        os.close(fd)
 
 
 @contextmanager
-def cache_mount(instance: Instance, name: str, sharing: str) -> Iterator[tuple[Path, bool]]:
-    """Yield the directory of a cache mount, and whether it is new.
+def cache_mount(
+    instance: Instance, name: str, sharing: str, fill: Callable[[Path], None], pause: Callable[[], None]
+) -> Iterator[Path]:
+    """Yield the directory of a cache mount, locked for the time of the block.
 
     sharing: `shared` by all, `locked` for one step at a time, or `private`: a second step gets another directory
+    fill: gives a new directory its content, owner and mode; only a whole one is ever seen
+    pause: called again and again while another step has it locked; it may raise
     """
-    number = 0
-    while True:
+    path, fd = _take_mount(instance, name, sharing, fill, pause)
+    try:
+        yield path
+        os.utime(path)  # when it was used
+    finally:
+        os.close(fd)
+
+
+def _take_mount(
+    instance: Instance, name: str, sharing: str, fill: Callable[[Path], None], pause: Callable[[], None]
+) -> tuple[Path, int]:
+    for number in count():
         path = _mounts(instance) / sha256(f"{name}\0{number}".encode()).hexdigest()[:32]
-        is_new = not path.is_dir()
-        path.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _make_mount(instance, path, fill)
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(fd, _HOW[sharing])
-            yield path, is_new
-        except BlockingIOError:
-            number += 1
-            continue
-        finally:
+            if _lock_mount(fd, sharing, pause):
+                return path, fd
+        except BaseException:
             os.close(fd)
-        os.utime(path)
-        return
+            raise
+        os.close(fd)
+    raise AssertionError("there is always a next number")
 
 
-_HOW = {"shared": fcntl.LOCK_SH, "locked": fcntl.LOCK_EX, "private": fcntl.LOCK_EX | fcntl.LOCK_NB}
+def _make_mount(instance: Instance, path: Path, fill: Callable[[Path], None]) -> None:
+    """Make the directory if there is none. What a killed build has half filled is removed with unfinished layers."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with lock_directory(path.parent):
+        if not path.is_dir():
+            with new_layer(instance) as directory:
+                fill(directory)
+                directory.rename(path)
+
+
+def _lock_mount(fd: int, sharing: str, pause: Callable[[], None]) -> bool:
+    how = fcntl.LOCK_SH if sharing == "shared" else fcntl.LOCK_EX
+    while True:
+        try:
+            fcntl.flock(fd, how | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if sharing == "private":
+                return False
+        pause()
 
 
 def uses(instance: Instance) -> list[CacheUse]:
@@ -145,25 +172,24 @@ def uses(instance: Instance) -> list[CacheUse]:
     return sorted(found, key=lambda use: -use.created)
 
 
-def prune(instance: Instance, chosen: Callable[[CacheUse], bool] = lambda _: True) -> tuple[list[str], int]:
-    """Remove what `chosen` says of the cache. Return the ids, and the bytes freed.
+class BusyError(MinirunError):
+    """A running build may need what the cache holds."""
 
-    MinirunError while a build is running.
-    """
+
+def prune(instance: Instance, chosen: Callable[[CacheUse], bool]) -> tuple[list[str], int]:
+    """Remove what `chosen` says of the cache. Return the ids, and the bytes freed. BusyError while a build runs."""
     if not (instance.root / DIRECTORY).is_dir():
         return [], 0
-    try:
-        with _locked(instance, fcntl.LOCK_EX | fcntl.LOCK_NB):
-            return _prune(instance, chosen)
-    except BlockingIOError:
-        raise MinirunError("a running build may need what the cache holds", "try again when it is done") from None
+    with _alone(instance):
+        return _prune(instance, chosen)
 
 
 def remove_unused(instance: Instance) -> None:
     """Remove what no build has used for 60 days, unless another build is running."""
     latest = time.time() - _UNUSED
-    with suppress(BlockingIOError), _locked(instance, fcntl.LOCK_EX | fcntl.LOCK_NB):
-        if instance.store.db.execute("select 1 from build_cache where used < ?", (latest,)).fetchone():
+    row = instance.store.db.execute("select 1 from build_cache where used < ?", (latest,)).fetchone()
+    if row or any(path.stat().st_mtime < latest for path in _mounts(instance).glob("*")):
+        with suppress(BusyError), _alone(instance):
             _prune(instance, lambda use: use.used < latest)
 
 
@@ -184,15 +210,28 @@ def _prune(instance: Instance, chosen: Callable[[CacheUse], bool]) -> tuple[list
 
 
 @contextmanager
-def _locked(instance: Instance, how: int) -> Iterator[None]:
+def _alone(instance: Instance) -> Iterator[None]:
+    fd = _lock(instance, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+def _lock(instance: Instance, how: int) -> int:
+    """Lock the cache. Return the descriptor that holds the lock. BusyError if it is taken and `how` does not wait."""
     directory = instance.root / DIRECTORY
     directory.mkdir(mode=0o700, exist_ok=True)
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, how)
-        yield
-    finally:
+    except BaseException as error:
         os.close(fd)
+        if isinstance(error, BlockingIOError):
+            text = "a running build may need what the build cache holds"
+            raise BusyError(text, "try again when it is done") from None
+        raise
+    return fd
 
 
 def _mounts(instance: Instance) -> Path:

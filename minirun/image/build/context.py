@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from minirun.archive.compression import PrefixedStream, compression_of
+from minirun.archive.compression import PrefixedStream
+from minirun.archive.foreign_archive import HEAD, may_be_archive
 from minirun.archive.layer_content import unpack_archive
 from minirun.archive.tree_walk import DIRECTORY
 from minirun.errors import MinirunError
@@ -23,7 +24,6 @@ from minirun.image.dockerfile.ignore import ignore_files, ignored_paths, read_ig
 from minirun.kernel.tree_root import Root
 
 _REMOTE = re.compile(r"https?://|git://|ssh://|git@|github\.com/")
-_TAR_MAGIC = slice(257, 262)
 _ROOT = (0, 0)  # who owns what is copied from a context
 _DEFAULT = ("Dockerfile", "dockerfile")
 _Reader = Callable[[str], bytes | None]  # the content of a file, None if it does not exist
@@ -70,8 +70,8 @@ def open_context(where: str, dockerfile: str, stdin: BinaryIO, scratch: Path) ->
 
 
 def _from_stream(stdin: BinaryIO, dockerfile: str, scratch: Path) -> BuildContext:
-    head = stdin.read(512)
-    if not compression_of(head) and head[_TAR_MAGIC] != b"ustar":
+    head = stdin.read(HEAD)
+    if not may_be_archive(head):
         if dockerfile:
             raise MinirunError("a Dockerfile on the standard input cannot have another one", "leave out -f")
         return _context(Root(str(scratch)), head + stdin.read(), "Dockerfile", "", lambda _: None)

@@ -6,14 +6,14 @@ layer, without being copied.
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from minirun.archive.chroot import Tree
 from minirun.archive.layer_content import directory_digest
-from minirun.archive.tree_walk import DIRECTORY, TreeCursor, is_opaque, is_whiteout, lstat_at, names_in, tree_size
+from minirun.archive.tree_walk import DIRECTORY, is_opaque, is_whiteout, lstat_at, tree_size, visit_tree
 from minirun.errors import MinirunError, NotFoundError
 from minirun.image import document, records
 from minirun.image.build import cache
@@ -56,9 +56,9 @@ def of_image(image: Image) -> Snapshot:
 
 def cached(instance: Instance, key: str) -> Snapshot | None:
     """Return what the step `key` has led to in an earlier build."""
-    image = cache.find(instance.store, key)
-    entry = cache.entry_of(instance.store, key)
-    return Snapshot(key, image, entry.created) if image and entry else None
+    found = cache.find(instance.store, key)
+    image = records.by_id(instance.store, found.image) if found else None
+    return Snapshot(key, image, found.created) if found and image else None
 
 
 def remember(instance: Instance, snapshot: Snapshot, key: str, description: str) -> Snapshot:
@@ -95,8 +95,7 @@ def add_snapshot(
     latest: no file of it gets a later time than this one (SOURCE_DATE_EPOCH)
     The directory `upper` is empty afterwards.
     """
-    if len(base.layers) >= MAX_LAYERS:
-        raise MinirunError(f"max depth exceeded: an image has at most {MAX_LAYERS} layers", "join some RUN with &&")
+    _check_depth(base, 1)
     with new_layer(instance) as directory:
         move_content(upper, directory)
         if latest is not None:
@@ -110,7 +109,13 @@ def stack(
     instance: Instance, base: Snapshot, above: Snapshot, key: str, description: str, platform: Platform
 ) -> Snapshot:
     """Record the layers of `above` on top of those of `base`: COPY --link."""
+    _check_depth(base, len(above.layers))
     return _record(instance, (*base.layers, *above.layers), key, description, platform, above.created)
+
+
+def _check_depth(base: Snapshot, more: int) -> None:
+    if len(base.layers) + more > MAX_LAYERS:
+        raise MinirunError(f"max depth exceeded: an image has at most {MAX_LAYERS} layers", "join some RUN with &&")
 
 
 def _record(
@@ -210,35 +215,10 @@ def _open(root: Root, path: str) -> int | None:
 
 
 def limit_times(directory: Path, latest: int) -> None:
-    """Give every file below a directory, and itself, no later time than `latest`, in seconds since the epoch."""
-    _walk(os.open(directory, DIRECTORY), lambda parent, name, status: _limit_time(parent, name, status, latest))
+    """Give everything below a directory no later time than `latest`, in seconds since the epoch."""
 
+    def limit(parent: int, name: str, status: os.stat_result) -> None:
+        if status.st_mtime > latest:
+            os.utime(name, (latest, latest), dir_fd=parent, follow_symlinks=False)
 
-def _limit_time(parent: int, name: str, status: os.stat_result, latest: int) -> None:
-    if status.st_mtime > latest:
-        os.utime(name, (latest, latest), dir_fd=parent, follow_symlinks=False)
-
-
-def _walk(top: int, visit: Callable[[int, str, os.stat_result], None]) -> None:
-    """Visit every entry below a directory, what is in a directory before itself. Closes the descriptor."""
-    cursor = TreeCursor(top)
-    levels = [("", names_in(top))]
-    try:
-        while levels:
-            name, names = levels[-1]
-            if not names:
-                levels.pop()
-                if levels:
-                    cursor.up()
-                    visit(cursor.fd, name, os.stat(name, dir_fd=cursor.fd, follow_symlinks=False))
-                continue
-            child = names.pop()
-            status = os.stat(child, dir_fd=cursor.fd, follow_symlinks=False)
-            if stat.S_ISDIR(status.st_mode):
-                fd = os.open(child, DIRECTORY, dir_fd=cursor.fd)
-                levels.append((child, names_in(fd)))
-                cursor.down(fd)
-            else:
-                visit(cursor.fd, child, status)
-    finally:
-        cursor.close()
+    visit_tree(os.open(directory, DIRECTORY), limit)

@@ -7,10 +7,12 @@ tree lead to what a container would see.
 https://docs.docker.com/reference/dockerfile/#copy
 """
 
+import hashlib
 import io
 import json
 import os
 import posixpath
+import shutil
 import stat
 import tarfile
 import time
@@ -19,8 +21,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from minirun.archive.compression import compression_of, decompressed
-from minirun.archive.foreign_archive import repack
+from minirun.archive.chroot import Tree, chroot_reader
+from minirun.archive.compression import decompressed
+from minirun.archive.foreign_archive import HEAD, may_be_archive, repack
 from minirun.archive.pack import Packer
 from minirun.archive.tree_walk import DIRECTORY
 from minirun.archive.unpack import Unpacker, UnpackOptions
@@ -30,6 +33,7 @@ from minirun.image.dockerfile.file_mode import ModeChange
 from minirun.image.dockerfile.ignore import exclude_rules, ignored_paths
 from minirun.image.dockerfile.steps import CopyStep
 from minirun.init import user
+from minirun.kernel.tree_root import Root
 
 _PIVOT = "/./"
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -75,8 +79,10 @@ class Selection:
     sources: tuple[_Source, ...]
 
     def digest(self) -> str:
-        """Return the digest of names and content."""
-        return self.tree.digest(source.path for source in self.sources)
+        """Return the digest of names and content: a symlink's content comes from elsewhere, and its name counts."""
+        names = json.dumps([source.stored for source in self.sources])
+        content = self.tree.digest(source.path for source in self.sources)
+        return hashlib.sha256(f"{names} {content}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def select(tree: SourceTree, step: CopyStep) -> Selection:
@@ -109,9 +115,29 @@ def send(selection: Selection, step: CopyStep, downloads: Sequence[Download], st
             _add_file(packer, name, text.encode("utf-8", "surrogateescape"))
 
 
+def digest_in(tree: Tree, step: CopyStep) -> str:
+    """Return the digest of what a step copies from the tree of a stage or an image."""
+    with chroot_reader(tree, lambda out: out.write(select(_own_root(), step).digest().encode())) as stream:
+        return stream.read().decode()
+
+
+def send_from(tree: Tree, step: CopyStep, target: BinaryIO) -> None:
+    """Write what a step copies from the tree of a stage or an image to `target`."""
+    with chroot_reader(tree, lambda out: send(select(_own_root(), step), step, (), out)) as stream:
+        shutil.copyfileobj(stream, target)
+
+
+def _own_root() -> SourceTree:
+    """Return the tree that this process, a chroot child, has as its root."""
+    return SourceTree(Root("/"))
+
+
 def receive(step: CopyStep, stream: BinaryIO) -> None:
     """Unpack into the root directory of this process what `send` has written."""
-    header = _Header(**json.loads(stream.readline() or b'{"is_file": true}'))
+    line = stream.readline()
+    if not line:
+        raise EOFError("the source has failed, and says why")
+    header = _Header(**json.loads(line))
     owner = owner_of(step.chown)
     path = os.path.realpath("/" + step.destination.strip("/"))
     rename = ""
@@ -253,8 +279,7 @@ def _is_archive(tree: SourceTree, path: str) -> bool:
 
 def is_archive(file: BinaryIO) -> bool:
     """Return whether a file is a tar archive, compressed or not."""
-    head = file.read(512)
-    if not head or not (compression_of(head) or head[257:262] == b"ustar"):
+    if not may_be_archive(file.read(HEAD)):
         return False
     file.seek(0)
     try:
