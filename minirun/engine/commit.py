@@ -10,15 +10,22 @@ from minirun.image.instructions import apply
 from minirun.image.records import Image
 from minirun.image.resolve import image_to_run
 from minirun.instance import Instance
-from minirun.model import Container
+from minirun.model import Container, Process
 
 
 def commit(
-    instance: Instance, container: Container, reference: str, changes: tuple[str, ...], author: str, comment: str
+    instance: Instance,
+    container: Container,
+    reference: str,
+    changes: tuple[str, ...],
+    author: str,
+    comment: str,
+    owner: Process | None = None,
 ) -> Image:
     """Record a new image: the container's writable layer on top of its own image's layers.
 
-    `changes` are lines of a Dockerfile, `reference` is the new tag or "". NotFoundError if the base image is gone.
+    `changes` are lines of a Dockerfile, `reference` is the new tag or "", `owner` the process with which it ends.
+    NotFoundError if the base image is gone.
     """
     base = image_of(instance, container)
     config = apply(config_of(container, base), changes)
@@ -27,7 +34,15 @@ def commit(
     return add_image(
         instance,
         lambda layer: copy_layer(upper, layer, skip),
-        NewImage(config, " ".join(container.spec.argv), comment, author, base.document.architecture, parent=base.id),
+        NewImage(
+            config,
+            " ".join(container.spec.argv),
+            comment,
+            author,
+            base.document.architecture,
+            parent=base.id,
+            owner=owner,
+        ),
         reference,
         base,
     )

@@ -44,16 +44,6 @@ def guarded_owner(instance: Instance, pid: int) -> Process:
     return owner
 
 
-def own_image(instance: Instance, image_id: str, owner: Process) -> None:
-    """Record the owner of an image that was just made. It is removed again, with MinirunError, if that has ended."""
-    try:
-        with instance.store.write():
-            instance.store.set_owner("image", image_id, owner)
-    except MinirunError:
-        remove_image(instance, image_id, force=True, prune=False)
-        raise
-
-
 def _command(instance: Instance) -> list[str]:
     """A command that removes what owners leave behind, as all do."""
     program = launcher()

@@ -14,6 +14,7 @@ from minirun.image.layers import MAX_LAYERS, new_layer, sweep
 from minirun.image.platforms import host_platform
 from minirun.image.records import Image, Layer
 from minirun.instance import Instance
+from minirun.model import Process
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class NewImage:
     architecture: in Docker's name; "" is this machine's
     parent: the id of the image of the container that was committed, or ""
     created: seconds since the epoch, 0 for now
+    owner: the process on the host with which it ends
     """
 
     config: Config
@@ -33,6 +35,7 @@ class NewImage:
     architecture: str = ""
     parent: str = ""
     created: float = 0
+    owner: Process | None = None
 
 
 def add_image(
@@ -69,7 +72,7 @@ def add_image(
             new.author,
             new.comment,
         )
-        return _record(instance, document, (*base_layers, layer), new.parent, reference, base, action)
+        return _record(instance, document, (*base_layers, layer), new, reference, base, action)
 
 
 def build_busybox(instance: Instance) -> Image:
@@ -94,7 +97,7 @@ def _record(
     instance: Instance,
     document: Document,
     layers: tuple[Layer, ...],
-    parent: str,
+    new: NewImage,
     reference: str,
     base: Image | None,
     action: str,
@@ -103,7 +106,9 @@ def _record(
     with store.write():
         if base is not None and records.by_id(store, base.id) is None:
             raise NotFoundError(f"No such image: sha256:{base.id}")
-        image = records.add(store, document, layers, parent)
+        image = records.add(store, document, layers, new.parent)
+        if new.owner is not None:
+            store.set_owner("image", image.id, new.owner)
         if reference:
             records.tag(store, reference, image.id)
             store.add_event("image", "tag", f"sha256:{image.id}", {"name": reference})

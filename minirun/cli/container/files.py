@@ -20,7 +20,7 @@ from minirun.engine.commit import commit as commit_container
 from minirun.engine.copy import container_tree
 from minirun.engine.diff import changes
 from minirun.engine.lifecycle import tell
-from minirun.engine.owners import guarded_owner, own_image
+from minirun.engine.owners import guarded_owner
 from minirun.engine.stop import pause, unpause
 from minirun.errors import MinirunError, printable
 from minirun.instance import Instance
@@ -154,9 +154,7 @@ def commit(
     owner = guarded_owner(instance, owner_pid) if owner_pid else None
     target = find_container(instance.store, container)
     with _paused(instance, target, pause):
-        image = commit_container(instance, target, tag, tuple(change), author, message)
-    if owner is not None:
-        own_image(instance, image.id, owner)
+        image = commit_container(instance, target, tag, tuple(change), author, message, owner)
     tell(instance, target.id, "commit", comment=message, imageID=f"sha256:{image.id}", imageRef=tag)
     print(f"sha256:{image.id}")
 

@@ -471,8 +471,10 @@ def test_a_build_that_is_interrupted_leaves_nothing(builder: Host, number: int) 
     assert layers(builder) == kept
 
 
-def begin(host: Host, dockerfile: str = SLOW, waits: bool = True) -> "subprocess.Popen[bytes]":
-    """Start a build; with `waits`, return when its first RUN has begun, else when the build is at it."""
+def begin(
+    host: Host, dockerfile: str = SLOW, waits: bool = True, sign: bytes = rb"#\d+ .*RUN "
+) -> "subprocess.Popen[bytes]":
+    """Start a build; with `waits`, return when its first RUN has begun, else when the line of `sign` is shown."""
     building = host.popen(
         [MINIRUN, "build", "--progress=plain", "-"],
         stdin=subprocess.PIPE,
@@ -484,7 +486,7 @@ def begin(host: Host, dockerfile: str = SLOW, waits: bool = True) -> "subprocess
     building.stdin.write(dockerfile.encode())
     building.stdin.close()
     building.stdin = None
-    sign = rb"#\d+ \d+\.\d+ begun" if waits else rb"#\d+ .*RUN "
+    sign = rb"#\d+ \d+\.\d+ begun" if waits else sign
     while not re.match(sign, line := building.stderr.readline()):
         assert line, "it ended"
     return building
@@ -505,6 +507,24 @@ def test_a_build_that_waits_for_a_cache_can_be_interrupted(builder: Host) -> Non
     os.killpg(holder.pid, signal.SIGINT)
     holder.communicate(timeout=20)
     eventually(lambda: builder.minirun("ps", "-aq").stdout == "", 10)
+
+
+def test_a_second_signal_does_not_wait_for_a_download(builder: Host) -> None:
+    before, kept = state(builder), layers(builder)
+    silent = builder.popen(["busybox", "nc", "-l", "-p", "8099"], stdin=subprocess.PIPE)
+    eventually(lambda: re.search(r":1FA3 0+:0000 0A", builder.sh("cat /proc/net/tcp /proc/net/tcp6")))
+    building = begin(builder, "FROM busybox\nADD http://127.0.0.1:8099/x /", waits=False, sign=rb"#\d+ .*ADD ")
+    eventually(lambda: ":1FA3 01 " in builder.sh("cat /proc/net/tcp"))
+    os.killpg(building.pid, signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        building.communicate(timeout=1)
+    os.killpg(building.pid, signal.SIGINT)
+    building.communicate(timeout=5)
+    silent.kill()
+    silent.wait()
+    builder.minirun("build", "-q", "-", input="FROM busybox")
+    assert state(builder) == before
+    assert layers(builder) == kept
 
 
 def test_a_build_that_is_killed_leaves_nothing(builder: Host) -> None:
