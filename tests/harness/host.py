@@ -148,7 +148,7 @@ class Host:
     @contextmanager
     def unwatched(self) -> Iterator[None]:
         """Meanwhile nothing is mended at once: the resolver's process, which watches, stands still."""
-        watcher = "ps axo pid=,args= | awk '/[m]inirun.network.dns/{print $1}' | xargs -r kill"
+        watcher = "ps axwwo pid=,args= | awk '/[m]inirun.network.dns/{print $1}' | xargs -r kill"
         self.sh(f"{watcher} -STOP")
         try:
             yield

@@ -62,11 +62,11 @@ def test_nothing_of_the_lab_is_published_and_pasta_ends_with_it(equipped: Machin
     while b"ready" not in process.stdout.readline():
         pass
     assert ":7070" not in equipped.host.sh("ss -Hltn; sleep 1.2; ss -Hltn"), "pasta would look once a second"
-    assert "pasta" in equipped.host.sh(f"ps -u {USER} -o args=")
-    pids = equipped.host.sh(f"ps -u {USER} -o pid=,args=")
+    assert "pasta" in equipped.host.sh(f"ps -wwu {USER} -o args=")
+    pids = equipped.host.sh(f"ps -wwu {USER} -o pid=,args=")
     top = next(line.split()[0] for line in pids.splitlines() if "minirun lab" in line)
     equipped.host.sh(f"kill -KILL {top}")
-    eventually(lambda: not equipped.host.sh("ps -eo args= | grep -E '[p]asta|[m]inirun lab' || true"))
+    eventually(lambda: not equipped.host.sh("ps -wweo args= | grep -E '[p]asta|[m]inirun lab' || true"))
 
 
 def test_a_map_that_is_refused_leaves_one_user_and_a_reason(equipped: Machine) -> None:

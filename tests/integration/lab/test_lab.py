@@ -24,7 +24,7 @@ _LOOK = (
 
 def _processes(machine: Machine) -> list[str]:
     """What is left of a user's processes."""
-    return str(machine.host.sh(f"ps -u {USER} -o pid=,args= || true")).splitlines()
+    return str(machine.host.sh(f"ps -wwu {USER} -o pid=,args= || true")).splitlines()
 
 
 def _lab_pid(machine: Machine) -> str:

@@ -66,7 +66,7 @@ def test_the_end_is_recorded_with_its_code(primed: Host, before: Snapshot) -> No
 
 def test_rm_takes_back_everything(primed: Host, before: Snapshot) -> None:
     start(primed, "--rm", "-p", "8080:80", "busybox", "sh", "-c", "sleep 3")
-    eventually(lambda: primed.minirun("ps", "-aq").stdout == "")
+    eventually(lambda: primed.minirun("ps", "-aq").stdout == "", 15)
     assert_same(primed, before)
 
 

@@ -45,7 +45,7 @@ def test_ctrl_c_is_the_programs(crowded: Host, shell: Terminal) -> None:
     shell.until(b"caught-it\r\n")
     with Terminal(crowded, "run", "--rm", "-it", "--init", "--net=none", "busybox", "sleep", "1000") as sleeper:
         eventually(lambda: sleeper.settings() != sleeper.before)
-        eventually(lambda: "sleep 1000" in crowded.sh("ps -eo args --no-headers | grep '^sleep 1000'", check=False))
+        eventually(lambda: "sleep 1000" in crowded.sh("ps -wweo args --no-headers | grep '^sleep 1000'", check=False))
         time.sleep(0.2)
         sleeper.type(b"\x03")
         assert sleeper.wait() == 130
