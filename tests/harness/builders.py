@@ -1,7 +1,6 @@
-"""Docker's classic builder and minirun's, on one throwaway host, to compare what they build."""
+"""Docker's classic builder and minirun's on throwaway hosts, to compare what they build."""
 
 import shlex
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,6 @@ from tests.harness.debian_packages import DOCKER as DOCKER_PACKAGES
 from tests.harness.debian_packages import overlay_packages
 from tests.harness.docker_engine import DOCKER, start_dockerd
 from tests.harness.host import MINIRUN, Host
-
-_SAVED = "/run/busybox.tar"
 
 
 @dataclass(frozen=True)
@@ -33,32 +30,21 @@ class Builder:
         return bytes(self.host.run([*self.program, "save", name], text=False, timeout=120).stdout)
 
 
-@dataclass(frozen=True)
-class Builders:
-    """Both of them. Nothing that they make is older than `started`, in seconds since the epoch."""
-
-    docker: Builder
-    minirun: Builder
-    started: int
-
-    @property
-    def both(self) -> tuple[Builder, Builder]:
-        """Docker's first."""
-        return self.docker, self.minirun
+def minirun_builder(host: Host) -> Builder:
+    """minirun's, on a host."""
+    host.minirun("run", "--rm", "--net=none", "busybox", "true")
+    return Builder(host, (MINIRUN,))
 
 
-def start_builders(host: Host) -> Builders:
-    """Start dockerd on the host. Skips the test where there is no dockerd."""
-    started = int(time.time())
+def start_docker_builder(host: Host, ours: Builder) -> Builder:
+    """Start dockerd, with the busybox of minirun's builder. Skips the test where there is no dockerd."""
     overlay_packages(host, DOCKER_PACKAGES)
     # It executes itself twice for each layer, and most of that is the start of Go's runtime.
     frugal = {"GOMAXPROCS": "1", "GOGC": "400"}
     start_dockerd(host, "--storage-driver=overlay2", "--iptables=false", "--bridge=none", **frugal)
-    host.minirun("run", "--rm", "--net=none", "busybox", "true")
-    host.minirun("save", "-o", _SAVED, "busybox")
-    host.sh(f"{DOCKER} load -i {_SAVED}")
-    builders = Builders(Builder(host, tuple(DOCKER.split())), Builder(host, (MINIRUN,)), started)
+    host.run([*DOCKER.split(), "load"], input=ours.save("busybox"), text=False)
+    theirs = Builder(host, tuple(DOCKER.split()))
     format_ = "{{.Id}} {{.RootFS.Layers}}"
-    ids = {host.sh(f"{shlex.join(one.program)} image inspect -f '{format_}' busybox") for one in builders.both}
+    ids = {one.host.sh(f"{shlex.join(one.program)} image inspect -f '{format_}' busybox") for one in (theirs, ours)}
     assert len(ids) == 1, ids
-    return builders
+    return theirs

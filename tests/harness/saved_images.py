@@ -106,8 +106,13 @@ def _facts(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
+def is_now(inode: Inode, since: float) -> bool:
+    """Whether it was modified within a day after `since`."""
+    return since <= inode.mtime < since + _DAY
+
+
 def _when(inode: Inode, since: float) -> str:
-    return "now" if since <= inode.mtime < since + _DAY else f"{inode.mtime:.0f}"
+    return "now" if is_now(inode, since) else f"{inode.mtime:.0f}"
 
 
 def _hard_links(tree: dict[str, Inode]) -> dict[str, list[str]]:
