@@ -25,12 +25,18 @@ _KINDS = [(f"ip{six}tables", what) for six in ("", "6") for what in ("", "-save"
 _ALTERNATIVES = {f"{_POLICY}.policy": f"{_POLICY}.server.policy.choice"} | {
     f"usr/sbin/{name}{what}": f"usr/sbin/{name}-nft{what}" for name, what in _KINDS
 }
+# Python stays the same file: what is laid over it has another device number, and the fork server would be taken for one
+# of another installation.
 _LAY = """
 set -e
 own=$(mktemp -d /run/laid.XXXX)
 mkdir $own/up $own/work
 mount -t tmpfs log /var/log
+touch $own/python
+mount --bind {python} $own/python
 mount -t overlay -o lowerdir=/usr:{tree}/usr overlay /usr
+mount --bind $own/python {python}
+umount $own/python
 mount -t overlay -o lowerdir=/etc:{tree}/etc,upperdir=$own/up,workdir=$own/work overlay /etc
 """
 
@@ -51,7 +57,7 @@ def overlay_packages(host: Host, packages: Sequence[str] = ()) -> None:
     """Have the programs of these packages, and of all that they need, on `host`, and an /etc of its own. Where that
     cannot be, the test is skipped, with the reason."""
     tree = fetch(packages)
-    done = host.run(["sh", "-c", _LAY.format(tree=tree)], check=False)
+    done = host.run(["sh", "-c", _LAY.format(tree=tree, python=os.path.realpath(sys.executable))], check=False)
     if done.returncode:
         pytest.skip(f"{' '.join(packages)} cannot be laid over this host: {done.stderr.strip()}")
 
