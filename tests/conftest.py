@@ -64,7 +64,8 @@ def host() -> Iterator[Host]:
 
 @pytest.fixture
 def primed(host: Host) -> Host:
-    """A host on which minirun has run once: the image is built, the default bridge and the table stand."""
+    """A host on which minirun has run: the image is built, the default bridge and the table stand."""
+    host.lay_busybox()
     host.minirun("run", "--rm", "busybox", "true")
     # The veth goes a moment after its namespace: not part of what a test finds before it begins.
     eventually(lambda: "veth" not in host.sh("ip link"))
@@ -77,6 +78,7 @@ def crowded() -> Iterator[Host]:
     if os.geteuid() != 0:
         pytest.skip("needs root: it makes namespaces")
     with Host() as made:
+        made.lay_busybox()
         made.minirun("run", "-d", "--name", "base", "busybox", "sleep", "1000")
         yield made
 

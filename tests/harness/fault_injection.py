@@ -6,8 +6,10 @@ is the exit code, negative for a signal. Each command runs in a process of its o
 for a sweep needs hundreds of commands.
 
 The `step`-th kernel operation of all processes of a command together fails (ENOSPC; lack: ENOSYS), or kills the process
-that does it. A step that is no number means the first operation whose shell command contains that text. The report has
-one byte for each operation: it says afterwards which ones were begun, and in byte 0 whether the fault fired.
+that does it. A step that is no number means the first operation whose shell command contains that text, or with `=`
+before it the first with that identity. The report has one byte for each operation: it says afterwards which ones were
+begun, and in byte 0 whether the fault fired. With "count" the identities follow: what the shell command is without the
+numbers and names that differ from run to run.
 
 The operations are those of the seam (minirun/kernel/seam.py): nothing in the program knows of this.
 """
@@ -15,11 +17,13 @@ The operations are those of the seam (minirun/kernel/seam.py): nothing in the pr
 import ctypes
 import errno
 import gc
+import hashlib
 import importlib
 import json
 import mmap
 import os
 import pkgutil
+import re
 import signal
 import socket
 import sys
@@ -37,6 +41,10 @@ from minirun.kernel.process_attributes import ProcessName
 
 MOST = 4096  # operations of one command
 _SEMAPHORE = 64  # bytes behind them: room for a sem_t
+IDENTITIES = MOST + _SEMAPHORE  # where they begin
+IDENTITY = 8  # bytes of each
+_SIZE = IDENTITIES + MOST * IDENTITY
+_PASSING = re.compile(r"[0-9a-f]{6,}|[0-9]+|[a-z]+_[a-z]+")  # ids, numbers, random names of containers
 
 
 class FaultWatcher(seam.Watcher):
@@ -55,8 +63,16 @@ class FaultWatcher(seam.Watcher):
         self.libc.sem_init(ctypes.c_void_p(self.semaphore), 1, 1)  # shared by processes, free
 
     def before(self, operation: seam.Operation) -> None:
-        number = str(self._next())
-        is_meant = number == self.step if self.step.isdigit() else self.step in operation.command
+        number = self._next()
+        if self.how == "count":
+            at = IDENTITIES + number * IDENTITY
+            self.report[at : at + IDENTITY] = _identity(operation)
+        if self.step.isdigit():
+            is_meant = number == int(self.step)
+        elif self.step.startswith("="):
+            is_meant = _identity(operation).hex() == self.step[1:]
+        else:
+            is_meant = self.step in operation.command
         if self.how == "count" or not is_meant or self.report[0]:
             return
         self.report[0] = 1
@@ -77,6 +93,11 @@ class FaultWatcher(seam.Watcher):
         self.report[number] = 1
         self.libc.sem_post(ctypes.c_void_p(self.semaphore))
         return number
+
+
+def _identity(operation: seam.Operation) -> bytes:
+    command = f"{operation.name} {_PASSING.sub('N', operation.command)}"
+    return hashlib.blake2b(command.encode(), digest_size=IDENTITY).digest()
 
 
 def serve(requests: socket.socket) -> None:
@@ -130,8 +151,8 @@ def _become(request: dict[str, Any]) -> None:
     ProcessName().take([sys.executable.encode(), b"-IS", b"/faults/minirun", *(word.encode() for word in words[1:])])
     sys.argv = words
     report = os.open(request["report"], os.O_RDWR | os.O_CREAT, 0o600)
-    os.ftruncate(report, MOST + _SEMAPHORE)
-    seam.watch(FaultWatcher(request["how"], request["step"], mmap.mmap(report, MOST + _SEMAPHORE)))
+    os.ftruncate(report, _SIZE)
+    seam.watch(FaultWatcher(request["how"], request["step"], mmap.mmap(report, _SIZE)))
     os.close(report)
 
 

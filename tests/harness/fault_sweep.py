@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
-from tests.harness.fault_injection import MOST
+from tests.harness.fault_injection import IDENTITIES, IDENTITY, MOST
 from tests.harness.host import REPO, Host
 from tests.harness.snapshot import Snapshot, assert_same, eventually
 
@@ -24,6 +24,7 @@ _PROGRAM = REPO / "tests/harness/fault_injection.py"
 _ENVIRONMENT = {"PYTHONPATH": str(REPO), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 _TIMEOUT = 30  # seconds
 _LOOKS = int(os.environ.get("FAULT_LOOKS", "5"))  # runs for each look at what they have left
+_SHARED_STRIDE = 7  # between the operations that are swept although other commands have them, too
 _ROOM = " " * 1024  # in the command line: space for the words of the commands that it is shown as
 
 
@@ -52,18 +53,22 @@ def sweep_faults(
     settle: Callable[[], object] = lambda: None,
     least: int = 1,
     stride: int = 1,
+    besides: Sequence[Sequence[str]] = (),
 ) -> None:
     """Run the command with a fault at each `stride`-th of its operations.
 
     `prepare` comes before each run, `check` after each, also around the one without a fault that counts the operations.
     There must be at least `least` of these.
 
+    besides: commands with a sweep of their own. What is swept is the operations that none of these has, each the first
+    time that it is done (which one it is says its shell command), and a few of all.
+
     before: what the host has to look like, after `settle`. To look takes longer than most commands, and what one of
     them leaves stays until something removes it. So the look comes after a few runs; FAULT_LOOKS=1 in the environment
     has it come after each, to find the one.
     """
 
-    def one(step: int, inject: Callable[[], Done], is_looked: bool) -> None:
+    def one(step: int | str, inject: Callable[[], Done], is_looked: bool) -> None:
         prepare()
         done = inject()
         try:
@@ -84,9 +89,20 @@ def sweep_faults(
     total = 0
     one(0, count, True)
     assert total >= least, f"only {total} operations"
-    steps = range(1, total + 1, stride)
+    steps: Sequence[int | str] = range(1, total + 1, stride)
+    if besides:
+        known = {identity for other in besides for identity in _identities(host, other)}
+        own = [identity for identity in dict.fromkeys(_identities(host, words)) if identity not in known]
+        steps = [*own, *range(1, total + 1, _SHARED_STRIDE)]
     for index, step in enumerate(steps, 1):
         one(step, lambda step=step: inject_fault(host, how, step, words), index % _LOOKS == 0 or index == len(steps))
+
+
+def _identities(host: Host, words: Sequence[str]) -> list[str]:
+    """Run the command, and return the identities of its operations, as they are named in place of a step."""
+    report = _run(host, "count", 0, words, check=True)[1]
+    places = range(IDENTITIES + IDENTITY, IDENTITIES + IDENTITY * (report[1:MOST].count(1) + 1), IDENTITY)
+    return [f"={report[place : place + IDENTITY].hex()}" for place in places]
 
 
 def _run(host: Host, how: str, step: int | str, words: Sequence[str], check: bool) -> tuple[Done, bytes]:

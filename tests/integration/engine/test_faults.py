@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
@@ -23,9 +24,12 @@ STARTS = {
 @pytest.mark.parametrize("how", ["fail", "kill"])
 @pytest.mark.parametrize("mode", list(STARTS))
 def test_a_start_and_its_end(primed: Host, mode: str, how: str) -> None:
+    """All operations of the default mode, and of the others those that it does not have, and some."""
     primed.minirun("run", "-d", "--name", "base", "busybox", "sleep", "1000")
     before = Snapshot.of(primed)
-    sweep_faults(primed, how, STARTS[mode], before=before, settle=lambda: primed.minirun("ps", "-a"), least=31)
+    besides = [STARTS["bridge"]] if mode != "bridge" else []
+    settle = partial(primed.minirun, "ps", "-a")
+    sweep_faults(primed, how, STARTS[mode], before=before, settle=settle, least=31, besides=besides)
     primed.minirun("run", "--rm", "-p", "8080:80", "busybox", "true")
 
 
