@@ -18,6 +18,7 @@ from minirun.diagnostics.explain.render import FORMS
 from minirun.diagnostics.tour import checks, guide
 from minirun.diagnostics.tour.chapters import Chapter, chapters
 from minirun.errors import FAILED, MinirunError
+from minirun.forkserver.location import launcher
 from minirun.instance import DEFAULT_ROOT
 
 app = commands()
@@ -109,7 +110,8 @@ def _chosen(known: list[Chapter], names: list[str]) -> list[Chapter]:
 
 
 def _program() -> str:
-    return os.path.abspath(sys.argv[0])
+    """The path of minirun: the launcher, if there is one, whose commands start at once."""
+    return str(launcher() or os.path.abspath(sys.argv[0]))
 
 
 def _check_exercise(chapter: Chapter) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from minirun.kernel import cgroups, controllers, credentials, processes
 from minirun.kernel.loopback import loopback_up
 from minirun.kernel.mount_namespace import mounts_private, mounts_read_only
-from minirun.kernel.mounts import filesystem_mount
+from minirun.kernel.mounts import bind_mount, filesystem_mount
 from minirun.kernel.syscalls import check, lib
 from minirun.kernel.tree_root import Root
 
@@ -25,10 +25,13 @@ _SETTINGS = [
 ]
 
 
-def host_live(name: str, live: Callable[[], int], tell: Callable[[int], None] = lambda pid: None) -> int:
+def host_live(
+    name: str, live: Callable[[], int], tell: Callable[[int], None] = lambda pid: None, shared: Path | None = None
+) -> int:
     """Run `live` in a throwaway host, and return its result. Its cgroups are named after `name` meanwhile.
 
     `tell` is called with the pid of the process that runs `live`, as the caller's pid namespace shows it.
+    `shared` is a directory of /run that the copy sees, too, if it exists.
     The caller must be single-threaded (see csrc/sys.c).
     """
     name = f"{name}-{os.urandom(4).hex()}"  # the sweeper of an earlier one may still be at work
@@ -40,7 +43,7 @@ def host_live(name: str, live: Callable[[], int], tell: Callable[[int], None] = 
         for home, group in zip(_homes(), groups, strict=True):
             controllers.group_ensure(group, ()) if not home.v2 else cgroups.cgroup_add(group / "init")
         command = os.getpid()
-        pid = processes.fork(lambda: _enter(groups, command, live, tell), _complain)
+        pid = processes.fork(lambda: _enter(groups, command, live, tell, shared), _complain)
         try:
             return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         except KeyboardInterrupt:  # whether the others got it, too, depends on who sent it
@@ -77,7 +80,9 @@ def _complain(error: BaseException) -> None:
     os.write(2, f"minirun: {error}\n".encode())
 
 
-def _enter(groups: list[Path], command: int, live: Callable[[], int], tell: Callable[[int], None]) -> int:
+def _enter(
+    groups: list[Path], command: int, live: Callable[[], int], tell: Callable[[int], None], shared: Path | None
+) -> int:
     credentials.die_with_parent(command)
     for group in groups:
         cgroups.cgroup_enter(group)
@@ -86,23 +91,26 @@ def _enter(groups: list[Path], command: int, live: Callable[[], int], tell: Call
     for group in groups:  # a group with members cannot pass controllers on
         if (group / "init").is_dir():
             cgroups.cgroup_enter(group / "init")
-    pid = processes.fork(lambda: _first(settings, live), _complain)
+    pid = processes.fork(lambda: _first(settings, live, shared), _complain)
     tell(pid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the command and for `live`
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return code if code >= 0 else 128 - code
 
 
-def _first(settings: dict[Path, str], live: Callable[[], int]) -> int:
+def _first(settings: dict[Path, str], live: Callable[[], int], shared: Path | None) -> int:
     """Run as pid 1 there. `settings` are the network settings of the host."""
     credentials.die_with_parent(0)
     signal.signal(signal.SIGTSTP, _stop)
     homes, kinds = _homes(), {home.top: _options(home) for home in _homes()}
     mounts_private()
     mounts_read_only()
+    kept = os.open(shared, os.O_PATH | os.O_DIRECTORY) if shared is not None and shared.is_dir() else None
     root = Root("/")
     for place, kind, options in (("proc", "proc", ""), ("sys", "sysfs", ""), ("run", "tmpfs", "mode=755")):
         _mount(root, place, kind, options)
+    if kept is not None:
+        _share(root, kept, str(shared).lstrip("/"))
     if not any(home.top == Path("/sys/fs/cgroup") for home in homes):
         _mount(root, "sys/fs/cgroup", "tmpfs", "mode=755")
     for home in homes:
@@ -113,6 +121,13 @@ def _first(settings: dict[Path, str], live: Callable[[], int]) -> int:
     for path, text in settings.items():
         path.write_text(text)
     return live()
+
+
+def _share(root: Root, kept: int, place: str) -> None:
+    """Have the directory `kept` at a place below /run, which is empty now."""
+    Path("/", place).mkdir(mode=0o700, parents=True)
+    bind_mount(root, f"/proc/self/fd/{kept}", place, root.open(place, os.O_PATH | os.O_DIRECTORY), 0)
+    os.close(kept)
 
 
 def _stop(*_: object) -> None:

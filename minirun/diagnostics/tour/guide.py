@@ -10,6 +10,7 @@ import textwrap
 from pathlib import Path
 
 from minirun.diagnostics.tour.chapters import LEARNED, Chapter, Commands, Part, Question
+from minirun.forkserver.location import DIRECTORY
 from minirun.kernel import throwaway
 from minirun.kernel.mounts import NODEV, filesystem_mount
 from minirun.kernel.programs import program_run
@@ -40,7 +41,9 @@ def run_chapter(chapter: Chapter, total: int, root: Path, program: str, manner: 
     """
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     visit = _Visit(chapter, total, manner)
-    return throwaway.host_live(f"minirun-tour-{os.getpid()}", lambda: _run_parts(visit, root, program))
+    name = f"minirun-tour-{os.getpid()}"
+    # The fork server is used from within the copy: one of the copy's own would end with it.
+    return throwaway.host_live(name, lambda: _run_parts(visit, root, program), shared=DIRECTORY)
 
 
 def _run_parts(visit: "_Visit", root: Path, program: str) -> int:
