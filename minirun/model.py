@@ -563,6 +563,73 @@ class Publication:
         return address is not None and address.version != self.target.version
 
 
+class FaultKind(StrEnum):
+    """What a fault does to the packets on a cable; `dns` changes the answers to queries."""
+
+    PARTITION = "partition"
+    LOSS = "loss"
+    DELAY = "delay"
+    BANDWIDTH = "bandwidth"
+    BLACKHOLE = "blackhole"
+    DNS = "dns"
+
+
+class FaultState(StrEnum):
+    """How far a fault is: being added by a command, in force, or being healed."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    HEALING = "healing"
+
+
+BOTH, INWARD, OUTWARD = "both", "in", "out"  # directions of a fault, as the container sees them
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault on purpose: on the cable of a container, on those of a network, or in a network's names.
+
+    A cable is what connects a network namespace with a bridge; containers that share a namespace share it.
+    """
+
+    id: str
+    kind: FaultKind
+    network: str = ""  # the network's id; "": all networks of the container
+    container: str = ""  # the id of the container whose namespace it is; "": all of the network
+    peer: str = ""  # of a partition, the other container
+    direction: str = BOTH
+    percent: float = 0.0  # of packets that are lost
+    delay: int = 0  # microseconds, as is jitter
+    jitter: int = 0
+    rate: int = 0  # bits in a second
+    ports: tuple[tuple[int, str], ...] = ()  # number, protocol; of a blackhole, (): all
+    name: str = ""  # of DNS
+    answers: tuple[str, ...] = ()  # addresses that the name gets
+    failure: str = ""  # nxdomain, servfail, refused or timeout
+    created: float = 0.0
+    state: FaultState = FaultState.PENDING
+    command: Process | None = None  # which adds it
+    boot: str = ""  # of that process
+
+    @property
+    def text(self) -> str:
+        """What it does, without saying to whom."""
+        direction = "" if self.direction == BOTH else f", {self.direction}"
+        if self.kind is FaultKind.LOSS:
+            return f"loss {self.percent:g}%{direction}"
+        if self.kind is FaultKind.DELAY:
+            jitter = f" +-{self.jitter / 1000:g}ms" if self.jitter else ""
+            return f"delay {self.delay / 1000:g}ms{jitter}{direction}"
+        if self.kind is FaultKind.BANDWIDTH:
+            return f"bandwidth {self.rate / 1000:g}kbit/s{direction}"
+        if self.kind is FaultKind.BLACKHOLE:
+            ports = ", ".join(f"{port}/{protocol}" for port, protocol in self.ports)
+            return f"blackhole {ports or 'all'}"
+        if self.kind is FaultKind.DNS:
+            return f"dns {self.name}: {' '.join(self.answers) or self.failure}"
+        return str(self.kind)
+
+
 @dataclass(frozen=True)
 class Place:
     """Where in a foreign firewall minirun has rules of its own, or has reported that it needs some."""

@@ -47,10 +47,20 @@ def test_visitors_are_counted(shop: str) -> None:
 
 
 def test_the_shop_is_closed_while_the_database_hangs(shop: str, db: Container) -> None:
-    db.pause()
-    assert get(shop)[0] == 503
-    db.unpause()
+    with db.pause():
+        assert get(shop)[0] == 503
     assert get(shop)[0] == 200
+
+
+def test_the_shop_is_closed_while_the_network_is_broken(shop: str, db: Container) -> None:
+    with db.blackhole(5432):  # nothing answers, and nothing is refused
+        assert get(shop)[0] == 503
+    assert get(shop)[0] == 200
+
+
+def test_a_slow_cable_is_no_reason_to_close(shop: str, db: Container) -> None:
+    with db.bandwidth(64_000):
+        assert get(shop)[0] == 200
 
 
 def test_the_shop_is_closed_without_the_database(shop: str, db: Container) -> None:

@@ -54,6 +54,15 @@ COMMANDS: dict[str, str] = {
     "builder du": "image.builder",
     "builder prune": "image.builder",
     "container prune": "container.lifecycle",
+    "fault bandwidth": "fault.verbs",
+    "fault blackhole": "fault.verbs",
+    "fault delay": "fault.verbs",
+    "fault dns": "fault.verbs",
+    "fault loss": "fault.verbs",
+    "fault ls": "fault.records",
+    "fault partition": "fault.verbs",
+    "fault reset": "fault.verbs",
+    "fault rm": "fault.records",
     "image prune": "image.tags",
     "netns connect": "netns",
     "netns create": "netns",
@@ -85,6 +94,7 @@ GROUPS = {
     "builder": "Manage builds",
     "buildx": "The same by the name of Docker's plugin",
     "container": "Manage containers",
+    "fault": "Break networks on purpose, and heal them",
     "image": "Manage images",
     "netns": "Work with bare network namespaces, to learn or to try",
     "network": "Manage networks",
@@ -121,6 +131,9 @@ ALIASES = {
     "system info": "info",
     "network list": "network ls",
     "network remove": "network rm",
+    "fault list": "fault ls",
+    "fault remove": "fault rm",
+    "fault heal": "fault rm",
     "netns list": "netns ls",
     "netns add": "netns create",
     "netns del": "netns rm",
@@ -143,6 +156,14 @@ ABSENT: dict[str, tuple[str, str]] = {
     "checkpoint": ("minirun does not checkpoint containers", "`minirun pause` stops their processes for a while"),
     "plugin": ("minirun has no plugin store", "network drivers are Python packages; see docs/networking.md"),
     **dict.fromkeys(("swarm", "stack", "service", "node", "secret", "config"), (_NO_SWARM, "")),
+}
+_NO_CLOCK = (
+    "time namespaces of Linux shift the monotonic clock and the one since boot, and not the time of day, which is what"
+    " programs mean by time; and a running process cannot enter one"
+)
+ABSENT |= {"fault clock": (_NO_CLOCK, "give the program a time that it reads elsewhere, or run it with libfaketime")}
+ABSENT |= {
+    "fault pause": ("it is a command of its own", "minirun pause CONTAINER, minirun unpause CONTAINER"),
 }
 ABSENT |= {"system dial-stdio": ("minirun has no API to connect to", ""), "container checkpoint": ABSENT["checkpoint"]}
 

@@ -34,6 +34,7 @@ def doctor(
         host_checks.kernel,
         host_checks.router,
         host_checks.rules,
+        host_checks.faults,
         host_checks.disk,
         leftovers.leftovers,
         container_checks.lost,

@@ -82,6 +82,7 @@ def delete(instance: Instance, container: Container, volumes: bool) -> bool:
         return False
     if volumes and not container.spec.auto_remove:  # so that whoever finishes an interrupted removal knows
         store.set_spec(container.id, replace(container.spec, auto_remove=True))
+    operations.heal_of_container(instance, container.id)
     remove_tree(instance.container_dir(container.id))
     with store.write():
         record_event(store, container.id, "destroy")

@@ -1,4 +1,4 @@
-"""Containers and networks that end with a process on the host, their owner (--owner-pid), however it ends.
+"""Containers, networks and faults that end with a process on the host, their owner (--owner-pid), however it ends.
 
 For each owner a guard waits: a process of a few pages (csrc/sleeper.c) that polls the owner's pidfd. A pidfd means one
 process, whoever has its pid later. When the owner has ended, the guard executes a command, which removes what is left
@@ -21,7 +21,7 @@ from minirun.image.remove import remove_image
 from minirun.instance import Instance
 from minirun.kernel import execution, processes
 from minirun.model import Process
-from minirun.network.operations import remove_unused
+from minirun.network.operations import heal_by_id, remove_unused
 
 
 def guarded_owner(instance: Instance, pid: int) -> Process:
@@ -58,6 +58,8 @@ def remove_abandoned(instance: Instance) -> None:
     if not owners:
         return
     owned = [item for owner in owners for item in store.owned(*owner)]
+    for fault in [each for kind, each in owned if kind == "fault"]:
+        _attempt(partial(heal_by_id, instance, fault))
     containers = [found for kind, each in owned if kind == "container" and (found := store.container(each))]
     for container in [each for each in containers if _attempt(partial(begin_stop, instance, each, 9, None, ""))]:
         _attempt(partial(remove, instance, container, force=True, volumes=True))

@@ -34,6 +34,7 @@ from minirun.network.drivers.bridge import enable_forwarding
 from minirun.network.drivers.driver_options import INTERFACE_PREFIX
 from minirun.network.firewall import foreign, tables
 from minirun.network.ports.udp_conntrack import delete_stale_flows
+from minirun.network.shaping import shape_new
 
 _MAC_SECONDS = 5.0  # how long to wait for a hardware address that a dying namespace still uses
 # IPv6 is off in a new namespace (network/sandbox.py) until an endpoint has an IPv6 address, which minirun assigns.
@@ -74,6 +75,7 @@ def attach(
     if attached:
         configure(instance, container, own, {endpoint.position for endpoint in attached})
         sysctls.set_for_interfaces(container, attached)
+        shape_new(instance, attached[0].sandbox, attached)
     return attached
 
 

@@ -17,6 +17,7 @@ from minirun.network import etc_files, sysctls
 from minirun.network.dns import server_control
 from minirun.network.dns.veth import endpoints_with_networks, first_with_names
 from minirun.network.etc_files import hostname_of
+from minirun.network.faults import heal_by_id, heal_of_container, heal_unfinished
 from minirun.network.firewall import foreign
 from minirun.network.membership import connect, disconnect, leave_removed
 from minirun.network.modes import NetworkMode, mode_of
@@ -49,6 +50,8 @@ __all__ = [
     "disconnect",
     "dns_connection",
     "has_names",
+    "heal_by_id",
+    "heal_of_container",
     "hostname_of",
     "is_reserved",
     "leave_removed",
@@ -195,6 +198,7 @@ def dns_connection(instance: Instance) -> socket.socket:
 def reconcile(instance: Instance, repairs: bool) -> None:
     """Remove what killed processes left of the network; with `repairs`, repair damage to networks in use."""
     store = instance.store
+    heal_unfinished(instance)
     if store.has_foreign_rules() and not store.has_endpoints():
         foreign.remove_leftovers(instance)
     if (instance.root / DNS_SOCKET).exists():

@@ -16,6 +16,7 @@ from minirun.store.activity import Activity, Event
 from minirun.store.containers import Containers
 from minirun.store.firewall import Firewall
 from minirun.store.lookup import Naming
+from minirun.store.network_faults import NetworkFaults
 from minirun.store.networks import Networks
 from minirun.store.owners import Owners
 from minirun.store.schema import VERSION, upgrade
@@ -29,7 +30,7 @@ UNTOUCHED = "nothing was changed: replace it with a backup, or use another --roo
 _left_open: list[sqlite3.Connection] = []
 
 
-class Store(Activity, Containers, Naming, Networks, Owners, Firewall):
+class Store(Activity, Containers, Naming, Networks, NetworkFaults, Owners, Firewall):
     """The open database of a state root. Use `write` around anything that must happen whole or not at all.
 
     MinirunError when the database is lost or was written by a newer minirun; sqlite3.Error when it cannot be used.

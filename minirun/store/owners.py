@@ -1,4 +1,4 @@
-"""Owners: processes on the host with which containers, networks and images end (--owner-pid)."""
+"""Owners: processes on the host with which containers, networks, images and faults end (--owner-pid)."""
 
 import sqlite3
 
@@ -18,12 +18,12 @@ class Owners:
         return [(Process(pid, started), boot) for pid, started, boot in rows]
 
     def owned(self, owner: Process, boot: str) -> list[tuple[str, str]]:
-        """Return (kind, id) of what a process owns; a kind is container, network or image."""
+        """Return (kind, id) of what a process owns; a kind is container, network, image or fault."""
         query = "select kind, id from owned where pid = ? and started = ? and boot = ?"
         return [tuple(row) for row in self.db.execute(query, (owner.pid, owner.started, boot))]
 
     def set_owner(self, kind: str, object_id: str, owner: Process) -> None:
-        """Record the owner of a new container, network or image, within the transaction that records it.
+        """Record the owner of a new container, network, image or fault, within the transaction that records it.
 
         So it comes either before the look of whoever removes what an ended owner leaves, or not at all. MinirunError
         when the owner has ended.

@@ -259,6 +259,43 @@ create trigger disown_network after delete on networks begin
     delete from owned where kind = 'network' and id = old.id;
 end;
 """
+# Faults on cables and in names. `config` holds what no constraint needs. A fault goes with its container and network.
+# What may have an owner is no longer listed: a table's constraint cannot be changed, and the triggers say what goes.
+_SCHEMA_13 = """
+create table faults (
+    id text primary key, kind text not null, network text not null, container text not null, peer text not null,
+    created real not null, state text not null check (state in ('pending', 'active', 'healing')),
+    pid integer not null, started integer not null, boot text not null, config text not null
+) strict;
+drop trigger disown_container;
+drop trigger disown_image;
+drop trigger disown_network;
+create table owned_13 (
+    kind text not null, id text not null, pid integer not null, started integer not null, boot text not null,
+    primary key (kind, id)
+) strict;
+insert into owned_13 select kind, id, pid, started, boot from owned;
+drop table owned;
+alter table owned_13 rename to owned;
+create trigger disown_container after delete on containers begin
+    delete from owned where kind = 'container' and id = old.id;
+end;
+create trigger disown_image after delete on images begin
+    delete from owned where kind = 'image' and id = old.id;
+end;
+create trigger disown_network after delete on networks begin
+    delete from owned where kind = 'network' and id = old.id;
+end;
+create trigger disown_fault after delete on faults begin
+    delete from owned where kind = 'fault' and id = old.id;
+end;
+create trigger heal_container after delete on containers begin
+    delete from faults where old.id in (container, peer);
+end;
+create trigger heal_network after delete on networks begin
+    delete from faults where network = old.id;
+end;
+"""
 
 
 def _attachments(db: sqlite3.Connection) -> None:
@@ -290,6 +327,7 @@ _SCHEMAS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] = (
     (_SCHEMA_10,),
     (_SCHEMA_11,),
     (_SCHEMA_12,),
+    (_SCHEMA_13,),
 )
 VERSION = len(_SCHEMAS)
 

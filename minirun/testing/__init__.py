@@ -24,6 +24,7 @@ from minirun.testing.failures import (
     StartError,
     UnreachableError,
 )
+from minirun.testing.faults import Dns, Fault
 from minirun.testing.host import Host, Images, Network
 from minirun.testing.reachability import Journey, assert_blocked, assert_reaches
 
@@ -31,6 +32,8 @@ __all__ = [
     "CommandError",
     "Condition",
     "Container",
+    "Dns",
+    "Fault",
     "Host",
     "HostError",
     "ImageNotFoundError",

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from minirun.testing.client import Client
 from minirun.testing.conditions import Condition
 from minirun.testing.failures import CommandError, NotReadyError, StartError
+from minirun.testing.faults import ContainerFaults
 
 _POLL = 0.02  # seconds between two calls of a test's own readiness check
 _TAIL = 30  # lines of a log in a failure
@@ -77,7 +78,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Container:
+class Container(ContainerFaults):
     """A container on a host. `name` is unique on the host; `alias` is its DNS name on networks."""
 
     host: ContainerHost = field(repr=False)
@@ -160,14 +161,6 @@ class Container:
         words = wait_words(ready, deadline)
         self.host.client.text(verb, *words, self.id, kind=NotReadyError if words else StartError)
         self.wait_for_checks(ready, deadline)
-
-    def pause(self) -> None:
-        """Suspend all its processes."""
-        self.host.client.text("pause", self.id)
-
-    def unpause(self) -> None:
-        """Let its processes go on."""
-        self.host.client.text("unpause", self.id)
 
     def wait_for_checks(self, ready: Condition | None, deadline: "Deadline") -> None:
         """Wait until the functions of a condition return True; the command that has started it waited for the rest."""

@@ -15,13 +15,14 @@ from minirun.testing.client import Client, program
 from minirun.testing.conditions import Condition
 from minirun.testing.container import Container, Deadline, RunOptions, wait_words
 from minirun.testing.failures import HostError, NoPermissionError, NotReadyError, StartError
+from minirun.testing.faults import NetworkFaults
 
 TIMEOUT = 60.0  # seconds that a container may take to become ready
 _THROWAWAY_ROOT = "/run/minirun-testing"
 
 
 @dataclass(frozen=True)
-class Network:
+class Network(NetworkFaults):
     """A network on a host. `name` is unique on the host."""
 
     host: "Host" = field(repr=False)

@@ -33,6 +33,10 @@ class Records:
         """Names of networks, sorted."""
         return self._names("select name from networks order by name")
 
+    def faults(self) -> list[str]:
+        """Ids of faults, the oldest first."""
+        return self._names("select id from faults order by created")
+
     def volumes(self) -> list[str]:
         """Names of volumes, the named ones first."""
         return self._names("select name from volumes order by anonymous, name")

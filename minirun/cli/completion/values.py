@@ -67,6 +67,11 @@ def networks(ctx: click.Context, incomplete: str) -> list[str]:
     return _not_given(ctx, _records(ctx).networks())
 
 
+def faults(ctx: click.Context, incomplete: str) -> list[str]:
+    """Faults on record."""
+    return _not_given(ctx, _records(ctx).faults())
+
+
 def volumes(ctx: click.Context, incomplete: str) -> list[str]:
     """Volumes on record."""
     return _not_given(ctx, _records(ctx).volumes())

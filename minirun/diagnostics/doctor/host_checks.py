@@ -16,6 +16,7 @@ from minirun.kernel.rulesets import nft_tables
 from minirun.kernel.sockets import egress_mtu
 from minirun.lab import facts
 from minirun.model import Place
+from minirun.network.faults import describe_fault
 from minirun.network.firewall.foreign.backends import BACKENDS
 from minirun.network.firewall.foreign.detect import REPORTED, advice, blocking_places, bridges_of
 from minirun.network.ipam.foreign_subnets import foreign_subnets
@@ -168,6 +169,13 @@ def rules(instance: Instance) -> Iterator[Finding]:
         )
     if instance.store.has_endpoints():
         yield from _foreign_firewalls(instance)
+
+
+def faults(instance: Instance) -> Iterator[Finding]:
+    """Name the faults on purpose."""
+    for fault in instance.store.faults_in_force():
+        what = f"a fault on purpose: {describe_fault(instance, fault)}"
+        yield Finding(NOTE, what, "minirun fault ls", f"minirun fault rm {fault.id}")
 
 
 def _foreign_firewalls(instance: Instance) -> Iterator[Finding]:

@@ -33,6 +33,7 @@ class Link:
     up: bool = True
     ports: tuple[Port, ...] = ()
     problem: str = ""  # how it differs from the records, or why it does not work
+    faults: tuple[str, ...] = ()  # on purpose: `minirun fault`
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,10 @@ from minirun.kernel import rulesets
 from minirun.kernel.link_queries import Interface, gateways, interfaces
 from minirun.kernel.netns import entered, netns_names
 from minirun.kernel.rulesets import nft_tables
-from minirun.model import Container, Endpoint, Mode, Network, Publication, Status
+from minirun.model import Container, Endpoint, FaultKind, Mode, Network, Publication, Status
 from minirun.network.dns.veth import dns_veth_name
+from minirun.network.faults import describe_fault
+from minirun.network.firewall.faults import targets
 from minirun.network.firewall.foreign.detect import is_own, owner_of
 from minirun.network.firewall.policy import Policy
 
@@ -118,10 +120,13 @@ def _is_uplink(interface: Interface) -> bool:
 
 def _bridge_of(survey: _Survey, network: Network) -> Bridge:
     interface = survey.host.interface(network.bridge) if network.bridge else None
-    endpoints = survey.instance.store.endpoints(network=network.id)
+    store = survey.instance.store
+    endpoints = store.endpoints(network=network.id)
     members = sorted((_link_of(survey, network, endpoint) for endpoint in endpoints), key=lambda link: link.owner)
     if dns := survey.host.interface(dns_veth_name(network)):
-        members.append(Link(dns.name, "", survey.instance.dns_netns, DNS_SERVER, up=dns.up))
+        names = [each for each in store.faults_in_force() if each.kind is FaultKind.DNS and each.network == network.id]
+        texts = tuple(f"fault {fault.id}: {describe_fault(survey.instance, fault)}" for fault in names)
+        members.append(Link(dns.name, "", survey.instance.dns_netns, DNS_SERVER, up=dns.up, faults=texts))
     problem = ""
     if network.bridge and endpoints and interface is None:
         problem = "the bridge is missing"
@@ -171,6 +176,11 @@ def _link_of(survey: _Survey, network: Network, endpoint: Endpoint) -> Link:
         gateway=view.gateway_of(inner) if inner else "",
         up=inner is not None and inner.up,
         ports=tuple(map(_port, ports)),
+        faults=tuple(
+            f"fault {fault.id}: {describe_fault(survey.instance, fault)}"
+            for fault in store.faults_in_force()
+            if fault.kind is not FaultKind.DNS and targets(fault, [(endpoint, network)])
+        ),
         problem=_problem_inside(endpoint, inner) or _problem_outside(survey.host, network, endpoint, inner),
     )
 

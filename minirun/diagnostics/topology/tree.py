@@ -66,6 +66,8 @@ def _bridge_lines(bridge: Bridge, style: "_Style") -> Iterator[str]:
         yield f"{'└' if is_last else '├'}─ {_member_line(link, style)}"
         for port in link.ports:
             yield f"{' ' if is_last else '│'}     {port.host} → {port.container_port}"
+        for fault in link.faults:
+            yield f"{' ' if is_last else '│'}     {style.red(fault)}"
 
 
 def _member_line(link: Link, style: "_Style") -> str:

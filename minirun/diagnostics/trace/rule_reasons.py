@@ -7,6 +7,8 @@ from minirun.instance import Instance
 from minirun.kernel.netlink_events import Step
 from minirun.model import Container, Place
 from minirun.network.dns.veth import endpoints_with_networks
+from minirun.network.faults import describe_fault
+from minirun.network.firewall.faults import MARK
 from minirun.network.firewall.foreign.backends import BACKENDS
 from minirun.network.firewall.foreign.detect import REPORTED, advice, blocking_places, bridges_of, is_own, owner_of
 
@@ -51,6 +53,8 @@ def _dropped_by_minirun(instance: Instance, journey: Journey, step: Step) -> Dia
     rule = journey.text_of(step)
     comment = re.search(r'comment "([^"]*)"', rule)
     reason = comment[1] if comment else rule
+    if reason.startswith(MARK):
+        return _dropped_by_fault(instance, reason.removeprefix(MARK).partition(":")[0])
     container, sender = journey.target.container, journey.source.container
     if container is not None and sender is None:
         port = journey.target.container_port or journey.target.port
@@ -63,6 +67,13 @@ def _dropped_by_minirun(instance: Instance, journey: Journey, step: Step) -> Dia
     isolated = _isolated(instance, sender, container, step) if sender and container else None
     chain = f"{step.family} {step.table}, chain {step.chain}"
     return isolated or Diagnosis(False, f"dropped on this host by minirun's rule ({chain}): {reason}")
+
+
+def _dropped_by_fault(instance: Instance, fault_id: str) -> Diagnosis:
+    """Diagnose a packet that a fault on purpose has dropped."""
+    fault = instance.store.fault(fault_id)
+    what = describe_fault(instance, fault) if fault else "healed meanwhile"
+    return Diagnosis(False, f"dropped by fault {fault_id}: {what}", (f"minirun fault rm {fault_id}",))
 
 
 def _isolated(instance: Instance, sender: Container, container: Container, step: Step) -> Diagnosis | None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from minirun.model import Network
+from minirun.model import Fault, FaultKind, Network
 from minirun.network.dns.upstream import HostResolvers, Upstream
 from minirun.network.dns.veth import HOST_NAME
 from minirun.store import Store
@@ -62,6 +62,7 @@ class Records:
         self._version = -1
         self._clients: dict[str, Client | None] = {}
         self._names: dict[str, _NetworkNames] = {}
+        self._faults: list[Fault] = []
 
     def client(self, address: str) -> Client | None:
         """Return the sandbox with this IPv4 address; None for an address of no sandbox.
@@ -72,10 +73,19 @@ class Records:
         if version != self._version:
             self._clients.clear()
             self._names.clear()
+            self._faults = [fault for fault in self._store.faults_in_force() if fault.kind is FaultKind.DNS]
             self._version = version
         if address not in self._clients:
             self._clients[address] = self._read_client(address)
         return self._clients[address]
+
+    def fault(self, client: Client, name: str) -> Fault | None:
+        """Return the fault that this name has on purpose in one of the client's networks (`minirun fault dns`)."""
+        for fault in self._faults:
+            for network in client.networks:
+                if fault.network == network.id and name in (fault.name, f"{fault.name}.{network.name.lower()}"):
+                    return fault
+        return None
 
     def find(self, client: Client, name: str) -> Addresses | None:
         """Return the addresses of a name as this client knows it; None for a name of no container.

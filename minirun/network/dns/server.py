@@ -10,8 +10,10 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from minirun.kernel.event_loop import READ, WRITE, Interest
+from minirun.model import Fault
 from minirun.network.dns.message import (
     AAAA,
     ANY,
@@ -40,6 +42,7 @@ _MAX_WAIT = 4.0  # seconds; clients ask again, or give up, after 5 (resolv.conf(
 _MAX_CONNECTIONS_PER_CLIENT, _MAX_CONNECTIONS = 16, 128
 _MAX_TCP_QUERY = 4096  # bytes, with its length
 _IDLE_TIMEOUT = 10.0  # seconds
+_FAILURES = {"nxdomain": NXDOMAIN, "servfail": SERVFAIL, "refused": REFUSED}
 
 Respond = Callable[[bytes], None]
 
@@ -132,6 +135,10 @@ class DnsServer:
         upstreams: tuple[Upstream, ...] = ()
         try:
             client = self._records.client(address)
+            fault = self._records.fault(client, query.name) if client else None
+            if fault is not None:
+                self._reply_falsely(fault, query, MAX_SIZE if is_tcp else None, respond)
+                return True
             message = self._own_reply(client, query, MAX_SIZE if is_tcp else None)
             if client and message is None:
                 upstreams = self._records.upstreams(client)
@@ -191,6 +198,18 @@ class DnsServer:
             return None
         records = [resource_record(PTR, encode_name(name))] if name and query.kind in (PTR, ANY) else []
         return reply(query, records, NOERROR if name else NXDOMAIN, limit)
+
+    def _reply_falsely(self, fault: Fault, query: Query, limit: int | None, respond: Respond) -> None:
+        """Reply as a fault says; a timeout is no reply at all."""
+        if fault.failure:
+            if fault.failure in _FAILURES:
+                respond(reply(query, [], _FAILURES[fault.failure]))
+            return
+        packed = [ip_address(answer).packed for answer in fault.answers]
+        addresses = Addresses(
+            tuple(one for one in packed if len(one) == 4), tuple(one for one in packed if len(one) > 4)
+        )
+        respond(reply(query, self._address_records(addresses, query.kind), limit=limit))
 
     def _address_records(self, addresses: Addresses, kind: int) -> list[bytes]:
         """A and AAAA records, rotated so that containers that share a name take turns at being first."""

@@ -76,7 +76,9 @@ _ISOLATION = """
   }"""
 
 
-def render(table: str, networks: Iterable[Network], elements: Iterable[Element]) -> list[str]:
+def render(
+    table: str, networks: Iterable[Network], elements: Iterable[Element], fault_chains: Iterable[str] = ()
+) -> list[str]:
     """Return the lines of one nft(8) transaction that replaces the table; arguments as for rules.render.
 
     A new network always causes a full rendering, because its chains in rules.py are missing, so the chain `forward` is
@@ -89,6 +91,7 @@ def render(table: str, networks: Iterable[Network], elements: Iterable[Element])
         *render_sets(BRIDGE_SETS, elements),
         _CHAINS,
         *([_ISOLATION] if not all(Policy.of(network).icc for network in networks) else []),
+        *fault_chains,
         "}",
     ]
 

@@ -91,12 +91,15 @@ _LOOPBACK6 = """
   }"""
 
 
-def render(table: str, networks: list[Network], elements: Iterable[Element]) -> list[str]:
+def render(
+    table: str, networks: list[Network], elements: Iterable[Element], fault_chains: Iterable[str] = ()
+) -> list[str]:
     """Return the lines of one nft(8) transaction that replaces the table.
 
     table: its name, such as "minirun"
     networks: all bridge networks
     elements: everything that its sets and maps hold
+    fault_chains: those of faults.py
     """
     return [
         f"table inet {table} {{}}",
@@ -107,6 +110,7 @@ def render(table: str, networks: list[Network], elements: Iterable[Element]) -> 
         _CHAINS.replace("{internal}", _FORWARD_INTERNAL if any(network.internal for network in networks) else ""),
         *([_LOOPBACK6] if any(network.pool6 for network in networks) else []),
         *("\n".join(_chains(network)) for network in networks),
+        *fault_chains,
         "}",
     ]
 

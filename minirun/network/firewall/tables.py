@@ -1,6 +1,7 @@
 """The nftables tables: rendered whole from the records, and changed by single elements in between.
 
-rules.py holds the table of family inet, antispoof.py the one of family bridge, which a frame meets first.
+rules.py holds the table of family inet, antispoof.py the one of family bridge, which a frame meets first; faults.py
+adds chains to both while there are faults.
 
 A published port is one map element, looked up once however many there are, and so is a range. Its key is host address,
 protocol and port, so a stale duplicate cannot exist. Nothing is read back to decide.
@@ -10,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from minirun.kernel.nft import NftError, nft_apply
 from minirun.kernel.nft_elements import SetElement, elements_add, elements_del
-from minirun.model import Endpoint, Network, Publication
-from minirun.network.firewall import antispoof, rules
+from minirun.model import Endpoint, Fault, Network, Publication
+from minirun.network.firewall import antispoof, faults, rules
 from minirun.network.firewall.elements import (
     INET_SETS,
     Element,
@@ -30,7 +31,11 @@ _SETS = {"inet": INET_SETS, "bridge": antispoof.BRIDGE_SETS}
 
 
 def render(
-    table: str, networks: Iterable[Network], publications: Iterable[Publication], endpoints: Iterable[Endpoint] = ()
+    table: str,
+    networks: Iterable[Network],
+    publications: Iterable[Publication],
+    endpoints: Iterable[Endpoint] = (),
+    in_force: Sequence[Fault] = (),
 ) -> str:
     """Return both tables as one nft(8) transaction that creates them if missing, empties and redefines them.
 
@@ -44,7 +49,8 @@ def render(
     inet += elements_of_open(port for port, policy in ports if policy.opens(port.target))
     inet += elements_of_other_bridges(pairs)
     bridge = [element for endpoint, network in pairs for element in antispoof.elements_of(endpoint, network)]
-    lines = rules.render(table, list(bridged.values()), inet) + antispoof.render(table, bridged.values(), bridge)
+    lines = rules.render(table, list(bridged.values()), inet, faults.inet_chains(in_force, pairs))
+    lines += antispoof.render(table, bridged.values(), bridge, faults.bridge_chains(in_force, pairs))
     return "\n".join([*lines, ""])
 
 
@@ -53,7 +59,7 @@ def refresh(store: Store, table: str) -> None:
 
     The caller holds the write lock, so that nobody renders an older reading of the records over a newer one.
     """
-    nft_apply(render(table, store.networks(), store.ports(), store.endpoints()))
+    nft_apply(render(table, store.networks(), store.ports(), store.endpoints(), store.faults_in_force()))
 
 
 def ensure(store: Store, table: str, networks: Iterable[Network], container: str = "") -> None:
@@ -95,9 +101,10 @@ def _change(
     elements: Iterable[Element],
     change: Callable[[Sequence[SetElement]], None],
 ) -> None:
-    """Change single elements. Ports in the merged ranges of the `open` sets have none of their own: render all."""
+    """Change single elements. Ports in the merged ranges of the `open` sets have none of their own, and the rules of
+    faults name veths and addresses: render all."""
     set_elements = [element.in_table(table, _SETS[element.family]) for element in elements]
-    if any(policy.opens(port.target) for port, policy in ports):
+    if any(policy.opens(port.target) for port, policy in ports) or store.has_faults():
         return refresh(store, table)
     if set_elements:
         try:

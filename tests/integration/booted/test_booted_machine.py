@@ -269,3 +269,32 @@ def test_systemd_starts_the_fork_server_for_its_socket() -> None:
             sh("systemctl stop minirun-forkserver.service")  # the socket stays
     finally:
         sh(f"{take_back}; rm -f /etc/systemd/system/minirun-forkserver.*; systemctl daemon-reload", check=False)
+
+
+def test_a_delay_by_netem() -> None:
+    """Debian's kernel has it: what a container sends waits, and what it receives; a rate beside it is netem's, too."""
+    minirun("run", "-d", "--name", "slow", "busybox", "sleep", "1000")
+    address = minirun("inspect", "--format", "{{.NetworkSettings.IPAddress}}", "slow").stdout.strip()
+    before = sh("tc qdisc; ip netns exec slow tc qdisc")
+
+    def round_trip() -> float:
+        """The quickest of five, in milliseconds."""
+        return float(
+            minirun("exec", "slow", "ping", "-c", "5", "-i", "0.2", gateway).stdout.rpartition("= ")[2].split("/")[0]
+        )
+
+    gateway = address.rpartition(".")[0] + ".1"
+    plain = round_trip()
+    minirun("fault", "delay", "slow", "--time", "200ms", "--direction", "out")
+    assert 200 <= round_trip() < 300 + plain
+    minirun("fault", "delay", "slow", "--time", "150ms", "--jitter", "10ms", "--direction", "in")
+    minirun("fault", "bandwidth", "slow", "--rate", "10mbit")
+    assert 330 <= round_trip() < 450 + plain
+    shown = sh("tc qdisc show dev $(ip -o link | grep -o 'veth[^@]*'); ip netns exec slow tc qdisc show dev eth0")
+    assert shown.count("netem") == 2
+    assert "delay 200ms" in shown
+    assert "delay 150ms  10ms" in shown
+    assert shown.count("rate 10Mbit") == 2
+    minirun("fault", "rm", "--all")
+    assert sh("tc qdisc; ip netns exec slow tc qdisc") == before
+    minirun("rm", "-f", "slow")

@@ -65,11 +65,11 @@ def test_the_example_passes(town: Host) -> None:
 def test_the_page_is_true(town: Host, tmp_path: Path) -> None:
     """The tests, the script and the commands that docs/testing.md prints."""
     page = (REPO / "docs/testing.md").read_text()
-    first, fixtures, script = re.findall(r"```python\n(.*?)```", page, re.S)
-    (tmp_path / "test_page.py").write_text(f"{first}\n{fixtures}\ndef test_shared(cache, queue):\n    pass\n")
+    first, fixtures, script, faults = re.findall(r"```python\n(.*?)```", page, re.S)
+    (tmp_path / "test_page.py").write_text(f"{first}\n{fixtures}\n{faults}\ndef test_shared(cache, queue):\n    pass\n")
     argv = [sys.executable, "-m", "pytest", "-q", *PLUGINS, f"--rootdir={tmp_path}", str(tmp_path)]
     done = town.run(argv, check=False, timeout=60, env=ENV)
-    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
     town.run([sys.executable, "-c", script], timeout=60, env=ENV)
     commands = re.findall(r"<!-- run -->\n```\n(.*?)```", page, re.S)[0]
     assert len(commands.splitlines()) == 2
@@ -79,6 +79,72 @@ def test_the_page_is_true(town: Host, tmp_path: Path) -> None:
 def test_the_plugin_is_an_entry_point() -> None:
     found = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["entry-points"]["pytest11"]
     assert importlib.import_module(found["minirun"]).container
+
+
+def test_faults_heal_with_their_block_and_with_the_test(town: Host, tmp_path: Path) -> None:
+    """All of them; the last one is in force when the test process is killed, with containers that are not its own."""
+    town.minirun("run", "-d", "--name", "stays", "busybox", "sleep", "1000")
+    done = run(
+        town,
+        tmp_path,
+        """
+import signal
+import time
+
+def rules():
+    return os.popen("nft list ruleset; tc qdisc").read()
+
+def test_faults(container, network, host):
+    net = network("back")
+    db = container("busybox", HTTPD, name="db", networks=[net], ready=listening(80))
+    web = container("busybox", ["sleep", "60"], name="web", networks=[net])
+    before = rules()
+    with net.loss(1), pytest.raises(UnreachableError, match="dropped by fault .*: loss 100%, in, on all cables"):
+        assert_reaches(web, db, 80)
+    with web.loss(1, direction="out"):
+        assert_blocked(web, db, 80)
+    with db.blackhole(80, "53/udp"):
+        assert_blocked(web, db, 80)
+        web.exec("ping", "-c", "1", db.address())
+    with net.bandwidth(1_000_000), web.bandwidth(64_000, direction="in"):
+        assert_reaches(web, db, 80)
+        assert "rate 64Kbit" in rules() and "rate 1Mbit" in rules()
+    with net.dns.answer("db", "192.0.2.9"):
+        assert "192.0.2.9" in web.exec("nslookup", "db").stdout
+    with net.dns.fail("db"):
+        assert web.exec("nslookup", "db", check=False).code
+    with db.connect(80) as connection, db.connect(80) as other:
+        assert db.reset(connection) == 1
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+        assert net.reset(port=80) == 1
+    with db.pause():
+        assert db.state().status == "paused"
+        db.unpause()
+    assert db.state().status == "running"
+    try:
+        with db.delay(10, jitter=1):
+            assert_reaches(web, db, 80)
+    except CommandError as error:
+        assert "CONFIG_NET_SCH_NETEM" in error.text
+    fault = net.partition(web, db)
+    assert_blocked(web, db, 80)
+    fault.heal()
+    fault.heal()
+    assert_reaches(web, db, 80)
+    assert [line for line in rules().splitlines() if "counter" not in line] == [
+        line for line in before.splitlines() if "counter" not in line
+    ]
+    os.system("$MINIRUN_BIN fault loss --percent 50 stays --owner-pid %d" % os.getpid())
+    os.kill(os.getpid(), signal.SIGKILL)
+""",
+        "-p",
+        "no:xdist",
+    )
+    assert done.returncode == -signal.SIGKILL or done.returncode == 128 + signal.SIGKILL, done.stdout + done.stderr
+    eventually(lambda: "fault" not in town.sh("nft list ruleset"), 10)
+    assert town.minirun("ps", "-a", "--format", "{{.Names}}").stdout == "stays\n"
+    town.minirun("rm", "-f", "stays")
 
 
 def test_what_a_container_can_do(town: Host, tmp_path: Path) -> None:
