@@ -6,7 +6,7 @@ A body is never in memory whole unless its reader asks for that: the parser is f
 import json
 import socket
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -58,6 +58,12 @@ class _Incoming:
         self.has_head = False
         self.pieces: deque[bytes] = deque()
         self.is_whole = False
+        self.behind = 0  # bytes of a body that the parser takes for the other protocol
+
+    def expect_body_behind(self) -> None:
+        """For the parser, what is behind the head of a request that asks for another protocol is of that one."""
+        length = self.head.headers.get("content-length", "0")
+        self.behind = int(length) if length.isdigit() else 0
 
 
 class Connection:
@@ -70,6 +76,7 @@ class Connection:
         self._head_size = 0
         self._behind = b""  # what came behind a request that asks for another protocol
         self.is_open = True  # whether another request may follow
+        self.has_answered = False  # whether the head of an answer has been sent
 
     def on_message_begin(self) -> None:
         self._requests.append(_Incoming())
@@ -110,6 +117,7 @@ class Connection:
                     raise ApiError(HTTPStatus.REQUEST_TIMEOUT, "the request stopped within its headers") from None
                 return None
         incoming = self._requests[0]
+        self.has_answered = False
         return incoming.head, Body(self, incoming)
 
     def _feed(self) -> bool:
@@ -125,6 +133,7 @@ class Connection:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._behind = data[upgrade.args[0] :]
+            self._requests[-1].expect_body_behind()
         except httptools.HttpParserError as error:
             raise ApiError(HTTPStatus.BAD_REQUEST, f"this is no HTTP request: {error}") from None
         if self._requests and self._requests[-1].has_head:
@@ -142,7 +151,20 @@ class Connection:
                     raise ClientGone
             except TimeoutError:
                 raise ApiError(HTTPStatus.REQUEST_TIMEOUT, "the request stopped within its body") from None
+        if incoming.behind:
+            return self._read_behind(incoming)
         return incoming.pieces.popleft() if incoming.pieces else b""
+
+    def _read_behind(self, incoming: _Incoming) -> bytes:
+        try:
+            data = self._behind or self.socket.recv(_CHUNK)
+        except TimeoutError:
+            raise ApiError(HTTPStatus.REQUEST_TIMEOUT, "the request stopped within its body") from None
+        if not data:
+            raise ClientGone
+        piece, self._behind = data[: incoming.behind], data[incoming.behind :]
+        incoming.behind -= len(piece)
+        return piece
 
     def finish(self) -> None:
         """Forget the request that has been answered. One whose body was not read ends the connection."""
@@ -165,6 +187,7 @@ class Connection:
     def take_over(self) -> tuple[socket.socket, bytes]:
         """The connection for another protocol, and what has come of that already."""
         self.is_open = False
+        self.has_answered = True
         self.socket.settimeout(None)
         behind, self._behind = self._behind, b""
         return self.socket, behind
@@ -274,12 +297,19 @@ def _filter_values(values: Any) -> list[str]:
     return found
 
 
+Writing = Callable[["ChunkedBody"], None]
+
+
 @dataclass(frozen=True)
 class Response:
-    """An answer. `body`: the bytes, or pieces of unknown number, which are sent as they come."""
+    """An answer.
+
+    body: the bytes; or pieces of unknown number, which are sent as they come; or a function that writes them. As long
+    as that has written nothing, what it raises is the answer.
+    """
 
     status: int = HTTPStatus.OK
-    body: bytes | Iterable[bytes] = b""
+    body: bytes | Iterable[bytes] | Writing = b""
     content_type: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -311,14 +341,46 @@ def send(connection: Connection, head: Head, response: Response, api_version: st
     if isinstance(response.body, bytes):
         if not bodiless:
             fields.setdefault("Content-Length", str(len(response.body)))
+        connection.has_answered = True
         connection.send(_head(response.status, fields), b"" if head.method == "HEAD" else response.body)
         return
     fields["Transfer-Encoding"] = "chunked"
-    connection.send(_head(response.status, fields))
-    for piece in response.body:
-        if piece:
-            connection.send(b"%x\r\n" % len(piece), piece, b"\r\n")
-    connection.send(b"0\r\n\r\n")
+    body = ChunkedBody(connection, _head(response.status, fields))
+    if callable(response.body):
+        response.body(body)
+    else:
+        body.flush()
+        for piece in response.body:
+            body.write(piece)
+    body.end()
+
+
+class ChunkedBody:
+    """A body of unknown length, to write to as to a file. Each write is sent at once, the first with the head."""
+
+    def __init__(self, connection: Connection, head: bytes) -> None:
+        self._connection = connection
+        self._head = head
+
+    def write(self, data: bytes) -> int:
+        """Send a chunk. ClientGone when nobody is there."""
+        if data:
+            self._connection.send(self._take_head(), b"%x\r\n" % len(data), data, b"\r\n")
+        return len(data)
+
+    def flush(self) -> None:
+        """Send the head, if it is not sent yet."""
+        self._connection.send(self._take_head())
+
+    def end(self) -> None:
+        """Send what ends the body."""
+        self._connection.send(self._take_head(), b"0\r\n\r\n")
+
+    def _take_head(self) -> bytes:
+        head, self._head = self._head, b""
+        if head:
+            self._connection.has_answered = True
+        return head
 
 
 def _head(status: int, fields: Mapping[str, str]) -> bytes:

@@ -77,10 +77,10 @@ class Request:
     def wait(self, fds: list[int], seconds: float | None = None) -> bool:
         """Wait until one of the descriptors is readable, `seconds` at most. Return whether one is.
 
-        ClientGone when the client has closed the connection meanwhile.
+        ClientGone when the client has closed the connection meanwhile; one that was taken over may be closed by half.
         """
         poll = select.poll()
-        poll.register(self.connection.socket, _POLLRDHUP)
+        poll.register(self.connection.socket, 0 if self.is_taken_over else _POLLRDHUP)
         for fd in fds:
             poll.register(fd, select.POLLIN)
         ready = {fd for fd, _ in poll.poll(None if seconds is None else max(0, int(seconds * 1000)))}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
 
-from minirun.api import system
+from minirun.api import archives, container_create, container_streams, containers, execs, stats, system
 from minirun.api.http import ApiError, decoded
 from minirun.api.request import Handler
 
@@ -32,6 +32,37 @@ ROUTES = (
     Route("GET", "/_ping", system.ping),
     Route("HEAD", "/_ping", system.ping),
     Route("GET", "/version", system.version),
+    Route("GET", "/info", system.info),
+    # containers
+    Route("GET", "/containers/json", containers.list_all),
+    Route("POST", "/containers/create", container_create.create),
+    Route("POST", "/containers/prune", containers.prune),
+    Route("GET", "/containers/{name}/json", containers.inspect_one),
+    Route("GET", "/containers/{name}/top", containers.top),
+    Route("GET", "/containers/{name}/logs", container_streams.logs),
+    Route("GET", "/containers/{name}/changes", containers.diff),
+    Route("GET", "/containers/{name}/export", archives.export),
+    Route("GET", "/containers/{name}/stats", stats.stats),
+    Route("POST", "/containers/{name}/resize", container_streams.resize),
+    Route("POST", "/containers/{name}/start", containers.start),
+    Route("POST", "/containers/{name}/stop", containers.stop_one),
+    Route("POST", "/containers/{name}/restart", containers.restart),
+    Route("POST", "/containers/{name}/kill", containers.kill),
+    Route("POST", "/containers/{name}/update", containers.update),
+    Route("POST", "/containers/{name}/rename", containers.rename),
+    Route("POST", "/containers/{name}/pause", containers.pause),
+    Route("POST", "/containers/{name}/unpause", containers.unpause),
+    Route("POST", "/containers/{name}/attach", container_streams.attach),
+    Route("POST", "/containers/{name}/wait", container_streams.wait),
+    Route("DELETE", "/containers/{name}", containers.delete),
+    Route("GET", "/containers/{name}/archive", archives.get),
+    Route("HEAD", "/containers/{name}/archive", archives.head),
+    Route("PUT", "/containers/{name}/archive", archives.put),
+    # exec
+    Route("POST", "/containers/{name}/exec", execs.create),
+    Route("POST", "/exec/{id}/start", execs.start),
+    Route("POST", "/exec/{id}/resize", execs.resize),
+    Route("GET", "/exec/{id}/json", execs.inspect),
 )
 
 

@@ -27,7 +27,12 @@ _KEEP, _CLOSE = 0, 1  # exit codes of a process: whether the connection stays op
 
 @dataclass(frozen=True)
 class ServiceOptions:
-    """root: the state root; idle_time: seconds without a client until the service ends, 0: never; debug: log requests"""
+    """How the service runs.
+
+    root: the state root
+    idle_time: seconds without a client until the service ends; 0: it stays
+    debug: each request is a line on standard error
+    """
 
     root: Path
     idle_time: float = 0
@@ -161,7 +166,10 @@ class Service:
 
 
 def listen(path: Path, group: int) -> socket.socket:
-    """A listener at a path, for root and a group alone. OSError when the path is another's: a live service's, or no socket."""
+    """A listener at a path, for root and a group alone.
+
+    OSError when the path is taken: by a service that lives, or by what is no socket.
+    """
     if path.is_socket():
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             try:

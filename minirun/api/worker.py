@@ -3,13 +3,15 @@
 import socket
 import sys
 import time
+import traceback
+from contextlib import closing
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from minirun.api.http import ApiError, Body, ClientGone, Connection, Head, Query, Response, answer, send
+from minirun.api.http import NO_CONTENT, ApiError, Body, ClientGone, Connection, Head, Query, answer, send
 from minirun.api.request import Request, message_of, status_of
-from minirun.api.routes import ROUTES, Route, find_route
+from minirun.api.routes import ROUTES, find_route
 from minirun.api.versions import NEWEST, path_and_version
 from minirun.errors import MinirunError, describe
 
@@ -40,50 +42,48 @@ def serve_connection(sock: socket.socket, root: Path, debug: bool) -> bool:
 
 def _serve(connection: Connection, head: Head, body: Body, root: Path, debug: bool) -> None:
     began = time.monotonic()
-    request: Request | None = None
     try:
-        request = _request(connection, head, body, root)
-        status = _answer(request)
+        status = _answer(connection, head, body, root)
     except ApiError as error:
-        status = error.status
-        send(connection, head, answer({"message": error.message}, status), NEWEST)
-    finally:
-        if request is not None:
-            request.close()
+        status = _tell(connection, head, error.status, error.message)
+    except MinirunError as error:
+        status = _tell(connection, head, status_of(error), message_of(error))
+    except ClientGone:
+        raise
+    except Exception as error:  # noqa: BLE001 - the client gets an answer, and the log says where it came from
+        print(f"minirun: {head.method} {_shown(head)}: {describe(error)}", file=sys.stderr)
+        if debug:
+            traceback.print_exc()
+        status = _tell(connection, head, HTTPStatus.INTERNAL_SERVER_ERROR, describe(error))
     connection.finish()
     if debug:
         took = (time.monotonic() - began) * 1000
-        print(f"{head.method} {head.url.decode('utf-8', 'replace')} {status} {took:.1f} ms", file=sys.stderr)
+        print(f"{head.method} {_shown(head)} {int(status)} {took:.1f} ms", file=sys.stderr)
 
 
-def _request(connection: Connection, head: Head, body: Body, root: Path) -> Request:
+def _answer(connection: Connection, head: Head, body: Body, root: Path) -> int:
+    """Call the route's function and send what it returns. Returns the status."""
     try:
         parts = urlsplit(head.url.decode("ascii"))
     except ValueError:
         raise ApiError(HTTPStatus.BAD_REQUEST, "invalid path") from None
     path, version = path_and_version(parts.path)
-    return Request(head, path, version, Query(parts.query), body, connection, root)
-
-
-def _answer(request: Request) -> int:
-    """Call the route's function and send what it returns. Returns the status."""
-    try:
-        route = _route(request)
+    with closing(Request(head, path, version, Query(parts.query), body, connection, root)) as request:
+        route, request.parameters = find_route(ROUTES, head.method, path)
         response = route.call(request)
-    except (ApiError, ClientGone):
-        raise
-    except MinirunError as error:
-        response = answer({"message": message_of(error)}, status_of(error))
-    except Exception as error:
-        print(f"minirun: {request.head.method} {request.path}: {describe(error)}", file=sys.stderr)
-        response = answer({"message": describe(error)}, HTTPStatus.INTERNAL_SERVER_ERROR)
-    if request.is_taken_over:
-        return HTTPStatus.SWITCHING_PROTOCOLS
-    response = response or Response(HTTPStatus.NO_CONTENT)
-    send(request.connection, request.head, response, NEWEST)
-    return response.status
+        if request.is_taken_over:
+            return HTTPStatus.SWITCHING_PROTOCOLS
+        send(connection, head, response or NO_CONTENT, NEWEST)
+        return response.status if response else HTTPStatus.NO_CONTENT
 
 
-def _route(request: Request) -> Route:
-    route, request.parameters = find_route(ROUTES, request.head.method, request.path)
-    return route
+def _tell(connection: Connection, head: Head, status: int, message: str) -> int:
+    """Answer with a failure. One whose answer has begun is told of by the end of the connection."""
+    if connection.has_answered:
+        raise ClientGone
+    send(connection, head, answer({"message": message}, status), NEWEST)
+    return status
+
+
+def _shown(head: Head) -> str:
+    return head.url.decode("utf-8", "replace")

@@ -1,7 +1,7 @@
 """Every command: how it is spelled and which module has it. The module is imported when the command is typed."""
 
-# spelling: module below minirun.cli, or the whole name of one in a room above it; its typer application has a command of
-# the spelling's last word
+# spelling: module below minirun.cli, or the whole name of one in a room above it. Its typer application has a command
+# of the spelling's last word.
 COMMANDS: dict[str, str] = {
     "run": "container.run",
     "exec": "container.exec",
