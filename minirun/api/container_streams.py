@@ -10,6 +10,7 @@ import msgspec
 from minirun.api import streams
 from minirun.api.http import ApiError, Response
 from minirun.api.request import Request, failing_with
+from minirun.api.websocket import WebSocketStream, accept_websocket
 from minirun.cli.container.attach_session import parse_detach_keys
 from minirun.cli.container.log_details import text_of_details
 from minirun.cli.container.logs import LogText, LogWindow, last_lines, wait_for_more
@@ -69,7 +70,7 @@ def _channel_now(instance: Instance, container: Container, flags: int) -> socket
 
 
 def attach(request: Request) -> None:
-    """POST /containers/{name}/attach."""
+    """POST /containers/{name}/attach, GET /containers/{name}/attach/ws."""
     query = request.query
     with failing_with(HTTPStatus.BAD_REQUEST):
         keys = parse_detach_keys(query.text("detachKeys"))
@@ -80,8 +81,10 @@ def attach(request: Request) -> None:
     tty, is_live = container.spec.tty, query.flag("stream")
     wanted = {number for name, number in streams.NUMBERS.items() if query.flag(name)}
     stdin = query.flag("stdin") and container.spec.interactive and is_live
-    sock, behind = request.take_over(content_type(request, tty))
-    client = streams.ClientStream(sock, behind, tty, wanted, stdin, keys)
+    if request.path.endswith("/ws"):
+        client: streams.ClientStream = WebSocketStream(*accept_websocket(request), tty, wanted, stdin, keys)
+    else:
+        client = streams.ClientStream(*request.take_over(content_type(request, tty)), tty, wanted, stdin, keys)
     if query.flag("logs"):
         for entry in LogReader(request.instance.container_dir(container.id) / "log").entries():
             client.write(streams.NUMBERS[entry.stream], entry.data)
@@ -89,9 +92,7 @@ def attach(request: Request) -> None:
         client.close()
         return
     flags = (WANTS_OUTPUT if wanted else 0) | (GIVES_STDIN if stdin else 0)
-    sock.setblocking(True)
     channel = channel_to(request, container, flags)
-    sock.setblocking(False)
     if channel is None:
         client.close()
         return

@@ -61,16 +61,17 @@ class Request:
         """A header's value, or ""."""
         return self.head.headers.get(name.lower(), "")
 
-    def take_over(self, content_type: str) -> tuple[socket.socket, bytes]:
+    def take_over(self, content_type: str, **headers: str) -> tuple[socket.socket, bytes]:
         """Answer, and use the connection as a stream from now on: 101 for a client that asks for that, else a bare 200.
 
         Returns the socket, and what the client has sent already.
         """
+        lines = ["HTTP/1.1 200 OK"]
         if self.head.is_upgrade and self.header("upgrade"):
-            status = f"101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: {self.header('upgrade')}"
-        else:
-            status = "200 OK"
-        self.connection.send(f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\n\r\n".encode())
+            lines = ["HTTP/1.1 101 UPGRADED", "Connection: Upgrade", f"Upgrade: {self.header('upgrade')}"]
+        lines += [f"Content-Type: {content_type}"] if content_type else []
+        lines += [f"{name}: {text}" for name, text in headers.items()]
+        self.connection.send("\r\n".join([*lines, "", ""]).encode())
         self.is_taken_over = True
         return self.connection.take_over()
 

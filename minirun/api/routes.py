@@ -53,6 +53,7 @@ ROUTES = (
     Route("POST", "/containers/{name}/pause", containers.pause),
     Route("POST", "/containers/{name}/unpause", containers.unpause),
     Route("POST", "/containers/{name}/attach", container_streams.attach),
+    Route("GET", "/containers/{name}/attach/ws", container_streams.attach),
     Route("POST", "/containers/{name}/wait", container_streams.wait),
     Route("DELETE", "/containers/{name}", containers.delete),
     Route("GET", "/containers/{name}/archive", archives.get),

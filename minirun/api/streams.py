@@ -54,8 +54,16 @@ class ClientStream:
     def write(self, stream: int, data: bytes) -> None:
         """Send output, now or when the client takes it."""
         if stream in self._wanted and not self.is_gone:
-            self.outbox.add(data if self._tty else multiplexed(stream, data))
+            self.outbox.add(self._encoded(stream, data))
             self.flush()
+
+    def _encoded(self, stream: int, data: bytes) -> bytes:
+        """Output as it is sent."""
+        return data if self._tty else multiplexed(stream, data)
+
+    def _decoded(self, data: bytes) -> bytes:
+        """Input in what has come."""
+        return data
 
     def flush(self) -> None:
         """Send what can be sent now."""
@@ -99,7 +107,8 @@ class ClientStream:
             if self.takes_input:
                 source.end_input()
 
-    def _pass(self, source: "Source", data: bytes) -> None:
+    def _pass(self, source: "Source", received: bytes) -> None:
+        data = self._decoded(received)
         if self.takes_input:
             passed, self.has_detached = self._keys.feed(data)
             if passed:

@@ -14,6 +14,7 @@ from minirun.api.request import Request, message_of, status_of
 from minirun.api.routes import ROUTES, find_route
 from minirun.api.versions import NEWEST, path_and_version
 from minirun.errors import MinirunError, describe
+from minirun.kernel.process_attributes import ProcessName
 
 _LINGER = 0.05  # seconds: clients often send several requests, each when the last one is answered
 
@@ -25,6 +26,7 @@ def serve_connection(sock: socket.socket, root: Path, debug: bool) -> bool:
     debug: each request is a line on standard error
     """
     connection = Connection(sock)
+    _be_named()
     patience: float | None = None
     try:
         while connection.is_open:
@@ -40,8 +42,14 @@ def serve_connection(sock: socket.socket, root: Path, debug: bool) -> bool:
     return False
 
 
+def _be_named(*words: bytes) -> None:
+    """Show in ps(1) what is asked for; the shim of a container that is started shows it, too."""
+    ProcessName().take([b"minirun-api", *words], "minirun-api")
+
+
 def _serve(connection: Connection, head: Head, body: Body, root: Path, debug: bool) -> None:
     began = time.monotonic()
+    _be_named(head.method.encode(), head.url.partition(b"?")[0])
     try:
         status = _answer(connection, head, body, root)
     except ApiError as error:
