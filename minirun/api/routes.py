@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
+
+import msgspec
 
 from minirun.api import (
     archives,
@@ -20,6 +23,7 @@ from minirun.api import (
     unavailable,
     volumes,
 )
+from minirun.api.bodies import Body
 from minirun.api.http import ApiError, decoded
 from minirun.api.request import Handler
 
@@ -113,6 +117,15 @@ ROUTES = (
     Route("POST", "/plugins/create", unavailable.new_plugin),
     *_every_method(unavailable.plugin, "plugins"),
 )
+
+
+def prepare() -> None:
+    """Do once what each worker would have to do for its first request."""
+    for route in ROUTES:
+        _ = route.pattern
+    for kind in Body.__subclasses__():
+        with suppress(msgspec.ValidationError):  # one with a field that has to be there
+            msgspec.json.decode(b"{}", type=kind)
 
 
 def find_route(routes: Iterable[Route], method: str, path: str) -> tuple[Route, Mapping[str, str]]:
