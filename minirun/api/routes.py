@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
 
-from minirun.api import archives, container_create, container_streams, containers, execs, stats, system
+from minirun.api import (
+    archives,
+    container_create,
+    container_streams,
+    containers,
+    execs,
+    images,
+    registry,
+    stats,
+    system,
+)
 from minirun.api.http import ApiError, decoded
 from minirun.api.request import Handler
 
@@ -27,6 +37,25 @@ class Route:
         text = _PART.sub(lambda part: f"(?P<{part[1]}>{'.+' if part[2] else '[^/]+'})", self.path)
         return re.compile(text + r"/?\Z", re.DOTALL)
 
+
+# images and builds
+IMAGE_ROUTES = (
+    Route("GET", "/images/json", images.list_all),
+    Route("POST", "/images/create", images.create),
+    Route("GET", "/images/search", registry.search),
+    Route("POST", "/images/prune", images.prune),
+    Route("POST", "/images/load", images.load),
+    Route("GET", "/images/get", images.save),
+    Route("GET", "/images/{name:*}/json", images.inspect),
+    Route("GET", "/images/{name:*}/history", images.history),
+    Route("GET", "/images/{name:*}/get", images.save_one),
+    Route("POST", "/images/{name:*}/push", registry.push),
+    Route("POST", "/images/{name:*}/tag", images.tag),
+    Route("DELETE", "/images/{name:*}", images.delete),
+    Route("POST", "/commit", images.commit),
+    Route("GET", "/distribution/{name:*}/json", registry.distribution),
+    Route("POST", "/auth", registry.login),
+)
 
 ROUTES = (
     Route("GET", "/_ping", system.ping),
@@ -64,6 +93,7 @@ ROUTES = (
     Route("POST", "/exec/{id}/start", execs.start),
     Route("POST", "/exec/{id}/resize", execs.resize),
     Route("GET", "/exec/{id}/json", execs.inspect),
+    *IMAGE_ROUTES,
 )
 
 
