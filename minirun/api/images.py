@@ -13,7 +13,6 @@ from minirun.api.http import ApiError, ChunkedBody, Response, answer
 from minirun.api.image_streams import Messages, streamed
 from minirun.api.registry import asked_platform
 from minirun.api.request import Request, failing_with
-from minirun.api.versions import as_of
 from minirun.archive.layer_content import unpack_archive
 from minirun.archive.pack import CHUNK
 from minirun.cli.container.files import paused
@@ -73,7 +72,7 @@ def list_all(request: Request) -> Response:
         }
         for image, references in found
     ]
-    return answer([as_of(request.version, "image summary", one) for one in shown])
+    return answer(shown)
 
 
 def inspect(request: Request) -> Response:
@@ -87,7 +86,7 @@ def inspect(request: Request) -> Response:
         name, its = request.parameters["name"], image.platform
         reason = f"image with reference {name} was found but does not provide the specified platform"
         raise NotFoundError(f"{reason} ({platform}): it is for {its}")
-    return answer(as_of(request.version, "image", describe_image(request.instance, image)))
+    return answer(describe_image(request.instance, image))
 
 
 def history(request: Request) -> Response:

@@ -11,11 +11,16 @@ from minirun.api import (
     container_create,
     container_streams,
     containers,
+    disk_usage,
+    events,
     execs,
     images,
+    networks,
     registry,
     stats,
     system,
+    unavailable,
+    volumes,
 )
 from minirun.api.http import ApiError, decoded
 from minirun.api.request import Handler
@@ -38,30 +43,21 @@ class Route:
         return re.compile(text + r"/?\Z", re.DOTALL)
 
 
-# images and builds
-IMAGE_ROUTES = (
-    Route("GET", "/images/json", images.list_all),
-    Route("POST", "/images/create", images.create),
-    Route("GET", "/images/search", registry.search),
-    Route("POST", "/images/prune", images.prune),
-    Route("POST", "/images/load", images.load),
-    Route("GET", "/images/get", images.save),
-    Route("GET", "/images/{name:*}/json", images.inspect),
-    Route("GET", "/images/{name:*}/history", images.history),
-    Route("GET", "/images/{name:*}/get", images.save_one),
-    Route("POST", "/images/{name:*}/push", registry.push),
-    Route("POST", "/images/{name:*}/tag", images.tag),
-    Route("DELETE", "/images/{name:*}", images.delete),
-    Route("POST", "/commit", images.commit),
-    Route("GET", "/distribution/{name:*}/json", registry.distribution),
-    Route("POST", "/auth", registry.login),
-)
+def _every_method(call: Handler, *roots: str) -> Iterable[Route]:
+    """Routes to a function from all paths below some."""
+    for root in roots:
+        for method in ("GET", "POST", "DELETE"):
+            yield Route(method, f"/{root}/{{rest:*}}", call)
+            yield Route(method, f"/{root}", call)
+
 
 ROUTES = (
     Route("GET", "/_ping", system.ping),
     Route("HEAD", "/_ping", system.ping),
     Route("GET", "/version", system.version),
     Route("GET", "/info", system.info),
+    Route("GET", "/events", events.events),
+    Route("GET", "/system/df", disk_usage.disk_usage),
     # containers
     Route("GET", "/containers/json", containers.list_all),
     Route("POST", "/containers/create", container_create.create),
@@ -93,7 +89,47 @@ ROUTES = (
     Route("POST", "/exec/{id}/start", execs.start),
     Route("POST", "/exec/{id}/resize", execs.resize),
     Route("GET", "/exec/{id}/json", execs.inspect),
-    *IMAGE_ROUTES,
+    # images and builds
+    Route("GET", "/images/json", images.list_all),
+    Route("POST", "/images/create", images.create),
+    Route("GET", "/images/search", registry.search),
+    Route("POST", "/images/prune", images.prune),
+    Route("POST", "/images/load", images.load),
+    Route("GET", "/images/get", images.save),
+    Route("GET", "/images/{name:*}/json", images.inspect),
+    Route("GET", "/images/{name:*}/history", images.history),
+    Route("GET", "/images/{name:*}/get", images.save_one),
+    Route("POST", "/images/{name:*}/push", registry.push),
+    Route("POST", "/images/{name:*}/tag", images.tag),
+    Route("DELETE", "/images/{name:*}", images.delete),
+    Route("POST", "/commit", images.commit),
+    Route("GET", "/distribution/{name:*}/json", registry.distribution),
+    Route("POST", "/auth", registry.login),
+    # networks
+    Route("GET", "/networks", networks.list_all),
+    Route("POST", "/networks/create", networks.create),
+    Route("POST", "/networks/prune", networks.prune),
+    Route("GET", "/networks/{name}", networks.inspect_one),
+    Route("DELETE", "/networks/{name}", networks.delete),
+    Route("POST", "/networks/{name}/connect", networks.connect),
+    Route("POST", "/networks/{name}/disconnect", networks.disconnect),
+    # volumes
+    Route("GET", "/volumes", volumes.list_all),
+    Route("POST", "/volumes/create", volumes.create),
+    Route("POST", "/volumes/prune", volumes.prune),
+    Route("GET", "/volumes/{name}", volumes.inspect_one),
+    Route("PUT", "/volumes/{name}", volumes.update),
+    Route("DELETE", "/volumes/{name}", volumes.delete),
+    # what a Docker that is no swarm manager has not
+    Route("POST", "/swarm/init", unavailable.join_swarm),
+    Route("POST", "/swarm/join", unavailable.join_swarm),
+    Route("POST", "/swarm/leave", unavailable.leave_swarm),
+    *_every_method(unavailable.swarm, "swarm", "nodes", "services", "tasks", "secrets", "configs"),
+    Route("GET", "/plugins", unavailable.no_plugins),
+    Route("GET", "/plugins/privileges", unavailable.new_plugin),
+    Route("POST", "/plugins/pull", unavailable.new_plugin),
+    Route("POST", "/plugins/create", unavailable.new_plugin),
+    *_every_method(unavailable.plugin, "plugins"),
 )
 
 

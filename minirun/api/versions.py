@@ -1,12 +1,21 @@
-"""The versions of the API, and what older ones have in another shape."""
+"""The versions of the API, and one table of what older ones have in another shape: the routes' functions know only the
+newest.
 
+https://docs.docker.com/reference/api/engine/version-history/
+"""
+
+import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
-from minirun.api.http import ApiError
+import msgspec
+
+from minirun.api.http import ApiError, Query, Response
+
+Version = tuple[int, int]
 
 NEWEST, OLDEST = "1.51", "1.24"
 _PREFIX = re.compile(r"/v([0-9]{1,4})\.([0-9]{1,4})(/.*)\Z", re.DOTALL)
@@ -35,62 +44,76 @@ def parse_version(text: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-Described = dict[str, Any]
-
-
 @dataclass(frozen=True)
-class Older:
-    """What versions before `version` have otherwise in an object of one kind."""
+class Difference:
+    """What versions before `since` have in another shape, of one route.
 
-    kind: str
-    version: tuple[int, int]
-    change: Callable[[Described], Described]
+    query: changes the query of such a client to what the newest version means by it
+    answer: turns the newest version's answer into that of such a client
+    """
+
+    since: Version
+    method: str
+    path: str
+    query: Callable[[Query], None] = lambda query: None
+    answer: Callable[[Any], Any] | None = None
 
 
-def _without_names(image: Described) -> Described:
+def _also_named_volumes(query: Query) -> None:
+    query.put("filters", json.dumps({**query.filters(), "all": ["true"]}))
+
+
+_CONTAINERS_OWN: dict[str, Any] = {
+    **dict.fromkeys(("Hostname", "Domainname", "Image"), ""),
+    **dict.fromkeys(("AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce"), False),
+}  # fields of a configuration that an image never had a value for
+_NO_CONTAINER = {
+    "Container": "",
+    "ContainerConfig": {
+        **_CONTAINERS_OWN,
+        **dict.fromkeys(("User", "WorkingDir"), ""),
+        **dict.fromkeys(("Env", "Cmd", "Volumes", "Entrypoint", "OnBuild", "Labels")),
+    },
+}
+
+
+def _with_virtual_size(image: dict[str, Any]) -> dict[str, Any]:
+    return {**image, "VirtualSize": image["Size"]}
+
+
+def _with_a_name(image: dict[str, Any]) -> dict[str, Any]:
     if image["RepoTags"] or image["RepoDigests"]:
         return image
-    return image | {"RepoTags": ["<none>:<none>"], "RepoDigests": ["<none>@<none>"]}
+    return {**image, "RepoTags": ["<none>:<none>"], "RepoDigests": ["<none>@<none>"]}
 
 
-_CONTAINER_CONFIG: Described = {
-    "Hostname": "",
-    "Domainname": "",
-    "User": "",
-    "AttachStdin": False,
-    "AttachStdout": False,
-    "AttachStderr": False,
-    "Tty": False,
-    "OpenStdin": False,
-    "StdinOnce": False,
-    "Env": None,
-    "Cmd": None,
-    "Image": "",
-    "Volumes": None,
-    "WorkingDir": "",
-    "Entrypoint": None,
-    "OnBuild": None,
-    "Labels": None,
-}
-# What a container has, and an image never had a value for.
-_CONTAINERS_OWN = {name: value for name, value in _CONTAINER_CONFIG.items() if value is False} | {
-    "Hostname": "",
-    "Domainname": "",
-    "Image": "",
-}
-# https://docs.docker.com/reference/api/engine/version-history/
-OLDER = (
-    Older("image summary", (1, 43), _without_names),
-    Older("image summary", (1, 44), lambda image: image | {"VirtualSize": image["Size"]}),
-    Older("image", (1, 44), lambda image: image | {"VirtualSize": image["Size"]}),
-    Older("image", (1, 45), lambda image: image | {"Container": "", "ContainerConfig": _CONTAINER_CONFIG}),
-    Older("image", (1, 50), lambda image: image | {"Config": _CONTAINERS_OWN | image["Config"]}),
+DIFFERENCES = (
+    Difference((1, 43), "GET", "/images/json", answer=lambda images: [_with_a_name(one) for one in images]),
+    Difference((1, 44), "GET", "/images/json", answer=lambda images: [_with_virtual_size(one) for one in images]),
+    Difference((1, 44), "GET", "/images/{name:*}/json", answer=_with_virtual_size),
+    Difference((1, 45), "GET", "/images/{name:*}/json", answer=lambda image: {**image, **_NO_CONTAINER}),
+    Difference(
+        (1, 50),
+        "GET",
+        "/images/{name:*}/json",
+        answer=lambda image: {**image, "Config": {**_CONTAINERS_OWN, **image["Config"]}},
+    ),
+    Difference((1, 42), "POST", "/volumes/prune", query=_also_named_volumes),
+    Difference((1, 42), "GET", "/system/df", answer=lambda usage: {**usage, "BuilderSize": 0}),
 )
 
 
-def as_of(version: tuple[int, int], kind: str, described: Described) -> Described:
-    """An object in the shape that a version of the API has for it."""
-    for older in OLDER:
-        if older.kind == kind and version < older.version:
-            described = older.change(described)
-    return described
+def differences(version: Version, method: str, path: str) -> list[Difference]:
+    """The differences of a version at one route; none for the newest version."""
+    return [one for one in DIFFERENCES if version < one.since and (one.method, one.path) == (method, path)]
+
+
+def older(response: Response, found: list[Difference]) -> Response:
+    """An answer in the shape of an older version. Only whole ones differ."""
+    changes = [one.answer for one in found if one.answer]
+    if not changes or not isinstance(response.body, bytes) or response.status >= HTTPStatus.BAD_REQUEST:
+        return response
+    value = msgspec.json.decode(response.body)
+    for change in changes:
+        value = change(value)
+    return replace(response, body=msgspec.json.encode(value) + b"\n")

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 from minirun.api.http import NO_CONTENT, ApiError, Body, ClientGone, Connection, Head, Query, answer, send
 from minirun.api.request import Request, message_of, status_of
 from minirun.api.routes import ROUTES, find_route
-from minirun.api.versions import NEWEST, path_and_version
+from minirun.api.versions import NEWEST, differences, older, path_and_version
 from minirun.errors import MinirunError, describe
 from minirun.kernel.process_attributes import ProcessName
 
-_LINGER = 0.05  # seconds: clients often send several requests, each when the last one is answered
+_LINGER = 0.01  # seconds: clients often send several requests, each when the last one is answered
 
 
 def serve_connection(sock: socket.socket, root: Path, debug: bool) -> bool:
@@ -26,7 +26,6 @@ def serve_connection(sock: socket.socket, root: Path, debug: bool) -> bool:
     debug: each request is a line on standard error
     """
     connection = Connection(sock)
-    _be_named()
     patience: float | None = None
     try:
         while connection.is_open:
@@ -39,6 +38,8 @@ def serve_connection(sock: socket.socket, root: Path, debug: bool) -> bool:
         send(connection, Head(keeps_alive=False), answer({"message": error.message}, error.status), NEWEST)
     except ClientGone:
         pass
+    finally:
+        _be_named()
     return False
 
 
@@ -78,11 +79,15 @@ def _answer(connection: Connection, head: Head, body: Body, root: Path) -> int:
     path, version = path_and_version(parts.path)
     with closing(Request(head, path, version, Query(parts.query), body, connection, root)) as request:
         route, request.parameters = find_route(ROUTES, head.method, path)
+        found = differences(version, route.method, route.path)
+        for one in found:
+            one.query(request.query)
         response = route.call(request)
         if request.is_taken_over:
             return HTTPStatus.SWITCHING_PROTOCOLS
-        send(connection, head, response or NO_CONTENT, NEWEST)
-        return response.status if response else HTTPStatus.NO_CONTENT
+        response = older(response or NO_CONTENT, found)
+        send(connection, head, response, NEWEST)
+        return response.status
 
 
 def _tell(connection: Connection, head: Head, status: int, message: str) -> int:
