@@ -17,8 +17,9 @@ import msgspec
 from minirun.api.http import ApiError, ChunkedBody, ClientGone, Connection, Response
 from minirun.api.request import Request, message_of
 from minirun.cli.output.table import size
-from minirun.engine.build.run import ENDING_SIGNALS
+from minirun.engine.build.run import ENDING_SIGNALS, RunFailedError
 from minirun.errors import MinirunError, describe
+from minirun.image.dockerfile.source import DockerfileError
 from minirun.image.reference import Reference
 
 _SHORT = 12  # digits of an id
@@ -79,8 +80,8 @@ def _text_of(error: Exception) -> str:
 
 def _details(error: Exception) -> dict[str, Any]:
     """What an error of a stream says besides its text: the exit code of RUN."""
-    code = getattr(error, "exit_code", None)
-    return {} if code is None else {"code": code}
+    cause = error.__cause__ if isinstance(error, DockerfileError) else error
+    return {"code": cause.exit_code} if isinstance(cause, RunFailedError) else {}
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from http import HTTPStatus
 
 from minirun.api import (
     archives,
+    build,
     container_create,
     container_streams,
     containers,
@@ -103,6 +104,8 @@ ROUTES = (
     Route("POST", "/images/{name:*}/tag", images.tag),
     Route("DELETE", "/images/{name:*}", images.delete),
     Route("POST", "/commit", images.commit),
+    Route("POST", "/build", build.build),
+    Route("POST", "/build/prune", build.prune),
     Route("GET", "/distribution/{name:*}/json", registry.distribution),
     Route("POST", "/auth", registry.login),
     # networks

@@ -7,7 +7,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from tests.harness import eventually
 from tests.harness.api_client import ApiClient
 from tests.harness.false_registry import debian_registry
 from tests.integration.image.image_tools import archive
