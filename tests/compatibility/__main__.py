@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from tests.compatibility import library, outcomes, schema
+from tests.compatibility import library, outcomes, report, schema
 from tests.compatibility.peers import Peers
 from tests.compatibility.stage import ENGINES, staged
 from tests.compatibility.suites import SUITES, compose
@@ -15,7 +15,7 @@ _CACHE = Path(os.environ.get("XDG_CACHE_HOME", "/var/cache")) / "minirun-compati
 
 def _parse(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("scripts/compatibility", description=__doc__)
-    parser.add_argument("suite", choices=[*SUITES, "all"])
+    parser.add_argument("suite", choices=[*SUITES, "all", "report"])
     parser.add_argument("word", nargs="*", help="tests, in the suite's own manner; all of them if there is none")
     parser.add_argument("--engine", choices=ENGINES, default="minirun")
     parser.add_argument("--cache", type=Path, default=_CACHE, help="directory for what is downloaded (%(default)s)")
@@ -36,10 +36,12 @@ def main() -> None:
         sys.exit("scripts/compatibility: must run as root")
     peers = Peers(options.cache.resolve(), [place.resolve() for place in options.source])
     results = (options.results or options.cache / "results").resolve()
+    if options.suite == "report":
+        return report.write(results)
     library.ensure(peers, results / "library")
     names = list(SUITES) if options.suite == "all" else [options.suite]
     good = [_run(name, options, peers, results / f"{name}-{options.engine}") for name in names]
-    sys.exit(not all(good))
+    return sys.exit(not all(good))
 
 
 def _run(name: str, options: argparse.Namespace, peers: Peers, results: Path) -> bool:

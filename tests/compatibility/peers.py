@@ -27,6 +27,7 @@ _PYTHON = (
     # of podman's, beside requests
     "PyYAML",
     "jsonschema",
+    "openapi-schema-validator",
     "python-dateutil",
     "fixtures",
     "pytest-xdist",

@@ -1,9 +1,10 @@
-"""Checks the answers of a run against Docker's own description of its API (Swagger 2.0), and their shapes against Docker's.
+"""Checks the answers of a run against Docker's own description of its API (Swagger 2.0), their shapes against Docker's.
 
     python -m tests.compatibility.schema SWAGGER RECORDS > FINDINGS
 
-runs in the clients' environment, which has YAML and JSON schema. Docker breaks its description in places; what counts is
-what an engine breaks and Docker does not in the same suite, and what Docker's answers always have and the engine's never.
+runs in the clients' environment, which has YAML and JSON schema. Docker breaks its description in places; what counts
+is what an engine breaks and Docker does not in the same suite, and what Docker's answers always have and the engine's
+never.
 """
 
 import json
@@ -36,9 +37,8 @@ def say(suite: str, engine: str, results: Path) -> list[str]:
     """Print what is against the description, and return what Docker does not break in this suite."""
     ours = json.loads((results / f"{suite}-{engine}" / "findings.json").read_text())
     file = results / f"{suite}-docker" / "findings.json"
-    print(
-        f"{suite} on {engine}: {ours['checked']} answers checked, {len(ours['violations'])} ways to break the description"
-    )
+    ways = len(ours["violations"])
+    print(f"{suite} on {engine}: {ours['checked']} answers checked, {ways} ways to break the description")
     if engine == "docker" or not file.exists():
         return []
     theirs = json.loads(file.read_text())

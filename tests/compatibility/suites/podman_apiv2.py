@@ -12,7 +12,8 @@ from tests.compatibility.outcomes import Outcome, numbered
 from tests.compatibility.stage import BIN, Stage, lay_copy
 from tests.compatibility.suites.podman_program import lay_program
 
-# 15 manifests, 28 annotations, 36 quadlets, 40 pods, 47 subnet pools of a configuration file, 50 secrets, 80 kube: podman's.
+# Left out as podman's own: 15 manifests, 28 annotations, 36 quadlets, 40 pods, 47 subnet pools of a configuration file,
+# 50 secrets, 80 kube.
 _FILES = (
     "01-basic 10-images 12-imagesMore 14-commit 19-stats 20-containers 22-stop 23-containersArchive 25-containersMore"
     " 26-containersWait 27-containersEvents 30-volumes 35-networks 44-mounts 45-system 60-auth 70-short-names 90-build"

@@ -1,4 +1,4 @@
-"""podman's tests of its Docker side through docker-py. They start a podman: here that is nothing, the engine is there."""
+"""podman's tests of its Docker side through docker-py. The podman that they start is a way to the engine here."""
 
 from collections.abc import Sequence
 from pathlib import Path
