@@ -1,6 +1,7 @@
 """Every command: how it is spelled and which module has it. The module is imported when the command is typed."""
 
-# spelling: module below minirun.cli; its typer application has a command of the spelling's last word
+# spelling: module below minirun.cli, or the whole name of one in a room above it. Its typer application has a command
+# of the spelling's last word.
 COMMANDS: dict[str, str] = {
     "run": "container.run",
     "exec": "container.exec",
@@ -72,6 +73,8 @@ COMMANDS: dict[str, str] = {
     "system prune": "system.prune",
     "system reset": "system.reset",
     "system start": "system.start",
+    "system dial-stdio": "minirun.api.command",
+    "system service": "minirun.api.command",
     "system stop-server": "system.server",
     "system throwaway-host": "system.throwaway",
     "volume create": "volume",
@@ -144,7 +147,7 @@ ABSENT: dict[str, tuple[str, str]] = {
     "plugin": ("minirun has no plugin store", "network drivers are Python packages; see docs/networking.md"),
     **dict.fromkeys(("swarm", "stack", "service", "node", "secret", "config"), (_NO_SWARM, "")),
 }
-ABSENT |= {"system dial-stdio": ("minirun has no API to connect to", ""), "container checkpoint": ABSENT["checkpoint"]}
+ABSENT |= {"container checkpoint": ABSENT["checkpoint"]}
 
 
 def canonical(spelling: str) -> str:
