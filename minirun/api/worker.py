@@ -16,7 +16,7 @@ from minirun.api.versions import NEWEST, path_and_version
 from minirun.errors import MinirunError, describe
 from minirun.kernel.process_attributes import ProcessName
 
-_LINGER = 0.05  # seconds: clients often send several requests, each when the last one is answered
+_LINGER = 0.01  # seconds: clients often send several requests, each when the last one is answered
 
 
 def serve_connection(sock: socket.socket, root: Path, debug: bool) -> bool:
@@ -26,7 +26,6 @@ def serve_connection(sock: socket.socket, root: Path, debug: bool) -> bool:
     debug: each request is a line on standard error
     """
     connection = Connection(sock)
-    _be_named()
     patience: float | None = None
     try:
         while connection.is_open:
@@ -39,6 +38,8 @@ def serve_connection(sock: socket.socket, root: Path, debug: bool) -> bool:
         send(connection, Head(keeps_alive=False), answer({"message": error.message}, error.status), NEWEST)
     except ClientGone:
         pass
+    finally:
+        _be_named()
     return False
 
 

@@ -68,7 +68,7 @@ def config_of(container: Container, base: Image) -> Config:
         "Labels": dict(spec.labels),
         "ExposedPorts": {port: {} for port in exposed},
         "Volumes": {**base.config.get("Volumes", {}), **{target: {} for target in anonymous}},
-        "Healthcheck": health(spec.health) if spec.health else {},
+        "Healthcheck": health(spec.health) if spec.health and not spec.health.listening else {},
         "StopSignal": spec.stop_signal,
     }
     return {name: value for name, value in config.items() if value}  # type: ignore[return-value]

@@ -47,7 +47,7 @@ class ApiClient:
         self.host = host
         words = [MINIRUN, "--debug", "system", "service", *options, f"unix://{SOCKET}"]
         self._opened: list[socket.socket] = []
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the client
         self.process = host.popen(words, stdout=subprocess.DEVNULL, stderr=self._log)
         self.path = f"/proc/{host.pid}/root{SOCKET}"
         eventually(lambda: self.get("/_ping").body == b"OK", 15)

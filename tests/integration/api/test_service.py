@@ -49,12 +49,12 @@ def test_connections_that_wait_cost_no_process_and_hold_up_nobody(host: Host) ->
         for sock in held[1:]:
             sock.sendall(asked)
         assert all(sock.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n") for sock in held[1:])
-        eventually(lambda: len(api.workers()) <= 1, 10)
+        eventually(lambda: len(api.workers()) <= 1, 20)
         for sock in held[1:20]:
             sock.sendall(asked)
             assert sock.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n"), "the connection is still good"
         api.hang_up()
-        eventually(lambda: not api.workers(), 10)
+        eventually(lambda: not api.workers(), 20)
         eventually(lambda: len(os.listdir(f"/proc/{host.pid}/root/proc/{api.pid}/fd")) < 20)
 
 
