@@ -25,6 +25,7 @@ _PYTHON = (
     "python3-minimal",
     "python3.11-minimal",
     "libpython3.11-minimal",
+    "libpython3.11-stdlib",
     "libexpat1",
     "zlib1g",
     "libssl3",
@@ -160,7 +161,19 @@ def _lay(tree: Path, recipe: Recipe) -> None:
             if (tree / "usr" / name).is_dir():
                 _merge(tree / name, tree / "usr" / name)
     _lay_busybox(tree)
-    for name in ("dev", "etc", "proc", "root", "run", "sys", "tmp", "var/log/nginx", "var/lib/nginx", "home"):
+    for name in (
+        "dev",
+        "etc",
+        "proc",
+        "root",
+        "run",
+        "sys",
+        "tmp",
+        "var/log/nginx",
+        "var/lib/nginx",
+        "var/opt",
+        "home",
+    ):
         (tree / name).mkdir(parents=True, exist_ok=True)
     (tree / "tmp").chmod(0o1777)
     users = {"root": 0, "daemon": 1, "nobody": 65534, "www-data": 33, "postgres": 70}

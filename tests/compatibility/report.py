@@ -72,7 +72,7 @@ def _failures(found: Mapping[str, Mapping[str, list[Outcome]]]) -> Iterator[str]
 
 def _schema(results: Path) -> Iterator[str]:
     yield "\n## Answers against Docker's description of its API\n\n"
-    yield "A recorder between client and engine checks each JSON answer against Docker's description for version 1.51.\n"
+    yield "A recorder between the two checks each JSON answer against Docker's description of version 1.51.\n"
     yield "Docker breaks it in places (`null` where a list is described, for one); those are left out here.\n\n"
     for name in _WHAT:
         files = [results / f"{name}-{engine}" / "findings.json" for engine in ("docker", "minirun")]

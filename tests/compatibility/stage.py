@@ -81,8 +81,9 @@ class Stage:
 
     def pull(self, *names: str) -> None:
         """Have these images."""
+        program = MINIRUN if self.engine == "minirun" else self.peers.docker
         for name in names:
-            done = self.docker("pull", "-q", name)
+            done = self.run([program, "pull", "-q", name])
             assert done.returncode == 0, f"pull {name}: {done.stderr}"
 
     def _variables(self) -> dict[str, str]:

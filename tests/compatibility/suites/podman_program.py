@@ -1,5 +1,6 @@
 """A program that is called podman and is Docker's command line, for tests that prepare things with podman's."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -57,10 +58,22 @@ sys.exit(docker(verb, *rest).returncode)
 """
 
 
+# podman's /events ends with `stream=false`. Docker's does not know that and goes on: what came so far is the answer.
+_CURL = """#!/bin/bash
+[[ " $* " == *" -m "* ]] && exec {curl} "$@"
+{curl} --max-time 8 "$@"
+code=$?
+exit $((code == 28 ? 0 : code))
+"""
+
+
 def lay_program(stage: Stage) -> Path:
-    """Write the program; return where it is."""
+    """Write the program, and a curl that ends; return where it is."""
     program = Path("/tmp/compatibility-bin/podman")
     program.parent.mkdir(exist_ok=True)
     program.write_text(_TEXT.replace("{python}", sys.executable).replace("{docker}", str(stage.peers.docker)))
-    program.chmod(0o755)
+    curl = program.with_name("curl")
+    curl.write_text(_CURL.replace("{curl}", shutil.which("curl") or "/usr/bin/curl"))
+    for one in (program, curl):
+        one.chmod(0o755)
     return program
