@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tests.compatibility.outcomes import Outcome
 from tests.compatibility.stage import Stage
-from tests.compatibility.suites import compose, docker_py, podman_apiv2, podman_python, testcontainers
+from tests.compatibility.suites import cli, compose, docker_py, podman_apiv2, podman_python, testcontainers
 
 # The words are what the user gives to choose tests, in the suite's own manner.
 Suite = Callable[[Stage, Sequence[str]], Sequence[Outcome]]
 
 SUITES: Mapping[str, Suite] = {
+    "cli": cli.run,
     "docker-py": docker_py.run,
     "podman-apiv2": podman_apiv2.run,
     "podman-python": podman_python.run,

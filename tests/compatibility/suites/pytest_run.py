@@ -4,6 +4,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.compatibility.outcomes import Outcome, numbered
 from tests.compatibility.stage import Stage
@@ -25,6 +26,11 @@ def run_pytest(
     command = ["env", *variables, stage.peers.python, "-m", "pytest", *flags, *words]
     done = stage.run(command, cwd=directory, timeout=whole)
     stage.records.with_name("pytest.log").write_text(done.stdout + done.stderr)
+    return outcomes_of(report, done)
+
+
+def outcomes_of(report: Path, done: Any) -> list[Outcome]:
+    """What the JUnit file of a finished pytest says."""
     if not report.exists():
         raise SystemExit(f"pytest did not run: {done.stdout[-2000:]}{done.stderr[-2000:]}")
     return numbered(_outcome(case) for case in ElementTree.parse(report).iter("testcase"))
