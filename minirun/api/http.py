@@ -262,6 +262,10 @@ class Query:
         """Every value."""
         return self._values.get(name, [])
 
+    def put(self, name: str, text: str) -> None:
+        """Give a parameter another value."""
+        self._values[name] = [text]
+
     def flag(self, name: str, default: bool = False) -> bool:
         """As Docker reads it: all but "", 0, no, false and none is true."""
         if name not in self._values:

@@ -2,11 +2,28 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
 
-from minirun.api import archives, container_create, container_streams, containers, execs, stats, system
+import msgspec
+
+from minirun.api import (
+    archives,
+    container_create,
+    container_streams,
+    containers,
+    disk_usage,
+    events,
+    execs,
+    networks,
+    stats,
+    system,
+    unavailable,
+    volumes,
+)
+from minirun.api.bodies import Body
 from minirun.api.http import ApiError, decoded
 from minirun.api.request import Handler
 
@@ -28,11 +45,21 @@ class Route:
         return re.compile(text + r"/?\Z", re.DOTALL)
 
 
+def _every_method(call: Handler, *roots: str) -> Iterable[Route]:
+    """Routes to a function from all paths below some."""
+    for root in roots:
+        for method in ("GET", "POST", "DELETE"):
+            yield Route(method, f"/{root}/{{rest:*}}", call)
+            yield Route(method, f"/{root}", call)
+
+
 ROUTES = (
     Route("GET", "/_ping", system.ping),
     Route("HEAD", "/_ping", system.ping),
     Route("GET", "/version", system.version),
     Route("GET", "/info", system.info),
+    Route("GET", "/events", events.events),
+    Route("GET", "/system/df", disk_usage.disk_usage),
     # containers
     Route("GET", "/containers/json", containers.list_all),
     Route("POST", "/containers/create", container_create.create),
@@ -64,7 +91,41 @@ ROUTES = (
     Route("POST", "/exec/{id}/start", execs.start),
     Route("POST", "/exec/{id}/resize", execs.resize),
     Route("GET", "/exec/{id}/json", execs.inspect),
+    # networks
+    Route("GET", "/networks", networks.list_all),
+    Route("POST", "/networks/create", networks.create),
+    Route("POST", "/networks/prune", networks.prune),
+    Route("GET", "/networks/{name}", networks.inspect_one),
+    Route("DELETE", "/networks/{name}", networks.delete),
+    Route("POST", "/networks/{name}/connect", networks.connect),
+    Route("POST", "/networks/{name}/disconnect", networks.disconnect),
+    # volumes
+    Route("GET", "/volumes", volumes.list_all),
+    Route("POST", "/volumes/create", volumes.create),
+    Route("POST", "/volumes/prune", volumes.prune),
+    Route("GET", "/volumes/{name}", volumes.inspect_one),
+    Route("PUT", "/volumes/{name}", volumes.update),
+    Route("DELETE", "/volumes/{name}", volumes.delete),
+    # what a Docker that is no swarm manager has not
+    Route("POST", "/swarm/init", unavailable.join_swarm),
+    Route("POST", "/swarm/join", unavailable.join_swarm),
+    Route("POST", "/swarm/leave", unavailable.leave_swarm),
+    *_every_method(unavailable.swarm, "swarm", "nodes", "services", "tasks", "secrets", "configs"),
+    Route("GET", "/plugins", unavailable.no_plugins),
+    Route("GET", "/plugins/privileges", unavailable.new_plugin),
+    Route("POST", "/plugins/pull", unavailable.new_plugin),
+    Route("POST", "/plugins/create", unavailable.new_plugin),
+    *_every_method(unavailable.plugin, "plugins"),
 )
+
+
+def prepare() -> None:
+    """Do once what each worker would have to do for its first request."""
+    for route in ROUTES:
+        _ = route.pattern
+    for kind in Body.__subclasses__():
+        with suppress(msgspec.ValidationError):  # one with a field that has to be there
+            msgspec.json.decode(b"{}", type=kind)
 
 
 def find_route(routes: Iterable[Route], method: str, path: str) -> tuple[Route, Mapping[str, str]]:

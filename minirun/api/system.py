@@ -41,4 +41,6 @@ def version(request: Request) -> Response:
 
 def info(request: Request) -> Response:
     """GET /info."""
-    return answer(describe(request.instance))
+    described = describe(request.instance)
+    del described["ClientInfo"]
+    return answer(described)

@@ -1,9 +1,21 @@
-"""The versions of the API, and what older ones have in another shape."""
+"""The versions of the API, and one table of what older ones have in another shape: the routes' functions know only the
+newest.
 
+https://docs.docker.com/reference/api/engine/version-history/
+"""
+
+import json
 import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from http import HTTPStatus
+from typing import Any
 
-from minirun.api.http import ApiError
+import msgspec
+
+from minirun.api.http import ApiError, Query, Response
+
+Version = tuple[int, int]
 
 NEWEST, OLDEST = "1.51", "1.24"
 _PREFIX = re.compile(r"/v([0-9]{1,4})\.([0-9]{1,4})(/.*)\Z", re.DOTALL)
@@ -30,3 +42,44 @@ def parse_version(text: str) -> tuple[int, int]:
     """1.51 -> (1, 51)."""
     major, minor = text.split(".")
     return int(major), int(minor)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What versions before `since` have in another shape, of one route.
+
+    query: changes the query of such a client to what the newest version means by it
+    answer: turns the newest version's answer into that of such a client
+    """
+
+    since: Version
+    method: str
+    path: str
+    query: Callable[[Query], None] = lambda query: None
+    answer: Callable[[Any], Any] | None = None
+
+
+def _also_named_volumes(query: Query) -> None:
+    query.put("filters", json.dumps({**query.filters(), "all": ["true"]}))
+
+
+DIFFERENCES = (
+    Difference((1, 42), "POST", "/volumes/prune", query=_also_named_volumes),
+    Difference((1, 42), "GET", "/system/df", answer=lambda usage: {**usage, "BuilderSize": 0}),
+)
+
+
+def differences(version: Version, method: str, path: str) -> list[Difference]:
+    """The differences of a version at one route; none for the newest version."""
+    return [one for one in DIFFERENCES if version < one.since and (one.method, one.path) == (method, path)]
+
+
+def older(response: Response, found: list[Difference]) -> Response:
+    """An answer in the shape of an older version. Only whole ones differ."""
+    changes = [one.answer for one in found if one.answer]
+    if not changes or not isinstance(response.body, bytes) or response.status >= HTTPStatus.BAD_REQUEST:
+        return response
+    value = msgspec.json.decode(response.body)
+    for change in changes:
+        value = change(value)
+    return replace(response, body=msgspec.json.encode(value) + b"\n")

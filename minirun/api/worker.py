@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from minirun.api.http import NO_CONTENT, ApiError, Body, ClientGone, Connection, Head, Query, answer, send
 from minirun.api.request import Request, message_of, status_of
 from minirun.api.routes import ROUTES, find_route
-from minirun.api.versions import NEWEST, path_and_version
+from minirun.api.versions import NEWEST, differences, older, path_and_version
 from minirun.errors import MinirunError, describe
 from minirun.kernel.process_attributes import ProcessName
 
@@ -79,11 +79,15 @@ def _answer(connection: Connection, head: Head, body: Body, root: Path) -> int:
     path, version = path_and_version(parts.path)
     with closing(Request(head, path, version, Query(parts.query), body, connection, root)) as request:
         route, request.parameters = find_route(ROUTES, head.method, path)
+        found = differences(version, route.method, route.path)
+        for one in found:
+            one.query(request.query)
         response = route.call(request)
         if request.is_taken_over:
             return HTTPStatus.SWITCHING_PROTOCOLS
-        send(connection, head, response or NO_CONTENT, NEWEST)
-        return response.status if response else HTTPStatus.NO_CONTENT
+        response = older(response or NO_CONTENT, found)
+        send(connection, head, response, NEWEST)
+        return response.status
 
 
 def _tell(connection: Connection, head: Head, status: int, message: str) -> int:
