@@ -23,8 +23,6 @@ from minirun.image.layers import sweep
 from minirun.image.records import Image
 from minirun.instance import Instance
 
-_AT_ONCE = 4  # stages
-
 
 @dataclass(frozen=True)
 class Built:
@@ -56,7 +54,7 @@ def build(
         with Cancellation() as cancellation:
             containers = Containers(instance, shim)
             shared = Build(plan, context.tree, options, images, results, containers, progress, cancellation)
-            with ThreadPoolExecutor(_AT_ONCE, "stage", _leave_signals_to_the_main_thread) as threads:
+            with ThreadPoolExecutor(options.stages_at_once, "stage", _leave_signals_to_the_main_thread) as threads:
                 for stage in plan.stages:  # each comes after those that it waits for
                     results[stage.index] = threads.submit(_build_stage, instance, shared, stage)
                 containers.serve(list(results.values()), cancellation)
