@@ -26,7 +26,8 @@ from minirun.errors import FAILED, MinirunError
 @cache
 def load_command(name: str) -> PflagCommand:
     """Import the module that has a command of COMMANDS, and build the command."""
-    module = importlib.import_module(f"minirun.cli.{COMMANDS[name]}")
+    where = COMMANDS[name]
+    module = importlib.import_module(where if where.startswith("minirun.") else f"minirun.cli.{where}")
     command = get_group(module.app).commands[name.split()[-1]]
     assert isinstance(command, PflagCommand), f"{name} is made with minirun.cli.session.commands()"
     command.refused = REFUSED.get(name, {})

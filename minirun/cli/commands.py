@@ -1,6 +1,7 @@
 """Every command: how it is spelled and which module has it. The module is imported when the command is typed."""
 
-# spelling: module below minirun.cli; its typer application has a command of the spelling's last word
+# spelling: module below minirun.cli, or the whole name of one in a room above it. Its typer application has a command
+# of the spelling's last word.
 COMMANDS: dict[str, str] = {
     "run": "container.run",
     "exec": "container.exec",
@@ -81,6 +82,8 @@ COMMANDS: dict[str, str] = {
     "system prune": "system.prune",
     "system reset": "system.reset",
     "system start": "system.start",
+    "system dial-stdio": "minirun.api.command",
+    "system service": "minirun.api.command",
     "system stop-server": "system.server",
     "system throwaway-host": "system.throwaway",
     "volume create": "volume",
@@ -165,7 +168,7 @@ ABSENT |= {"fault clock": (_NO_CLOCK, "give the program a time that it reads els
 ABSENT |= {
     "fault pause": ("it is a command of its own", "minirun pause CONTAINER, minirun unpause CONTAINER"),
 }
-ABSENT |= {"system dial-stdio": ("minirun has no API to connect to", ""), "container checkpoint": ABSENT["checkpoint"]}
+ABSENT |= {"container checkpoint": ABSENT["checkpoint"]}
 
 
 def canonical(spelling: str) -> str:

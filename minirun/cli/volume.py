@@ -23,8 +23,8 @@ from minirun.volume.records import Volume, users, volumes
 from minirun.volume.volumes import create_volume, new_name, prune_volumes, remove_volume
 
 _COLUMNS = Columns({"Driver": "DRIVER", "Name": "VOLUME NAME"}, "Name")
-_KEYS = ("dangling", "driver", "label", "label!", "name")
-_PRUNE_KEYS = ("all", "label", "label!")
+KEYS = ("dangling", "driver", "label", "label!", "name")
+PRUNE_KEYS = ("all", "label", "label!")
 app = commands()
 
 
@@ -56,15 +56,15 @@ def create(
 @app.command("ls")
 def ls(
     filters: Annotated[
-        list[str], filter_option(_KEYS, "-f", help='Provide filter values (e.g. "dangling=true")')
+        list[str], filter_option(KEYS, "-f", help='Provide filter values (e.g. "dangling=true")')
     ] = NONE,
     form: TableFormat = "",
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only display volume names")] = False,
 ) -> None:
     """List volumes."""
-    wanted = parse_filters(filters, _KEYS)
+    wanted = parse_filters(filters, KEYS)
     instance = open_instance()
-    rows = [row_of(instance, volume) for volume in _filtered(instance, wanted)]
+    rows = [row_of(instance, volume) for volume in chosen(instance, wanted)]
     print_rows(rows, _COLUMNS, form, quiet, {"Mountpoint": "MOUNTPOINT", "Labels": "LABELS"})
 
 
@@ -93,11 +93,11 @@ def prune(
     ] = False,
     force: ForcePrune = False,
     filters: Annotated[
-        list[str], filter_option(_PRUNE_KEYS, help='Provide filter values (e.g. "label=<label>")')
+        list[str], filter_option(PRUNE_KEYS, help='Provide filter values (e.g. "label=<label>")')
     ] = NONE,
 ) -> None:
     """Remove unused local volumes."""
-    wanted = parse_filters(filters, _PRUNE_KEYS)
+    wanted = parse_filters(filters, PRUNE_KEYS)
     everything = everything or any(is_true("all", text) for text in wanted.pop("all", []))
     kind = "all" if everything else "anonymous"
     if not confirmed(f"This will remove {kind} local volumes not used by at least one container.", force):
@@ -109,11 +109,12 @@ def prune(
 
 def prune_unused(instance: Instance, filters: Filters, everything: bool) -> tuple[list[str], int]:
     """Remove the volumes that no container uses; unless `everything`, anonymous ones. Returns (names, bytes)."""
-    chosen = _filtered(instance, {**filters, "dangling": ["true"]})
-    return pruned(instance, "volume", *prune_volumes(instance, [one for one in chosen if everything or one.anonymous]))
+    unused = chosen(instance, {**filters, "dangling": ["true"]})
+    return pruned(instance, "volume", *prune_volumes(instance, [one for one in unused if everything or one.anonymous]))
 
 
-def _filtered(instance: Instance, filters: Filters) -> list[Volume]:
+def chosen(instance: Instance, filters: Filters) -> list[Volume]:
+    """Return the volumes that the filters choose, by name."""
     held = users(instance.store)
     tests: dict[str, Callable[[Volume, str], bool]] = {
         "dangling": lambda one, text: is_true("dangling", text) != (one.name in held),

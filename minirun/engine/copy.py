@@ -11,9 +11,12 @@ import errno
 import json
 import os
 import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BufferedReader
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple, Protocol
 
 from minirun.archive import copy_paths
 from minirun.archive.chroot import Tree, chroot_reader, chroot_writer
@@ -30,6 +33,19 @@ from minirun.kernel.tree_root import filesystem_magic
 from minirun.model import ACTIVE, Container, Status
 
 _PROC, _SYSFS = 0x9FA0, 0x62656572
+
+
+class PathStatus(NamedTuple):
+    """What is at a path: mode as st_mode has it, size in bytes, time of the last change in nanoseconds.
+
+    link: where a symlink leads to, as an absolute path in the container
+    """
+
+    name: str
+    size: int
+    mode: int
+    changed: int
+    link: str
 
 
 @dataclass(frozen=True)
@@ -83,12 +99,34 @@ def copy_out(side: Side, destination: str, follow: bool, archive: bool) -> tuple
     return unpacked.size, unpacked.skipped
 
 
-def stream_out(side: Side, follow: bool, output: BinaryIO) -> None:
+class Output(Protocol):
+    """What an archive is written to."""
+
+    def write(self, data: bytes, /) -> object:
+        """As a file's."""
+
+    def flush(self) -> object:
+        """As a file's."""
+
+
+def stream_out(side: Side, follow: bool, output: Output) -> None:
     """Write a tar archive of the container's path to `output`."""
-    with chroot_reader(side.tree, lambda stream: _send(side, follow, stream)) as stream:
-        stream.readline() or _ended()
+    with reading(side, follow) as (_, stream):
         shutil.copyfileobj(stream, output, CHUNK)
         output.flush()
+
+
+@contextmanager
+def reading(side: Side, follow: bool) -> Iterator[tuple[PathStatus, BinaryIO]]:
+    """What is at the container's path, and a tar archive of it, which has to be read to its end."""
+    with chroot_reader(side.tree, lambda stream: _send(side, follow, stream)) as stream:
+        yield PathStatus(*json.loads(stream.readline() or _ended())["status"]), stream
+
+
+def path_status(side: Side) -> PathStatus:
+    """What is at the container's path; of a symlink itself."""
+    with chroot_reader(side.tree, lambda stream: _send_head(side, False, stream)) as stream:
+        return PathStatus(*json.loads(stream.readline() or _ended())["status"])
 
 
 def copy_in(side: Side, path: str, follow: bool, archive: bool) -> int:
@@ -117,7 +155,7 @@ def stream_in(side: Side, source: BufferedReader) -> int:
         return packer.size
 
 
-def export(tree: Tree, output: BinaryIO) -> None:
+def export(tree: Tree, output: Output) -> None:
     """Write a tar archive of the whole tree to `output`, without what is mounted in it."""
     with chroot_reader(tree, _send_all) as stream:
         shutil.copyfileobj(stream, output, CHUNK)
@@ -162,6 +200,10 @@ def _unpack_into(top: int, stream: BinaryIO, target: Target, options: UnpackOpti
 
 
 def _send(side: Side, follow: bool, stream: BinaryIO) -> None:
+    _pack(Packer(stream, contained=True), _send_head(side, follow, stream))
+
+
+def _send_head(side: Side, follow: bool, stream: BinaryIO) -> Source:
     path = copy_paths.rooted(side.path)
     try:
         source = copy_paths.find_source(path, follow)
@@ -170,9 +212,17 @@ def _send(side: Side, follow: bool, stream: BinaryIO) -> None:
         raise MinirunError(f"Could not find the file {side.path} in container {side.container}") from None
     except NotADirectoryError:
         raise MinirunError(f"lstat {side.path}: not a directory") from None
-    head = {"stored": source.stored, "is_directory": source.is_directory}
+    head = {"stored": source.stored, "is_directory": source.is_directory, "status": _status(path, source)}
     stream.write(json.dumps(head).encode() + b"\n")
-    _pack(Packer(stream, contained=True), source)
+    return source
+
+
+def _status(path: str, source: Source) -> PathStatus:
+    entry = os.path.join(source.directory, source.name)
+    found = os.lstat(entry)
+    link = os.path.realpath(entry) if stat.S_ISLNK(found.st_mode) else ""
+    name = os.path.basename(os.path.normpath(path)) or "/"
+    return PathStatus(name, found.st_size, found.st_mode, found.st_mtime_ns, link)
 
 
 def _refuse_kernel_files(source: Source) -> None:

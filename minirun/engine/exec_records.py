@@ -20,12 +20,16 @@ from minirun.kernel import processes
 class ExecRecord:
     """One exec, by an id of its own."""
 
-    def __init__(self, instance: Instance, container_id: str, argv: Sequence[str]) -> None:
-        self.id = os.urandom(32).hex()
-        self._container_id = container_id
+    def __init__(self, instance: Instance, container_id: str, argv: Sequence[str], exec_id: str = "") -> None:
+        self.id = exec_id or os.urandom(32).hex()
+        self.container_id = container_id
+        self._argv = argv
         self._file = _directory(instance, container_id) / self.id
-        for action in ("exec_create", "exec_start"):
-            tell(instance, container_id, f"{action}: {argv[0]} {' '.join(argv[1:])}", execID=self.id)
+
+    def tell(self, instance: Instance, action: str) -> None:
+        """Record the event `exec_create` or `exec_start`."""
+        words = f"{self._argv[0]} {' '.join(self._argv[1:])}"
+        tell(instance, self.container_id, f"{action}: {words}", execID=self.id)
 
     def has_started(self, pid: int) -> None:
         """The process runs."""
@@ -40,7 +44,7 @@ class ExecRecord:
     def has_ended(self, instance: Instance, code: int) -> None:
         """The process has ended with this exit code."""
         self._file.unlink(missing_ok=True)
-        tell(instance, self._container_id, "exec_die", execID=self.id, exitCode=str(code))
+        tell(instance, self.container_id, "exec_die", execID=self.id, exitCode=str(code))
 
 
 def end_of(joined: ExecProcess) -> int:

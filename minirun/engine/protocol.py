@@ -3,7 +3,8 @@
 The command that starts a container has a socket pair with its shim; others connect to the socket that the shim
 listens on, `attach` in the container's directory.
 
-starting command -> shim       SPARE (a socket: fork one more shim), FDS (sockets that reserve ports), PLAN, GO
+starting command -> shim       SPARE (a socket: fork one more shim), CLIENT (flags, and the socket of one that waited
+                               for the start), FDS (sockets that reserve ports), PLAN, GO
 any command -> shim            ATTACH (flags), STDIN, STDIN_END, RESIZE, SIGNAL, CANCEL (do not start it again),
                                PORTS (begins a hot update; FDS reserve new ports), SETTLED (everything is applied)
 shim -> commands               STARTED, OUT, ERR, LOST (text), FAILED (code, text), EXITED (code)
@@ -44,6 +45,7 @@ class Kind(IntEnum):
     LOST = 16
     PORTS = 17
     SETTLED = 18
+    CLIENT = 19
 
 
 WANTS_OUTPUT, GIVES_STDIN = 1, 2  # flags of ATTACH

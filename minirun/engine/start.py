@@ -13,6 +13,7 @@ from minirun.engine.liveness import is_same
 from minirun.engine.protocol import CHUNK, Kind, Parser, frame, send_sockets
 from minirun.engine.start_plan import make_plan, resolve_references
 from minirun.engine.stop import stop_timeout, wait_for_cleanup
+from minirun.engine.waiting_clients import pass_to_shim
 from minirun.errors import FAILED, MinirunError, NotFoundError, describe
 from minirun.image.layers import images_of
 from minirun.image.records import is_there
@@ -159,6 +160,8 @@ def _launch(
             kept = network.for_shim(container, launch.process.pid)
             env = (*plan.env, *terms.secrets)
             plan = replace(plan, env=env, has_names=kept.has_names, ulimits=(*kept.ulimits, *plan.ulimits))
+            if not fresh:
+                pass_to_shim(instance.container_dir(container.id), launch.channel)
             launch.send(plan, kept.sockets, terms.flags)
             for note in network.attach(container):
                 print(note, file=sys.stderr)

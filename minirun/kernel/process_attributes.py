@@ -81,13 +81,13 @@ class ProcessName:
         self._start, self._end = int(fields[45]), int(fields[46])
         self._memory = os.open("/proc/self/mem", os.O_RDWR | os.O_CLOEXEC)
 
-    def take(self, words: list[bytes]) -> None:
-        """Show `words`, and the last part of the third one, the script, as the name. Once."""
+    def take(self, words: list[bytes], name: str = "") -> None:
+        """Show `words`, and `name` or the last part of the third one, the script, as the name. Once."""
         size = self._end - self._start
         line = b"\0".join(words)[: size - 1].ljust(size, b"\0")
         os.pwrite(self._memory, line, self._start)
         os.close(self._memory)
-        prctl.set_name(os.path.basename(os.fsdecode(words[2])))
+        prctl.set_name(name or os.path.basename(os.fsdecode(words[2])))
 
 
 def leave_cgroups() -> None:

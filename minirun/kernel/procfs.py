@@ -158,12 +158,34 @@ def parent_of_first(pid: int) -> int:
 
 def traffic(pid: int) -> tuple[int, int]:
     """Bytes (received, sent) by the links of its network namespace except loopback; (0, 0) when it is gone."""
+    counters = link_counters(pid).values()
+    return sum(one["rx_bytes"] for one in counters), sum(one["tx_bytes"] for one in counters)
+
+
+_COUNTERS = {  # columns of /proc/PID/net/dev
+    "rx_bytes": 0,
+    "rx_packets": 1,
+    "rx_errors": 2,
+    "rx_dropped": 3,
+    "tx_bytes": 8,
+    "tx_packets": 9,
+    "tx_errors": 10,
+    "tx_dropped": 11,
+}
+
+
+def link_counters(pid: int) -> dict[str, dict[str, int]]:
+    """What went through each link of its network namespace except loopback, in Docker's words; {} when it is gone."""
     try:
         lines = Path(f"/proc/{pid}/net/dev").read_text().splitlines()[2:]
     except OSError:
-        return 0, 0
-    counts = [text.split() for name, _, text in (line.partition(":") for line in lines) if name.strip() != "lo"]
-    return sum(int(count[0]) for count in counts), sum(int(count[8]) for count in counts)
+        return {}
+    columns = {name.strip(): text.split() for name, _, text in (line.partition(":") for line in lines)}
+    return {
+        name: {key: int(row[place]) for key, place in _COUNTERS.items()}
+        for name, row in columns.items()
+        if name != "lo"
+    }
 
 
 def lock_holders(files: Iterable[Path]) -> list[tuple[int, str]]:

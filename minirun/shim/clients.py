@@ -81,6 +81,12 @@ class Clients:
         for client in list(self._all):
             self._send(client, frame(kind, body))
 
+    def add(self, fd: int, flags: int) -> None:
+        """Have a client that waited for the start, with its end of a socket pair."""
+        client = Client(socket.socket(fileno=fd), self._make_outbox(), Parser())
+        client.flags = flags
+        self._all.append(client)
+
     def dismiss(self) -> None:
         """Drop each client once its output is sent. Does not wait for slow ones; the event loop goes on sending."""
         for client in list(self._all):

@@ -65,6 +65,7 @@ def serve(fd: int) -> None:
     channel = socket.socket(fileno=fd)
     parser = Parser()
     received: list[int] = []
+    waited: list[tuple[int, int]] = []  # clients that waited for the start: socket, flags
     stub = execution.sealed_stub()  # made while the command still parses its arguments
     while True:
         data, fds = receive_with_fds(channel, CHUNK, MOST_FDS)
@@ -81,19 +82,27 @@ def serve(fd: int) -> None:
                 channel.detach()
                 os.write(spare, os.getpid().to_bytes(4, "big"))
                 return serve(spare)
+            if kind is Kind.CLIENT:
+                waited.append((received.pop(), body[0]))
             if kind is Kind.PLAN:
-                return _carry_out(unpack(Plan, body), channel, parser, received, stub)
+                plan = unpack(Plan, body)
+                return _carry_out(plan, Client(channel, _spool(plan), parser), received, waited, stub)
 
 
-def _carry_out(plan: Plan, channel: socket.socket, parser: Parser, received: list[int], stub: int) -> None:
+def _spool(plan: Plan) -> Spool:
+    return Spool(f"{plan.root}/containers/{plan.container}")
+
+
+def _carry_out(plan: Plan, first: Client, received: list[int], waited: list[tuple[int, int]], stub: int) -> None:
     _leave_terminal(plan)
-    first = Client(channel, Spool(f"{plan.root}/containers/{plan.container}"), parser)
     try:
         shim = Shim.fresh(plan, first, received, stub)
     except BaseException as error:
-        channel.setblocking(True)
-        channel.sendall(frame(Kind.FAILED, bytes([FAILED]) + describe(error).encode()))
+        first.channel.setblocking(True)
+        first.channel.sendall(frame(Kind.FAILED, bytes([FAILED]) + describe(error).encode()))
         raise
+    for fd, flags in waited:
+        shim.clients.add(fd, flags)
     shim.clients.hear_pending(first)
     gc.enable()  # off in the command; what is alive now lives as long as the shim
     gc.freeze()

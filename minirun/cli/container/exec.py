@@ -74,6 +74,8 @@ def exec_(
         confined = replace(confined, profile="")
     begin = partial(start_exec, with_environment(instance, target, unset), request, groups, confined)
     tracked = ExecRecord(instance, target.id, words)
+    for action in ("exec_create", "exec_start"):
+        tracked.tell(instance, action)
     try:
         if detach:
             start_detached(instance, tracked, begin)

@@ -61,11 +61,11 @@ def cp(
     path = from_path if from_container else to_path
     side = copy.Side(container_tree(instance, container), reference, path, container.spec.read_only)
     if from_container:
-        with _mounted(instance, container):
+        with mounted(instance, container):
             copied = _copy_out(side, to_path, follow, archive)
         shown = copy_paths.absolute(to_path)
     else:
-        with _mounted(instance, container):
+        with mounted(instance, container):
             copied = _copy_in(side, from_path, follow, archive)
         shown = f"{to_container}:{to_path}"
     tell(instance, container.id, "archive-path" if from_container else "extract-to-dir")
@@ -81,7 +81,7 @@ def human_size(size: int) -> str:
     return f"{value:.3g}{_UNITS[unit]}"
 
 
-def _mounted(instance: Instance, container: Container) -> AbstractContextManager[None]:
+def mounted(instance: Instance, container: Container) -> AbstractContextManager[None]:
     """Have the volumes of a stopped container that have file systems mounted within the block."""
     return nullcontext() if container.status in ACTIVE else volumes_mounted(instance, container)
 
@@ -153,14 +153,14 @@ def commit(
     instance = open_instance()
     owner = guarded_owner(instance, owner_pid) if owner_pid else None
     target = find_container(instance.store, container)
-    with _paused(instance, target, pause):
+    with paused(instance, target, pause):
         image = commit_container(instance, target, tag, tuple(change), author, message, owner)
     tell(instance, target.id, "commit", comment=message, imageID=f"sha256:{image.id}", imageRef=tag)
     print(f"sha256:{image.id}")
 
 
 @contextmanager
-def _paused(instance: Instance, container: Container, wanted: bool) -> Iterator[None]:
+def paused(instance: Instance, container: Container, wanted: bool) -> Iterator[None]:
     """Killed in between, it leaves a container that is paused, and on record as such."""
     if not wanted or container.paused or container.status is not Status.RUNNING:
         yield

@@ -53,18 +53,18 @@ def logs(
     if target.spec.logging.driver == "none":
         raise MinirunError("configured logging driver does not support reading", "it is none")
     reader = LogReader(instance.container_dir(target.id) / "log")
-    window = _Window(moment(since) if since else "", moment(until) if until else "")
-    printer = _Printer(timestamps, f"{text_of_details(target)} ".encode() if details else b"")
-    printer.write(_tail(reader.entries(), window, tail))
+    window = LogWindow(moment(since) if since else "", moment(until) if until else "")
+    printer = _Printer(LogText(timestamps, f"{text_of_details(target)} ".encode() if details else b""))
+    printer.write(last_lines(reader.entries(), window, tail))
     while follow and not window.is_over():
-        running = _wait(instance, target)
+        running = wait_for_more(instance, target)
         printer.write(entry for entry in reader.entries() if window.has(entry))
         if not running:
             return
 
 
 @dataclass(frozen=True)
-class _Window:
+class LogWindow:
     """Stamps are RFC 3339 in UTC with nine digits: text in order of time."""
 
     since: str
@@ -77,7 +77,7 @@ class _Window:
         return bool(self.until) and timestamp(time.time_ns()) > self.until
 
 
-def _tail(entries: Iterator[Entry], window: _Window, lines: str) -> Iterable[Entry]:
+def last_lines(entries: Iterator[Entry], window: LogWindow, lines: str) -> Iterable[Entry]:
     """The last `lines` lines, of both streams together; "all" or a negative number: everything."""
     wanted = (entry for entry in entries if window.has(entry))
     if not lines.isascii() or not lines.isdigit():
@@ -92,8 +92,8 @@ def _tail(entries: Iterator[Entry], window: _Window, lines: str) -> Iterable[Ent
     return [entry for line in kept for entry in line]
 
 
-class _Printer:
-    """Prints entries, each to its own stream.
+class LogText:
+    """The text of entries.
 
     timestamps: in front of each line, that of the line's first piece: a program may write one in several
     details: in front of each line, behind the timestamp
@@ -102,8 +102,23 @@ class _Printer:
     def __init__(self, timestamps: bool, details: bytes) -> None:
         self._timestamps = timestamps
         self._details = details
-        self._outputs = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
         self._in_line: set[str] = set()  # streams whose last line has no end yet
+
+    def of(self, entry: Entry) -> bytes:
+        """An entry's text."""
+        begins = entry.stream not in self._in_line
+        (self._in_line.discard if entry.data.endswith(b"\n") else self._in_line.add)(entry.stream)
+        if not begins:
+            return entry.data
+        return (f"{entry.stamp} ".encode() if self._timestamps else b"") + self._details + entry.data
+
+
+class _Printer:
+    """Prints entries, each to its own stream."""
+
+    def __init__(self, text: LogText) -> None:
+        self._text = text
+        self._outputs = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
 
     def write(self, entries: Iterable[Entry]) -> None:
         """Print them in their order, also where both streams lead to one file."""
@@ -113,18 +128,11 @@ class _Printer:
             if output is not last:
                 last.flush()
                 last = output
-            output.write(self._text(entry))
+            output.write(self._text.of(entry))
         last.flush()
 
-    def _text(self, entry: Entry) -> bytes:
-        begins = entry.stream not in self._in_line
-        (self._in_line.discard if entry.data.endswith(b"\n") else self._in_line.add)(entry.stream)
-        if not begins:
-            return entry.data
-        return (f"{entry.stamp} ".encode() if self._timestamps else b"") + self._details + entry.data
 
-
-def _wait(instance: Instance, container: Container) -> bool:
+def wait_for_more(instance: Instance, container: Container) -> bool:
     """A short while, or until its shim has written all and gone; False then."""
     now = instance.store.container(container.id)
     if now is None or now.status not in ACTIVE or now.shim is None:

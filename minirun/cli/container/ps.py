@@ -54,12 +54,12 @@ def ps(
     instance = open_instance()
     count = 1 if latest and last < 0 else max(0, last)
     with_size = sizes or ".Size" in form
-    rows = [row_of(instance, one, no_trunc, with_size) for one in _chosen(instance, wanted, everything, count)]
+    rows = [row_of(instance, one, no_trunc, with_size) for one in chosen(instance, wanted, everything, count)]
     columns = Columns({**COLUMNS.headers, "Size": "SIZE"}, "ID") if sizes else COLUMNS
     print_rows(rows, columns, form, quiet, _EXTRA)
 
 
-def _chosen(instance: Instance, filters: Filters, everything: bool, count: int) -> list[Container]:
+def chosen(instance: Instance, filters: Filters, everything: bool, count: int) -> list[Container]:
     """The newest first; at most `count`, unless it is 0."""
     every = everything or count or "status" in filters or "exited" in filters
     containers = [one for one in instance.store.containers() if every or one.status in ACTIVE]

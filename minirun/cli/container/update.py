@@ -48,11 +48,16 @@ def update(
         supervision.parse_restart(restart)
     session().fail_with(1)
     instance = open_instance()
-    return for_each_container(instance, containers, lambda container: _update(instance, container, asked, restart))
+    return for_each_container(
+        instance, containers, lambda container: update_container(instance, container, asked, restart)
+    )
 
 
-def _update(instance: Instance, container: Container, asked: Limits, restart: str | None) -> None:
-    """Change the kernel first: what it refuses is not on record either."""
+def update_container(instance: Instance, container: Container, asked: Limits, restart: str | None) -> None:
+    """Change limits and the restart policy. The kernel first: what it refuses is not on record either.
+
+    restart: as --restart has it; None: it stays
+    """
     spec = container.spec
     if restart is not None:
         spec = replace(spec, restart=supervision.parse_restart(restart, spec.auto_remove))

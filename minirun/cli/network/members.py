@@ -13,7 +13,7 @@ from minirun.engine import hot_update
 from minirun.engine.start_plan import resolve_links
 from minirun.errors import MinirunError, NotFoundError
 from minirun.instance import Instance
-from minirun.model import DEFAULT_NETWORK, RESERVED_NETWORKS, Network
+from minirun.model import DEFAULT_NETWORK, RESERVED_NETWORKS, Attachment, Network
 from minirun.network.networks import network_by_name
 from minirun.options.networks import parse_endpoint_options, parse_first_attachment
 from minirun.store.lookup import find_container, find_network
@@ -52,16 +52,20 @@ def connect(
     wanted = parse_first_attachment(ip, ip6, mac_address, tuple(alias), tuple(link))
     options = parse_endpoint_options(driver_opt)
     instance = open_instance()
+    wanted = replace(wanted, priority=gw_priority, driver_options=options)
+    for note in connect_to(instance, network, container, wanted):
+        print(note, file=sys.stderr)
+
+
+def connect_to(instance: Instance, network: str, container: str, wanted: Attachment) -> list[str]:
+    """Connect a container to a network. Return notes for the user."""
     target = _network(instance, network)
-    if ip and target.is_default:
+    if wanted.address and target.is_default:
         raise MinirunError("user specified IP address is supported on user defined networks only")
-    if alias and target.is_default:
+    if wanted.aliases and target.is_default:
         raise MinirunError("network-scoped alias is supported only for containers in user defined networks")
     member = find_container(instance.store, container)
-    wanted = replace(wanted, priority=gw_priority, driver_options=options)
-    attachment = resolve_links(instance, wanted)
-    for note in hot_update.connect(instance, member, target, attachment):
-        print(note, file=sys.stderr)
+    return hot_update.connect(instance, member, target, resolve_links(instance, wanted))
 
 
 @app.command("disconnect")
@@ -71,7 +75,14 @@ def disconnect(
     force: Annotated[bool, Option("--force", "-f", help="Force the container to disconnect from a network")] = False,
 ) -> None:
     """Disconnect a container from a network."""
-    instance = open_instance()
+    disconnect_from(open_instance(), network, container, force)
+
+
+def disconnect_from(instance: Instance, network: str, container: str, force: bool) -> None:
+    """Disconnect a container from a network, if only from one that has been removed.
+
+    force: a container that has been removed is no error
+    """
     try:
         target = _network(instance, network)
     except NotFoundError:

@@ -8,10 +8,11 @@ from typer import Argument, Option
 from minirun.cli.completion.values import networks as network_names
 from minirun.cli.completion.values import words
 from minirun.cli.each import for_each
-from minirun.cli.output.filters import has_all_labels, is_true, matches, parse_filters
+from minirun.cli.output.filters import Filters, has_all_labels, is_true, matches, parse_filters
 from minirun.cli.output.format import Columns, Described, Row, labels_text, print_objects, print_rows
 from minirun.cli.parameters import NONE, ForcePrune, ObjectFormat, filter_option
-from minirun.cli.prune import KEYS, Choice, choice_of, confirmed, print_removed, pruned
+from minirun.cli.prune import KEYS as PRUNE_KEYS
+from minirun.cli.prune import Choice, choice_of, confirmed, print_removed, pruned
 from minirun.cli.session import commands, open_instance, require_root, session, warn
 from minirun.cli.template.values import Time
 from minirun.engine.builtin_networks import BUILTIN, NEVER, builtin_id, find_builtin
@@ -32,7 +33,7 @@ from minirun.store.lookup import find_network
 
 COLUMNS = Columns({"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE"}, "ID")
 _OTHERS = {"CreatedAt": "CREATED AT", "IPv4": "IPV4", "IPv6": "IPV6", "Internal": "INTERNAL", "Labels": "LABELS"}
-_KEYS = ("dangling", "driver", "id", "label", "name", "scope", "type")
+KEYS = ("dangling", "driver", "id", "label", "name", "scope", "type")
 _Networks = Annotated[list[str], Argument(metavar="NETWORK [NETWORK...]", autocompletion=network_names)]
 app = commands()
 
@@ -117,7 +118,7 @@ def create(
 @app.command("ls")
 def ls(
     filters: Annotated[
-        list[str], filter_option(_KEYS, "-f", help='Provide filter values (e.g. "driver=bridge")')
+        list[str], filter_option(KEYS, "-f", help='Provide filter values (e.g. "driver=bridge")')
     ] = NONE,
     form: Annotated[
         str,
@@ -131,12 +132,19 @@ def ls(
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only display network IDs")] = False,
 ) -> None:
     """List networks."""
-    wanted = parse_filters(filters, _KEYS)
-    instance = open_instance()
+    wanted = parse_filters(filters, KEYS)
+    rows = chosen(open_instance(), wanted)
+    if not no_trunc:
+        rows = [{**row, "ID": row["ID"][:12]} for row in rows]
+    print_rows(rows, COLUMNS, form, quiet, _OTHERS)
+
+
+def chosen(instance: Instance, wanted: Filters) -> list[Row]:
+    """Return the networks that the filters choose, by name: their rows with whole ids."""
     default_network(instance)
     networks = [one for one in instance.store.networks() if has_all_labels(dict(one.labels), wanted)]
-    rows = [_row(network, no_trunc) for network in networks]
-    rows += [] if "label" in wanted else [_builtin_row(name, no_trunc) for name in BUILTIN]
+    rows = [_row(network) for network in networks]
+    rows += [] if "label" in wanted else [_builtin_row(name) for name in BUILTIN]
     used = {endpoint.network for endpoint in instance.store.endpoints()}
     unused = {network.name for network in networks if network.id not in used and not network.is_default}
     tests = {
@@ -144,22 +152,21 @@ def ls(
         "dangling": lambda row, text: (row["Name"] in unused) == is_true("dangling", text),
         "label": lambda row, text: True,
     }
-    shown = [row for row in sorted(rows, key=lambda row: row["Name"]) if matches(row, wanted, tests)]
-    print_rows(shown, COLUMNS, form, quiet, _OTHERS)
+    return [row for row in sorted(rows, key=lambda row: row["Name"]) if matches(row, wanted, tests)]
 
 
 _TESTS: dict[str, Callable[[Row, str], bool]] = {
     "driver": lambda row, text: row["Driver"] == text,
-    "id": lambda row, text: row["ID"].startswith(text[: len(row["ID"])]),
+    "id": lambda row, text: row["ID"].startswith(text),
     "name": lambda row, text: text in row["Name"],
     "scope": lambda row, text: row["Scope"] == text,
     "type": lambda row, text: (row["Name"] in (*RESERVED_NETWORKS, DEFAULT_NETWORK)) == (text == "builtin"),
 }
 
 
-def _row(network: Network, whole: bool) -> Row:
+def _row(network: Network) -> Row:
     return {
-        "ID": network.id if whole else network.id[:12],
+        "ID": network.id,
         "Name": network.name,
         "Driver": network.driver,
         "Scope": "local",
@@ -172,10 +179,10 @@ def _row(network: Network, whole: bool) -> Row:
     }
 
 
-def _builtin_row(name: str, whole: bool) -> Row:
+def _builtin_row(name: str) -> Row:
     others = {"CreatedAt": Time(NEVER).words(), "IPv4": "true", "IPv6": "false", "Internal": "false", "Labels": ""}
-    identity = builtin_id(name) if whole else builtin_id(name)[:12]
-    return {"ID": identity, "Name": name, "Driver": BUILTIN[name], "Scope": "local", **others, "Label": lambda _: ""}
+    own = {"ID": builtin_id(name), "Name": name, "Driver": BUILTIN[name], "Scope": "local"}
+    return {**own, **others, "Label": lambda _: ""}
 
 
 @app.command("inspect")
@@ -225,21 +232,28 @@ def rm(
     instance = open_instance()
 
     def remove(name: str) -> None:
-        is_builtin = bool(find_builtin(name)) and not instance.store.find_networks(name)
-        if name in (DEFAULT_NETWORK, *RESERVED_NETWORKS) or is_builtin:
-            raise MinirunError(f"{name} is a pre-defined network and cannot be removed")
+        refuse_predefined(instance, name)
         remove_network(instance, find_network(instance.store, name))
 
     return for_each(names, remove, missing_is_fine=force, tells_missing=False)
 
 
+def refuse_predefined(instance: Instance, name: str) -> None:
+    """MinirunError for a network that cannot be removed."""
+    is_builtin = bool(find_builtin(name)) and not instance.store.find_networks(name)
+    if name in (DEFAULT_NETWORK, *RESERVED_NETWORKS) or is_builtin:
+        raise MinirunError(f"{name} is a pre-defined network and cannot be removed")
+
+
 @app.command("prune")
 def prune(
     force: ForcePrune = False,
-    filters: Annotated[list[str], filter_option(KEYS, help='Provide filter values (e.g. "until=<duration>")')] = NONE,
+    filters: Annotated[
+        list[str], filter_option(PRUNE_KEYS, help='Provide filter values (e.g. "until=<duration>")')
+    ] = NONE,
 ) -> None:
     """Remove all unused networks."""
-    choice = choice_of(parse_filters(filters, KEYS))
+    choice = choice_of(parse_filters(filters, PRUNE_KEYS))
     if confirmed("This will remove all custom networks not used by at least one container.", force):
         print_removed("Deleted Networks", prune_unused(open_instance(), choice)[0])
 

@@ -98,12 +98,22 @@ _OTHERS = {
 }
 # Of these only what minirun can tell: a template that asks for more is refused.
 _SYSTEM = {
-    "info": """Containers, ContainersRunning, ContainersPaused, ContainersStopped, Images int; Driver string;
-        Plugins Plugins; MemoryLimit, CPUCfsPeriod=CpuCfsPeriod, CPUCfsQuota=CpuCfsQuota, CPUShares, CPUSet bool;
-        PidsLimit, IPv4Forwarding, Debug bool; SystemTime, LoggingDriver, CgroupDriver, CgroupVersion string;
-        KernelVersion, OperatingSystem, OSType, Architecture string; NCPU, MemTotal int; DockerRootDir string;
+    "info": """ID string; Containers, ContainersRunning, ContainersPaused, ContainersStopped, Images int; Driver string;
+        DriverStatus [][2]string; Plugins Plugins; MemoryLimit, SwapLimit, CPUCfsPeriod=CpuCfsPeriod,
+        CPUCfsQuota=CpuCfsQuota, CPUShares, CPUSet, PidsLimit, IPv4Forwarding, Debug bool; NFd int;
+        OomKillDisable bool; NGoroutines int; SystemTime, LoggingDriver, CgroupDriver, CgroupVersion string;
+        NEventsListener int; KernelVersion, OperatingSystem, OSVersion, OSType, Architecture, IndexServerAddress string;
+        RegistryConfig *RegistryConfig; NCPU, MemTotal int; GenericResources []any; DockerRootDir string;
         HTTPProxy=HttpProxy, HTTPSProxy=HttpsProxy, NoProxy, Name string; Labels []string; ExperimentalBuild bool;
-        ServerVersion string; Swarm Swarm; SecurityOptions []string; Warnings []string; ClientInfo *ClientInfo""",
+        ServerVersion string; Runtimes map[string]Runtime; DefaultRuntime string; Swarm Swarm; LiveRestoreEnabled bool;
+        Isolation, InitBinary string; ContainerdCommit, RuncCommit, InitCommit Commit; SecurityOptions []string;
+        DefaultAddressPools []any; FirewallBackend *FirewallInfo; CDISpecDirs []string;
+        DiscoveredDevices []any; Warnings []string; ClientInfo *ClientInfo""",
+    "RegistryConfig": """IndexConfigs map[string]*IndexInfo; InsecureRegistryCIDRs, Mirrors []string""",
+    "IndexInfo": "Name string; Mirrors []string; Secure, Official bool",
+    "Runtime": "Path=path string",
+    "Commit": "ID string",
+    "FirewallInfo": "Driver string",
     "Plugins": "Volume, Network, Authorization, Log []string",
     "Swarm": "NodeID, NodeAddr, LocalNodeState string; ControlAvailable bool; Error string; RemoteManagers []any",
     "ClientInfo": "Debug bool; Version, Os, Arch, Context string; Plugins []any; Warnings []string",

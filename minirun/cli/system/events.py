@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -18,14 +18,14 @@ from minirun.cli.session import commands, open_instance
 from minirun.options.values import timestamp
 from minirun.store import Event, Store
 
-_PAUSE = 0.05  # seconds between two looks: one `select` of a few microseconds each
-_KEYS = ("container", "event", "image", "label", "network", "type", "volume")
+PAUSE = 0.05  # seconds between two looks: one `select` of a few microseconds each
+KEYS = ("container", "event", "image", "label", "network", "type", "volume")
 app = commands()
 
 
 @app.command("events")
 def events(
-    filters: Annotated[list[str], filter_option(_KEYS, "-f")] = NONE,
+    filters: Annotated[list[str], filter_option(KEYS, "-f")] = NONE,
     form: Annotated[
         str,
         Option(
@@ -38,36 +38,48 @@ def events(
     until: Annotated[str, Option("--until", help="Stream events until this timestamp")] = "",
 ) -> int:
     """Get real time events from the installation."""
-    wanted = parse_filters(filters, _KEYS)
-    window = _Window(moment(since) if since else "", moment(until) if until else "")
+    wanted = parse_filters(filters, KEYS)
+    window = Window(moment(since) if since else "", moment(until) if until else "")
     show = _shower(form)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    store = open_instance().store
-    after = store.last_event() if not since else 0
     try:
-        while True:
-            for event in store.events(after):
-                after = event.number
-                if window.has(event) and _is_wanted(event, wanted):
-                    print(show(event), flush=True)
-            if window.is_over():
-                return 0
-            _wait(store, after, window)
+        for event in follow(open_instance().store, window, wanted, lambda: time.sleep(PAUSE)):
+            print(show(event), flush=True)
     except KeyboardInterrupt:
-        return 0
+        pass
+    return 0
 
 
 @dataclass(frozen=True)
-class _Window:
+class Window:
+    """The time of the events that are wanted, as timestamps. `since` "": from now on; `until` "": without end."""
+
     since: str
     until: str
 
     def has(self, event: Event) -> bool:
+        """Whether an event is in it."""
         stamp = _stamp(event)
         return stamp >= self.since and (not self.until or stamp <= self.until)
 
     def is_over(self) -> bool:
+        """Whether no event of it can come any more."""
         return bool(self.until) and timestamp(time.time_ns()) >= self.until
+
+
+def follow(store: Store, window: Window, filters: Filters, pause: Callable[[], object]) -> Iterator[Event]:
+    """Yield the wanted events, as they come. `pause` waits for PAUSE seconds."""
+    after = 0 if window.since else store.last_event()
+    while True:
+        is_last = window.is_over()  # asked first: what came before the end is still shown
+        for event in store.events(after):
+            after = event.number
+            if window.has(event) and _is_wanted(event, filters):
+                yield event
+        if is_last:
+            return
+        while store.last_event() <= after and not window.is_over():
+            pause()
 
 
 def _shower(form: str) -> Callable[[Event], str]:
@@ -122,8 +134,3 @@ def _images(event: Event) -> tuple[str, ...]:
 
 def _names(event: Event, text: str) -> bool:
     return event.attributes.get("name") == text or event.actor.startswith(text)
-
-
-def _wait(store: Store, after: int, window: _Window) -> None:
-    while store.last_event() <= after and not window.is_over():
-        time.sleep(_PAUSE)

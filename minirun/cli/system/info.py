@@ -2,7 +2,9 @@
 
 import os
 import platform
+import re
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from minirun.cli.output.format import shower
 from minirun.cli.parameters import ObjectFormat
 from minirun.cli.session import commands, open_instance
 from minirun.cli.system.server import describe_server, server_lines
+from minirun.config import load
 from minirun.image.platforms import host_platform
 from minirun.image.records import all_images
 from minirun.instance import Instance
@@ -65,18 +68,21 @@ _LINES = (
 
 
 def describe(instance: Instance) -> dict[str, Any]:
-    """The fields of `docker info` that make sense here."""
+    """Docker's SystemInfo, and what minirun has besides."""
     containers = instance.store.containers()
     running = [one for one in containers if one.status in (Status.RUNNING, Status.RESTARTING)]
     homes = controllers.homes()
     uname = os.uname()
     return {
+        **_WITHOUT_MEANING,
+        "ID": _identity(instance),
         "Containers": len(containers),
         "ContainersRunning": sum(not one.paused for one in running),
         "ContainersPaused": sum(one.paused for one in running),
         "ContainersStopped": len(containers) - len(running),
         "Images": len(all_images(instance.store)),
         "Driver": "overlay2",
+        "DriverStatus": [["Backing Filesystem", _filesystem(instance.root)], ["Userxattr", _yes(not OWN_IDS.is_first)]],
         "Plugins": {
             "Volume": ["local"],
             "Network": ["bridge", "cni", "host", "macvlan", "null"],
@@ -84,11 +90,13 @@ def describe(instance: Instance) -> dict[str, Any]:
             "Log": ["json-file", "local", "none"],
         },
         "MemoryLimit": "memory" in homes,
+        "SwapLimit": "memory" in homes and Path("/proc/swaps").exists(),
         "CpuCfsPeriod": "cpu" in homes,
         "CpuCfsQuota": "cpu" in homes,
         "CPUShares": "cpu" in homes,
         "CPUSet": "cpuset" in homes,
         "PidsLimit": "pids" in homes,
+        "OomKillDisable": "memory" in homes and not homes["memory"].v2,
         "IPv4Forwarding": sysctl_read("net.ipv4.ip_forward") == "1",
         "Debug": False,
         "SystemTime": timestamp(time.time_ns()),
@@ -98,16 +106,25 @@ def describe(instance: Instance) -> dict[str, Any]:
         "Unified": str(cgroups.unified() or ""),
         "Controllers": " ".join(sorted(homes)) or "none",
         "KernelVersion": uname.release,
-        "OperatingSystem": _system(),
+        "OperatingSystem": _release("PRETTY_NAME", "Linux"),
+        "OSVersion": _release("VERSION_ID", ""),
         "OSType": "linux",
         "Architecture": uname.machine,
         "NCPU": os.cpu_count(),
         "MemTotal": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "IndexServerAddress": "https://index.docker.io/v1/",
+        "RegistryConfig": _registries(),
+        "HttpProxy": _without_password(os.environ.get("HTTP_PROXY", "")),
+        "HttpsProxy": _without_password(os.environ.get("HTTPS_PROXY", "")),
+        "NoProxy": os.environ.get("NO_PROXY", ""),
         "DockerRootDir": str(instance.root),
         "Name": uname.nodename,
         "Labels": [],
         "ServerVersion": __version__,
-        "Swarm": {"LocalNodeState": "inactive"},
+        "Runtimes": {"minirun": {"path": "minirun"}},
+        "DefaultRuntime": "minirun",
+        "LiveRestoreEnabled": True,  # containers don't need the service
+        "FirewallBackend": {"Driver": "nftables"},
         "SecurityOptions": [
             *(["name=apparmor"] if has_apparmor() else []),
             "name=seccomp,profile=builtin",
@@ -125,14 +142,82 @@ def describe(instance: Instance) -> dict[str, Any]:
     }
 
 
-def _system() -> str:
+# What Docker tells of its swarm, of the programs that it consists of, and of features that minirun doesn't have.
+_WITHOUT_MEANING: dict[str, Any] = {
+    "BridgeNfIptables": False,
+    "BridgeNfIp6tables": False,
+    "ContainerdCommit": {"ID": ""},
+    "RuncCommit": {"ID": ""},
+    "InitCommit": {"ID": ""},
+    "CDISpecDirs": [],
+    "DiscoveredDevices": [],
+    "DefaultAddressPools": [],
+    "ExperimentalBuild": False,
+    "GenericResources": None,
+    "InitBinary": "",
+    "Isolation": "",
+    "NEventsListener": 0,
+    "NFd": 0,
+    "NGoroutines": 0,
+    "Swarm": {
+        "NodeID": "",
+        "NodeAddr": "",
+        "LocalNodeState": "inactive",
+        "ControlAvailable": False,
+        "Error": "",
+        "RemoteManagers": None,
+    },
+    "Warnings": None,
+}
+
+
+def _yes(is_so: bool) -> str:
+    return str(is_so).lower()
+
+
+def _identity(instance: Instance) -> str:
+    """A UUID of this state root on this machine, the same at each call; machine-id(5) itself is to be kept secret."""
+    try:
+        machine = Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        machine = os.uname().nodename
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"minirun {machine} {instance.root}"))
+
+
+def _filesystem(path: Path) -> str:
+    """The type of the file system that a directory is on, from the kernel's list of mounts."""
+    device = os.stat(path).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    lines = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return next((words[words.index("-") + 1] for words in lines if words[2] == number), "")
+
+
+def _registries() -> dict[str, Any]:
+    config = load()
+    hub = {"Name": "docker.io", "Mirrors": list(config.registry_mirrors), "Secure": True, "Official": True}
+    others = {
+        name: {"Name": name, "Mirrors": [], "Secure": False, "Official": False} for name in config.insecure_registries
+    }
+    return {
+        "IndexConfigs": {"docker.io": hub, **others},
+        "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8", *map(str, config.insecure_networks)],
+        "Mirrors": list(config.registry_mirrors),
+    }
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"//[^/@]*@", "//xxxxx:xxxxx@", url)
+
+
+def _release(key: str, default: str) -> str:
+    """A value of os-release(5)."""
     for path in ("/etc/os-release", "/usr/lib/os-release"):
         try:
             lines = Path(path).read_text(errors="replace").splitlines()
         except OSError:
             continue
-        return next((line.split("=", 1)[1].strip('"') for line in lines if line.startswith("PRETTY_NAME=")), "Linux")
-    return "Linux"
+        return next((line.split("=", 1)[1].strip('"') for line in lines if line.startswith(f"{key}=")), default)
+    return default
 
 
 @app.command("version")

@@ -1,0 +1,249 @@
+"""Containers by the API: what a client sees, byte by byte where that matters."""
+
+import json
+import tarfile
+import time
+from io import BytesIO
+from typing import Any
+
+import pytest
+
+from tests.harness import eventually
+from tests.harness.api_client import ApiClient, demultiplexed
+from tests.harness.snapshot import Snapshot, assert_same
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(api: ApiClient) -> Any:
+    before = Snapshot.of(api.host)
+    yield
+    api.hang_up()
+    for one in api.get("/containers/json", all=1).json:
+        api.delete(f"/containers/{one['Id']}", force=1)
+    assert_same(api.host, before)
+
+
+def test_a_life(api: ApiClient) -> None:
+    ports = {"NetworkMode": "bridge", "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]}}
+    body = {
+        "Image": "busybox",
+        "Cmd": ["sh", "-c", "echo $A; trap 'exit 3' TERM; while :; do sleep 0.05; done"],
+        "Env": ["A=b"],
+        "Labels": {"of": "test"},
+        "HostConfig": ports | {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 2}},
+        "NoSuchField": 1,
+    }
+    created = api.post("/containers/create", body, name="web")
+    assert (created.status, list(created.json)) == (201, ["Id", "Warnings"])
+    name = created.json["Id"]
+    assert api.post("/containers/create", body, name="web").status == 409
+    assert (api.post("/containers/web/start").status, api.post("/containers/web/start").status) == (204, 304)
+    (shown,) = api.get("/containers/json", filters=json.dumps({"label": {"of=test": True}})).json
+    assert shown["Names"] == ["/web"]
+    assert shown["Ports"] == [{"IP": "127.0.0.1", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"}]
+    assert shown["State"] == "running"
+    described = api.get("/containers/web/json").json
+    assert described["Id"] == name
+    assert described["HostConfig"]["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 2}
+    assert described["Config"]["Env"][-1] == "A=b"
+    assert api.post("/containers/web/pause").status == 204
+    assert api.post("/containers/web/pause").status == 409
+    assert api.post("/containers/web/unpause").status == 204
+    assert api.post("/containers/web/rename", name="shop").status == 204
+    titles = api.get("/containers/shop/top").json
+    assert titles["Titles"][0] == "UID"
+    assert any("sleep" in row[-1] or "sh" in row[-1] for row in titles["Processes"])
+    assert (api.post("/containers/shop/stop", t=5).status, api.post("/containers/shop/stop").status) == (204, 304)
+    assert api.post("/containers/shop/wait").json == {"StatusCode": 3}
+    assert api.post("/containers/shop/kill").status == 409
+    assert demultiplexed(api.get("/containers/shop/logs", stdout=1).body) == (b"b\n", b"")
+    assert api.delete("/containers/shop").status == 204
+    missing = api.get("/containers/shop/json")
+    assert (missing.status, missing.message) == (404, "No such container: shop")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        ({}, 400, "no image was specified"),
+        ({"Image": "nothere"}, 404, "No such image: nothere:latest"),
+        ({"Image": 1}, 400, "Expected `str"),
+        ({"Image": "busybox", "Cmd": "true", "HostConfig": {"Memory": "1g"}}, 400, "$.HostConfig.Memory"),
+        ({"Image": "busybox", "HostConfig": {"Binds": ["./x:/y"]}}, 400, "a relative path"),
+        ({"Image": "busybox", "HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "x"}]}}}, 400, "x"),
+        ({"Image": "busybox", "HostConfig": {"DeviceRequests": [{}]}}, 400, "--gpus is not supported"),
+        ({"Image": "busybox", "HostConfig": {"Runtime": "runsc"}}, 400, "invalid runtime name: runsc"),
+        ({"Image": "busybox", "HostConfig": {"CapAdd": ["NOPE"]}}, 400, "CAP_NOPE"),
+        ({"Image": "busybox", "Healthcheck": {"Test": ["NOPE"]}}, 400, "Unknown healthcheck type"),
+        ({"Image": "busybox", "Cmd": ["true"], "HostConfig": {"NetworkMode": "nothere"}}, 404, "nothere"),
+    ],
+)
+def test_what_is_refused(api: ApiClient, body: dict[str, Any], status: int, says: str) -> None:
+    answer = api.post("/containers/create", body)
+    assert (answer.status, says in answer.message) == (status, True), answer.body
+
+
+def test_a_mount_of_each_kind_and_all_that_is_a_text(api: ApiClient) -> None:
+    mounts = [
+        {"Type": "bind", "Source": "/etc", "Target": "/e", "ReadOnly": True},
+        {"Type": "volume", "Source": "data,x", "Target": "/d"},
+        {"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 1 << 20, "Mode": 0o700}},
+    ]
+    refused = api.post("/containers/create", {"Image": "busybox", "HostConfig": {"Mounts": mounts}})
+    assert (refused.status, "data,x" in refused.message) == (400, True), "the comma is the name's"
+    mounts[1]["Source"] = "data"
+    host = {
+        "NetworkMode": "none",
+        "Mounts": mounts,
+        "Tmpfs": {"/u": "size=64k"},
+        "Ulimits": [{"Name": "nofile", "Soft": 99, "Hard": 100}],
+        "ExtraHosts": ["other:192.0.2.1"],
+        "Sysctls": {"kernel.msgmax": "1234"},
+        "SecurityOpt": ["no-new-privileges", 'seccomp={"defaultAction": "SCMP_ACT_ALLOW"}'],
+    }
+    script = "ulimit -n; grep -c other /etc/hosts; cat /proc/sys/kernel/msgmax"
+    script += "; grep -E 'NoNewPrivs|Seccomp:' /proc/self/status; mount | grep -cE ' /(e|d|t|u) '"
+    container = api.create("sh", "-c", script, HostConfig=host)
+    stream = api.take_over("POST", f"/containers/{container}/attach", stream=1, stdout=1, stderr=1)
+    assert api.post(f"/containers/{container}/start").status == 204
+    assert stream.outputs() == (b"99\n1\n1234\nNoNewPrivs:\t1\nSeccomp:\t2\n4\n", b"")
+    api.delete(f"/containers/{container}", v=1)
+    api.host.minirun("volume", "rm", "data")
+
+
+@pytest.mark.parametrize("upgrade", ["tcp", ""])
+def test_attached_before_the_start_it_misses_nothing(api: ApiClient, upgrade: str) -> None:
+    """And the end of the client's input is the program's."""
+    container = api.create(
+        "sh", "-c", "echo first; echo bad >&2; cat; exit 4", OpenStdin=True, StdinOnce=True, AttachStdin=True
+    )
+    stream = api.take_over(
+        "POST", f"/containers/{container}/attach", upgrade=upgrade, stream=1, stdin=1, stdout=1, stderr=1
+    )
+    assert stream.status == (101 if upgrade else 200)
+    assert "multiplexed-stream" in stream.head
+    wait = api.take_over("POST", f"/containers/{container}/wait", upgrade="", condition="next-exit")
+    assert wait.status == 200, "the head comes before the end"
+    assert api.post(f"/containers/{container}/start").status == 204
+    stream.socket.sendall(b"typed\n")
+    stream.socket.shutdown(1)
+    assert stream.outputs() == (b"first\ntyped\n", b"bad\n")
+    assert b'{"StatusCode":4}' in wait.socket.recv(1000)
+
+
+def test_a_client_that_waits_for_a_start_is_told_that_none_comes(api: ApiClient) -> None:
+    container = api.create("true")
+    stream = api.take_over("POST", f"/containers/{container}/attach", stream=1, stdout=1)
+    gone = api.take_over("POST", f"/containers/{container}/attach", stream=1, stdout=1)
+    gone.socket.close()
+    assert api.delete(f"/containers/{container}").status == 204
+    assert stream.rest() == b""
+
+
+def test_a_terminal_is_raw_and_has_a_size(api: ApiClient) -> None:
+    container = api.create("sh", "-c", "read x; stty size; echo $x", Tty=True, OpenStdin=True, AttachStdin=True)
+    stream = api.take_over("POST", f"/containers/{container}/attach", stream=1, stdin=1, stdout=1)
+    assert "raw-stream" in stream.head
+    assert api.post(f"/containers/{container}/resize", h=33, w=77).status == 409, "it does not run yet"
+    api.post(f"/containers/{container}/start")
+    assert api.post(f"/containers/{container}/resize", h=33, w=77).status == 200
+    stream.socket.sendall(b"typed\n")
+    assert stream.rest() == b"typed\r\n33 77\r\ntyped\r\n"
+
+
+def test_detach_keys_leave_it_running(api: ApiClient) -> None:
+    container = api.run("cat", Tty=True, OpenStdin=True)
+    stream = api.take_over(
+        "POST", f"/containers/{container}/attach", stream=1, stdin=1, stdout=1, detachKeys="ctrl-a,b"
+    )
+    stream.socket.sendall(b"\x01b")
+    assert stream.rest() == b""
+    assert api.get(f"/containers/{container}/json").json["State"]["Running"]
+
+
+def test_exec(api: ApiClient) -> None:
+    container = api.run("sleep", "100")
+    asked = {"AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Env": ["A=b"], "WorkingDir": "/tmp"}
+    words = ["sh", "-c", "pwd; echo $A >&2; cat; exit 5"]
+    name = api.post(f"/containers/{container}/exec", asked | {"Cmd": words}).json["Id"]
+    assert api.get(f"/exec/{name}/json").json["ExitCode"] is None
+    stream = api.take_over("POST", f"/exec/{name}/start", {"Detach": False})
+    eventually(lambda: api.get(f"/exec/{name}/json").json["Running"])
+    assert api.get(f"/containers/{container}/json").json["ExecIDs"] == [name]
+    stream.socket.sendall(b"typed\n")
+    stream.socket.shutdown(1)
+    assert stream.outputs() == (b"/tmp\ntyped\n", b"b\n")
+    assert api.get(f"/exec/{name}/json").json["ExitCode"] == 5
+    assert api.post(f"/exec/{name}/start", {}).status == 409
+    nope = api.post(f"/containers/{container}/exec", {"AttachStdout": True, "Cmd": ["nope"]}).json["Id"]
+    assert b"executable file not found" in api.take_over("POST", f"/exec/{nope}/start", {}).rest()
+    assert api.get(f"/exec/{nope}/json").json["ExitCode"] == 127
+    away = api.post(f"/containers/{container}/exec", {"Cmd": ["sh", "-c", "exit 9"]}).json["Id"]
+    assert api.post(f"/exec/{away}/start", {"Detach": True}).status == 200
+    eventually(lambda: api.get(f"/exec/{away}/json").json["ExitCode"] == 9)
+    assert api.get("/exec/0123/json").status == 404
+
+
+def test_the_size_of_an_execs_terminal(api: ApiClient) -> None:
+    container = api.run("sleep", "100")
+    asked = {"AttachStdin": True, "AttachStdout": True, "Tty": True, "Cmd": ["sh", "-c", "read x; stty size"]}
+    name = api.post(f"/containers/{container}/exec", asked).json["Id"]
+    stream = api.take_over("POST", f"/exec/{name}/start", {"Tty": True, "ConsoleSize": [20, 30]})
+    eventually(lambda: api.get(f"/exec/{name}/json").json["Running"])
+    assert api.post(f"/exec/{name}/resize", h=44, w=55).status == 200
+    stream.socket.sendall(b"\n")
+    assert stream.rest().endswith(b"44 55\r\n")
+
+
+def test_files_go_both_ways(api: ApiClient) -> None:
+    container = api.run("sleep", "100")
+    made = BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        entry = tarfile.TarInfo("file")
+        entry.size, entry.mode = 5, 0o640
+        archive.addfile(entry, BytesIO(b"12345"))
+    pieces = iter([made.getvalue()[:700], made.getvalue()[700:]])
+    assert api.request("PUT", f"/containers/{container}/archive", pieces, path="/tmp").status == 200
+    found = api.get(f"/containers/{container}/archive", path="/tmp/file")
+    with tarfile.open(fileobj=BytesIO(found.body)) as archive:
+        assert [(one.name, one.size, oct(one.mode)) for one in archive] == [("file", 5, "0o640")]
+    head = api.request("HEAD", f"/containers/{container}/archive", path="/tmp/file")
+    assert head.headers["x-docker-container-path-stat"] == found.headers["x-docker-container-path-stat"]
+    assert api.get(f"/containers/{container}/archive", path="/nothere").status == 404
+    assert api.request("PUT", f"/containers/{container}/archive", made.getvalue(), path="/tmp/file").status == 400
+    assert {"Path": "/tmp/file", "Kind": 1} in api.get(f"/containers/{container}/changes").json
+    with tarfile.open(fileobj=BytesIO(api.get(f"/containers/{container}/export").body)) as archive:
+        assert "tmp/file" in archive.getnames()
+
+
+def test_logs_are_followed(api: ApiClient) -> None:
+    container = api.run("sh", "-c", "for i in 1 2 3; do echo $i; sleep 0.3; done")
+    began = time.time()
+    assert demultiplexed(api.get(f"/containers/{container}/logs", stdout=1, follow=1).body)[0] == b"1\n2\n3\n"
+    assert demultiplexed(api.get(f"/containers/{container}/logs", stdout=1, tail=1).body)[0] == b"3\n"
+    stamped = demultiplexed(api.get(f"/containers/{container}/logs", stdout=1, timestamps=1, since=int(began) - 9).body)
+    assert stamped[0].count(b"Z ") == 3
+    assert api.get(f"/containers/{container}/logs").status == 400
+
+
+def test_stats(api: ApiClient) -> None:
+    container = api.run("sh", "-c", "while :; do :; done")
+    once = api.get(f"/containers/{container}/stats", **{"stream": 0, "one-shot": 1}).json
+    again = api.get(f"/containers/{container}/stats", stream=0).json
+    assert once["id"] == container
+    assert again["cpu_stats"]["cpu_usage"]["total_usage"] > once["cpu_stats"]["cpu_usage"]["total_usage"]
+    assert again["precpu_stats"]["cpu_usage"]["total_usage"] > 0
+    api.post(f"/containers/{container}/kill")
+    assert api.get(f"/containers/{container}/stats", stream=0).json["pids_stats"] == {}
+
+
+def test_health_is_seen_without_a_program_in_the_image(api: ApiClient) -> None:
+    """The label says which port has to be listened on; a command that is given comes first."""
+    words = ["sh", "-c", "sleep 1; exec httpd -f -p 81"]
+    container = api.run(*words, Labels={"minirun.health": "listening:81"})
+    assert api.get(f"/containers/{container}/json").json["State"]["Health"]["Status"] == "starting"
+    eventually(lambda: api.get(f"/containers/{container}/json").json["State"]["Health"]["Status"] == "healthy", 15)
+    checked = api.create("true", Labels={"minirun.health": "listening:81"}, Healthcheck={"Test": ["CMD", "true"]})
+    assert api.get(f"/containers/{checked}/json").json["Config"]["Healthcheck"]["Test"] == ["CMD", "true"]
+    refused = api.post("/containers/create", {"Image": "busybox", "Labels": {"minirun.health": "http:81"}})
+    assert (refused.status, "invalid label minirun.health=http:81" in refused.message) == (400, True)
