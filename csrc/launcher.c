@@ -48,7 +48,7 @@ enum {
     STEP = 200,           /* ms between looks at a server that has not answered */
     PATIENCE = 20000,     /* ms for a server that runs, on a busy machine */
     REPORT_PATIENCE = 5000, /* ms for the server to say how a worker ended */
-    BLIND_PATIENCE = 2000, /* ms for one whose state cannot be seen from here */
+    BLIND_PATIENCE = 10000, /* ms for one whose state cannot be seen from here: a start of Python would add to the load */
     SEND_TIMEOUT = 5,     /* s without progress */
 };
 

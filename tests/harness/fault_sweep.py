@@ -114,7 +114,7 @@ def _run(host: Host, how: str, step: int | str, words: Sequence[str], check: boo
         raise AssertionError(f"{words} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
     if how != "count":
         try:  # a process that outlives the command may be the one
-            eventually(lambda: report.read_bytes()[0], 5)
+            eventually(lambda: report.read_bytes()[0])
         except AssertionError:
             begun = report.read_bytes()[1:MOST].count(1)
             raise AssertionError(f"{how} at step {step} of {words} never fired: {begun} operations") from None

@@ -69,7 +69,7 @@ class Snapshot:
         return "\n".join(found)
 
 
-def assert_same(host: "Host", before: Snapshot, seconds: float = 3) -> None:
+def assert_same(host: "Host", before: Snapshot, seconds: float = 15) -> None:
     """Retried: a dying network namespace takes its veths along a moment later."""
     deadline = time.monotonic() + seconds
     while difference := before.diff(Snapshot.of(host)):
@@ -78,7 +78,7 @@ def assert_same(host: "Host", before: Snapshot, seconds: float = 3) -> None:
         time.sleep(0.05)
 
 
-def eventually(look: Callable[[], T], seconds: float = 5) -> T:
+def eventually(look: Callable[[], T], seconds: float = 15) -> T:
     """The first true answer, or the last one's AssertionError."""
     deadline = time.monotonic() + seconds
     while True:

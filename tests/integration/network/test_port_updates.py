@@ -103,30 +103,30 @@ def test_dockers_words_mean_what_they_do_in_docker(box: LanTopology) -> None:
     assert box.host.minirun("port", "add", "81/tcp").stdout == "0.0.0.0:8081\n[::]:8081\n"
 
 
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["port", "add", "host", "8080:80"], "cannot publish a port of host: it is in the host's network"),
-        (["port", "add", "none", "8080:80"], "cannot publish a port of none: it has no network"),
-        (["port", "add", "other", "8080:80"], "minirun port add web"),
-        (["port", "add", "web", "x:80"], "x"),
-        (["port", "add", "web", "8080:80/icmp"], "icmp"),
-        (["port", "rm", "web", "8080"], "No public port '8080/tcp' published for web"),
-        (["port", "rm", "web", "192.0.2.1:8080"], "No public port '192.0.2.1:8080/tcp' published for web"),
-        (["port", "add", "nobody", "8080:80"], "No such container: nobody"),
-        (["port", "add", "web", "198.51.100.9:8080:80"], "198.51.100.9"),
-    ],
-)
-def test_what_cannot_be_is_said(box: LanTopology, words: list[str], says: str) -> None:
+REFUSALS = [
+    ("add host 8080:80", "cannot publish a port of host: it is in the host's network"),
+    ("add none 8080:80", "cannot publish a port of none: it has no network"),
+    ("add other 8080:80", "minirun port add web"),
+    ("add web x:80", "x"),
+    ("add web 8080:80/icmp", "icmp"),
+    ("rm web 8080", "No public port '8080/tcp' published for web"),
+    ("rm web 192.0.2.1:8080", "No public port '192.0.2.1:8080/tcp' published for web"),
+    ("add nobody 8080:80", "No such container: nobody"),
+    ("add web 198.51.100.9:8080:80", "198.51.100.9"),
+]
+
+
+def test_what_cannot_be_is_said(box: LanTopology) -> None:
     host = box.host
     for name, net in (("web", "net"), ("host", "host"), ("none", "none"), ("other", "container:web")):
         host.minirun("run", "-d", "--name", name, "--net", net, *SLEEP)
     before = Snapshot.of(host)
-    done = host.minirun(*words, check=False)
-    assert done.returncode == 1
-    assert says in done.stderr
-    assert "Traceback" not in done.stderr
-    assert_same(host, before)
+    for words, says in REFUSALS:
+        done = host.minirun("port", *words.split(), check=False)
+        assert done.returncode == 1, words
+        assert says in done.stderr, words
+        assert "Traceback" not in done.stderr, words
+        assert_same(host, before)
 
 
 @pytest.mark.parametrize("how", ["fail", "kill"])

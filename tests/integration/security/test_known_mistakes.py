@@ -23,7 +23,7 @@ def test_who_comes_by_exec_cannot_be_looked_into(crowded: Host, capability: str)
     )
     flags = ("--cap-add", capability) if capability else ()
     crowded.minirun("run", "-d", "--name", "spy", "--net=none", *flags, "busybox", "sh", "-c", look)
-    for _ in range(25):
+    for _ in range(12):
         crowded.minirun("exec", "spy", "true")
     crowded.minirun("exec", "spy", "touch", "/tmp/stop")
     eventually(lambda: crowded.minirun("exec", "spy", "cat", "/tmp/over", check=False).stdout)
