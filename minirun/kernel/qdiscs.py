@@ -8,6 +8,8 @@ import errno
 import os
 from typing import Any
 
+from pyroute2.netlink.rtnl.tcmsg import sched_netem
+
 from minirun.kernel import netlink_sockets
 from minirun.kernel.netlink_sockets import rtnetlink
 from minirun.kernel.netns import SELF, netns_nameless
@@ -91,3 +93,11 @@ _TRIALS: dict[str, dict[str, Any]] = {
 def _replace(name: str, kind: str, **options: Any) -> None:
     with rtnetlink() as ipr:
         ipr.tc("replace", kind, interface_index(name) or _NO_LINK, _HANDLE, root=True, **options)
+
+
+def _without_rate(request: dict[str, Any]) -> None:
+    request.pop("rate", None)
+
+
+# pyroute2 0.9.7 puts netem's rate into the options, and again as TCA_RATE, which it cannot encode. For tbf it has this.
+sched_netem.fix_request = _without_rate

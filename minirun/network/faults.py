@@ -60,7 +60,7 @@ def network_of(instance: Instance, reference: str) -> Network:
 
 def add(instance: Instance, fault: Fault, owner: Process | None) -> Fault:
     """Add a fault, and return it with its id. MinirunError, with nothing changed, where it cannot work."""
-    _check(instance, fault)
+    check(instance, fault)
     store = instance.store
     command = Process(os.getpid(), processes.start_time(os.getpid()) or 0)
     fault = replace(fault, id=secrets.token_hex(6), created=time.time(), state=FaultState.PENDING)
@@ -194,7 +194,8 @@ def _apply(instance: Instance, fault: Fault) -> None:
         tables.refresh(instance.store, instance.table)
 
 
-def _check(instance: Instance, fault: Fault) -> None:
+def check(instance: Instance, fault: Fault) -> None:
+    """Check that a fault can work on this host. MinirunError."""
     if fault.peer and fault.peer == fault.container:
         raise MinirunError("a partition is between two containers with network namespaces of their own")
     if fault.kind is FaultKind.DNS:

@@ -200,6 +200,7 @@ def _add(instance: Instance, fault: Fault, lasting: Lasting) -> None:
     pid = lasting.owner_pid or (os.getpid() if seconds else 0)
     if seconds and lasting.owner_pid:
         raise MinirunError("give either --for or --owner-pid")
+    faults.check(instance, fault)  # before a guard is started, which stays as long as its owner
     added = faults.add(instance, fault, guarded_owner(instance, pid) if pid else None)
     print(added.id, flush=True)
     if seconds:

@@ -3,9 +3,12 @@
 Each fault is seen to act, and after healing the host and both ends of the cable are as they were.
 """
 
+import re
 import select
 import socket
+import struct
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +19,7 @@ from minirun.kernel.qdiscs import has_qdisc
 from tests.harness import Host, Snapshot, assert_same, eventually
 from tests.harness.dns_client import ask
 from tests.harness.fault_sweep import Done, sweep_faults
-from tests.harness.host import MINIRUN
+from tests.harness.host import MINIRUN, REPO
 from tests.harness.netns_sockets import SHORT, Netns
 
 NAMES = ("anna", "bert", "carl")
@@ -190,7 +193,10 @@ def test_bandwidth_in_both_directions(town: Host) -> None:
         fault(town, "bandwidth", "--rate", "1gbit", "carl")
         assert "rate 4Mbit" in town.sh("ip netns exec carl tc qdisc"), "the lowest rate counts"
         heal(town)
-        assert seconds(opened.client, opened.server) < 0.2
+        fault(town, "bandwidth", "--rate", "4mbit", "carl", "--direction", "in")
+        assert seconds(opened.client, opened.server) < 0.2 < seconds(opened.server, opened.client)
+        heal(town)
+        assert seconds(opened.server, opened.client) < 0.2
 
 
 def seconds(sender: socket.socket, receiver: socket.socket) -> float:
@@ -217,7 +223,9 @@ def test_a_reset_ends_one_connection_or_all(town: Host) -> None:
         with pytest.raises(ConnectionAbortedError):
             first.server.recv(1)
         assert second.passes()
-        assert fault(town, "reset", "--network", "town").count("\n") == 0
+        assert town.minirun("fault", "reset", "bert", "--port", "81", check=False).returncode
+        assert second.passes()
+        assert fault(town, "reset", "--network", "town", "--port", str(PORT)).count("\n") == 0
         with pytest.raises(ConnectionResetError):
             second.client.recv(1)
     assert "there is no such connection" in town.minirun("fault", "reset", "bert", check=False).stderr
@@ -263,17 +271,27 @@ def test_a_fault_outlives_a_restart_and_ends_with_the_container(town: Host) -> N
     assert town.minirun("fault", "ls", "-q").stdout == ""
 
 
+LASTING = (
+    ("partition", "anna", "bert"),
+    ("loss", "--percent", "50", "carl"),
+    ("bandwidth", "--rate", "1mbit", "carl"),
+    ("blackhole", "--network", "town", "--port", "81"),
+    ("dns", "town", "carl", "--fail", "servfail"),
+)
+
+
 def test_faults_end_with_their_owner_and_after_their_time(town: Host) -> None:
     """SIGKILL to the owner, and to the command that waits with --for; and a plain end of it."""
     before = looks(town)[0]
     owner = town.popen(["sh", "-c", "echo $$; exec sleep 1000"], stdout=subprocess.PIPE)
     assert owner.stdout is not None
     pid = owner.stdout.readline().decode().strip()
-    for words in (("partition", "anna", "bert"), ("bandwidth", "--rate", "1mbit", "carl")):
+    for words in LASTING:
         fault(town, *words, "--owner-pid", pid)
     assert "tbf" in town.sh("tc qdisc")
     town.sh(f"kill -9 {pid}")
     eventually(lambda: "tbf" not in town.sh("tc qdisc") and "fault" not in town.sh("nft list ruleset"), 10)
+    assert town.minirun("fault", "ls", "-q").stdout == ""
     script = f"echo $$; exec {MINIRUN} fault loss --percent 50 carl --for 1m"
     waiting = town.popen(["sh", "-c", script], stdout=subprocess.PIPE)
     assert waiting.stdout is not None
@@ -282,7 +300,8 @@ def test_faults_end_with_their_owner_and_after_their_time(town: Host) -> None:
     assert "fault" in town.sh("nft list ruleset")
     town.sh(f"kill -9 {pid}")
     eventually(lambda: "fault" not in town.sh("nft list ruleset"), 10)
-    fault(town, "loss", "--percent", "50", "carl", "--for", "100ms")
+    for words in LASTING:
+        fault(town, *words, "--for", "10ms")
     assert_same(town, before, 5)
 
 
@@ -310,9 +329,36 @@ def test_refusals(town: Host) -> None:
 
 @pytest.mark.skipif(HAS_NETEM, reason="this kernel has netem")
 def test_a_delay_without_netem_says_what_the_kernel_lacks(town: Host) -> None:
-    done = town.minirun("fault", "delay", "anna", "--time", "100ms", check=False)
-    assert done.returncode
-    assert "a delay needs the queueing discipline netem (CONFIG_NET_SCH_NETEM)" in done.stderr
+    for words in (
+        ("anna",),
+        ("--network", "town", "--jitter", "10ms", "--direction", "out"),
+        ("anna", "--for", "10s"),
+        ("anna", "--owner-pid", "1"),
+    ):
+        done = town.minirun("fault", "delay", *words, "--time", "100ms", check=False)
+        assert done.returncode
+        assert "a delay needs the queueing discipline netem (CONFIG_NET_SCH_NETEM)" in done.stderr
+        assert town.minirun("fault", "ls", "-q").stdout == ""
+
+
+def test_the_request_for_a_delay(town: Host) -> None:
+    """The bytes that the kernel gets: whether it delays then, only a kernel with netem can say (tests/.../booted)."""
+    script = "from minirun.kernel.qdiscs import netem_replace as replace; replace('lo', 100_000, 5_000, 8_000_000)"
+    trace = ["strace", "-f", "-s", "0", "-e", "trace=sendto,sendmsg", "-e", "write=all"]
+    done = town.run([*trace, sys.executable, "-c", script], check=False, cwd=REPO)
+    lines = re.findall(r"^ \| ([0-9a-f]{5})  ([0-9a-f ]{48})", done.stderr, re.M)
+    requests: list[bytes] = []
+    for at, text in lines:
+        requests = [*requests, b""] if at == "00000" else requests
+        requests[-1] += bytes.fromhex(text)
+    (sent,) = [request for request in requests if b"netem" in request]
+    index, handle, parent = struct.unpack_from("=iII", sent, 16 + 4)
+    assert (index, handle, parent) == (1, 0x4D520000, 0xFFFFFFFF)  # lo, minirun's handle, root
+    ticks = 1e6 / 64  # of 64 ns, in a millisecond: /proc/net/psched
+    latency, limit, lost, gap, duplicate, jitter = struct.unpack_from("=6I", sent, sent.index(b"netem") + 8 + 4)
+    assert (latency, limit, lost, gap, duplicate) == (100 * ticks, 10_000, 0, 0, 0)
+    assert jitter == 5 * ticks
+    assert struct.pack("=HHI", 20, 6, 1_000_000) in sent  # TCA_NETEM_RATE, in bytes
 
 
 @pytest.mark.skipif(not HAS_NETEM, reason="this kernel has no netem (CONFIG_NET_SCH_NETEM)")
