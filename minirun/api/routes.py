@@ -19,6 +19,7 @@ from minirun.api import (
     events,
     execs,
     images,
+    native,
     networks,
     registry,
     stats,
@@ -127,6 +128,13 @@ ROUTES = (
     Route("GET", "/volumes/{name}", volumes.inspect_one),
     Route("PUT", "/volumes/{name}", volumes.update),
     Route("DELETE", "/volumes/{name}", volumes.delete),
+    # minirun's own
+    Route("GET", "/minirun/map", native.show_map),
+    Route("GET", "/minirun/trace", native.trace),
+    Route("GET", "/minirun/doctor", native.doctor),
+    Route("POST", "/minirun/doctor", native.repair),
+    Route("GET", "/minirun/containers/{name}/rules", native.rules),
+    Route("POST", "/minirun/containers/{name}/ports", native.change_ports),
     # what a Docker that is no swarm manager has not
     Route("POST", "/swarm/init", unavailable.join_swarm),
     Route("POST", "/swarm/join", unavailable.join_swarm),

@@ -2,6 +2,7 @@
 
 import signal
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import cast
 
@@ -103,9 +104,14 @@ def _leave_signals_to_the_main_thread() -> None:
 
 
 def _build_stage(instance: Instance, shared: Build, stage: Stage) -> StageResult:
-    """Build a stage in a thread, with a connection of its own to the records."""
+    """Build a stage in a thread, with a connection of its own to the records.
+
+    It is closed here, and not some time later: the API's process may fork a shim for another build then.
+    """
     shared.cancellation.check()
-    return StageBuilder(Instance(instance.root), shared, stage).run()
+    own = Instance(instance.root)
+    with closing(own.store):
+        return StageBuilder(own, shared, stage).run()
 
 
 def _raise_failure(stages: list["Future[StageResult]"]) -> None:

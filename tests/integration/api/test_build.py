@@ -95,25 +95,25 @@ def test_what_is_refused(api: ApiClient, query: dict[str, Any], says: str) -> No
     assert (answer.status, says in answer.message) == (400, True), answer.body
 
 
-def test_limits_and_networks_are_those_of_run(api: ApiClient) -> None:
-    script = "FROM busybox\nRUN cat /sys/fs/cgroup/memory.max; ulimit -n; grep other /etc/hosts; ls /sys/class/net\n"
+def test_ulimits_hosts_and_networks_are_those_of_run(api: ApiClient) -> None:
+    script = "FROM busybox\nRUN ulimit -n; grep other /etc/hosts; ls /sys/class/net\n"
     told = build(
         api,
         script,
         nocache=1,
-        memory=64 << 20,
         ulimits=json.dumps([{"Name": "nofile", "Soft": 99, "Hard": 100}]),
         extrahosts=["other:192.0.2.7"],
         networkmode="none",
     )
     text = streamed(told)
-    assert f"\n{64 << 20}\n99\n192.0.2.7" in text, text
+    assert "error" not in told[-1], told[-1]
+    assert "\n99\n192.0.2.7" in text, text
     assert "eth0" not in text
 
 
 @pytest.mark.parametrize("ends", ["client", "worker"])
 def test_nothing_is_left_of_a_build_whose_client_or_worker_is_gone(api: ApiClient, ends: str) -> None:
-    packed = archive(("Dockerfile", "FROM busybox\nRUN echo begun; sleep 1000\n"))
+    packed = archive(("Dockerfile", "FROM busybox\nRUN echo be''gun; sleep 1000\n"))
     sock = api.connect()
     head = f"POST {target('/build', t='never')} HTTP/1.1\r\nHost: api\r\nContent-Length: {len(packed)}\r\n\r\n"
     sock.sendall(head.encode() + packed)
@@ -124,7 +124,7 @@ def test_nothing_is_left_of_a_build_whose_client_or_worker_is_gone(api: ApiClien
     if ends == "client":
         sock.close()
     else:
-        (worker,) = api.host.sh("pgrep -f '^minirun-api POST /v1.51/build'").split()
+        worker = api.host.sh("pgrep -o -f '^minirun-api POST /v1.51/build'").strip()
         api.host.sh(f"kill -9 {worker}")
     eventually(lambda: api.get("/containers/json", all=1).json == [], 10)
     assert "sleep 1000" not in api.host.sh("ps -o args")
