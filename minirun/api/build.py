@@ -6,7 +6,7 @@ https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Image/operation/
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
 import msgspec
 
@@ -28,10 +28,13 @@ from minirun.engine.build.builder import Built
 from minirun.engine.build.builder import build as build_image
 from minirun.engine.build.options import BuildOptions
 from minirun.engine.start import WaitingShim
-from minirun.image.build.context import open_context
+from minirun.image.build.context import sent_context
 from minirun.image.dockerfile.parser import parse
 from minirun.image.dockerfile.stages import make_plan
 from minirun.image.layers import new_layer
+from minirun.image.platforms import Platform
+from minirun.image.pull import Pulled
+from minirun.image.reference import Reference
 from minirun.image.registry.credentials import CredentialStore
 from minirun.kernel.limits import of as limits_from
 from minirun.options.limits import check_limits
@@ -84,7 +87,7 @@ def _build(
     instance, query = request.instance, request.query
     with new_layer(instance) as scratch:
         with failing_with(HTTPStatus.BAD_REQUEST):
-            context = open_context("-", query.text("dockerfile"), reader(request), scratch)
+            context = sent_context(cast(BinaryIO, reader(request)), query.text("dockerfile"), scratch)
             dockerfile = parse(context.dockerfile, context.name)
             plan = make_plan(
                 dockerfile, asked["build_args"], asked["platform"], asked["build_platform"], asked["target"]
@@ -94,12 +97,12 @@ def _build(
             progress.warn(_KEPT_CONTAINERS)
         warn_of_dockerfile(dockerfile, asked, progress)
 
-        def pull(reference: Any, platform: Any) -> Any:
-            with registry_answers():
-                return pull_one(instance, reference, platform, store, messages)
+        def pull(reference: Reference, platform: Platform) -> Pulled:
+            return pull_one(instance, reference, platform, store, messages)
 
         fetch = BaseImages(instance, query.flag("pull"), pull)
-        return build_image(instance, shim, context, dockerfile, BuildOptions(fetch=fetch, **asked), progress)
+        with registry_answers():
+            return build_image(instance, shim, context, dockerfile, BuildOptions(fetch=fetch, **asked), progress)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ https://docs.docker.com/build/concepts/context/
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -67,6 +67,21 @@ def open_context(where: str, dockerfile: str, stdin: BinaryIO, scratch: Path) ->
     if data is None:
         raise MinirunError(f"failed to read dockerfile: open {name}: no such file or directory")
     return _context(root, data, os.path.basename(name), ignore_files(name)[0], _in_tree(root), beside)
+
+
+def sent_context(stream: BinaryIO, dockerfile: str, scratch: Path) -> BuildContext:
+    """Open a context that a client of the classic builder has sent, as `open_context` does.
+
+    The client has left out what is ignored, except for the Dockerfile and .dockerignore, which it must send: they are
+    left out here.
+    """
+    context = _from_stream(stream, dockerfile, scratch)
+    data = _in_tree(context.tree.root)(".dockerignore")
+    if data is None:
+        return context
+    own = {".dockerignore", os.path.normpath(dockerfile).lstrip("/") if dockerfile else context.name}
+    ignored = ignored_paths(context.tree.root.open(".", DIRECTORY), read_ignore_file(data, ".dockerignore"))
+    return replace(context, tree=replace(context.tree, skip=ignored & own))
 
 
 def _from_stream(stdin: BinaryIO, dockerfile: str, scratch: Path) -> BuildContext:
