@@ -48,10 +48,18 @@ class Request:
         reconcile(instance)
         return instance
 
+    @cached_property
+    def unrepaired(self) -> Instance:
+        """The records, and the host as it is: for what shows problems."""
+        instance = Instance(self.root)
+        reconcile(instance, repairs=False, revives=False)
+        return instance
+
     def close(self) -> None:
         """Close the records, if they were opened."""
-        if "instance" in self.__dict__:
-            self.instance.store.close()
+        for name in ("instance", "unrepaired"):
+            if name in self.__dict__:
+                getattr(self, name).store.close()
 
     def container(self) -> Container:
         """The container that the path names."""

@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
+
+import msgspec
 
 from minirun.api import (
     archives,
@@ -16,6 +19,7 @@ from minirun.api import (
     events,
     execs,
     images,
+    native,
     networks,
     registry,
     stats,
@@ -23,6 +27,7 @@ from minirun.api import (
     unavailable,
     volumes,
 )
+from minirun.api.bodies import Body
 from minirun.api.http import ApiError, decoded
 from minirun.api.request import Handler
 
@@ -123,6 +128,13 @@ ROUTES = (
     Route("GET", "/volumes/{name}", volumes.inspect_one),
     Route("PUT", "/volumes/{name}", volumes.update),
     Route("DELETE", "/volumes/{name}", volumes.delete),
+    # minirun's own
+    Route("GET", "/minirun/map", native.show_map),
+    Route("GET", "/minirun/trace", native.trace),
+    Route("GET", "/minirun/doctor", native.doctor),
+    Route("POST", "/minirun/doctor", native.repair),
+    Route("GET", "/minirun/containers/{name}/rules", native.rules),
+    Route("POST", "/minirun/containers/{name}/ports", native.change_ports),
     # what a Docker that is no swarm manager has not
     Route("POST", "/swarm/init", unavailable.join_swarm),
     Route("POST", "/swarm/join", unavailable.join_swarm),
@@ -134,6 +146,15 @@ ROUTES = (
     Route("POST", "/plugins/create", unavailable.new_plugin),
     *_every_method(unavailable.plugin, "plugins"),
 )
+
+
+def prepare() -> None:
+    """Do once what each worker would have to do for its first request."""
+    for route in ROUTES:
+        _ = route.pattern
+    for kind in Body.__subclasses__():
+        with suppress(msgspec.ValidationError):  # one with a field that has to be there
+            msgspec.json.decode(b"{}", type=kind)
 
 
 def find_route(routes: Iterable[Route], method: str, path: str) -> tuple[Route, Mapping[str, str]]:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from minirun.api.routes import prepare
 from minirun.api.worker import serve_connection
 from minirun.kernel import processes
 
@@ -72,6 +73,7 @@ class Service:
         for fd, listener in self._listeners.items():
             listener.setblocking(False)
             self._poll.register(fd, select.EPOLLIN)
+        prepare()
         gc.collect()
         gc.freeze()  # a collection in a worker would write to, and so copy, every page
         while not self._is_ending and not self._is_idle():

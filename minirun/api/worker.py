@@ -9,6 +9,7 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from minirun.api.explain import Explanation
 from minirun.api.http import NO_CONTENT, ApiError, Body, ClientGone, Connection, Head, Query, answer, send
 from minirun.api.request import Request, message_of, status_of
 from minirun.api.routes import ROUTES, find_route
@@ -82,10 +83,17 @@ def _answer(connection: Connection, head: Head, body: Body, root: Path) -> int:
         found = differences(version, route.method, route.path)
         for one in found:
             one.query(request.query)
-        response = route.call(request)
+        explanation = Explanation.wanted(head.headers, root)
+        try:
+            response = route.call(request) or NO_CONTENT
+        finally:
+            if explanation:
+                explanation.log(f"{head.method} {_shown(head)}")
         if request.is_taken_over:
             return HTTPStatus.SWITCHING_PROTOCOLS
-        response = older(response or NO_CONTENT, found)
+        response = older(response, found)
+        if explanation:
+            response = explanation.answer(response)
         send(connection, head, response, NEWEST)
         return response.status
 

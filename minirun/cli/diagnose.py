@@ -3,6 +3,7 @@
 import json as json_format
 import os
 import sys
+from collections.abc import Callable, Iterable
 from typing import Annotated
 
 from typer import Option
@@ -14,10 +15,12 @@ from minirun.diagnostics.doctor import container_checks, host_checks, leftovers
 from minirun.diagnostics.doctor.findings import GOOD, PROBLEM, Finding
 from minirun.diagnostics.topology import graphs, tree
 from minirun.diagnostics.topology import svg as svg_format
-from minirun.diagnostics.topology.data import as_dict
+from minirun.diagnostics.topology.data import as_dict as topology_as_dict
 from minirun.diagnostics.topology.survey import read_topology
 from minirun.errors import FAILED, MinirunError, describe, printable
+from minirun.instance import Instance
 
+Check = Callable[[Instance], Iterable[Finding]]
 app = commands()
 
 
@@ -30,7 +33,24 @@ def doctor(
 ) -> int:
     """Diagnose problems: host, rules, leftovers, and each published port."""
     instance = open_instance(repairs=False)
-    checks = [
+    checks = checks_of(quick)
+    findings = [finding for check in checks for finding in check(instance)]
+    if fix:
+        before = [finding for finding in findings if finding.repair]
+        repair_findings(before)
+        findings = [finding for check in checks for finding in check(instance)]
+        _print_repairs(before, {finding.what for finding in findings})
+    shown = [finding for finding in findings if everything or finding.level != GOOD]
+    if json:
+        print(json_format.dumps([as_dict(finding) for finding in findings], indent=2))
+    else:
+        _print(shown, len(findings))
+    return 1 if any(finding.level == PROBLEM for finding in findings) else 0
+
+
+def checks_of(quick: bool) -> list[Check]:
+    """Return the checks. `quick`: without those that send packets."""
+    return [
         host_checks.kernel,
         host_checks.router,
         host_checks.rules,
@@ -41,21 +61,10 @@ def doctor(
         container_checks.listeners,
         *([] if quick else [container_checks.ports]),
     ]
-    findings = [finding for check in checks for finding in check(instance)]
-    if fix:
-        before = [finding for finding in findings if finding.repair]
-        _repair(before)
-        findings = [finding for check in checks for finding in check(instance)]
-        _print_repairs(before, {finding.what for finding in findings})
-    shown = [finding for finding in findings if everything or finding.level != GOOD]
-    if json:
-        print(json_format.dumps([_as_dict(finding) for finding in findings], indent=2))
-    else:
-        _print(shown, len(findings))
-    return 1 if any(finding.level == PROBLEM for finding in findings) else 0
 
 
-def _repair(findings: list[Finding]) -> None:
+def repair_findings(findings: list[Finding]) -> None:
+    """Repair what has a repair. What fails is a line on standard error."""
     for finding in findings:
         assert finding.repair is not None, "the caller passes only findings with a repair"
         try:
@@ -70,7 +79,8 @@ def _print_repairs(before: list[Finding], still: set[str]) -> None:
         print(f"{'not repaired' if finding.what in still else 'repaired'}: {finding.what}", file=sys.stderr)
 
 
-def _as_dict(finding: Finding) -> dict[str, object]:
+def as_dict(finding: Finding) -> dict[str, object]:
+    """Return a finding as --json shows it."""
     values = {"level": finding.level, "what": finding.what, "evidence": finding.evidence, "fix": finding.fix}
     return values | {"can_mend": finding.repair is not None}
 
@@ -103,7 +113,7 @@ def map_(
     if table:
         print_table(tree.HEADERS, tree.as_rows(topology))
     elif json:
-        print(json_format.dumps(as_dict(topology), indent=2))
+        print(json_format.dumps(topology_as_dict(topology), indent=2))
     elif svg:
         print(svg_format.as_svg(topology))
     elif mermaid:

@@ -70,8 +70,12 @@ class ApiClient:
         return self._log.read().decode()
 
     def workers(self) -> list[str]:
-        """The pids of the processes that serve a connection."""
+        """The pids of all workers."""
         return self.host.sh("pgrep -f '^minirun-api' || true").split()
+
+    def busy(self) -> list[str]:
+        """The pids of the workers that serve a request."""
+        return self.host.sh("pgrep -f '^minirun-api +[A-Z]' || true").split()
 
     def connect(self, timeout: float | None = 20) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

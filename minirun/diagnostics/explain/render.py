@@ -82,20 +82,26 @@ def print_operations(form: str, root: str, last: bool) -> None:
 
     `form` is one of FORMS, `root` the state root, `last` says that no operation will follow.
     """
-    records = [_as_on_host(record) for record in RECORDER.records()]
+    records = RECORDER.records()
     if not records and (not last or RECORDER.has_any):
         return
-    style = Style.of(RECORDER.out)
-    if form in ("text", "full"):
-        as_text = as_story if form == "text" else as_full_text
-        output = as_text(records, root, style) if records else _NOTHING
-        if last and _leaves_cleanup_to_shim(records):
-            output += "\n\n" + "\n".join(textwrap.wrap(_SHIM_NOT_SHOWN, style.width))
-    else:
-        output = as_json(records) if form == "json" else as_script(records, root)
+    output = as_form(form, records, root, Style.of(RECORDER.out), last)
     sys.stderr.flush()
     with open(RECORDER.out, "w", closefd=False) as file:
         print(output, file=file)
+
+
+def as_form(form: str, records: Iterable[Record], root: str, style: Style, last: bool = True) -> str:
+    """Render records in one of FORMS."""
+    records = [_as_on_host(record) for record in records]
+    if form == "json":
+        return as_json(records)
+    if form == "script":
+        return as_script(records, root)
+    output = (as_story if form == "text" else as_full_text)(records, root, style) if records else _NOTHING
+    if last and _leaves_cleanup_to_shim(records):
+        output += "\n\n" + "\n".join(textwrap.wrap(_SHIM_NOT_SHOWN, style.width))
+    return output
 
 
 def _as_on_host(record: Record) -> Record:
