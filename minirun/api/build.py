@@ -16,7 +16,7 @@ from minirun.api.containers import checked_filters
 from minirun.api.http import ApiError, Response, answer
 from minirun.api.image_streams import Messages, streamed
 from minirun.api.images import reader
-from minirun.api.registry import credentials_for_build, pull_one, registry_answers
+from minirun.api.registry import credentials_for_build, pull_one
 from minirun.api.request import Request, failing_with
 from minirun.cli.container.options import LimitOptions
 from minirun.cli.container.spec import asked_limits
@@ -30,6 +30,7 @@ from minirun.engine.build.options import BuildOptions
 from minirun.engine.start import WaitingShim
 from minirun.image.build.context import sent_context
 from minirun.image.dockerfile.parser import parse
+from minirun.image.dockerfile.source import DockerfileError
 from minirun.image.dockerfile.stages import make_plan
 from minirun.image.layers import new_layer
 from minirun.image.platforms import Platform
@@ -45,7 +46,6 @@ _REFUSED = {  # parameter: the option of that meaning, whose reason is the param
     "securityopt": "security-opt",
     "cgroupparent": "cgroup-parent",
     "squash": "squash",
-    "cachefrom": "cache-from",
     "outputs": "output",
 }
 _NOTHING = ("", "0", "false", "null", "[]", "{}")
@@ -95,14 +95,19 @@ def _build(
         progress = BuildMessages(messages, dockerfile, plan)
         if not query.flag("rm", True):
             progress.warn(_KEPT_CONTAINERS)
+        if _has(request, "cachefrom"):
+            progress.warn(f"cachefrom changes nothing: {REFUSED['build']['cache-from']}")
         warn_of_dockerfile(dockerfile, asked, progress)
 
         def pull(reference: Reference, platform: Platform) -> Pulled:
             return pull_one(instance, reference, platform, store, messages)
 
         fetch = BaseImages(instance, query.flag("pull"), pull)
-        with registry_answers():
+        try:
             return build_image(instance, shim, context, dockerfile, BuildOptions(fetch=fetch, **asked), progress)
+        except DockerfileError as error:
+            progress.fail(error.lines)
+            raise
 
 
 @contextmanager
@@ -124,7 +129,7 @@ def _refuse(request: Request) -> None:
     """ApiError for what a build here has not."""
     query = request.query
     for name, flag in _REFUSED.items():
-        if query.text(name).strip().lower() not in _NOTHING:
+        if _has(request, name):
             raise ApiError(HTTPStatus.BAD_REQUEST, f"{name} is not supported: {REFUSED['build'][flag]}")
     if query.text("version", "1") not in ("", "1"):
         reason = "BuildKit's protocol is not served: DOCKER_BUILDKIT=0 has docker use the classic one"
@@ -134,6 +139,10 @@ def _refuse(request: Request) -> None:
         raise ApiError(HTTPStatus.BAD_REQUEST, f"{remote}: {reason}")
     if query.text("isolation") not in ("", "default"):
         raise ApiError(HTTPStatus.BAD_REQUEST, f"isolation is not supported: {REFUSED['build']['isolation']}")
+
+
+def _has(request: Request, name: str) -> bool:
+    return request.query.text(name).strip().lower() not in _NOTHING
 
 
 def _options(request: Request) -> Options:
@@ -190,7 +199,7 @@ def prune(request: Request) -> Response:
     """POST /build/prune."""
     query = request.query
     for name in _CACHE_LIMITS:
-        if query.text(name).strip() not in _NOTHING:
+        if _has(request, name):
             reason = REFUSED["builder prune"].get(name, "")
             raise ApiError(HTTPStatus.BAD_REQUEST, f"{name} is not supported: {reason}")
     filters = checked_filters(request, PRUNE_KEYS)

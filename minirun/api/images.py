@@ -210,7 +210,7 @@ def load(request: Request) -> Response:
             for text in _loaded_lines(loaded):
                 messages.text(f"{text}\n")
 
-    return streamed(request, work)
+    return streamed(request, work, always=True)
 
 
 def _loaded_lines(loaded: Loaded) -> Iterable[str]:
@@ -250,6 +250,8 @@ def commit(request: Request) -> Response:
     query = request.query
     reference = _named(request)
     body = request.body.json(_Null, _NULL)  # clients send "null", too
+    if not query.text("container"):
+        raise ApiError(HTTPStatus.BAD_REQUEST, 'invalid name or ID supplied: ""')
     instance = request.instance
     container = find_container(instance.store, query.text("container"))
     changes = tuple(line for text in query.all("changes") for line in text.split("\n") if line.strip())

@@ -16,7 +16,6 @@ from minirun.api.request import Request, failing_with, message_of
 from minirun.cli.image.search import KEYS, find_repositories, split_term
 from minirun.cli.registry import domain_of
 from minirun.errors import MinirunError, NotFoundError
-from minirun.image.dockerfile.source import DockerfileError
 from minirun.image.manifests import ImageIndex, parse_manifest
 from minirun.image.platforms import Platform, host_platform, parse_platform, platform_of
 from minirun.image.pull import Pulled
@@ -82,13 +81,10 @@ def credentials_for_build(request: Request) -> CredentialStore:
 
 @contextmanager
 def registry_answers() -> Iterator[None]:
-    """What a registry does not have, or does not let this user see, is not found; also where a Dockerfile names it."""
+    """What a registry does not have, or does not let this user see, is not found."""
     try:
         yield
-    except MinirunError as failure:
-        error = failure.__cause__ if isinstance(failure, DockerfileError) else failure
-        if not isinstance(error, RegistryError):
-            raise
+    except RegistryError as error:
         missing = (HTTPStatus.NOT_FOUND, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
         if error.status in missing or error.message.startswith("no matching manifest"):
             raise NotFoundError(error.message, error.hint) from error

@@ -82,8 +82,13 @@ def test_what_a_client_must_send_and_ignores_is_not_copied(api: ApiClient) -> No
     told = api.request("POST", "/build", iter([packed]), dockerfile=".file.1").objects
     assert "Dockerfile\nkept\n" in streamed(told)
     assert ".file.1" not in streamed(told)
-    missing = build(api, "FROM 127.0.0.1:1/none\n")
-    assert "connection refused" in missing[-1]["message"]
+
+
+def test_what_cannot_be_pulled_is_told_of_behind_its_step(api: ApiClient) -> None:
+    told = build(api, "FROM 127.0.0.1:1/none\n", cachefrom='["x"]')
+    assert "cachefrom changes nothing" in told[0]["stream"]
+    assert told[1]["stream"] == "Step 1/1 : FROM 127.0.0.1:1/none"
+    assert "connection refused" in told[-1]["error"]
 
 
 @pytest.mark.parametrize(
