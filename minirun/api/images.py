@@ -45,9 +45,14 @@ _TOLD = 1 << 20  # bytes between two numbers of a load
 
 
 def _image(request: Request) -> Image:
-    """The image that the path names."""
+    """The image that the path names. NotFoundError when it is for another platform than `platform`."""
+    platform, name = asked_platform(request), request.parameters["name"]
     with failing_with(HTTPStatus.BAD_REQUEST):
-        return find_image(request.instance, request.parameters["name"])
+        image = find_image(request.instance, name)
+    if platform and not runs(platform, image.platform):
+        reason = f"image with reference {name} was found but does not provide the specified platform"
+        raise NotFoundError(f"{reason} ({platform}): it is for {image.platform}")
+    return image
 
 
 def list_all(request: Request) -> Response:
@@ -77,16 +82,10 @@ def list_all(request: Request) -> Response:
 
 def inspect(request: Request) -> Response:
     """GET /images/{name}/json."""
-    platform = asked_platform(request)
-    if platform and request.query.flag("manifests"):
+    if request.query.text("platform") and request.query.flag("manifests"):
         reason = "conflicting options: manifests and platform options cannot both be set"
         raise ApiError(HTTPStatus.BAD_REQUEST, reason)
-    image = _image(request)
-    if platform and not runs(platform, image.platform):
-        name, its = request.parameters["name"], image.platform
-        reason = f"image with reference {name} was found but does not provide the specified platform"
-        raise NotFoundError(f"{reason} ({platform}): it is for {its}")
-    return answer(describe_image(request.instance, image))
+    return answer(describe_image(request.instance, _image(request)))
 
 
 def history(request: Request) -> Response:

@@ -40,7 +40,8 @@ def test_a_life(api: ApiClient) -> None:
     older = api.get("/v1.43/images/me/box:1/json").json
     assert (older["ContainerConfig"]["Cmd"], older["VirtualSize"], older["Config"]["Tty"]) == (None, 6, False)
     arm = json.dumps({"os": "linux", "architecture": "s390x"})
-    assert api.get("/images/me/box:1/json", platform=arm).status == 404
+    for what in ("json", "history", "get"):
+        assert api.get(f"/images/me/box:1/{what}", platform=arm).status == 404
     (step,) = api.get("/images/me/box:1/history").json
     assert (step["Id"], step["Tags"], step["Comment"]) == (image, ["me/box:1"], "made")
     assert api.post("/images/me/box:1/tag", repo="localhost:5000/a/b", tag="x").status == 201
