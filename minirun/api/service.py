@@ -11,17 +11,20 @@ import os
 import select
 import signal
 import socket
+import ssl
 import time
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from minirun.api.tls import Relay
 from minirun.api.worker import serve_connection
 from minirun.kernel import processes
 
-_BACKLOG = 4096
+BACKLOG = 4096
 _MOST_WORKERS = 512  # more requests at once wait for one of these to end
+_MOST_RELAYS = 256  # clients by TLS; more are turned away
 _KEEP, _CLOSE = 0, 1  # exit codes of a process: whether the connection stays open
 
 
@@ -32,11 +35,13 @@ class ServiceOptions:
     root: the state root
     idle_time: seconds without a client until the service ends; 0: it stays
     debug: each request is a line on standard error
+    tls: for clients that come by TCP
     """
 
     root: Path
     idle_time: float = 0
     debug: bool = False
+    tls: ssl.SSLContext | None = None
 
 
 class Service:
@@ -47,6 +52,7 @@ class Service:
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._waiting: dict[int, socket.socket] = {}  # connections, by descriptor
         self._served: dict[int, socket.socket] = {}  # connections, by the pid of their process
+        self._relays: set[int] = set()  # pids
         self._poll = select.epoll()
         self._wakeup, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._used = time.monotonic()
@@ -97,7 +103,27 @@ class Service:
         if connection.family != socket.AF_UNIX:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if self._options.tls:
+                self._accept_tls(connection, self._options.tls)
+                return
         self._wait(connection)
+
+    def _accept_tls(self, client: socket.socket, context: ssl.SSLContext) -> None:
+        """Wait for what a client sends by TLS, at a socket that a process of its own writes to."""
+        with client:
+            if len(self._relays) >= _MOST_RELAYS:
+                return
+            inner, outer = socket.socketpair()
+            with outer:
+                relay = Relay(client, outer, context)
+                self._relays.add(processes.fork(lambda: self._relay(relay, inner), traceback.print_exception))
+        self._wait(inner)
+
+    def _relay(self, relay: Relay, inner: socket.socket) -> int:
+        """In the process."""
+        self._leave_service()
+        inner.close()
+        return relay.run()
 
     def _wait(self, connection: socket.socket) -> None:
         self._waiting[connection.fileno()] = connection
@@ -127,6 +153,12 @@ class Service:
 
     def _serve(self, connection: socket.socket) -> int:
         """In the process."""
+        self._leave_service()
+        connection.setblocking(True)
+        return _KEEP if serve_connection(connection, self._options.root, self._options.debug) else _CLOSE
+
+    def _leave_service(self) -> None:
+        """Close, in a process that was just forked, what is the service's; its own connection is in none of these."""
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
@@ -135,8 +167,6 @@ class Service:
             os.close(fd)
         for other in (*self._listeners.values(), *self._waiting.values(), *self._served.values()):
             other.close()
-        connection.setblocking(True)
-        return _KEEP if serve_connection(connection, self._options.root, self._options.debug) else _CLOSE
 
     def _drain(self) -> None:
         with suppress(BlockingIOError):
@@ -148,13 +178,14 @@ class Service:
         self._reap()
 
     def _reap(self) -> None:
-        while self._served:
+        while self._served or self._relays:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
+            self._relays.discard(pid)
             connection = self._served.pop(pid, None)
             if connection is None:
                 continue
@@ -178,7 +209,7 @@ def listen(path: Path, group: int) -> socket.socket:
                 path.unlink(missing_ok=True)  # of a service that was killed
             else:
                 raise OSError(errno.EADDRINUSE, "another service listens there", str(path))
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o755 if group else 0o700, parents=True, exist_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o117)
     try:
@@ -186,5 +217,5 @@ def listen(path: Path, group: int) -> socket.socket:
     finally:
         os.umask(before)
     os.chown(path, 0, group)
-    listener.listen(_BACKLOG)
+    listener.listen(BACKLOG)
     return listener

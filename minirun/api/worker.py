@@ -17,6 +17,7 @@ from minirun.api.versions import NEWEST, differences, older, path_and_version
 from minirun.errors import MinirunError, describe
 from minirun.kernel.process_attributes import ProcessName
 
+_OWN_NAMES = ("localhost", "127.0.0.1", "::1")
 _LINGER = 0.05  # seconds: clients often send several requests, each when the last one is answered
 
 
@@ -72,6 +73,7 @@ def _serve(connection: Connection, head: Head, body: Body, root: Path, debug: bo
 
 def _answer(connection: Connection, head: Head, body: Body, root: Path) -> int:
     """Call the route's function and send what it returns. Returns the status."""
+    _refuse_web_pages(connection, head)
     try:
         parts = urlsplit(head.url.decode("ascii"))
     except ValueError:
@@ -95,6 +97,15 @@ def _answer(connection: Connection, head: Head, body: Body, root: Path) -> int:
             response = explanation.answer(response)
         send(connection, head, response, NEWEST)
         return response.status
+
+
+def _refuse_web_pages(connection: Connection, head: Head) -> None:
+    """By TCP without TLS a web page could ask, in a browser on this host. Its requests show where they come from."""
+    if connection.socket.family == socket.AF_UNIX:
+        return
+    name = head.headers.get("host", "").rpartition(":")[0].strip("[]") or head.headers.get("host", "")
+    if "origin" in head.headers or name not in _OWN_NAMES:
+        raise ApiError(HTTPStatus.FORBIDDEN, f"requests of web pages are refused: Host is one of {_OWN_NAMES}")
 
 
 def _tell(connection: Connection, head: Head, status: int, message: str) -> int:
