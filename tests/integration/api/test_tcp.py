@@ -16,8 +16,9 @@ _CLIENT = ["--tlscacert", f"{_KEYS}/ca.crt", "--tlscert", f"{_KEYS}/client.pem",
 _AS_SYSTEMD = """
 import os, socket, sys
 sock = socket.socket(socket.AF_UNIX)
-sock.bind("/run/passed.sock")
+sock.bind("/run/binding.sock")
 sock.listen()
+os.rename("/run/binding.sock", "/run/passed.sock")
 os.dup2(sock.fileno(), 3)
 os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "MINIRUN_FORKSERVER": "off"}
 os.execv(sys.argv[1], sys.argv[1:])
@@ -42,7 +43,7 @@ def _relays(host: Host) -> int:
 
 def test_with_tls_only_those_who_have_a_certificate_are_served(host: Host) -> None:
     address = "tcp://127.0.0.1:2376"
-    service = _serve(host, *_TLS, address)
+    _serve(host, *_TLS, address)
     docker = ["docker", "-H", address, "--tlsverify", *_CLIENT]
     eventually(lambda: host.run([*docker, "version"], check=False).returncode == 0, 20)
     before = _relays(host)
@@ -55,18 +56,18 @@ def test_with_tls_only_those_who_have_a_certificate_are_served(host: Host) -> No
         assert (refused.stdout, "alert" in refused.stderr) == ("", True), refused.stderr
     plain = host.run(["curl", "-sS", "http://127.0.0.1:2376/_ping"], check=False)
     assert plain.returncode
-    following = host.popen([*docker, "events"], stdout=subprocess.PIPE)
+    following = host.popen([*docker, "events", "--since", "1h", "--filter", "type=volume"], stdout=subprocess.PIPE)
     host.run([*docker, "volume", "create", "seen"])
     assert following.stdout is not None
     assert b"volume create seen" in following.stdout.readline()
     assert _relays(host) > before
-    following.kill()
+    host.sh("pkill -f '[d]ocker.* events'")
     eventually(lambda: _relays(host) == before)
-    service.terminate()
+    host.sh("pkill -f '[s]ystem service'")
 
 
 def test_without_tls_it_is_for_this_host_and_no_web_page(host: Host) -> None:
-    service = _serve(host, "tcp://localhost:2375")
+    _serve(host, "tcp://localhost:2375")
     docker = ["docker", "-H", "tcp://127.0.0.1:2375"]
     eventually(lambda: host.run([*docker, "version"], check=False).returncode == 0, 20)
     assert host.run([*docker, "run", "--rm", "--net=none", "busybox", "echo", "hi"]).stdout == "hi\n"
@@ -77,7 +78,7 @@ def test_without_tls_it_is_for_this_host_and_no_web_page(host: Host) -> None:
 
     headers = ("Accept: */*", "Origin: http://a.example", "Host: a.example:2375", "Host: [::1]:2375")
     assert [status("-H", header) for header in headers] == ["200", "403", "403", "200"]
-    service.terminate()
+    host.sh("pkill -f '[s]ystem service'")
 
 
 @pytest.mark.parametrize(
@@ -105,6 +106,7 @@ def test_a_service_that_systemd_starts_ends_when_it_is_idle(host: Host) -> None:
     words = next(line for line in unit.splitlines() if line.startswith("ExecStart=")).split()[1:]
     words[words.index("--time") + 1] = "1"
     service = host.popen([sys.executable, "-c", _AS_SYSTEMD, MINIRUN, *words], stderr=subprocess.DEVNULL)
+    eventually(lambda: host.sh("ls /run/passed.sock", check=False))
     assert host.run(["curl", "-s", "--unix-socket", "/run/passed.sock", "http://d/_ping"]).stdout == "OK"
     assert service.wait(20) == 0
     assert host.sh("ls /run/passed.sock") == "/run/passed.sock\n", "the socket is systemd's"
