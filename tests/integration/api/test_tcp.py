@@ -20,6 +20,7 @@ sock.bind("/run/binding.sock")
 sock.listen()
 os.rename("/run/binding.sock", "/run/passed.sock")
 os.dup2(sock.fileno(), 3)
+os.set_inheritable(3, True)
 os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "MINIRUN_FORKSERVER": "off"}
 os.execv(sys.argv[1], sys.argv[1:])
 """
