@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bench import builds, cgroups, commands, contenders, facts, floor, images, memory, namespaces, scale, traffic
+from bench import api, builds, cgroups, commands, contenders, facts, floor, images, memory, namespaces, scale, traffic
 from bench.clock import say
 from bench.contenders import Contender
 from bench.results import Results
@@ -55,6 +55,7 @@ def _work(work: Path, minirun: str, asked: dict[str, Any]) -> int:
     memory.measure(engines, results, scale.few(results.rounds))
     images.measure(engines, work, minirun, results, scale.few(results.rounds))
     builds.measure(engines, work, results, scale.few(results.rounds))
+    api.measure(engines, work, results, scale.few(results.rounds))
     scale.ports(engines, neighbours, results)
     scale.thousand(engines, asked["thousand"], results)
     results.facts = facts.head(load, engines, minirun)

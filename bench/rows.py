@@ -121,6 +121,15 @@ GROUPS: Mapping[str, Group] = {
             "image-save-loaded": Row("save, the image was loaded", "s", _ARCHIVES),
         },
     ),
+    "api": Group(
+        "docker's client on the Engine API: minirun's service, and dockerd",
+        {
+            "api-run": Row("docker run --rm busybox true", targets=(versus("docker", 0.5),)),
+            "api-list": Row("GET /containers/json, 100 containers", targets=(versus("docker", 1.0),)),
+            "api-attach": Row("1 GiB of output by attach", "MiB/s", (versus("docker", 1.0, at_least=True),), True),
+            "api-memory": Row("the idle service", "MiB", (no_more_than(40, "MiB"),), alone=True),
+        },
+    ),
     "builds": Group(
         "build, a Dockerfile of 20 steps (Docker: its classic builder)",
         {

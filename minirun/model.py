@@ -136,12 +136,13 @@ class Mount:
 class Health:
     """A health check. Times are in seconds."""
 
-    test: tuple[str, ...] = ()  # an argv; () for no check
+    test: tuple[str, ...] = ()  # an argv; () for no check, and with `listening`
     interval: float = 30
     timeout: float = 30
     retries: int = 3
     start_period: float = 0
     start_interval: float = 5
+    listening: tuple[tuple[int, str], ...] = ()  # (port, protocol): what the program listens on; no command is run
 
 
 @dataclass(frozen=True)

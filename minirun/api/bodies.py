@@ -26,33 +26,45 @@ class Healthcheck(Body, frozen=True):
 
 
 class LogConfig(Body, frozen=True):
+    """The log driver, and its options."""
+
     type: str | None = None
     config: dict[str, str] | None = None
 
 
 class RestartPolicy(Body, frozen=True):
+    """What happens when the program ends."""
+
     name: str | None = None
     maximum_retry_count: int | None = None
 
 
 class PortBinding(Body, frozen=True):
+    """Where a port is published on the host."""
+
     host_ip: str | None = None
     host_port: str | None = None
 
 
 class DeviceMapping(Body, frozen=True):
+    """A device of the host in the container."""
+
     path_on_host: str = ""
     path_in_container: str | None = None
     cgroup_permissions: str | None = None
 
 
 class Ulimit(Body, frozen=True):
+    """A resource limit of the processes."""
+
     name: str = ""
     soft: int = 0
     hard: int = 0
 
 
 class BindOptions(Body, frozen=True):
+    """What a bind mount has besides its paths."""
+
     propagation: str | None = None
     non_recursive: bool | None = None
     create_mountpoint: bool | None = None
@@ -61,11 +73,15 @@ class BindOptions(Body, frozen=True):
 
 
 class DriverConfig(Body, frozen=True):
+    """The driver of a new volume, and its options."""
+
     name: str | None = None
     options: dict[str, str] | None = None
 
 
 class VolumeOptions(Body, frozen=True):
+    """What a volume's mount has besides its name."""
+
     no_copy: bool | None = None
     labels: dict[str, str] | None = None
     driver_config: DriverConfig | None = None
@@ -73,15 +89,21 @@ class VolumeOptions(Body, frozen=True):
 
 
 class TmpfsOptions(Body, frozen=True):
+    """Size in bytes, and mode."""
+
     size_bytes: int | None = None
     mode: int | None = None
 
 
 class ImageOptions(Body, frozen=True):
+    """What an image's mount has besides its name."""
+
     subpath: str | None = None
 
 
 class MountBody(Body, frozen=True):
+    """A mount, as --mount has it."""
+
     type: str = "volume"
     source: str | None = None
     target: str = ""
@@ -128,6 +150,8 @@ class Resources(Body, frozen=True):
 
 
 class HostConfig(Resources, frozen=True):
+    """What depends on the host."""
+
     binds: list[str] | None = None
     log_config: LogConfig | None = None
     network_mode: str | None = None
@@ -167,6 +191,8 @@ class HostConfig(Resources, frozen=True):
 
 
 class IpamConfig(Body, frozen=True):
+    """The addresses that are asked for."""
+
     ipv4_address: str | None = msgspec.field(name="IPv4Address", default=None)
     ipv6_address: str | None = msgspec.field(name="IPv6Address", default=None)
     link_local_ips: list[str] | None = msgspec.field(name="LinkLocalIPs", default=None)
@@ -184,10 +210,14 @@ class EndpointSettings(Body, frozen=True):
 
 
 class NetworkingConfig(Body, frozen=True):
+    """The settings in each network, by its name or id."""
+
     endpoints_config: dict[str, EndpointSettings | None] | None = None
 
 
 class ContainerCreate(Body, frozen=True):
+    """A new container."""
+
     hostname: str | None = None
     domainname: str | None = None
     user: str | None = None

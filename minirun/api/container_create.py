@@ -46,6 +46,7 @@ from minirun.instance import Instance
 from minirun.model import Attachment, Health, Mode, NetworkRequest, Spec
 from minirun.options.hosts import parse_links, parse_mac
 from minirun.options.networks import parse_attachment, parse_network
+from minirun.options.supervision import health_by_label
 from minirun.options.values import check_name
 from minirun.security.seccomp_cache import check as check_seccomp
 
@@ -358,7 +359,10 @@ def _image(instance: Instance, name: str, platform: str) -> Image:
 def _with_image(spec: Spec, image: Image, body: ContainerCreate) -> Spec:
     unset = [text for text in body.env or [] if "=" not in text]
     spec = inherit(spec, image, unset)
-    return replace(spec, health=health(body.healthcheck, health_of(image)))
+    check = health(body.healthcheck, health_of(image))
+    if not (body.healthcheck and body.healthcheck.test == ["NONE"]):
+        check = health_by_label(spec.labels, check)
+    return replace(spec, health=check)
 
 
 def health(given: Healthcheck | None, image: Health | None) -> Health | None:

@@ -79,6 +79,7 @@ def attach(request: Request) -> None:
         text = f"container {container.id} is paused, unpause the container before attach"
         raise ApiError(HTTPStatus.CONFLICT, text)
     tty, is_live = container.spec.tty, query.flag("stream")
+    keys = keys if tty else b""
     wanted = {number for name, number in streams.NUMBERS.items() if query.flag(name)}
     stdin = query.flag("stdin") and container.spec.interactive and is_live
     if request.path.endswith("/ws"):

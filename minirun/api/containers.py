@@ -35,6 +35,7 @@ from minirun.model import ACTIVE, Container
 from minirun.options.values import check_name, parse_signal
 from minirun.shim import prefork
 from minirun.store.lookup import find_container
+from minirun.volume.inspect import mounts as mounts_of
 
 _DIFF_KINDS = {"C": 0, "A": 1, "D": 2}
 
@@ -60,23 +61,22 @@ def list_all(request: Request) -> Response:
 
 def summary(instance: Instance, container: Container, sizes: bool = False) -> dict[str, Any]:
     """One container in a list."""
-    described = inspect.describe_container(instance, container)
-    spec = container.spec
+    spec, settings = container.spec, inspect.network_settings(instance, container)
     return {
         "Id": container.id,
         "Names": [f"/{container.name}"],
         "Image": spec.image,
-        "ImageID": described["Image"],
+        "ImageID": inspect.image_of(spec),
         "Command": " ".join(word if " " not in word else f"'{word}'" for word in spec.argv),
         "Created": int(container.created),
-        "Ports": _ports(described["NetworkSettings"]["Ports"]),
+        "Ports": _ports(settings["Ports"]),
         **(_sizes(instance, container) if sizes else {}),
         "Labels": dict(spec.labels),
         "State": state_of(container),
         "Status": status_of(container),
-        "HostConfig": {"NetworkMode": described["HostConfig"]["NetworkMode"]},
-        "NetworkSettings": {"Networks": described["NetworkSettings"]["Networks"]},
-        "Mounts": described["Mounts"],
+        "HostConfig": {"NetworkMode": str(spec.network).partition(",")[0]},
+        "NetworkSettings": {"Networks": settings["Networks"]},
+        "Mounts": mounts_of(instance, spec),
     }
 
 

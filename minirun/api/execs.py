@@ -165,7 +165,7 @@ def start(request: Request) -> Response | None:
     tracked.tell(instance, "exec_start")
     begin = _beginning(instance, container, state.asked, body)
     if not body.detach:
-        _start_attached(request, container, tracked, begin)
+        _start_attached(request, container, tracked, begin, bool(body.tty))
         return None
     try:
         start_detached(instance, tracked, begin)
@@ -201,19 +201,20 @@ def _beginning(
 
 
 def _start_attached(
-    request: Request, container: Container, tracked: _Tracked, begin: Callable[[], ExecProcess]
+    request: Request, container: Container, tracked: _Tracked, begin: Callable[[], ExecProcess], is_raw: bool
 ) -> None:
     """Carry the streams, and go on without a client that leaves, until the process has ended.
+
+    Whether they are framed is what the client says now: as in Docker, it is not asked whether there is a terminal.
 
     As in Docker, the connection is taken over before the process is started: a failure is told on the stream, and
     by the exit code.
     """
     asked, instance = tracked.state.asked, request.instance
-    tty = bool(asked.tty)
-    sock, behind = request.take_over(content_type(request, tty))
+    sock, behind = request.take_over(content_type(request, is_raw))
     wanted = {number for number, is_wanted in ((1, asked.attach_stdout), (2, asked.attach_stderr)) if is_wanted}
-    keys = parse_detach_keys(asked.detach_keys or "")
-    client = streams.ClientStream(sock, behind, tty, wanted, bool(asked.attach_stdin), keys)
+    keys = parse_detach_keys(asked.detach_keys or "") if asked.tty else b""
+    client = streams.ClientStream(sock, behind, is_raw, wanted, bool(asked.attach_stdin), keys)
     directory = str(instance.container_dir(container.id))
     resizing = streams.ResizeListener(control_listen(directory, _socket_name(tracked.id)))
     try:

@@ -2,25 +2,32 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
 
+import msgspec
+
 from minirun.api import (
     archives,
+    build,
     container_create,
     container_streams,
     containers,
     disk_usage,
     events,
     execs,
+    images,
     native,
     networks,
+    registry,
     stats,
     system,
     unavailable,
     volumes,
 )
+from minirun.api.bodies import Body
 from minirun.api.http import ApiError, decoded
 from minirun.api.request import Handler
 
@@ -88,6 +95,24 @@ ROUTES = (
     Route("POST", "/exec/{id}/start", execs.start),
     Route("POST", "/exec/{id}/resize", execs.resize),
     Route("GET", "/exec/{id}/json", execs.inspect),
+    # images and builds
+    Route("GET", "/images/json", images.list_all),
+    Route("POST", "/images/create", images.create),
+    Route("GET", "/images/search", registry.search),
+    Route("POST", "/images/prune", images.prune),
+    Route("POST", "/images/load", images.load),
+    Route("GET", "/images/get", images.save),
+    Route("GET", "/images/{name:*}/json", images.inspect),
+    Route("GET", "/images/{name:*}/history", images.history),
+    Route("GET", "/images/{name:*}/get", images.save_one),
+    Route("POST", "/images/{name:*}/push", registry.push),
+    Route("POST", "/images/{name:*}/tag", images.tag),
+    Route("DELETE", "/images/{name:*}", images.delete),
+    Route("POST", "/commit", images.commit),
+    Route("POST", "/build", build.build),
+    Route("POST", "/build/prune", build.prune),
+    Route("GET", "/distribution/{name:*}/json", registry.distribution),
+    Route("POST", "/auth", registry.login),
     # networks
     Route("GET", "/networks", networks.list_all),
     Route("POST", "/networks/create", networks.create),
@@ -121,6 +146,15 @@ ROUTES = (
     Route("POST", "/plugins/create", unavailable.new_plugin),
     *_every_method(unavailable.plugin, "plugins"),
 )
+
+
+def prepare() -> None:
+    """Do once what each worker would have to do for its first request."""
+    for route in ROUTES:
+        _ = route.pattern
+    for kind in Body.__subclasses__():
+        with suppress(msgspec.ValidationError):  # one with a field that has to be there
+            msgspec.json.decode(b"{}", type=kind)
 
 
 def find_route(routes: Iterable[Route], method: str, path: str) -> tuple[Route, Mapping[str, str]]:

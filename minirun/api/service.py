@@ -1,8 +1,8 @@
-"""The service's process: it listens, keeps connections that wait, and forks a process for each request that comes.
+"""The service's process: it listens, keeps connections that wait, and gives those that ask to workers.
 
-It holds nothing of what is asked for. A process serves one connection until that is quiet again, and then gives it
-back by ending: the service has kept the socket open. So a slow or stuck client holds up only its own process, a kill
-of the service ends no container, and a connection that waits costs a descriptor.
+It holds nothing of what is asked for. A worker is a process. It serves one connection until that is quiet again, gives
+it back, and is ready for another: the service has kept the socket open. So a slow or stuck client holds up only its own
+worker, a kill of the service ends no container, and a connection that waits costs a descriptor.
 """
 
 import errno
@@ -18,14 +18,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from minirun.api.routes import prepare
 from minirun.api.tls import Relay
 from minirun.api.worker import serve_connection
 from minirun.kernel import processes
 
 BACKLOG = 4096
-_MOST_WORKERS = 512  # more requests at once wait for one of these to end
+_MOST_WORKERS = 512  # more requests at once wait for one of these
 _MOST_RELAYS = 256  # clients by TLS; more are turned away
-_KEEP, _CLOSE = 0, 1  # exit codes of a process: whether the connection stays open
+_KEEP, _CLOSE = b"K", b"C"  # what a worker says of its connection
+_IDLE, _AGE = 5.0, 60.0  # seconds: a worker ends when it has been idle, or alive, for so long
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,23 @@ class ServiceOptions:
     tls: ssl.SSLContext | None = None
 
 
+@dataclass
+class _Worker:
+    """A process that serves one connection at a time. The channel is to it."""
+
+    pid: int
+    channel: socket.socket
+    connection: socket.socket | None = None
+
+
 class Service:
-    """Listeners, the connections that wait for a request, and the processes that serve one."""
+    """Listeners, the connections that wait for a request, and the workers."""
 
     def __init__(self, listeners: list[socket.socket], options: ServiceOptions) -> None:
         self._options = options
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._waiting: dict[int, socket.socket] = {}  # connections, by descriptor
-        self._served: dict[int, socket.socket] = {}  # connections, by the pid of their process
+        self._workers: dict[int, _Worker] = {}  # by the descriptor of their channel
         self._relays: set[int] = set()  # pids
         self._poll = select.epoll()
         self._wakeup, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -59,7 +70,7 @@ class Service:
         self._is_ending = False
 
     def serve(self) -> None:
-        """Serve until the service is idle or told to end. Processes that still serve then go on by themselves."""
+        """Serve until the service is idle or told to end. What workers serve then goes on."""
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
@@ -68,28 +79,35 @@ class Service:
         for fd, listener in self._listeners.items():
             listener.setblocking(False)
             self._poll.register(fd, select.EPOLLIN)
+        prepare()
         gc.collect()
-        gc.freeze()  # a collection in a process would write to, and so copy, every page
+        gc.freeze()  # a collection in a worker would write to, and so copy, every page
         while not self._is_ending and not self._is_idle():
             for fd, _ in self._poll.poll(self._patience()):
                 if fd == self._wakeup:
                     self._drain()
                 elif fd in self._listeners:
                     self._accept(self._listeners[fd])
-                else:
-                    self._fork(self._waiting.pop(fd))
+                elif fd in self._workers:
+                    self._hear(self._workers[fd])
+                elif fd in self._waiting and self._has_room():
+                    self._give(self._waiting.pop(fd))
             self._reap()
 
     def _end(self, *_: object) -> None:
         self._is_ending = True
 
+    @property
+    def _is_in_use(self) -> bool:
+        return bool(self._waiting) or any(worker.connection for worker in self._workers.values())
+
     def _is_idle(self) -> bool:
         limit = self._options.idle_time
-        return bool(limit) and not self._served and not self._waiting and time.monotonic() - self._used >= limit
+        return bool(limit) and not self._is_in_use and time.monotonic() - self._used >= limit
 
     def _patience(self) -> float | None:
         """Seconds until it may be idle."""
-        if not self._options.idle_time or self._served or self._waiting:
+        if not self._options.idle_time or self._is_in_use:
             return None
         return max(0.0, self._used + self._options.idle_time - time.monotonic())
 
@@ -129,21 +147,40 @@ class Service:
         self._waiting[connection.fileno()] = connection
         self._poll.register(connection.fileno(), select.EPOLLIN)
 
-    def _fork(self, connection: socket.socket) -> None:
-        """Have a process serve a connection that has something to read, if only its end."""
+    def _has_room(self) -> bool:
+        """Whether a worker is free, or one more may be forked."""
+        if len(self._workers) < _MOST_WORKERS or any(one.connection is None for one in self._workers.values()):
+            return True
+        time.sleep(0.01)  # the connection stays readable
+        return False
+
+    def _give(self, connection: socket.socket) -> None:
+        """Give a connection that has something to read to a worker, unless that is only its end."""
         self._poll.unregister(connection.fileno())
+        self._used = time.monotonic()
         if self._has_ended(connection):
             connection.close()
-            self._used = time.monotonic()
             return
-        while len(self._served) >= _MOST_WORKERS:
-            self._wait_for_worker()
-        pid = processes.fork(lambda: self._serve(connection), traceback.print_exception)
-        self._served[pid] = connection
+        for worker in [one for one in self._workers.values() if one.connection is None]:
+            try:
+                socket.send_fds(worker.channel, [b"C"], [connection.fileno()])
+            except OSError:  # it has just ended
+                continue
+            worker.connection = connection
+            return
+        self._fork(connection)
+
+    def _fork(self, connection: socket.socket) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        socket.send_fds(ours, [b"C"], [connection.fileno()])
+        pid = processes.fork(lambda: self._work(theirs, (ours, connection)), traceback.print_exception)
+        theirs.close()
+        self._workers[ours.fileno()] = _Worker(pid, ours, connection)
+        self._poll.register(ours.fileno(), select.EPOLLIN)
 
     @staticmethod
     def _has_ended(connection: socket.socket) -> bool:
-        """Whether the client has closed it: no process is needed for that."""
+        """Whether the client has closed it: no worker is needed for that."""
         try:
             return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -151,21 +188,51 @@ class Service:
         except OSError:
             return True
 
-    def _serve(self, connection: socket.socket) -> int:
-        """In the process."""
+    def _hear(self, worker: _Worker) -> None:
+        """It gives its connection back, or has ended."""
+        try:
+            said = worker.channel.recv(1)
+        except OSError:
+            said = b""
+        connection, worker.connection = worker.connection, None
+        if connection is not None:
+            self._used = time.monotonic()
+            if said == _KEEP:
+                self._wait(connection)
+            else:
+                connection.close()
+        if not said:
+            del self._workers[worker.channel.fileno()]
+            self._poll.unregister(worker.channel.fileno())
+            worker.channel.close()
+
+    def _work(self, channel: socket.socket, others: tuple[socket.socket, ...]) -> int:
+        """In the worker, which gets even its first connection by the channel: a copy of it would stay open."""
         self._leave_service()
-        connection.setblocking(True)
-        return _KEEP if serve_connection(connection, self._options.root, self._options.debug) else _CLOSE
+        for other in others:
+            other.close()
+        ends_at = time.monotonic() + _AGE
+        while connection := _next_connection(channel, min(_IDLE, ends_at - time.monotonic())):
+            with connection:
+                stays = serve_connection(connection, self._options.root, self._options.debug)
+            self._reap()
+            with suppress(OSError):  # the service has ended
+                channel.send(_KEEP if stays else _CLOSE)
+        return 0
 
     def _leave_service(self) -> None:
-        """Close, in a process that was just forked, what is the service's; its own connection is in none of these."""
+        """Close, in a process that was just forked, what is the service's."""
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         self._poll.close()
         for fd in (self._wakeup, self._wake):
             os.close(fd)
-        for other in (*self._listeners.values(), *self._waiting.values(), *self._served.values()):
+        for worker in self._workers.values():
+            worker.channel.close()
+            if worker.connection:
+                worker.connection.close()
+        for other in (*self._listeners.values(), *self._waiting.values()):
             other.close()
 
     def _drain(self) -> None:
@@ -173,27 +240,22 @@ class Service:
             while os.read(self._wakeup, 4096):
                 pass
 
-    def _wait_for_worker(self) -> None:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
-        self._reap()
-
     def _reap(self) -> None:
-        while self._served or self._relays:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            self._relays.discard(pid)
-            connection = self._served.pop(pid, None)
-            if connection is None:
-                continue
-            self._used = time.monotonic()
-            if os.waitstatus_to_exitcode(status) == _KEEP:
-                self._wait(connection)
-            else:
-                connection.close()
+        """Workers and relays, and in a worker the shims of containers that have ended."""
+        with suppress(ChildProcessError):
+            while pid := os.waitpid(-1, os.WNOHANG)[0]:
+                self._relays.discard(pid)
+
+
+def _next_connection(channel: socket.socket, seconds: float) -> socket.socket | None:
+    """What the service gives to a worker within so many seconds. None: the worker is to end.
+
+    Before it ends it takes no more, and then looks once more whether something was given just now.
+    """
+    if not select.select([channel], [], [], max(0.0, seconds))[0]:
+        channel.shutdown(socket.SHUT_RD)
+    _, fds, _, _ = socket.recv_fds(channel, 1, 1)
+    return socket.socket(fileno=fds[0]) if fds else None
 
 
 def listen(path: Path, group: int) -> socket.socket:

@@ -31,19 +31,19 @@ def multiplexed(stream: int, data: bytes) -> bytes:
 class ClientStream:
     """The client's connection, once it is no more HTTP.
 
-    tty: the program has a terminal: one stream without headers
+    is_raw: one stream without headers, as a terminal's is
     wanted: the streams whose output is sent
     stdin: whether what the client sends is the program's input
     """
 
     def __init__(
-        self, sock: socket.socket, behind: bytes, tty: bool, wanted: set[int], stdin: bool, detach_keys: bytes = b""
+        self, sock: socket.socket, behind: bytes, is_raw: bool, wanted: set[int], stdin: bool, detach_keys: bytes = b""
     ) -> None:
         sock.setblocking(False)
         self.socket = sock
-        self._tty = tty
+        self._is_raw = is_raw
         self._wanted = wanted
-        self._keys = DetachKeys(detach_keys if tty else b"")
+        self._keys = DetachKeys(detach_keys)
         self._early = behind
         self.outbox = Outbox()
         self.takes_input = stdin
@@ -59,7 +59,7 @@ class ClientStream:
 
     def _encoded(self, stream: int, data: bytes) -> bytes:
         """Output as it is sent."""
-        return data if self._tty else multiplexed(stream, data)
+        return data if self._is_raw else multiplexed(stream, data)
 
     def _decoded(self, data: bytes) -> bytes:
         """Input in what has come."""

@@ -63,7 +63,41 @@ def _also_named_volumes(query: Query) -> None:
     query.put("filters", json.dumps({**query.filters(), "all": ["true"]}))
 
 
+_CONTAINERS_OWN: dict[str, Any] = {
+    **dict.fromkeys(("Hostname", "Domainname", "Image"), ""),
+    **dict.fromkeys(("AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce"), False),
+}  # fields of a configuration that an image never had a value for
+_NO_CONTAINER = {
+    "Container": "",
+    "ContainerConfig": {
+        **_CONTAINERS_OWN,
+        **dict.fromkeys(("User", "WorkingDir"), ""),
+        **dict.fromkeys(("Env", "Cmd", "Volumes", "Entrypoint", "OnBuild", "Labels")),
+    },
+}
+
+
+def _with_virtual_size(image: dict[str, Any]) -> dict[str, Any]:
+    return {**image, "VirtualSize": image["Size"]}
+
+
+def _with_a_name(image: dict[str, Any]) -> dict[str, Any]:
+    if image["RepoTags"] or image["RepoDigests"]:
+        return image
+    return {**image, "RepoTags": ["<none>:<none>"], "RepoDigests": ["<none>@<none>"]}
+
+
 DIFFERENCES = (
+    Difference((1, 43), "GET", "/images/json", answer=lambda images: [_with_a_name(one) for one in images]),
+    Difference((1, 44), "GET", "/images/json", answer=lambda images: [_with_virtual_size(one) for one in images]),
+    Difference((1, 44), "GET", "/images/{name:*}/json", answer=_with_virtual_size),
+    Difference((1, 45), "GET", "/images/{name:*}/json", answer=lambda image: {**image, **_NO_CONTAINER}),
+    Difference(
+        (1, 50),
+        "GET",
+        "/images/{name:*}/json",
+        answer=lambda image: {**image, "Config": {**_CONTAINERS_OWN, **image["Config"]}},
+    ),
     Difference((1, 42), "POST", "/volumes/prune", query=_also_named_volumes),
     Difference((1, 42), "GET", "/system/df", answer=lambda usage: {**usage, "BuilderSize": 0}),
 )

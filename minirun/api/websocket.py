@@ -1,4 +1,4 @@
-"""Attach by websocket (RFC 6455): output as binary messages, input as messages of either kind. wsproto has the frames."""
+"""Attach by websocket (RFC 6455): binary messages for output, either kind for input. wsproto has the frames."""
 
 import socket
 from http import HTTPStatus

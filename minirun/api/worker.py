@@ -9,7 +9,7 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from minirun.api.explain import Explanation
+from minirun.api.explain import explaining
 from minirun.api.http import NO_CONTENT, ApiError, Body, ClientGone, Connection, Head, Query, answer, send
 from minirun.api.request import Request, message_of, status_of
 from minirun.api.routes import ROUTES, find_route
@@ -18,7 +18,7 @@ from minirun.errors import MinirunError, describe
 from minirun.kernel.process_attributes import ProcessName
 
 _OWN_NAMES = ("localhost", "127.0.0.1", "::1")
-_LINGER = 0.05  # seconds: clients often send several requests, each when the last one is answered
+_LINGER = 0.01  # seconds: clients often send several requests, each when the last one is answered
 
 
 def serve_connection(sock: socket.socket, root: Path, debug: bool) -> bool:
@@ -28,7 +28,6 @@ def serve_connection(sock: socket.socket, root: Path, debug: bool) -> bool:
     debug: each request is a line on standard error
     """
     connection = Connection(sock)
-    _be_named()
     patience: float | None = None
     try:
         while connection.is_open:
@@ -41,6 +40,8 @@ def serve_connection(sock: socket.socket, root: Path, debug: bool) -> bool:
         send(connection, Head(keeps_alive=False), answer({"message": error.message}, error.status), NEWEST)
     except ClientGone:
         pass
+    finally:
+        _be_named()
     return False
 
 
@@ -84,17 +85,11 @@ def _answer(connection: Connection, head: Head, body: Body, root: Path) -> int:
         found = differences(version, route.method, route.path)
         for one in found:
             one.query(request.query)
-        explanation = Explanation.wanted(head.headers, root)
-        try:
+        with explaining(head.headers, root, f"{head.method} {_shown(head)}") as explained:
             response = route.call(request) or NO_CONTENT
-        finally:
-            if explanation:
-                explanation.log(f"{head.method} {_shown(head)}")
-        if request.is_taken_over:
-            return HTTPStatus.SWITCHING_PROTOCOLS
-        response = older(response, found)
-        if explanation:
-            response = explanation.answer(response)
+            if request.is_taken_over:
+                return HTTPStatus.SWITCHING_PROTOCOLS
+            response = explained(older(response, found))
         send(connection, head, response, NEWEST)
         return response.status
 

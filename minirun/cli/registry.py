@@ -45,7 +45,7 @@ def login(
     from minirun.image.registry.client import open_client
 
     password = _given_password(username, password, password_stdin)
-    domain = _domain_of(server)
+    domain = domain_of(server)
     with open_client() as client:
         if username is None and password is None and _stored_still_work(client, domain):
             return
@@ -58,7 +58,7 @@ def logout(server: Server = "") -> None:
     from minirun.image.registry.credentials import CredentialStore
     from minirun.image.registry.hosts import credential_key
 
-    key = credential_key(_domain_of(server))
+    key = credential_key(domain_of(server))
     print(f"Removing login credentials for {key}", flush=True)
     CredentialStore().erase(key)
 
@@ -80,7 +80,7 @@ def _given_password(username: str | None, password: str | None, from_stdin: bool
     return password
 
 
-def _domain_of(server: str) -> str:
+def domain_of(server: str) -> str:
     """The registry that a person names; also https://HOST/..., as it may be in Docker's config.json."""
     from minirun.image.registry.credentials import hostname
 

@@ -6,7 +6,7 @@ from minirun.engine.inspect_config import health
 from minirun.image import records
 from minirun.image.create import NewImage, add_image
 from minirun.image.document import Config
-from minirun.image.instructions import apply
+from minirun.image.instructions import apply, environment_of
 from minirun.image.records import Image
 from minirun.image.resolve import image_to_run
 from minirun.instance import Instance
@@ -21,14 +21,17 @@ def commit(
     author: str,
     comment: str,
     owner: Process | None = None,
+    given: Config | None = None,
 ) -> Image:
     """Record a new image: the container's writable layer on top of its own image's layers.
 
-    `changes` are lines of a Dockerfile, `reference` is the new tag or "", `owner` the process with which it ends.
+    `changes` are lines of a Dockerfile, `reference` is the new tag or "", `owner` the process with which it ends,
+    `given` a configuration that the container's own completes.
     NotFoundError if the base image is gone.
     """
     base = image_of(instance, container)
-    config = apply(config_of(container, base), changes)
+    own = config_of(container, base)
+    config = apply(merged(given, own) if given else own, changes)
     upper = instance.container_dir(container.id) / "upper"
     skip = frozenset(path.lstrip("/") for path in RUNTIME_PATHS)
     return add_image(
@@ -46,6 +49,17 @@ def commit(
         reference,
         base,
     )
+
+
+def merged(given: Config, own: Config) -> Config:
+    """Complete a configuration by a container's own, as Docker does: a command goes with the entrypoint above it."""
+    config = {**own, **given}
+    if given.get("Entrypoint") and not given.get("Cmd"):
+        config.pop("Cmd", None)
+    config["Env"] = [f"{name}={value}" for name, value in {**environment_of(own), **environment_of(given)}.items()]
+    for field in ("Labels", "ExposedPorts", "Volumes"):
+        config[field] = {**dict(own).get(field, {}), **dict(given).get(field, {})}  # type: ignore[dict-item]
+    return {name: value for name, value in config.items() if value}  # type: ignore[return-value]
 
 
 def image_of(instance: Instance, container: Container) -> Image:
@@ -68,7 +82,7 @@ def config_of(container: Container, base: Image) -> Config:
         "Labels": dict(spec.labels),
         "ExposedPorts": {port: {} for port in exposed},
         "Volumes": {**base.config.get("Volumes", {}), **{target: {} for target in anonymous}},
-        "Healthcheck": health(spec.health) if spec.health else {},
+        "Healthcheck": health(spec.health) if spec.health and not spec.health.listening else {},
         "StopSignal": spec.stop_signal,
     }
     return {name: value for name, value in config.items() if value}  # type: ignore[return-value]

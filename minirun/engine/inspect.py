@@ -24,6 +24,7 @@ from minirun.model import (
     Pool6,
     PoolRequest4,
     PoolRequest6,
+    Spec,
     Status,
 )
 from minirun.network import operations
@@ -44,7 +45,7 @@ def describe_container(instance: Instance, container: Container) -> dict[str, An
         "Path": spec.argv[0],
         "Args": list(spec.argv[1:]),
         "State": _state(container),
-        "Image": f"sha256:{spec.image_id}" if spec.image_id else spec.image,
+        "Image": image_of(spec),
         "ResolvConfPath": str(directory / "resolv.conf"),
         "HostnamePath": str(directory / "hostname"),
         "HostsPath": str(directory / "hosts"),
@@ -61,8 +62,13 @@ def describe_container(instance: Instance, container: Container) -> dict[str, An
         "GraphDriver": {"Name": "overlay2", "Data": _overlay(directory)},
         "Mounts": inspect.mounts(instance, spec),
         "Config": config(container),
-        "NetworkSettings": _network_settings(instance, container),
+        "NetworkSettings": network_settings(instance, container),
     }
+
+
+def image_of(spec: Spec) -> str:
+    """The id of a container's image."""
+    return f"sha256:{spec.image_id}" if spec.image_id else spec.image
 
 
 def network_named(instance: Instance, reference: str) -> dict[str, Any] | None:
@@ -141,7 +147,8 @@ def _state(container: Container) -> dict[str, Any]:
     }
 
 
-def _network_settings(instance: Instance, container: Container) -> dict[str, Any]:
+def network_settings(instance: Instance, container: Container) -> dict[str, Any]:
+    """The field NetworkSettings."""
     store = instance.store
     networks = _networks(instance, container)
     first = networks[next(iter(networks))] if networks else _endpoint(None, None)

@@ -147,8 +147,9 @@ def _log_options(spec: Spec) -> dict[str, str]:
 
 def health(check: Health) -> dict[str, Any]:
     """The field Healthcheck; times are in nanoseconds."""
+    test = ["CMD-SHELL", check.test[2]] if check.test[:2] == _SHELL else ["CMD", *check.test]
     return {
-        "Test": ["CMD-SHELL", check.test[2]] if check.test[:2] == _SHELL else ["CMD", *check.test],
+        "Test": ["LISTENING", *(f"{port}/{kind}" for port, kind in check.listening)] if check.listening else test,
         "Interval": int(check.interval * _NANOSECONDS),
         "Timeout": int(check.timeout * _NANOSECONDS),
         "StartPeriod": int(check.start_period * _NANOSECONDS),

@@ -214,6 +214,12 @@ class ReadinessCheck:
             )
 
 
+def listens_on(instance: Instance, container: Container, ports: Collection[Port]) -> str:
+    """Look once whether a running container listens on all of these ports. Return what is missing, "" for nothing."""
+    with closing(ReadinessCheck(instance, container, [[port] for port in ports])) as check:
+        return "" if check.look() else check.missing()
+
+
 def wait_until_ready(waiting: Collection[ReadinessCheck], seconds: float, say: Callable[[str], None]) -> None:
     """Wait for all of them, at most `seconds` (0: without limit), then report their warnings.
 

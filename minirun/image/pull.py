@@ -58,6 +58,11 @@ class Pulled:
     digest: str
     is_new: bool
 
+    def lines(self, reference: Reference) -> tuple[str, str]:
+        """Tell of it in Docker's words."""
+        state = "Downloaded newer image" if self.is_new else "Image is up to date"
+        return f"Digest: {self.digest}", f"Status: {state} for {reference.familiar}"
+
 
 @dataclass(frozen=True)
 class _Wanted:

@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from minirun.model import Health, Logging, Restart
 from minirun.options import option_error
+from minirun.options.ports import parse_container_port
 from minirun.options.values import parse_bytes, parse_duration
 
 LOG_DETAILS = ("labels", "labels-regex", "env", "env-regex", "tag")  # of json-file, for `logs --details`
+HEALTH_LABEL = "minirun.health"
+_LOOK = 1.0  # seconds between two looks at a program's sockets
 _LEAST = 0.001  # seconds, as Docker has it
 
 
@@ -51,6 +55,24 @@ def parse_health(given: dict[str, str | int], image: Health | None, disabled: bo
         _seconds(given, "health-start-interval", base.start_interval),
     )
     return health if health.test else None
+
+
+def health_by_label(labels: Iterable[tuple[str, str]], base: Health | None) -> Health | None:
+    """Return the health check that the label minirun.health asks for: listening:PORT[/PROTOCOL], several with commas.
+
+    It needs no program in the image. Times come from `base`, which is returned without such a label, or when it has a
+    command.
+    """
+    text = dict(labels).get(HEALTH_LABEL, "")
+    if not text or (base is not None and base.test):
+        return base
+    ports = []
+    for condition in text.split(","):
+        kind, _, port = condition.strip().partition(":")
+        if kind != "listening" or not port:
+            raise option_error(f"invalid label {HEALTH_LABEL}={text}", "such as listening:5432, or listening:53/udp")
+        ports.append(parse_container_port(port))
+    return replace(base or Health(interval=_LOOK, start_interval=_LOOK), listening=tuple(ports))
 
 
 def _seconds(given: dict[str, str | int], flag: str, default: float, zero: bool = False) -> float:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from minirun.engine.environment import with_environment
 from minirun.engine.exec import ExecProcess, start_exec
 from minirun.engine.lifecycle import record_event
+from minirun.engine.readiness import listens_on
 from minirun.errors import MinirunError
 from minirun.init.exec_process import ExecRequest
 from minirun.init.program import StartError
@@ -91,6 +92,9 @@ class HealthCheck:
             return
         self._start, self._checked, self._deadline = time.time(), now, now + (self._health.timeout or 30)
         self._output.clear()
+        if self._health.listening:
+            self._look(container)
+            return
         request = ExecRequest(argv=self._health.test, workdir=container.spec.workdir)
         try:
             target = with_environment(self._instance, container)
@@ -100,6 +104,13 @@ class HealthCheck:
             self._judge(error.code, error.text)
         except (MinirunError, OSError) as error:  # the program has just ended
             self._judge(-1, str(error))
+
+    def _look(self, container: Container) -> None:
+        try:
+            missing = listens_on(self._instance, container, self._health.listening)
+        except (MinirunError, OSError) as error:  # the program has just ended
+            missing = str(error)
+        self._judge(1 if missing else 0, missing)
 
     def _read(self, fd: int) -> None:
         if self._check is None or fd not in self._check.outputs:

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
@@ -210,6 +211,13 @@ def _template(values: list[Any]) -> Template:
 
 
 def _network(row: sqlite3.Row) -> Network:
+    return _network_of(tuple(row.keys()), tuple(row))
+
+
+@lru_cache(maxsize=256)
+def _network_of(names: tuple[str, ...], values: tuple[Any, ...]) -> Network:
+    """Cached: a list of containers asks for the same network once for each."""
+    row = dict(zip(names, values, strict=True))
     config = json.loads(row["config"])
     pool = pool6 = None
     if row["subnet"] is not None:

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from tests.harness.host import MINIRUN, Host
 from tests.harness.snapshot import eventually
 
-SOCKET = "/run/minirun/docker.sock"
+SOCKET = "/run/docker.sock"  # /run/minirun is shared with other hosts: the fork server's socket is there
 VERSION = "v1.51"
 
 
@@ -47,7 +47,7 @@ class ApiClient:
         self.host = host
         words = [MINIRUN, "--debug", "system", "service", *options, f"unix://{SOCKET}"]
         self._opened: list[socket.socket] = []
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the client
         self.process = host.popen(words, stdout=subprocess.DEVNULL, stderr=self._log)
         self.path = f"/proc/{host.pid}/root{SOCKET}"
         eventually(lambda: self.get("/_ping").body == b"OK", 15)
@@ -70,8 +70,12 @@ class ApiClient:
         return self._log.read().decode()
 
     def workers(self) -> list[str]:
-        """The pids of the processes that serve a connection."""
+        """The pids of all workers."""
         return self.host.sh("pgrep -f '^minirun-api' || true").split()
+
+    def busy(self) -> list[str]:
+        """The pids of the workers that serve a request."""
+        return self.host.sh("pgrep -f '^minirun-api +[A-Z]' || true").split()
 
     def connect(self, timeout: float | None = 20) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

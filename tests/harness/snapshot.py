@@ -117,13 +117,16 @@ def _commands(proc: Path) -> Iterator[str]:
 
 
 def _is_foreign(command: str) -> bool:
-    """Not of the holder, nor of this reading."""
-    return bool(command.strip()) and not re.match(r"(sh -c|sh -s|sleep 3600|unshare|tr |ip |find |cut )", command)
+    """Not of the holder, nor of this reading, nor a worker of the API's service that waits."""
+    known = r"(sh -c|sh -s|sleep 3600|unshare|tr |ip |find |cut |minirun-api *$)"
+    return bool(command.strip()) and not re.match(known, command)
 
 
 def _numbered(commands: list[str]) -> list[str]:
     """A shim has another command line while it sleeps and after: what counts is how many there are."""
-    shim = re.compile(r"minirun-shim |.*shim\.prefork import wake|\S+ -IS? \S+/minirun .*\b(run|start) ")
+    shim = re.compile(
+        r"minirun-shim |.*shim\.prefork import wake|\S+ -IS? \S+/minirun .*\b(run|start) |minirun-api POST \S+start"
+    )
     shims = [command for command in commands if shim.match(command)]
     rest = [command for command in commands if not shim.match(command)]
     return [*rest, *(f"shim {number}" for number in range(len(shims)))]

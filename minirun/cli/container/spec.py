@@ -97,6 +97,8 @@ def with_image(instance: Instance, spec: Spec, options: CreateOptions) -> Spec:
     image = _image(instance, spec.image, options)
     spec = inherit(spec, image, environment.names_to_unset(options.env) if "Env" in image.config else ())
     health = _health(options, health_of(image) if "Healthcheck" in image.config else None)
+    if not options.no_healthcheck:
+        health = supervision.health_by_label(spec.labels, health)
     return replace(spec, health=health) if health is not None else spec
 
 

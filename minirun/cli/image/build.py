@@ -4,22 +4,22 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
 from minirun.cli.completion.values import FILE, networks
-from minirun.cli.image.build_progress import Quiet, progress_of
+from minirun.cli.image.build_progress import progress_of
 from minirun.cli.image.pull import pull_image, push
 from minirun.cli.image.tags import check_reference
 from minirun.cli.parameters import with_option_groups
 from minirun.cli.session import commands, open_instance, require_root, session, warn
 from minirun.engine.build.builder import Built, build
-from minirun.engine.build.options import BuildOptions, Secret, check_epoch
+from minirun.engine.build.options import BuildOptions, Progress, Secret, check_epoch
 from minirun.engine.build.run import ENDING_SIGNALS
 from minirun.engine.start import WaitingShim
 from minirun.errors import MinirunError
@@ -32,7 +32,7 @@ from minirun.image.dockerfile.syntax import Dockerfile
 from minirun.image.layers import new_layer
 from minirun.image.platforms import Platform, host_platform, parse_platform, runs
 from minirun.image.records import Image
-from minirun.image.reference import parse_reference
+from minirun.image.reference import Reference, parse_reference
 from minirun.image.resolve import find_image, local_image
 from minirun.instance import Instance
 from minirun.options import option_error
@@ -42,6 +42,9 @@ from minirun.options.networks import parse_network
 from minirun.options.process import parse_ulimits
 from minirun.options.values import parse_bytes
 from minirun.shim import prefork
+
+if TYPE_CHECKING:
+    from minirun.image.pull import Pulled
 
 _ENTITLEMENTS = ("network.host",)
 _PROGRESS = ("auto", "plain", "tty", "quiet", "rawjson")
@@ -117,7 +120,7 @@ def build_(
     options: Options,
 ) -> int:
     """Build an image from a Dockerfile."""
-    asked = _build_options(options)
+    asked = {**build_options(options, os.environ), "explains": bool(session().explain)}
     require_root()
     for number in ENDING_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -153,8 +156,15 @@ def _build(
     asked: dict[str, Any],
 ) -> Built:
     with progress_of(options.progress, options.quiet) as progress:
-        _warn(dockerfile, asked, progress)
-        fetch = _Images(instance, options.pull, progress)
+        warn_of_dockerfile(dockerfile, asked, progress)
+
+        def pull(reference: Reference, platform: Platform) -> "Pulled":
+            with progress.step(f"[internal] pull {reference.canonical}") as report:
+                pulled = pull_image(instance, reference, platform, sys.stderr, quiet=True)
+                report.line(f"{pulled.digest}")
+            return pulled
+
+        fetch = BaseImages(instance, options.pull, pull)
         return build(instance, shim, context, dockerfile, BuildOptions(fetch=fetch, **asked), progress)
 
 
@@ -177,22 +187,19 @@ def _write(path: str, text: str) -> None:
         raise MinirunError(f"open {path}: {(error.strerror or str(error)).lower()}") from None
 
 
-class _Images:
-    """Finds the images that a build needs, and pulls those that are missing; with `pulls`, all of them."""
+class BaseImages:
+    """Finds the images that a build needs, and has those pulled that are missing; with `pulls_all`, all of them."""
 
-    def __init__(self, instance: Instance, pulls: bool, progress: Quiet) -> None:
+    def __init__(self, instance: Instance, pulls_all: bool, pull: "Callable[[Reference, Platform], Pulled]") -> None:
         self._instance = instance
-        self._pulls = pulls
-        self._progress = progress
+        self._pulls_all = pulls_all
+        self._pull = pull
 
     def __call__(self, name: str, platform: Platform) -> Image:
         """Return the image. MinirunError when nobody has it."""
-        image = None if self._pulls and not self._is_local(name) else local_image(self._instance, name)
+        image = None if self._pulls_all and not self._is_local(name) else local_image(self._instance, name)
         if image is None or (image.document.architecture and not runs(platform, image.platform)):
-            reference = parse_reference(name).tagged()
-            with self._progress.step(f"[internal] pull {reference.canonical}") as report:
-                pulled = pull_image(self._instance, reference, platform, sys.stderr, quiet=True)
-                report.line(f"{pulled.digest}")
+            pulled = self._pull(parse_reference(name).tagged(), platform)
             image = find_image(self._instance, f"sha256:{pulled.id}")
         return image
 
@@ -203,16 +210,19 @@ class _Images:
         return False
 
 
-def _build_options(options: Options) -> dict[str, Any]:
-    """Parse the options. MinirunError for the first that is wrong."""
+def build_options(options: Options, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Parse the options, as fields of BuildOptions. MinirunError for the first that is wrong.
+
+    environment: the caller's, from which a --build-arg without value is taken
+    """
     if options.progress not in _PROGRESS:
         raise option_error(f"invalid value for --progress: {options.progress}", ", ".join(_PROGRESS))
     _check_fixed(options)
     for name in options.allow:
         if name not in _ENTITLEMENTS:
             raise option_error(f"invalid entitlement: {name}", "minirun knows network.host")
-    arguments = dict(_arguments(options.build_arg))
-    if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
+    arguments = dict(_arguments(options.build_arg, environment))
+    if epoch := environment.get("SOURCE_DATE_EPOCH"):
         arguments.setdefault("SOURCE_DATE_EPOCH", epoch)
     check_epoch(arguments.get("SOURCE_DATE_EPOCH", ""))
     host = host_platform()
@@ -233,7 +243,6 @@ def _build_options(options: Options) -> dict[str, Any]:
         "ssh": dict(map(_agent, options.ssh)),
         "shm_size": parse_bytes(options.shm_size, "--shm-size") if options.shm_size else 0,
         "ulimits": parse_ulimits(options.ulimit),
-        "explains": bool(session().explain),
     }
 
 
@@ -251,14 +260,14 @@ def _check_fixed(options: Options) -> None:
         raise option_error("tag is needed when pushing to registry", "-t NAME")
 
 
-def _arguments(texts: Iterable[str]) -> Iterable[tuple[str, str]]:
+def _arguments(texts: Iterable[str], environment: Mapping[str, str]) -> Iterable[tuple[str, str]]:
     """NAME=VALUE; NAME alone takes the caller's value, and is left out if there is none."""
     for text in texts:
         name, equals, value = text.partition("=")
         if not name:
             raise option_error(f"invalid --build-arg: {text}", "NAME=VALUE, or NAME for the value that it has here")
-        if equals or name in os.environ:
-            yield name, value if equals else os.environ[name]
+        if equals or name in environment:
+            yield name, value if equals else environment[name]
 
 
 def _secret(text: str) -> tuple[str, Secret]:
@@ -300,7 +309,7 @@ def _agent(text: str) -> tuple[str, str]:
     return name, os.path.abspath(socket)
 
 
-def _warn(dockerfile: Dockerfile, asked: dict[str, Any], progress: Quiet) -> None:
+def warn_of_dockerfile(dockerfile: Dockerfile, asked: dict[str, Any], progress: Progress) -> None:
     """Tell of what is suspicious; `# check=error=true` makes it an error."""
     warnings = find_warnings(dockerfile)
     for warning in warnings:

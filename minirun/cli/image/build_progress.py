@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from minirun.engine.build.options import StepReport
+from minirun.image.dockerfile.syntax import Instruction
 
 _SHOWN = 6  # lines of output that a running step shows at a terminal
 _KEPT = 50  # lines of output that are printed again when a step fails
@@ -50,6 +51,9 @@ class Step:
         """Take note that the cache had the result."""
         self.state = "CACHED"
 
+    def made(self, image_id: str) -> None:
+        """Its title tells enough."""
+
     def end(self) -> None:
         """Show the last lines, which may have no end."""
         for line in filter(None, self._partial.values()):
@@ -81,7 +85,7 @@ class Quiet:
             print(*lines, sep="\n", file=sys.stderr)
 
     @contextmanager
-    def step(self, title: str) -> Iterator[StepReport]:
+    def step(self, title: str, instruction: Instruction | None = None) -> Iterator[StepReport]:
         """Begin a step, and show how it ends."""
         with self._lock:
             self._number += 1
@@ -100,6 +104,9 @@ class Quiet:
         step.state = step.state or f"DONE {step.seconds:.1f}s"
         with self._lock:
             self.end(step)
+
+    def configured(self, instruction: Instruction) -> None:
+        """It takes no time, and is not shown."""
 
     def warn(self, text: str) -> None:
         """Show a warning."""

@@ -13,7 +13,7 @@ from minirun.cli.session import commands, open_instance
 from minirun.image.build.cache import CacheUse, prune, uses
 from minirun.instance import Instance
 
-_KEYS = ("until", "unused-for")
+KEYS = ("until", "unused-for")
 _USAGE = Columns(
     {
         "ID": "CACHE ID",
@@ -45,11 +45,11 @@ def prune_(
     everything: Annotated[
         bool, Option("--all", "-a", help="Remove all unused build cache, not just what no image has")
     ] = False,
-    filters: Annotated[list[str], filter_option(_KEYS, help='Provide filter values (e.g. "until=24h")')] = NONE,
+    filters: Annotated[list[str], filter_option(KEYS, help='Provide filter values (e.g. "until=24h")')] = NONE,
     force: ForcePrune = False,
 ) -> None:
     """Remove the build cache."""
-    wanted = parse_filters(filters, _KEYS)
+    wanted = parse_filters(filters, KEYS)
     what = "all build cache" if everything else "all dangling build cache"
     if not confirmed(f"This will remove {what}.", force):
         return

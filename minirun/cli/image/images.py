@@ -17,6 +17,7 @@ from minirun.cli.parameters import Image as ImageArgument
 from minirun.cli.parameters import NoTrunc, TableFormat, filter_option
 from minirun.cli.session import commands, open_instance
 from minirun.image import records
+from minirun.image.history import entries
 from minirun.image.layers import sweep
 from minirun.image.records import Image
 from minirun.image.resolve import find_image
@@ -37,7 +38,7 @@ _HISTORY = Columns(
     {"ID": "IMAGE", "CreatedSince": "CREATED", "CreatedBy": "CREATED BY", "Size": "SIZE", "Comment": "COMMENT"}, "ID"
 )
 _HISTORY_WIDTH = 45
-_KEYS = ("before", "dangling", "label", "label!", "reference", "since", "until")
+KEYS = ("before", "dangling", "label", "label!", "reference", "since", "until")
 app = commands()
 
 
@@ -48,13 +49,13 @@ def images(
         bool, Option("--all", "-a", help="Show all images (default hides intermediate images)")
     ] = False,
     digests: Annotated[bool, Option("--digests", help="Show digests")] = False,
-    filters: Annotated[list[str], filter_option(_KEYS, "-f")] = NOTHING,
+    filters: Annotated[list[str], filter_option(KEYS, "-f")] = NOTHING,
     form: TableFormat = "",
     no_trunc: NoTrunc = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Only show image IDs")] = False,
 ) -> None:
     """List images."""
-    wanted = parse_filters(filters, _KEYS)
+    wanted = parse_filters(filters, KEYS)
     if repository:
         wanted.setdefault("reference", []).append(repository)
     instance = open_instance()
@@ -154,10 +155,8 @@ def history(
 
 
 def _history_rows(instance: Instance, image: Image, human: bool, no_trunc: bool) -> Iterator[Row]:
-    """The newest first; the ids of those below follow from the parents, as far as they still exist."""
-    current: Image | None = image
-    for step, bytes_added in reversed(list(zip(image.document.history, image.step_sizes, strict=True))):
-        identity = current.id if current else ""
+    for entry in entries(instance, image):
+        step, identity = entry.step, entry.image
         at = datetime.fromtimestamp(int(step.created), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         text = step.created_by
         yield {
@@ -165,7 +164,6 @@ def _history_rows(instance: Instance, image: Image, human: bool, no_trunc: bool)
             "CreatedSince": ago(step.created) if human else at,
             "CreatedAt": at,
             "CreatedBy": text if no_trunc or len(text) <= _HISTORY_WIDTH else text[: _HISTORY_WIDTH - 1] + "…",
-            "Size": size(bytes_added) if human else str(bytes_added),
+            "Size": size(entry.size) if human else str(entry.size),
             "Comment": step.comment,
         }
-        current = records.by_id(instance.store, current.parent) if current else None

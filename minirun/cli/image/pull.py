@@ -41,7 +41,7 @@ def pull(
     if not (reference.tag or reference.digest or everything or quiet):
         print("Using default tag: latest")
     instance = open_instance()
-    for each in _tags(reference) if everything else [reference.tagged()]:
+    for each in _all_tags(reference) if everything else [reference.tagged()]:
         pull_image(instance, each, wanted, sys.stdout, quiet)
         print(each.canonical)
 
@@ -84,16 +84,15 @@ def pull_image(instance: Instance, reference: Reference, platform: Platform, out
     with open_client() as client, _report(out, quiet) as report:
         pulled = pull_from(instance, client, reference, platform, report)
     if not quiet:
-        state = "Downloaded newer image" if pulled.is_new else "Image is up to date"
-        print(f"Digest: {pulled.digest}\nStatus: {state} for {reference.familiar}", file=out)
+        print(*pulled.lines(reference), sep="\n", file=out)
     return pulled
 
 
-def _tags(reference: Reference) -> list[Reference]:
+def _all_tags(reference: Reference) -> list[Reference]:
     from minirun.image.registry.client import open_client
 
     with open_client() as client:
-        return [Reference(reference.domain, reference.path, tag) for tag in client.repository(reference).tags()]
+        return client.repository(reference).all_tags()
 
 
 def _report(out: TextIO, quiet: bool) -> "_Lines | _Bars | _Silence":

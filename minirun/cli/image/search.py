@@ -12,9 +12,9 @@ from minirun.errors import MinirunError
 from minirun.image.reference import DOCKER_HUB, is_domain
 
 if TYPE_CHECKING:
-    from minirun.image.registry.client import SearchResult
+    from minirun.image.registry.client import Client, SearchResult
 
-_KEYS = ("is-automated", "is-official", "stars")
+KEYS = ("is-automated", "is-official", "stars")
 _MOST = 100  # results, as Docker has it
 _DESCRIPTION_WIDTH = 45
 _COLUMNS = Columns(
@@ -28,24 +28,35 @@ app = commands()
 def search(
     term: Annotated[str, Argument(metavar="TERM")],
     limit: Annotated[int, Option("--limit", help="Max number of search results")] = 25,
-    filters: Annotated[list[str], filter_option(_KEYS, "-f")] = NONE,
+    filters: Annotated[list[str], filter_option(KEYS, "-f")] = NONE,
     form: TableFormat = "",
     no_trunc: NoTrunc = False,
 ) -> None:
     """Search Docker Hub for images, or the registry that TERM begins with: HOST/TERM."""
-    from minirun.image.registry.client import interruptible, open_client
+    from minirun.image.registry.client import open_client
 
-    wanted = parse_filters(filters, _KEYS)
+    with open_client() as client:
+        found = find_repositories(client, term, limit, parse_filters(filters, KEYS))
+    print_rows([_row(result, no_trunc, form == "json") for result in found], _COLUMNS, form, extra=_EXTRA)
+
+
+def find_repositories(client: "Client", term: str, limit: int, wanted: Filters) -> "list[SearchResult]":
+    """Search for repositories, those with the most stars first. MinirunError for a limit or filter that is wrong."""
+    from minirun.image.registry.client import interruptible
+
     least_stars = _least_stars(wanted)
     if not 1 <= limit <= _MOST:
         raise MinirunError(f"limit {limit} is outside the range of [1, {_MOST}]")
-    first, slash, rest = term.partition("/")
-    domain, words = (first, rest) if slash and is_domain(first) else (DOCKER_HUB, term)
-    with open_client() as client:
-        found = interruptible(lambda: client.search(domain, words, limit))
+    domain, words = split_term(term)
+    found = interruptible(lambda: client.search(domain, words, limit))
     chosen = [result for result in found if result.stars >= least_stars and _fits(result, wanted)]
-    ranked = sorted(chosen, key=lambda result: -result.stars)
-    print_rows([_row(result, no_trunc, form == "json") for result in ranked], _COLUMNS, form, extra=_EXTRA)
+    return sorted(chosen, key=lambda result: -result.stars)
+
+
+def split_term(term: str) -> tuple[str, str]:
+    """(the registry to search, the words)."""
+    first, slash, rest = term.partition("/")
+    return (first, rest) if slash and is_domain(first) else (DOCKER_HUB, term)
 
 
 def _least_stars(filters: Filters) -> int:

@@ -9,7 +9,7 @@ from typer import Argument, Option
 from minirun.archive.layer_content import unpack_archive
 from minirun.cli.completion.values import FILE, images
 from minirun.cli.image.images import chosen
-from minirun.cli.output.filters import Filters, parse_filters
+from minirun.cli.output.filters import Filters, is_true, parse_filters
 from minirun.cli.parameters import NONE, ForcePrune, Images, filter_option
 from minirun.cli.prune import KEYS, confirmed, print_reclaimed, print_removed, pruned
 from minirun.cli.session import commands, open_instance, warn_of
@@ -20,12 +20,12 @@ from minirun.image.create import NewImage, add_image
 from minirun.image.instructions import apply
 from minirun.image.platforms import host_platform, parse_platform
 from minirun.image.reference import parse
-from minirun.image.remove import prune_images, remove_image
+from minirun.image.remove import Removed, prune_images, remove_image
 from minirun.image.resolve import find_image, image_to_run
 from minirun.instance import Instance
 
 _SCHEMES = ("http://", "https://")
-_PRUNE_KEYS = ("dangling", *KEYS)
+PRUNE_KEYS = ("dangling", *KEYS)
 app = commands()
 
 
@@ -36,7 +36,11 @@ def tag(
 ) -> None:
     """Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE."""
     reference = check_reference(target)
-    instance = open_instance()
+    tag_image(open_instance(), source, reference)
+
+
+def tag_image(instance: Instance, source: str, reference: str) -> None:
+    """Put a checked reference on the image that `source` means."""
     image = image_to_run(instance, source) if _is_busybox(source) else find_image(instance, source)
     put_tag(instance, image.id, reference)
 
@@ -139,12 +143,12 @@ def prune(
     everything: Annotated[bool, Option("--all", "-a", help="Remove all unused images, not just dangling ones")] = False,
     force: ForcePrune = False,
     filters: Annotated[
-        list[str], filter_option(_PRUNE_KEYS, help='Provide filter values (e.g. "until=<timestamp>")')
+        list[str], filter_option(PRUNE_KEYS, help='Provide filter values (e.g. "until=<timestamp>")')
     ] = NONE,
 ) -> None:
     """Remove unused images."""
-    wanted = parse_filters(filters, _PRUNE_KEYS)
-    everything = everything or wanted.pop("dangling", ["true"])[0] in ("0", "false")
+    wanted = parse_filters(filters, PRUNE_KEYS)
+    everything = takes_all(wanted) or everything
     what = "images without at least one container associated to them" if everything else "dangling images"
     if not confirmed(f"This will remove all {what}.", force):
         return
@@ -155,6 +159,18 @@ def prune(
 
 def prune_unused(instance: Instance, filters: Filters, everything: bool) -> tuple[list[str], int]:
     """Remove the images that nothing uses; unless `everything`, only those without a tag. Returns (lines, bytes)."""
+    removed = remove_unused(instance, filters, everything)
+    return [f"{what.lower()}: {name}" for what, name in removed.lines], sum(removed.sizes)
+
+
+def takes_all(filters: Filters) -> bool:
+    """Whether images with a tag are meant, too: dangling=false, which is taken out of the filters."""
+    return not is_true("dangling", filters.pop("dangling", ["true"])[0])
+
+
+def remove_unused(instance: Instance, filters: Filters, everything: bool) -> Removed:
+    """Remove them, and return what was done."""
     wanted = filters if everything else {**filters, "dangling": ["true"]}
     removed = prune_images(instance, [image for image, _ in chosen(instance, wanted, everything)])
-    return pruned(instance, "image", [f"{what.lower()}: {name}" for what, name in removed.lines], sum(removed.sizes))
+    pruned(instance, "image", [], sum(removed.sizes))
+    return removed

@@ -2,6 +2,7 @@
 
 import signal
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import cast
 
@@ -22,8 +23,6 @@ from minirun.image.document import Config
 from minirun.image.layers import sweep
 from minirun.image.records import Image
 from minirun.instance import Instance
-
-_AT_ONCE = 4  # stages
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def build(
         with Cancellation() as cancellation:
             containers = Containers(instance, shim)
             shared = Build(plan, context.tree, options, images, results, containers, progress, cancellation)
-            with ThreadPoolExecutor(_AT_ONCE, "stage", _leave_signals_to_the_main_thread) as threads:
+            with ThreadPoolExecutor(options.stages_at_once, "stage", _leave_signals_to_the_main_thread) as threads:
                 for stage in plan.stages:  # each comes after those that it waits for
                     results[stage.index] = threads.submit(_build_stage, instance, shared, stage)
                 containers.serve(list(results.values()), cancellation)
@@ -105,9 +104,14 @@ def _leave_signals_to_the_main_thread() -> None:
 
 
 def _build_stage(instance: Instance, shared: Build, stage: Stage) -> StageResult:
-    """Build a stage in a thread, with a connection of its own to the records."""
+    """Build a stage in a thread, with a connection of its own to the records.
+
+    It is closed here, and not some time later: the API's process may fork a shim for another build then.
+    """
     shared.cancellation.check()
-    return StageBuilder(Instance(instance.root), shared, stage).run()
+    own = Instance(instance.root)
+    with closing(own.store):
+        return StageBuilder(own, shared, stage).run()
 
 
 def _raise_failure(stages: list["Future[StageResult]"]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from minirun.errors import MinirunError
+from minirun.image.dockerfile.syntax import Instruction
 from minirun.image.platforms import Platform
 from minirun.image.records import Image
 from minirun.model import NetworkRequest
@@ -48,7 +49,9 @@ class BuildOptions:
     network: of RUN, unless its own --network says otherwise
     ssh: sockets of agents, by the names that RUN --mount=type=ssh has for them
     allows_host_network: whether RUN may have --network=host
+    limits: of the containers of RUN, as in model.Spec
     explains: whether each step tells what is in its layer
+    stages_at_once: how many stages may be built side by side
     """
 
     platform: Platform
@@ -67,7 +70,9 @@ class BuildOptions:
     ssh: Mapping[str, str] = field(default_factory=dict)
     shm_size: int = 0
     ulimits: tuple[tuple[str, int, int], ...] = ()
+    limits: tuple[tuple[str, int | str], ...] = ()
     explains: bool = False
+    stages_at_once: int = 4
 
     @property
     def epoch(self) -> int | None:
@@ -88,12 +93,18 @@ class StepReport(Protocol):
     def cached(self) -> None:
         """Take note that the cache had the result."""
 
+    def made(self, image_id: str) -> None:
+        """Take note of the image that stands for what the step has led to."""
+
 
 class Progress(Protocol):
     """Who is told how a build goes on, from several threads."""
 
-    def step(self, title: str) -> AbstractContextManager[StepReport]:
-        """Begin a step; it ends with the block."""
+    def step(self, title: str, instruction: Instruction | None = None) -> AbstractContextManager[StepReport]:
+        """Begin a step, that of an instruction or one of the build's own; it ends with the block."""
+
+    def configured(self, instruction: Instruction) -> None:
+        """Take note of an instruction that makes no layer."""
 
     def warn(self, text: str) -> None:
         """Take a sentence about something that is right and yet probably not what was meant."""

@@ -38,6 +38,15 @@ class BuildEndsError(Exception):
     """The build is ending, because another stage failed or the user has had enough."""
 
 
+class RunFailedError(MinirunError):
+    """The command of a RUN has ended with another code than 0."""
+
+    def __init__(self, step: RunStep, exit_code: int) -> None:
+        command = " ".join(step.argv)
+        super().__init__(f'process "{command}" did not complete successfully: exit code: {exit_code}')
+        self.exit_code = exit_code
+
+
 class Cancellation:
     """Ends the steps that are running, from another thread."""
 
@@ -230,9 +239,7 @@ def _follow(shim: WaitingShim, step: RunStep, mounts: Mounts, report: StepReport
                 return body
             elif kind is Kind.EXITED:
                 if body[0]:
-                    raise MinirunError(
-                        f'process "{" ".join(step.argv)}" did not complete successfully: exit code: {body[0]}'
-                    )
+                    raise RunFailedError(step, body[0])
                 return b""
 
 
@@ -253,6 +260,7 @@ def _spec(base: Snapshot, step: RunStep, mounts: Mounts, options: BuildOptions) 
         extra_hosts=options.extra_hosts,
         shm_size=options.shm_size,
         ulimits=options.ulimits,
+        limits=options.limits,
         logging=Logging("none"),
     )
 

@@ -107,10 +107,13 @@ class StageBuilder:
             if outcome.step is not None:
                 number += 1
                 title = f"{self._prefix.format(number)} {_one_line(instruction)}"
-                with self._source.blames(instruction.lines), self._build.progress.step(title) as report:
+                with self._source.blames(instruction.lines), self._build.progress.step(title, instruction) as report:
                     self._snapshot = self._done(outcome, outcome.step, report)
-            elif isinstance(instruction, _STEPS):
-                number += 1  # WORKDIR / makes nothing
+                    if self._snapshot.image is not None:
+                        report.made(self._snapshot.image.id)
+            else:
+                self._build.progress.configured(instruction)
+                number += isinstance(instruction, _STEPS)  # WORKDIR / makes nothing
             if outcome.created_by:
                 history = (*history, self._entry(outcome))
             state = outcome.state
@@ -121,12 +124,16 @@ class StageBuilder:
         if isinstance(base, StageOrigin):
             result = self._build.results[base.index].result()
             self._snapshot = result.snapshot
+            self._build.progress.configured(self._stage.start)
             return begin(result.state), result.history, result.author
         if isinstance(base, Builtin):
+            self._build.progress.configured(self._stage.start)
             return begin({}), (), ""
         image = self._build.images[base]
-        with self._build.progress.step(f"{self._prefix.format(1)} FROM {base.reference}") as report:
+        title = f"{self._prefix.format(1)} FROM {base.reference}"
+        with self._build.progress.step(title, self._stage.start) as report:
             report.line(f"sha256:{image.id}")
+            report.made(image.id)
         self._snapshot = snapshots.of_image(image)
         return begin(image.config), image.document.history, image.document.author
 

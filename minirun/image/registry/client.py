@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from minirun import config
 from minirun.image.reference import DOCKER_HUB, Reference
-from minirun.image.registry.credentials import Credentials, CredentialStore
+from minirun.image.registry.credentials import Credentials, CredentialStore, GivenCredentials
 from minirun.image.registry.errors import RegistryError
 from minirun.image.registry.hosts import Endpoint, endpoints
 from minirun.image.registry.repository import Repository, listed
@@ -73,7 +73,7 @@ class Client:
         Returns those to keep: an identity token, if the registry gives one, takes the place of the password.
         """
         upstream = endpoints(domain, self._config)[-1]
-        session = Session(self._transport, upstream, _Fixed(credentials))
+        session = Session(self._transport, upstream, GivenCredentials({upstream.credential_key: credentials}))
         session.authorizer.wants_identity_token = True
         try:
             response = session.send("GET", "/v2/")
@@ -136,21 +136,12 @@ def _wrong_credentials(url: str, error: RegistryError) -> RegistryError:
     return RegistryError(f'Get "{url}": {reason}', "", error.status, error.word)
 
 
-class _Fixed(CredentialStore):
-    """Credentials that are tried before they are kept."""
+def open_client(store: CredentialStore | None = None) -> Client:
+    """A client with the host's configuration and credentials, the caller's by default.
 
-    def __init__(self, credentials: Credentials) -> None:
-        super().__init__()
-        self._tried = credentials
-
-    def credentials(self, key: str) -> Credentials | None:
-        """Those to be tried, whatever the key."""
-        return self._tried
-
-
-def open_client() -> Client:
-    """A client with the host's configuration and the caller's credentials. MinirunError if the former is invalid."""
-    return Client(config.load(), CredentialStore())
+    MinirunError if the configuration is invalid.
+    """
+    return Client(config.load(), CredentialStore() if store is None else store)
 
 
 def interruptible(call: Callable[[], T]) -> T:

@@ -185,6 +185,18 @@ class CredentialStore:
             raise MinirunError(f"cannot write {self.path}: {error.strerror}") from None
 
 
+class GivenCredentials(CredentialStore):
+    """Credentials that were given for one call, by their keys; nothing is read."""
+
+    def __init__(self, given: Mapping[str, Credentials]) -> None:
+        super().__init__()
+        self._given = given
+
+    def credentials(self, key: str) -> Credentials | None:
+        """Those that were given for a registry."""
+        return self._given.get(key)
+
+
 def hostname(name: str) -> str:
     """HOST[:PORT] of what may be a URL: https://localhost:5000/v2/ is localhost:5000."""
     return re.sub(r"^https?://", "", name).partition("/")[0]

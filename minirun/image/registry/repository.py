@@ -174,6 +174,10 @@ class Repository:
         except RegistryError as error:
             raise self._pull_error(error, "") from None
 
+    def all_tags(self) -> list[Reference]:
+        """The images of the repository by their tags."""
+        return [Reference(self.reference.domain, self.reference.path, tag) for tag in self.tags()]
+
     @property
     def _upstream(self) -> Session:
         return self._sessions[-1]

@@ -235,3 +235,15 @@ def test_stats(api: ApiClient) -> None:
     assert again["precpu_stats"]["cpu_usage"]["total_usage"] > 0
     api.post(f"/containers/{container}/kill")
     assert api.get(f"/containers/{container}/stats", stream=0).json["pids_stats"] == {}
+
+
+def test_health_is_seen_without_a_program_in_the_image(api: ApiClient) -> None:
+    """The label says which port has to be listened on; a command that is given comes first."""
+    words = ["sh", "-c", "sleep 1; exec httpd -f -p 81"]
+    container = api.run(*words, Labels={"minirun.health": "listening:81"})
+    assert api.get(f"/containers/{container}/json").json["State"]["Health"]["Status"] == "starting"
+    eventually(lambda: api.get(f"/containers/{container}/json").json["State"]["Health"]["Status"] == "healthy", 15)
+    checked = api.create("true", Labels={"minirun.health": "listening:81"}, Healthcheck={"Test": ["CMD", "true"]})
+    assert api.get(f"/containers/{checked}/json").json["Config"]["Healthcheck"]["Test"] == ["CMD", "true"]
+    refused = api.post("/containers/create", {"Image": "busybox", "Labels": {"minirun.health": "http:81"}})
+    assert (refused.status, "invalid label minirun.health=http:81" in refused.message) == (400, True)

@@ -44,10 +44,10 @@ def test_events_stream_from_now_on_until_the_client_leaves(api: ApiClient) -> No
         "local",
     )
     assert event["timeNano"] // 10**9 == event["time"]
-    assert api.workers()
+    assert api.busy()
     api.hang_up()
     stream.close()
-    eventually(lambda: not api.workers())
+    eventually(lambda: not api.busy())
 
 
 def test_past_events_are_chosen_by_time_and_filters(api: ApiClient) -> None:
