@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.api_client import Answer, ApiClient
+from tests.harness.api_client import SOCKET, Answer, ApiClient
 
 
 def _create(api: ApiClient, name: str, **fields: Any) -> str:
