@@ -107,8 +107,8 @@ def test_paths_and_queries(api: ApiClient, root: str, words: list[str], query: d
     request=st.sampled_from(
         [
             _head("POST", "/networks/create", "Content-Length: 30") + b'{"Name":',
-            _head("POST", "/volumes/create", "Transfer-Encoding: chunked") + b'5\r\n{"Nam\r\nzz\r\n',
-            _head("POST", "/volumes/create", "Transfer-Encoding: chunked") + b'5\r\n{"Nam\r\n',
+            _head("POST", "/volumes/create", "Transfer-Encoding: chunked") + b'5\r\n{"Dri\r\nzz\r\n',
+            _head("POST", "/volumes/create", "Transfer-Encoding: chunked") + b'5\r\n{"Dri\r\n',
             _head("POST", "/volumes/create", "Transfer-Encoding: chunked", "Content-Length: 3")
             + b"1\r\n{\r\n0\r\n\r\n",
             _head("POST", "/volumes/create", "Content-Length: -1"),
