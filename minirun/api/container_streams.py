@@ -144,16 +144,12 @@ def _exit(request: Request, container: Container, condition: str) -> Iterator[by
     instance = request.instance
     code, text = container.exit_code, ""
     if container.status in ACTIVE or condition != "not-running":
-        channel = (
-            None if condition == "removed" and container.status not in ACTIVE else channel_to(request, container, 0)
-        )
+        channel = channel_to(request, container, 0)
         found = _end_told(request, channel) if channel is not None else None
-        if found is not None:
-            code, text = found
-        elif condition != "removed" or container.status in ACTIVE:
-            code, text = _code_on_record(instance, container)
+        code, text = found or _code_on_record(instance, container)
     while condition == "removed" and instance.store.container(container.id) is not None:
-        request.wait([], 0.1)
+        request.wait([], 0.05)
+        code = _code_in_events(instance, container)  # it may have been started again
     error = {"Error": {"Message": text}} if text else {}
     yield msgspec.json.encode({"StatusCode": code, **error}) + b"\n"
 

@@ -18,6 +18,7 @@ from tests.harness.host import MINIRUN, REPO, root_is_a_mount
         ("docs/security.md", 5),
         ("docs/images.md", 15),
         ("docs/build.md", 12),
+        ("docs/api.md", 5),
     ],
 )
 def test_the_commands_run_as_printed(host: Host, page: str, least: int) -> None:
