@@ -6,7 +6,7 @@ https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Image/operation/
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
 import msgspec
 
@@ -16,7 +16,7 @@ from minirun.api.containers import checked_filters
 from minirun.api.http import ApiError, Response, answer
 from minirun.api.image_streams import Messages, streamed
 from minirun.api.images import reader
-from minirun.api.registry import credentials_for_build, pull_one, registry_answers
+from minirun.api.registry import credentials_for_build, pull_one
 from minirun.api.request import Request, failing_with
 from minirun.cli.container.options import LimitOptions
 from minirun.cli.container.spec import asked_limits
@@ -28,10 +28,14 @@ from minirun.engine.build.builder import Built
 from minirun.engine.build.builder import build as build_image
 from minirun.engine.build.options import BuildOptions
 from minirun.engine.start import WaitingShim
-from minirun.image.build.context import open_context
+from minirun.image.build.context import sent_context
 from minirun.image.dockerfile.parser import parse
+from minirun.image.dockerfile.source import DockerfileError
 from minirun.image.dockerfile.stages import make_plan
 from minirun.image.layers import new_layer
+from minirun.image.platforms import Platform
+from minirun.image.pull import Pulled
+from minirun.image.reference import Reference
 from minirun.image.registry.credentials import CredentialStore
 from minirun.kernel.limits import of as limits_from
 from minirun.options.limits import check_limits
@@ -42,7 +46,6 @@ _REFUSED = {  # parameter: the option of that meaning, whose reason is the param
     "securityopt": "security-opt",
     "cgroupparent": "cgroup-parent",
     "squash": "squash",
-    "cachefrom": "cache-from",
     "outputs": "output",
 }
 _NOTHING = ("", "0", "false", "null", "[]", "{}")
@@ -84,7 +87,7 @@ def _build(
     instance, query = request.instance, request.query
     with new_layer(instance) as scratch:
         with failing_with(HTTPStatus.BAD_REQUEST):
-            context = open_context("-", query.text("dockerfile"), reader(request), scratch)
+            context = sent_context(cast(BinaryIO, reader(request)), query.text("dockerfile"), scratch)
             dockerfile = parse(context.dockerfile, context.name)
             plan = make_plan(
                 dockerfile, asked["build_args"], asked["platform"], asked["build_platform"], asked["target"]
@@ -92,14 +95,19 @@ def _build(
         progress = BuildMessages(messages, dockerfile, plan)
         if not query.flag("rm", True):
             progress.warn(_KEPT_CONTAINERS)
+        if _has(request, "cachefrom"):
+            progress.warn(f"cachefrom changes nothing: {REFUSED['build']['cache-from']}")
         warn_of_dockerfile(dockerfile, asked, progress)
 
-        def pull(reference: Any, platform: Any) -> Any:
-            with registry_answers():
-                return pull_one(instance, reference, platform, store, messages)
+        def pull(reference: Reference, platform: Platform) -> Pulled:
+            return pull_one(instance, reference, platform, store, messages)
 
         fetch = BaseImages(instance, query.flag("pull"), pull)
-        return build_image(instance, shim, context, dockerfile, BuildOptions(fetch=fetch, **asked), progress)
+        try:
+            return build_image(instance, shim, context, dockerfile, BuildOptions(fetch=fetch, **asked), progress)
+        except DockerfileError as error:
+            progress.fail(error.lines)
+            raise
 
 
 @contextmanager
@@ -121,7 +129,7 @@ def _refuse(request: Request) -> None:
     """ApiError for what a build here has not."""
     query = request.query
     for name, flag in _REFUSED.items():
-        if query.text(name).strip().lower() not in _NOTHING:
+        if _has(request, name):
             raise ApiError(HTTPStatus.BAD_REQUEST, f"{name} is not supported: {REFUSED['build'][flag]}")
     if query.text("version", "1") not in ("", "1"):
         reason = "BuildKit's protocol is not served: DOCKER_BUILDKIT=0 has docker use the classic one"
@@ -131,6 +139,10 @@ def _refuse(request: Request) -> None:
         raise ApiError(HTTPStatus.BAD_REQUEST, f"{remote}: {reason}")
     if query.text("isolation") not in ("", "default"):
         raise ApiError(HTTPStatus.BAD_REQUEST, f"isolation is not supported: {REFUSED['build']['isolation']}")
+
+
+def _has(request: Request, name: str) -> bool:
+    return request.query.text(name).strip().lower() not in _NOTHING
 
 
 def _options(request: Request) -> Options:
@@ -187,7 +199,7 @@ def prune(request: Request) -> Response:
     """POST /build/prune."""
     query = request.query
     for name in _CACHE_LIMITS:
-        if query.text(name).strip() not in _NOTHING:
+        if _has(request, name):
             reason = REFUSED["builder prune"].get(name, "")
             raise ApiError(HTTPStatus.BAD_REQUEST, f"{name} is not supported: {reason}")
     filters = checked_filters(request, PRUNE_KEYS)

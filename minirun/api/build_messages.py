@@ -9,6 +9,7 @@ from typing import Any
 
 from minirun.api.image_streams import Messages
 from minirun.engine.build.options import StepReport
+from minirun.image.dockerfile.source import Lines
 from minirun.image.dockerfile.stages import Plan
 from minirun.image.dockerfile.syntax import Dockerfile, Instruction
 
@@ -21,9 +22,11 @@ class BuildMessages:
 
     def __init__(self, messages: Messages, dockerfile: Dockerfile, plan: Plan) -> None:
         self._messages = messages
+        self._has_begun = False
         wanted = dockerfile.stages[: plan.target.index + 1]
-        instructions = [one for start, steps in wanted for one in (start, *steps)]
-        self._numbers = {_place(one): number for number, one in enumerate((*dockerfile.arguments, *instructions), 1)}
+        steps = [one for start, inner in wanted for one in (start, *inner)]
+        self._instructions: tuple[Instruction, ...] = (*dockerfile.arguments, *steps)
+        self._numbers = {_place(one): number for number, one in enumerate(self._instructions, 1)}
         for argument in dockerfile.arguments:
             self.configured(argument)
 
@@ -38,10 +41,18 @@ class BuildMessages:
 
     def configured(self, instruction: Instruction) -> None:
         """Announce an instruction. Those of ONBUILD have no number."""
+        self._has_begun = True
         number = self._numbers.get(_place(instruction))
         place = f"Step {number}/{len(self._numbers)}" if number else "Trigger"
         self._messages.text(f"{place} : {' '.join(instruction.text.split())}")
         self._messages.text("\n")
+
+    def fail(self, lines: Lines | None) -> None:
+        """Announce the instruction that is to blame for a build's end before its first step, such as FROM."""
+        if not self._has_begun:
+            for instruction in self._instructions:
+                if instruction.lines == lines:
+                    self.configured(instruction)
 
     def warn(self, text: str) -> None:
         """Tell of what is suspicious."""

@@ -3,21 +3,27 @@
 import grp
 import os
 import socket
+import ssl
 import sys
 import threading
 from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from typer import Argument, Option
 
-from minirun.api.service import Service, ServiceOptions, listen
+from minirun.api.service import BACKLOG, Service, ServiceOptions, listen
+from minirun.api.tls import server_context
+from minirun.cli.completion.values import FILE
 from minirun.cli.session import commands, require_root, session, warn
 from minirun.engine.protocol import CHUNK
 from minirun.errors import MinirunError
+from minirun.forkserver.location import DIRECTORY
 from minirun.instance import Instance, state_root
 
-DEFAULT_SOCKET = Path("/run/minirun/docker.sock")
+DEFAULT_SOCKET = DIRECTORY / "docker.sock"
 _FIRST_FD = 3  # sd_listen_fds(3)
 
 app = commands()
@@ -25,21 +31,29 @@ app = commands()
 
 @app.command("service")
 def service(
-    address: Annotated[str, Argument(metavar="[unix://PATH|fd://]")] = f"unix://{DEFAULT_SOCKET}",
+    address: Annotated[str, Argument(metavar="[unix://PATH|fd://|tcp://HOST:PORT]")] = f"unix://{DEFAULT_SOCKET}",
     idle_time: Annotated[
         int, Option("--time", "-t", help="Seconds without a client until the service ends; 0: it stays")
     ] = 0,
     group: Annotated[str, Option("--group", "-G", help="The group that may use the socket")] = "root",
+    ca: Annotated[
+        str,
+        Option("--tlscacert", help="Trust certs signed only by this CA: TCP clients must have one", click_type=FILE),
+    ] = "",
+    certificate: Annotated[str, Option("--tlscert", help="Path to TLS certificate file", click_type=FILE)] = "",
+    key: Annotated[str, Option("--tlskey", help="Path to TLS key file", click_type=FILE)] = "",
 ) -> int:
     """Serve the Docker Engine API until it is told to end."""
     require_root()
+    tls = _tls(address, ca, certificate, key)
     root = state_root(session().root)
     Instance(root).store.close()  # a state root that cannot be used is told of now
     listeners, path = _listeners(address, group)
+    _refuse_open_listeners(listeners, tls is not None)
     warn(f"minirun: the Docker Engine API is at {address}" if not path else f"minirun: DOCKER_HOST=unix://{path}")
     inode = path.stat().st_ino if path else 0
     try:
-        Service(listeners, ServiceOptions(root, idle_time, session().debug)).serve()
+        Service(listeners, ServiceOptions(root, idle_time, session().debug, tls)).serve()
     finally:
         if path and path.exists() and path.stat().st_ino == inode:
             path.unlink()
@@ -52,17 +66,54 @@ def _listeners(address: str, group: str) -> tuple[list[socket.socket], Path | No
     if scheme == "fd" and separator:
         return _given_listeners(), None
     if scheme == "unix" and rest.startswith("/"):
-        path = Path(rest)
+        path, number = Path(rest), _group_id(group)
+        if number and path.parent == DIRECTORY:
+            raise MinirunError(f"only root can enter {DIRECTORY}", "choose another directory for a socket of a group")
         try:
-            return [listen(path, _group_id(group))], path
+            return [listen(path, number)], path
         except OSError as error:
             raise MinirunError(f"cannot listen at {path}: {error.strerror}") from error
     if scheme == "tcp" and separator:
-        raise MinirunError(
-            "the API is not served by TCP: whoever reaches it is root on this host",
-            "DOCKER_HOST=ssh://HOST uses `minirun system dial-stdio` over ssh",
-        )
-    raise MinirunError(f"invalid address '{address}'", f"such as unix://{DEFAULT_SOCKET}, or fd:// from systemd")
+        return _tcp_listeners(rest), None
+    raise MinirunError(f"invalid address '{address}'", f"such as unix://{DEFAULT_SOCKET}, tcp://HOST:PORT, or fd://")
+
+
+def _tls(address: str, ca: str, certificate: str, key: str) -> ssl.SSLContext | None:
+    if not (ca or certificate or key):
+        return None
+    if not (ca and certificate and key):
+        raise MinirunError("--tlscacert, --tlscert and --tlskey are needed together: clients must have a certificate")
+    if address.startswith("unix://"):
+        raise MinirunError(f"{address}: TLS is for tcp://HOST:PORT; a file's owner and group protect a socket")
+    return server_context(Path(ca), Path(certificate), Path(key))
+
+
+def _tcp_listeners(place: str) -> list[socket.socket]:
+    try:
+        parts = urlsplit(f"//{place}")
+        port = parts.port
+    except ValueError as error:
+        raise MinirunError(f"invalid address 'tcp://{place}': {error}") from None
+    if not parts.hostname or not port or parts.path:
+        raise MinirunError(f"invalid address 'tcp://{place}'", "such as tcp://127.0.0.1:2375, or tcp://0.0.0.0:2376")
+    try:
+        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return [socket.create_server(address[:2], family=family, backlog=BACKLOG) for family, _, _, _, address in found]
+    except OSError as error:
+        raise MinirunError(f"cannot listen at tcp://{place}: {error.strerror}") from error
+
+
+def _refuse_open_listeners(listeners: list[socket.socket], has_tls: bool) -> None:
+    """MinirunError for TCP that reaches beyond this host, when not even a certificate is asked for."""
+    for listener in listeners:
+        if listener.family == socket.AF_UNIX or has_tls:
+            continue
+        host = str(listener.getsockname()[0])
+        if not ip_address(host.partition("%")[0]).is_loopback:
+            raise MinirunError(
+                f"the API is not served at {host} without TLS: whoever reaches it is root on this host",
+                "--tlscacert, --tlscert and --tlskey ask for certificates; DOCKER_HOST=ssh://HOST needs none",
+            )
 
 
 def _given_listeners() -> list[socket.socket]:

@@ -28,6 +28,7 @@ from minirun.kernel.sockets import control_connect
 from minirun.model import ACTIVE, Container, Status
 
 _LOOK = 0.5  # seconds between two looks whether a container that never started is still there
+_RECENT = 1000  # events
 _CONDITIONS = ("not-running", "next-exit", "removed")
 
 
@@ -143,16 +144,12 @@ def _exit(request: Request, container: Container, condition: str) -> Iterator[by
     instance = request.instance
     code, text = container.exit_code, ""
     if container.status in ACTIVE or condition != "not-running":
-        channel = (
-            None if condition == "removed" and container.status not in ACTIVE else channel_to(request, container, 0)
-        )
-        if channel is not None:
-            found = _end_told(request, channel)
-            code, text = found if found is not None else _code_on_record(instance, container)
-        elif condition != "removed":
-            code, text = _code_on_record(instance, container)
+        channel = channel_to(request, container, 0)
+        found = _end_told(request, channel) if channel is not None else None
+        code, text = found or _code_on_record(instance, container)
     while condition == "removed" and instance.store.container(container.id) is not None:
-        request.wait([], 0.1)
+        request.wait([], 0.05)
+        code = _code_in_events(instance, container)  # it may have been started again
     error = {"Error": {"Message": text}} if text else {}
     yield msgspec.json.encode({"StatusCode": code, **error}) + b"\n"
 
@@ -177,7 +174,14 @@ def _code_on_record(instance: Instance, container: Container) -> tuple[int, str]
     except MinirunError as error:
         return container.exit_code, error.message
     current = instance.store.container(container.id)
-    return (current.exit_code, current.error) if current else (0, "")
+    return (current.exit_code, current.error) if current else (_code_in_events(instance, container), "")
+
+
+def _code_in_events(instance: Instance, container: Container) -> int:
+    """Of a container that ended and was removed before anybody could ask it (--rm)."""
+    recent = instance.store.events(max(0, instance.store.last_event() - _RECENT))
+    ends = [event for event in recent if event.actor == container.id and event.action == "die"]
+    return int(ends[-1].attributes.get("exitCode", "0")) if ends else 0
 
 
 def logs(request: Request) -> Response:

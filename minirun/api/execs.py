@@ -34,6 +34,7 @@ from minirun.security.confinement import confinement_for
 from minirun.store.lookup import find_container
 
 _DIRECTORY = "exec_requests"
+_FAILED = "OCI runtime exec failed: exec failed: unable to start container process: "  # as Docker begins it
 _KEPT = 300  # seconds: an exec that has ended is told of for so long, as Docker does
 
 
@@ -171,7 +172,7 @@ def start(request: Request) -> Response | None:
         start_detached(instance, tracked, begin)
     except StartError as error:
         tracked.save(instance, code=error.code)
-        raise ApiError(HTTPStatus.BAD_REQUEST, f"OCI runtime exec failed: {error.text}") from error
+        raise ApiError(HTTPStatus.BAD_REQUEST, f"{_FAILED}{error.text}") from error
     return Response(HTTPStatus.OK)
 
 
@@ -221,7 +222,7 @@ def _start_attached(
         joined = begin()
     except (StartError, MinirunError) as error:
         text = error.text if isinstance(error, StartError) else error.message
-        client.write(streams.STDOUT, f"OCI runtime exec failed: {text}\r\n".encode())
+        client.write(streams.STDOUT, f"{_FAILED}{text}\r\n".encode())
         tracked.save(instance, code=error.code)
         client.close()
         return

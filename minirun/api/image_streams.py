@@ -51,8 +51,10 @@ class Messages:
         self.put(errorDetail={**details, "message": message}, error=message)
 
 
-def streamed(request: Request, work: Callable[[Messages], None]) -> Response:
+def streamed(request: Request, work: Callable[[Messages], None], always: bool = False) -> Response:
     """An answer whose body is what `work` sends. A failure before its first word is an answer; later it is an object.
+
+    always: a failure is an object even then
 
     When the client goes away, KeyboardInterrupt is raised in `work`: it ends as a command does at Ctrl-C.
     """
@@ -65,7 +67,7 @@ def streamed(request: Request, work: Callable[[Messages], None]) -> Response:
         except ClientGone:
             raise
         except Exception as error:
-            if not messages.has_begun:
+            if not (messages.has_begun or always):
                 raise
             messages.fail(_text_of(error), **_details(error))
 

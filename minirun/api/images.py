@@ -45,9 +45,14 @@ _TOLD = 1 << 20  # bytes between two numbers of a load
 
 
 def _image(request: Request) -> Image:
-    """The image that the path names."""
+    """The image that the path names. NotFoundError when it is for another platform than `platform`."""
+    platform, name = asked_platform(request), request.parameters["name"]
     with failing_with(HTTPStatus.BAD_REQUEST):
-        return find_image(request.instance, request.parameters["name"])
+        image = find_image(request.instance, name)
+    if platform and not runs(platform, image.platform):
+        reason = f"image with reference {name} was found but does not provide the specified platform"
+        raise NotFoundError(f"{reason} ({platform}): it is for {image.platform}")
+    return image
 
 
 def list_all(request: Request) -> Response:
@@ -77,16 +82,10 @@ def list_all(request: Request) -> Response:
 
 def inspect(request: Request) -> Response:
     """GET /images/{name}/json."""
-    platform = asked_platform(request)
-    if platform and request.query.flag("manifests"):
+    if request.query.text("platform") and request.query.flag("manifests"):
         reason = "conflicting options: manifests and platform options cannot both be set"
         raise ApiError(HTTPStatus.BAD_REQUEST, reason)
-    image = _image(request)
-    if platform and not runs(platform, image.platform):
-        name, its = request.parameters["name"], image.platform
-        reason = f"image with reference {name} was found but does not provide the specified platform"
-        raise NotFoundError(f"{reason} ({platform}): it is for {its}")
-    return answer(describe_image(request.instance, image))
+    return answer(describe_image(request.instance, _image(request)))
 
 
 def history(request: Request) -> Response:
@@ -210,7 +209,7 @@ def load(request: Request) -> Response:
             for text in _loaded_lines(loaded):
                 messages.text(f"{text}\n")
 
-    return streamed(request, work)
+    return streamed(request, work, always=True)
 
 
 def _loaded_lines(loaded: Loaded) -> Iterable[str]:
@@ -250,6 +249,8 @@ def commit(request: Request) -> Response:
     query = request.query
     reference = _named(request)
     body = request.body.json(_Null, _NULL)  # clients send "null", too
+    if not query.text("container"):
+        raise ApiError(HTTPStatus.BAD_REQUEST, 'invalid name or ID supplied: ""')
     instance = request.instance
     container = find_container(instance.store, query.text("container"))
     changes = tuple(line for text in query.all("changes") for line in text.split("\n") if line.strip())

@@ -38,12 +38,16 @@ class AddressPool(Body, frozen=True):
 
 
 class Ipam(Body, frozen=True):
+    """The address pools of a network."""
+
     driver: str | None = None
     config: list[AddressPool] | None = None
     options: dict[str, str] | None = None
 
 
 class ConfigReference(Body, frozen=True):
+    """The configuration-only network that one is made from."""
+
     network: str | None = None
 
 
@@ -66,11 +70,15 @@ class NetworkCreate(Body, frozen=True):
 
 
 class NetworkConnect(Body, frozen=True):
+    """A container, and its settings in the network."""
+
     container: str = ""
     endpoint_config: EndpointSettings | None = None
 
 
 class NetworkDisconnect(Body, frozen=True):
+    """A container; with force, it may have been removed."""
+
     container: str = ""
     force: bool | None = None
 

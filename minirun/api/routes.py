@@ -158,13 +158,11 @@ def prepare() -> None:
 
 
 def find_route(routes: Iterable[Route], method: str, path: str) -> tuple[Route, Mapping[str, str]]:
-    """The route of a request, and the parts of the path that it names. ApiError when there is none."""
-    is_known = False
+    """The route of a request, and the parts of the path that it names.
+
+    ApiError when there is none; 404, as in Docker, also for a path that other methods have.
+    """
     for route in routes:
-        if match := route.pattern.match(path):
-            if route.method == method:
-                return route, {name: decoded(text) for name, text in match.groupdict().items()}
-            is_known = True
-    if is_known:
-        raise ApiError(HTTPStatus.METHOD_NOT_ALLOWED, "method not allowed")
+        if route.method == method and (match := route.pattern.match(path)):
+            return route, {name: decoded(text) for name, text in match.groupdict().items()}
     raise ApiError(HTTPStatus.NOT_FOUND, "page not found")

@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import socket
+import ssl
 import time
 import traceback
 from contextlib import suppress
@@ -18,11 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minirun.api.routes import prepare
+from minirun.api.tls import Relay
 from minirun.api.worker import serve_connection
 from minirun.kernel import processes
 
-_BACKLOG = 4096
+BACKLOG = 4096
 _MOST_WORKERS = 512  # more requests at once wait for one of these
+_MOST_RELAYS = 256  # clients by TLS; more are turned away
 _KEEP, _CLOSE = b"K", b"C"  # what a worker says of its connection
 _IDLE, _AGE = 5.0, 60.0  # seconds: a worker ends when it has been idle, or alive, for so long
 
@@ -34,11 +37,13 @@ class ServiceOptions:
     root: the state root
     idle_time: seconds without a client until the service ends; 0: it stays
     debug: each request is a line on standard error
+    tls: for clients that come by TCP
     """
 
     root: Path
     idle_time: float = 0
     debug: bool = False
+    tls: ssl.SSLContext | None = None
 
 
 @dataclass
@@ -58,6 +63,7 @@ class Service:
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._waiting: dict[int, socket.socket] = {}  # connections, by descriptor
         self._workers: dict[int, _Worker] = {}  # by the descriptor of their channel
+        self._relays: set[int] = set()  # pids
         self._poll = select.epoll()
         self._wakeup, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._used = time.monotonic()
@@ -115,7 +121,27 @@ class Service:
         if connection.family != socket.AF_UNIX:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if self._options.tls:
+                self._accept_tls(connection, self._options.tls)
+                return
         self._wait(connection)
+
+    def _accept_tls(self, client: socket.socket, context: ssl.SSLContext) -> None:
+        """Wait for what a client sends by TLS, at a socket that a process of its own writes to."""
+        with client:
+            if len(self._relays) >= _MOST_RELAYS:
+                return
+            inner, outer = socket.socketpair()
+            with outer:
+                relay = Relay(client, outer, context)
+                self._relays.add(processes.fork(lambda: self._relay(relay, inner), traceback.print_exception))
+        self._wait(inner)
+
+    def _relay(self, relay: Relay, inner: socket.socket) -> int:
+        """In the process."""
+        self._leave_service()
+        inner.close()
+        return relay.run()
 
     def _wait(self, connection: socket.socket) -> None:
         self._waiting[connection.fileno()] = connection
@@ -147,7 +173,7 @@ class Service:
     def _fork(self, connection: socket.socket) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         socket.send_fds(ours, [b"C"], [connection.fileno()])
-        pid = processes.fork(lambda: self._work(theirs), traceback.print_exception)
+        pid = processes.fork(lambda: self._work(theirs, (ours, connection)), traceback.print_exception)
         theirs.close()
         self._workers[ours.fileno()] = _Worker(pid, ours, connection)
         self._poll.register(ours.fileno(), select.EPOLLIN)
@@ -180,8 +206,22 @@ class Service:
             self._poll.unregister(worker.channel.fileno())
             worker.channel.close()
 
-    def _work(self, channel: socket.socket) -> int:
-        """In the worker."""
+    def _work(self, channel: socket.socket, others: tuple[socket.socket, ...]) -> int:
+        """In the worker, which gets even its first connection by the channel: a copy of it would stay open."""
+        self._leave_service()
+        for other in others:
+            other.close()
+        ends_at = time.monotonic() + _AGE
+        while connection := _next_connection(channel, min(_IDLE, ends_at - time.monotonic())):
+            with connection:
+                stays = serve_connection(connection, self._options.root, self._options.debug)
+            self._reap()
+            with suppress(OSError):  # the service has ended
+                channel.send(_KEEP if stays else _CLOSE)
+        return 0
+
+    def _leave_service(self) -> None:
+        """Close, in a process that was just forked, what is the service's."""
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
@@ -194,26 +234,17 @@ class Service:
                 worker.connection.close()
         for other in (*self._listeners.values(), *self._waiting.values()):
             other.close()
-        ends_at = time.monotonic() + _AGE
-        while connection := _next_connection(channel, min(_IDLE, ends_at - time.monotonic())):
-            with connection:
-                stays = serve_connection(connection, self._options.root, self._options.debug)
-            self._reap()
-            with suppress(OSError):  # the service has ended
-                channel.send(_KEEP if stays else _CLOSE)
-        return 0
 
     def _drain(self) -> None:
         with suppress(BlockingIOError):
             while os.read(self._wakeup, 4096):
                 pass
 
-    @staticmethod
-    def _reap() -> None:
-        """Workers, and in a worker the shims of containers that have ended."""
+    def _reap(self) -> None:
+        """Workers and relays, and in a worker the shims of containers that have ended."""
         with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+            while pid := os.waitpid(-1, os.WNOHANG)[0]:
+                self._relays.discard(pid)
 
 
 def _next_connection(channel: socket.socket, seconds: float) -> socket.socket | None:
@@ -240,7 +271,7 @@ def listen(path: Path, group: int) -> socket.socket:
                 path.unlink(missing_ok=True)  # of a service that was killed
             else:
                 raise OSError(errno.EADDRINUSE, "another service listens there", str(path))
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o755 if group else 0o700, parents=True, exist_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o117)
     try:
@@ -248,5 +279,5 @@ def listen(path: Path, group: int) -> socket.socket:
     finally:
         os.umask(before)
     os.chown(path, 0, group)
-    listener.listen(_BACKLOG)
+    listener.listen(BACKLOG)
     return listener

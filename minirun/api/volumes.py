@@ -16,6 +16,8 @@ from minirun.volume.volumes import create_volume, new_name, remove_volume
 
 
 class VolumeCreate(Body, frozen=True):
+    """A volume; without a name, an anonymous one."""
+
     name: str | None = None
     driver: str | None = None
     driver_opts: dict[str, str] | None = None

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from minirun.api.explain import Explanation
+from minirun.api.explain import explaining
 from minirun.api.http import NO_CONTENT, ApiError, Body, ClientGone, Connection, Head, Query, answer, send
 from minirun.api.request import Request, message_of, status_of
 from minirun.api.routes import ROUTES, find_route
@@ -17,6 +17,7 @@ from minirun.api.versions import NEWEST, differences, older, path_and_version
 from minirun.errors import MinirunError, describe
 from minirun.kernel.process_attributes import ProcessName
 
+_OWN_NAMES = ("localhost", "127.0.0.1", "::1")
 _LINGER = 0.01  # seconds: clients often send several requests, each when the last one is answered
 
 
@@ -73,6 +74,7 @@ def _serve(connection: Connection, head: Head, body: Body, root: Path, debug: bo
 
 def _answer(connection: Connection, head: Head, body: Body, root: Path) -> int:
     """Call the route's function and send what it returns. Returns the status."""
+    _refuse_web_pages(connection, head)
     try:
         parts = urlsplit(head.url.decode("ascii"))
     except ValueError:
@@ -83,19 +85,22 @@ def _answer(connection: Connection, head: Head, body: Body, root: Path) -> int:
         found = differences(version, route.method, route.path)
         for one in found:
             one.query(request.query)
-        explanation = Explanation.wanted(head.headers, root)
-        try:
+        with explaining(head.headers, root, f"{head.method} {_shown(head)}") as explained:
             response = route.call(request) or NO_CONTENT
-        finally:
-            if explanation:
-                explanation.log(f"{head.method} {_shown(head)}")
-        if request.is_taken_over:
-            return HTTPStatus.SWITCHING_PROTOCOLS
-        response = older(response, found)
-        if explanation:
-            response = explanation.answer(response)
+            if request.is_taken_over:
+                return HTTPStatus.SWITCHING_PROTOCOLS
+            response = explained(older(response, found))
         send(connection, head, response, NEWEST)
         return response.status
+
+
+def _refuse_web_pages(connection: Connection, head: Head) -> None:
+    """By TCP without TLS a web page could ask, in a browser on this host. Its requests show where they come from."""
+    if connection.socket.family == socket.AF_UNIX:
+        return
+    name = head.headers.get("host", "").rpartition(":")[0].strip("[]") or head.headers.get("host", "")
+    if "origin" in head.headers or name not in _OWN_NAMES:
+        raise ApiError(HTTPStatus.FORBIDDEN, f"requests of web pages are refused: Host is one of {_OWN_NAMES}")
 
 
 def _tell(connection: Connection, head: Head, status: int, message: str) -> int:

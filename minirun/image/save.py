@@ -21,6 +21,7 @@ from minirun.image.reference import parse, parse_reference
 from minirun.image.resolve import find_image, is_id_of, tags_of
 from minirun.instance import Instance
 
+_CHUNK = 65536  # bytes that are written at once
 _BLOBS = "blobs/sha256/"
 _LAYOUT = {"imageLayoutVersion": "1.0.0"}
 
@@ -43,7 +44,7 @@ def save(instance: Instance, references: Iterable[str], target: Writable) -> Non
     manifests = [_manifest(saved.image, sizes) for saved in images]
     documents |= {sha256(manifest).hexdigest(): manifest for manifest in manifests}
     layers = {layer.diff_id: layer for saved in images for layer in saved.image.layers}
-    with tarfile.open(fileobj=cast(BinaryIO, target), mode="w|", format=tarfile.PAX_FORMAT) as tar:
+    with tarfile.open(fileobj=cast(BinaryIO, target), mode="w|", bufsize=_CHUNK, format=tarfile.PAX_FORMAT) as tar:
         for directory in ("blobs", _BLOBS.rstrip("/")):
             tar.addfile(_entry(directory, 0, tarfile.DIRTYPE))
         for digest in sorted({*documents, *layers}):

@@ -96,10 +96,10 @@ def cgroup_del(path: Path) -> None:
 
 @shell("echo 1 > {path}/cgroup.kill")
 def cgroup_kill(path: Path) -> None:
-    """Kill every member at once (Linux 5.14); on older kernels, one by one."""
+    """Kill every member at once (Linux 5.14); on older kernels, and in cgroup v1, one by one."""
     try:
         (path / "cgroup.kill").write_text("1")
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # v1 lets nobody make the file
         for pid in cgroup_pids(path):
             try:
                 os.kill(pid, 9)

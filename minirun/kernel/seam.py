@@ -84,6 +84,12 @@ def watch(watcher: Watcher) -> None:
     _watchers.append(watcher)
 
 
+def unwatch(watcher: Watcher, fd: int) -> None:
+    """Tell a watcher no more, and forget the descriptor that it needed."""
+    _watchers.remove(watcher)
+    _open.remove(fd)
+
+
 def is_watched() -> bool:
     """Whether a watcher is told of operations."""
     return bool(_watchers)

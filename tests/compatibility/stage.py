@@ -69,7 +69,7 @@ class Stage:
         """Run a client's command where the engine is; return the finished process."""
         variables = [f"{name}={value}" for name, value in (self._variables() | self.environment).items()]
         command = ["env", "-C", str(cwd), *variables, *map(str, words)]
-        return self.host.run(command, check=False, timeout=timeout, **more)
+        return self.host.run(command, check=False, timeout=timeout, errors="replace", **more)
 
     def docker(self, *words: str, **more: Any) -> Any:
         """Docker's command line."""
@@ -93,6 +93,8 @@ class Stage:
             "HOME": home,
             "PATH": f"{BIN}:{self.peers.python.parent}:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "DOCKER_CLI_HINTS": "false",
+            # Clients ask a Linux engine for BuildKit's own protocol, whatever it says of its builder.
+            "DOCKER_BUILDKIT": "0",
             "SSL_CERT_FILE": _TRUSTED,
             "PYTHONDONTWRITEBYTECODE": "1",
         }

@@ -318,7 +318,7 @@ def warn_of_dockerfile(dockerfile: Dockerfile, asked: dict[str, Any], progress: 
         raise MinirunError(f"lint violation found for rules: {', '.join(sorted({one.rule for one in warnings}))}")
     plan = make_plan(dockerfile, asked["build_args"], asked["platform"], asked["build_platform"], asked["target"])
     if unused := unused_build_args(plan):
-        progress.warn(f"One or more build-args {unused} were not consumed")
+        progress.warn(f"One or more build-args [{' '.join(unused)}] were not consumed")
 
 
 def _check(dockerfile: Dockerfile, asked: dict[str, Any]) -> int:

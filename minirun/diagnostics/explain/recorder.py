@@ -51,6 +51,13 @@ class Recorder(seam.Watcher):
         seam.watch(self)
         seam.keep_open(self.fd)
 
+    def stop(self) -> None:
+        """Stop recording in this process, which goes on with something else. Those that it has made still record."""
+        seam.unwatch(self, self.fd)
+        os.close(self.fd)
+        self.fd = -1
+        self._read = self._before = 0
+
     def before(self, operation: seam.Operation) -> None:
         """Record an exec of the program before it happens: it never returns. Look at the rules that will change."""
         if operation.name == "exec_payload":

@@ -7,14 +7,15 @@
 https://docs.docker.com/build/concepts/context/
 """
 
+import io
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
-from minirun.archive.compression import PrefixedStream
+from minirun.archive.compression import PrefixedStream, decompressed
 from minirun.archive.foreign_archive import HEAD, may_be_archive
 from minirun.archive.layer_content import unpack_archive
 from minirun.archive.tree_walk import DIRECTORY
@@ -25,6 +26,7 @@ from minirun.kernel.tree_root import Root
 
 _REMOTE = re.compile(r"https?://|git://|ssh://|git@|github\.com/")
 _ROOT = (0, 0)  # who owns what is copied from a context
+_BLOCK = 512  # bytes of tar
 _DEFAULT = ("Dockerfile", "dockerfile")
 _Reader = Callable[[str], bytes | None]  # the content of a file, None if it does not exist
 
@@ -67,6 +69,49 @@ def open_context(where: str, dockerfile: str, stdin: BinaryIO, scratch: Path) ->
     if data is None:
         raise MinirunError(f"failed to read dockerfile: open {name}: no such file or directory")
     return _context(root, data, os.path.basename(name), ignore_files(name)[0], _in_tree(root), beside)
+
+
+def sent_context(stream: BinaryIO, dockerfile: str, scratch: Path) -> BuildContext:
+    """Open a context that a client of the classic builder has sent, as `open_context` does.
+
+    The client has left out what is ignored, except for the Dockerfile and .dockerignore, which it must send: they are
+    left out here.
+    """
+    head = stream.read(HEAD)
+    whole = cast(BinaryIO, io.BufferedReader(PrefixedStream(head, stream)))
+    if may_be_archive(head):
+        whole = cast(BinaryIO, _Ended(decompressed(whole, "the build context")))
+    context = _from_stream(whole, dockerfile, scratch)
+    data = _in_tree(context.tree.root)(".dockerignore")
+    if data is None:
+        return context
+    own = {".dockerignore", os.path.normpath(dockerfile).lstrip("/") if dockerfile else context.name}
+    ignored = ignored_paths(context.tree.root.open(".", DIRECTORY), read_ignore_file(data, ".dockerignore"))
+    return replace(context, tree=replace(context.tree, skip=ignored & own))
+
+
+class _Ended:
+    """An archive whose writer need not have ended it: docker sends such ones for `-f -`.
+
+    What pads the last block and the end mark are added behind it, which harms none that has them. That nothing else
+    is missing, the transport has told.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._size = 0
+        self._end: bytes | None = None
+
+    def read(self, count: int = -1, /) -> bytes:
+        data = self._stream.read(count)
+        self._size += len(data)
+        if data or count == 0:
+            return data
+        if self._end is None:
+            self._end = bytes(-self._size % _BLOCK + 2 * _BLOCK)
+        taken = len(self._end) if count < 0 else count
+        data, self._end = self._end[:taken], self._end[taken:]
+        return data
 
 
 def _from_stream(stdin: BinaryIO, dockerfile: str, scratch: Path) -> BuildContext:

@@ -14,4 +14,4 @@ def api() -> Iterator[ApiClient]:
         host.minirun("run", "--rm", "-v", "/v", "busybox", "true")
         with ApiClient(host) as client:
             yield client
-            assert "Traceback" not in client.log()
+            assert "Traceback" not in client.log(), client.log()[client.log().find("Traceback") - 300 :][:3000]

@@ -62,6 +62,7 @@ def test_the_words_of_the_classic_builder(api: ApiClient) -> None:
     assert "Step 5/5 : RUN" in streamed(target_)
     api.delete("/images/built:1")
     api.delete("/images/built:2")
+    api.post("/images/prune")  # those without a name have the same layers
     pruned = api.post("/build/prune", all=1).json
     assert pruned["CachesDeleted"]
     assert pruned["SpaceReclaimed"] > 0
@@ -73,6 +74,22 @@ def test_a_step_that_fails_ends_the_stream_with_its_code(api: ApiClient) -> None
     assert told[-1]["errorDetail"]["code"] == 3
     assert told[-1]["error"] == told[-1]["errorDetail"]["message"]
     assert "exit code: 3" in told[-1]["error"]
+
+
+def test_what_a_client_must_send_and_ignores_is_not_copied(api: ApiClient) -> None:
+    """docker sends the Dockerfile of `-f -` under a name that it adds to .dockerignore."""
+    files = [("kept", ""), (".file.1", "FROM busybox\nCOPY . /x\nRUN ls -A /x\n"), (".dockerignore", ".*\n")]
+    packed = archive(("Dockerfile", "FROM scratch\n"), *files).rstrip(b"\0")  # nor does it end the archive
+    told = api.request("POST", "/build", iter([packed]), dockerfile=".file.1").objects
+    assert "Dockerfile\nkept\n" in streamed(told)
+    assert ".file.1" not in streamed(told)
+
+
+def test_what_cannot_be_pulled_is_told_of_behind_its_step(api: ApiClient) -> None:
+    told = build(api, "FROM 127.0.0.1:1/none\n", cachefrom='["x"]')
+    assert "cachefrom changes nothing" in told[0]["stream"]
+    assert told[1]["stream"] == "Step 1/1 : FROM 127.0.0.1:1/none"
+    assert "connection refused" in told[-1]["error"]
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,7 @@ def test_info_version_and_disk_usage_have_dockers_fields(api: ApiClient) -> None
         ("POST", "/swarm/init", 501),
         ("GET", "/plugins", 200),
         ("GET", "/plugins/x/json", 404),
+        ("PUT", "/networks", 404),
         ("POST", "/session", 404),
         ("POST", "/grpc", 404),
     ],

@@ -19,6 +19,7 @@ from tests.harness.host import MINIRUN, REPO, root_is_a_mount
         ("docs/images.md", 15),
         ("docs/build.md", 12),
         ("docs/faults.md", 8),
+        ("docs/api.md", 5),
     ],
 )
 def test_the_commands_run_as_printed(host: Host, page: str, least: int) -> None:

@@ -366,7 +366,7 @@ def test_the_dockerfile_is_checked(builder: Host) -> None:
         builder.minirun("build", "--check", "-", input="FROM busybox").stdout == "Check complete, no warnings found.\n"
     )
     warned = build(builder, "FROM busybox\nENV A=$NONE", "--build-arg", "UNKNOWN=1").stderr
-    assert "WARN: One or more build-args ['UNKNOWN'] were not consumed" in warned
+    assert "WARN: One or more build-args [UNKNOWN] were not consumed" in warned
     assert "WARN: UndefinedVar: Usage of undefined variable '$NONE'" in warned
     assert "lint violation found for rules: MaintainerDeprecated" in refused(
         builder, "build", "-", input="# check=error=true\nFROM busybox\nMAINTAINER me"
