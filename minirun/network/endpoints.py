@@ -34,7 +34,7 @@ from minirun.network.drivers.bridge import enable_forwarding
 from minirun.network.drivers.driver_options import INTERFACE_PREFIX
 from minirun.network.firewall import foreign, tables
 from minirun.network.ports.udp_conntrack import delete_stale_flows
-from minirun.network.shaping import shape_new
+from minirun.network.shapes import shape_new
 
 _MAC_SECONDS = 5.0  # how long to wait for a hardware address that a dying namespace still uses
 # IPv6 is off in a new namespace (network/sandbox.py) until an endpoint has an IPv6 address, which minirun assigns.

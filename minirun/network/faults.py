@@ -1,6 +1,6 @@
 """Faults on purpose, on a container's cable and in a network's names (`minirun fault`).
 
-A fault is a record (model.Fault). The firewall renders the rules of those in force (firewall/faults.py), shaping.py
+A fault is a record (model.Fault). The firewall renders the rules of those in force (firewall/faults.py), shapes.py
 sets queueing disciplines, and the DNS server reads answers from the records. A fault stays through restarts of its
 container. It ends when it is healed, with its container or network, or with its owner.
 
@@ -26,7 +26,7 @@ from minirun.model import BOTH, INWARD, Container, Fault, FaultKind, FaultState,
 from minirun.network.dns.veth import has_names
 from minirun.network.firewall import tables
 from minirun.network.networks import network_by_name
-from minirun.network.shaping import SHAPING, shape_again
+from minirun.network.shapes import SHAPING, shape_again
 from minirun.store.lookup import find_container
 
 _QDISCS = {FaultKind.DELAY: ("netem", "CONFIG_NET_SCH_NETEM"), FaultKind.BANDWIDTH: ("tbf", "CONFIG_NET_SCH_TBF")}
