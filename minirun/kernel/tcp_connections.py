@@ -4,6 +4,7 @@ The kernel sends a reset to the other end, and the program that has the socket g
 CONFIG_INET_DIAG_DESTROY.
 """
 
+import errno
 import os
 import socket
 import struct
@@ -48,23 +49,24 @@ def connections() -> list[Connection]:
         return [each for family in (socket.AF_INET, socket.AF_INET6) for each in _dump(channel, family)]
 
 
+@shell(
+    "ss --kill state connected dst {peer} dport = :{peer_port} sport = :{port}",
+    peer=lambda given: given["connection"].peer,
+    peer_port=lambda given: given["connection"].peer_port,
+    port=lambda given: given["connection"].port,
+)
 def connection_kill(connection: Connection) -> bool:
     """End a connection. Return False when it has ended by itself. OSError (EOPNOTSUPP) where the kernel cannot."""
-    try:
-        _destroy(connection, str(connection.peer), connection.peer_port, connection.port)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-@shell("ss --kill state connected dst {peer} dport = :{peer_port} sport = :{port}")
-def _destroy(connection: Connection, peer: str, peer_port: int, port: int) -> None:
     body = _REQUEST.pack(connection.family, socket.IPPROTO_TCP, 0, 0, _STATES) + connection.identity
     with _open() as channel:
         _send(channel, _SOCK_DESTROY, _NLM_F_REQUEST | _NLM_F_ACK, body)
         for kind, payload in _messages(channel.recv(_SIZE)):
-            if kind == _NLMSG_ERROR and (code := -_ERROR.unpack_from(payload)[0]):
+            code = -_ERROR.unpack_from(payload)[0] if kind == _NLMSG_ERROR else 0
+            if code == errno.ENOENT:
+                return False
+            if code:
                 raise OSError(code, os.strerror(code))
+    return True
 
 
 def _open() -> socket.socket:

@@ -21,6 +21,7 @@ This message shows that your installation appears to be working correctly.
 _WITH_LIBC = ("libc6", "libgcc-s1")
 _SOCAT = ("socat", "libssl3", "libwrap0", "libnsl2", "libtirpc3", "libgssapi-krb5-2", "libcom-err2", "libk5crypto3")
 _SOCAT += ("libkrb5-3", "libkrb5support0", "libkeyutils1", "libcrypt1", *_WITH_LIBC)
+_HOME = "home/podman"  # of podman's own test image
 _PYTHON = (
     "python3-minimal",
     "python3.11-minimal",
@@ -106,10 +107,10 @@ RECIPES = (
         ("quay.io/libpod/testimage:20241011", "quay.io/libpod/testimage:20221018"),
         (
             "LABEL created_by=test",
-            "WORKDIR /home/podman",
+            f"WORKDIR /{_HOME}",
             'CMD ["/bin/echo", "This container is intended for podman CI testing"]',
         ),
-        files=(("home/podman/testimage-id", "20241011\n"), ("home/podman/healthcheck", "#!/bin/sh\necho ok\n")),
+        files=((f"{_HOME}/testimage-id", "20241011\n"), (f"{_HOME}/healthcheck", "#!/bin/sh\necho ok\n")),
     ),
 )
 
