@@ -11,6 +11,7 @@ import pytest
 
 EXPECTED = (
     r"this machine has no ",  # a controller, a hierarchy, or a file in one
+    r"this kernel has no netem",
     r"one CPU alone",
     r"cgroup v2 kills instead of refusing",
     r"ip\(8\) itself cannot do it in a chroot",
