@@ -75,15 +75,22 @@ def streamed(request: Request, work: Callable[[Messages], None], always: bool = 
 
 
 def _text_of(error: Exception) -> str:
+    if failed := _failed_run(error):  # as the classic builder says it, which clients look for
+        return f"The command '{failed.command}' returned a non-zero code: {failed.exit_code}"
     if isinstance(error, ApiError):
         return error.message
     return message_of(error) if isinstance(error, MinirunError) else describe(error)
 
 
+def _failed_run(error: Exception) -> RunFailedError | None:
+    cause = error.__cause__ if isinstance(error, DockerfileError) else error
+    return cause if isinstance(cause, RunFailedError) else None
+
+
 def _details(error: Exception) -> dict[str, Any]:
     """What an error of a stream says besides its text: the exit code of RUN."""
-    cause = error.__cause__ if isinstance(error, DockerfileError) else error
-    return {"code": cause.exit_code} if isinstance(cause, RunFailedError) else {}
+    failed = _failed_run(error)
+    return {"code": failed.exit_code} if failed else {}
 
 
 @contextmanager

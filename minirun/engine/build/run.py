@@ -44,6 +44,7 @@ class RunFailedError(MinirunError):
     def __init__(self, step: RunStep, exit_code: int) -> None:
         command = " ".join(step.argv)
         super().__init__(f'process "{command}" did not complete successfully: exit code: {exit_code}')
+        self.command = command
         self.exit_code = exit_code
 
 

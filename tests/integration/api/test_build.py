@@ -73,7 +73,7 @@ def test_a_step_that_fails_ends_the_stream_with_its_code(api: ApiClient) -> None
     assert "out\n" in streamed(told), "what -q has held back"
     assert told[-1]["errorDetail"]["code"] == 3
     assert told[-1]["error"] == told[-1]["errorDetail"]["message"]
-    assert "exit code: 3" in told[-1]["error"]
+    assert told[-1]["error"] == "The command '/bin/sh -c echo out; exit 3' returned a non-zero code: 3"
 
 
 def test_what_a_client_must_send_and_ignores_is_not_copied(api: ApiClient) -> None:
