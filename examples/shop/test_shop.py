@@ -47,8 +47,9 @@ def test_visitors_are_counted(shop: str) -> None:
 
 
 def test_the_shop_is_closed_while_the_database_hangs(shop: str, db: Container) -> None:
-    with db.pause():
-        assert get(shop)[0] == 503
+    db.kill("STOP")  # as db.pause(), which needs cgroups: without root there may be none
+    assert get(shop)[0] == 503
+    db.kill("CONT")
     assert get(shop)[0] == 200
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minirun.testing.failures import CommandError, HostError, ProgramNotFoundError, failure_of
+from minirun.testing.rootless import HeldLab
 
 _CLONE_NEWNET = 0x40000000  # linux/sched.h
 
@@ -24,17 +25,28 @@ def program() -> str:
     return path
 
 
+def whole_path(path: str | os.PathLike[str]) -> str:
+    """Return a path that is good in any working directory: commands on a throwaway host have another one.
+
+    The end stays as it is ("directory/." is what is in it), and a URL, too.
+    """
+    text = os.fspath(path)
+    return text if "://" in text else os.path.join(os.getcwd(), text)
+
+
 @dataclass(frozen=True)
 class Client:
     """Runs commands of minirun. `pid`: a process whose namespaces they run in (0: this process's); `root`: the state
-    root ("": the default)."""
+    root ("": the default); `lab`: the lab that the process is in, if it is in one."""
 
     pid: int = 0
     root: str = ""
+    lab: HeldLab | None = None
 
     def argv(self, words: Sequence[str]) -> list[str]:
         """Return the whole command line."""
         enter = ["nsenter", "-t", str(self.pid), "-m", "-u", "-i", "-n", "-p", "-C"] if self.pid else []
+        enter += ["-U", "--preserve-credentials"] if self.lab else []
         return [*enter, program(), *(["--root", self.root] if self.root else []), *words]
 
     def run(
@@ -58,6 +70,8 @@ class Client:
 
     def connect(self, address: str, port: int, timeout: float) -> socket.socket:
         """Connect to a port, in the host's network namespace. OSError."""
+        if self.lab:
+            return self.lab.connect(address, port, timeout)
         return self.in_netns(lambda: socket.create_connection((address, port), timeout))
 
     def in_netns(self, make: Callable[[], socket.socket]) -> socket.socket:

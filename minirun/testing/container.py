@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol
 
-from minirun.testing.client import Client
+from minirun.testing.client import Client, whole_path
 from minirun.testing.conditions import Condition
 from minirun.testing.failures import CommandError, NotReadyError, StartError
 from minirun.testing.faults import ContainerFaults
@@ -129,11 +129,15 @@ class Container(ContainerFaults):
         return str(next(address for address in found if address))
 
     def port(self, port: int, protocol: str = "tcp") -> int:
-        """Return the port of the host, on 127.0.0.1, that its published port `port` has."""
+        """Return the port of 127.0.0.1 on which its published port `port` is reached. See `Host.rootless`."""
         published = self.inspect()["NetworkSettings"]["Ports"].get(f"{port}/{protocol}")
         if not published:
             raise CommandError(f"{self.name} does not publish {port}/{protocol}; run(..., ports=[{port}]) does")
-        return int(published[0]["HostPort"])
+        found = int(published[0]["HostPort"])
+        lab = self.host.client.lab
+        if lab and protocol != "tcp":
+            raise CommandError(f"{port}/{protocol} of {self.name} is not reached from outside of its lab: only TCP is")
+        return lab.forward(found) if lab else found
 
     def connect(self, port: int, timeout: float = 5.0) -> socket.socket:
         """Connect from the host to its TCP port, published or not. OSError, as any connection."""
@@ -181,16 +185,29 @@ class Container(ContainerFaults):
 
     def copy_in(self, source: str | os.PathLike[str], target: str) -> None:
         """Copy a file or directory of this process's file system to the path `target` in the container."""
-        self.host.client.text("cp", os.fspath(source), f"{self.id}:{target}")
+        self.host.client.text("cp", whole_path(source), f"{self.id}:{target}")
 
     def copy_out(self, source: str, target: str | os.PathLike[str]) -> None:
         """Copy a file or directory of the container to a path of this process's file system."""
-        self.host.client.text("cp", f"{self.id}:{source}", os.fspath(target))
+        self.host.client.text("cp", f"{self.id}:{source}", whole_path(target))
 
     def snapshot(self) -> "Snapshot":
-        """Keep its file system as it is now, without its volumes. Its processes are paused meanwhile."""
-        image = self.host.client.text("commit", "--owner-pid", str(self.host.owner), self.id).removeprefix("sha256:")
-        return Snapshot(self, image)
+        """Keep its file system as it is now, without its volumes. Its processes are paused meanwhile.
+
+        In a lab without cgroups that can be said to its first process only; others go on.
+        """
+        words = ("commit", "--owner-pid", str(self.host.owner))
+        try:
+            image = self.host.client.text(*words, self.id)
+        except CommandError as error:
+            if not self.host.client.lab or "to pause a container with" not in error.text:
+                raise
+            self.kill("STOP")
+            try:
+                image = self.host.client.text(*words, "--pause=false", self.id)
+            finally:
+                self.kill("CONT")
+        return Snapshot(self, image.removeprefix("sha256:"))
 
     def remove(self) -> None:
         """Kill and remove it, with its anonymous volumes. One that is gone is fine."""

@@ -52,7 +52,9 @@ class ReachedError(HostError, AssertionError):
 def failure_of(text: str, command: Sequence[str], code: int, kind: type[HostError]) -> HostError:
     """Return the failure of a command line: of class `kind`, unless its text names another reason."""
     if "must be run as root" in text:
-        return NoPermissionError(f"{text}\nrun the tests as root (sudo)", command, code)
+        return NoPermissionError(
+            f"{text}\nHost.rootless() needs no root; or run the tests as root (sudo)", command, code
+        )
     if "No such image" in text or "Unable to find image" in text:
         text += "\nhost.images.load(ARCHIVE) or host.images.pull(NAME) brings it"
         return ImageNotFoundError(text, command, code)

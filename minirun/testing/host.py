@@ -5,20 +5,23 @@ import json
 import os
 import secrets
 import subprocess
+import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
-from minirun.testing.client import Client, program
+from minirun.testing.client import Client, program, whole_path
 from minirun.testing.conditions import Condition
 from minirun.testing.container import Container, Deadline, RunOptions, wait_words
 from minirun.testing.failures import HostError, NoPermissionError, NotReadyError, StartError
 from minirun.testing.faults import NetworkFaults
+from minirun.testing.rootless import HeldLab
 
 TIMEOUT = 60.0  # seconds that a container may take to become ready
 _THROWAWAY_ROOT = "/run/minirun-testing"
+_LAB_ROOT = "/var/lib/minirun"  # in a lab, whatever $MINIRUN_ROOT says here
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,12 @@ class Images:
 
     def load(self, archive: str | os.PathLike[str]) -> None:
         """Load the images of an archive, as `minirun save` or `docker save` writes it."""
-        self.host.client.text("load", "--quiet", "--input", os.fspath(archive))
+        self.host.client.text("load", "--quiet", "--input", whole_path(archive))
 
     def import_tree(self, archive: str | os.PathLike[str], name: str, *changes: str) -> None:
         """Make an image of a tar archive of a root file system. `changes` are lines of a Dockerfile."""
         flags = [word for change in changes for word in ("--change", change)]
-        self.host.client.text("import", *flags, os.fspath(archive), name)
+        self.host.client.text("import", *flags, whole_path(archive), name)
 
     def build(self, context: str | os.PathLike[str], dockerfile: str = "", target: str = "", **build_args: str) -> str:
         """Build an image from a Dockerfile and return its id, which `Host.run` takes as an image.
@@ -83,9 +86,9 @@ class Images:
         The same files give the same image at once: their content is found in the build cache. CommandError with the
         lines at fault.
         """
-        flags = [*(("--file", dockerfile) if dockerfile else ()), *(("--target", target) if target else ())]
+        flags = [*(("--file", whole_path(dockerfile)) if dockerfile else ()), *(("--target", target) if target else ())]
         flags += [word for name, value in build_args.items() for word in ("--build-arg", f"{name}={value}")]
-        return self.host.client.text("build", "--quiet", *flags, os.fspath(context))
+        return self.host.client.text("build", "--quiet", *flags, whole_path(context))
 
     def names(self) -> list[str]:
         """Return the names of all images."""
@@ -94,6 +97,7 @@ class Images:
 
 class Host:
     """`Host()` is this machine, `Host.throwaway()` one that ends with this process and that nothing else can see.
+    `Host.rootless()` is such a one for an ordinary user.
 
     What is made by it goes when the `with` block ends, or at `close`; at the latest when the process `owner` ends (0:
     this process), however it does. `timeout`: seconds that a container may take to become ready. Thread safe.
@@ -114,8 +118,10 @@ class Host:
         """Make a host of its own: network, mount, pid, uts, ipc and cgroup namespaces, and an empty state root.
 
         It sees the files of this machine, and nothing of its network. What is in it has gone a moment after this
-        process has ended.
+        process has ended. If this process is not root, it is `Host.rootless`.
         """
+        if os.geteuid() != 0:
+            return cls.rootless(timeout)
         command = [program(), "system", "throwaway-host"]
         holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert holder.stdout is not None
@@ -129,6 +135,16 @@ class Host:
         host._holder = holder
         return host
 
+    @classmethod
+    def rootless(cls, timeout: float = TIMEOUT) -> "Host":
+        """Make a throwaway host as an ordinary user: a lab (docs/lab.md), held by this process.
+
+        Published TCP ports are reached on this machine's 127.0.0.1, too, through this process: `Container.port` says
+        where. A connection that is refused in the lab is reset there. HostError says why this machine allows no lab.
+        """
+        lab = HeldLab(program(), sys.executable)
+        return cls(timeout, 1, Client(lab.pid, _LAB_ROOT, lab))
+
     def __enter__(self) -> "Host":
         return self
 
@@ -137,6 +153,9 @@ class Host:
 
     def close(self) -> None:
         """Remove all that was made by this object, and end a throwaway host."""
+        if self.client.lab:
+            self.client.lab.close()
+            return
         if self._holder is not None:
             self._holder.communicate()
             return

@@ -2,7 +2,7 @@
 
 Fixtures:
 
-    host        this machine (a throwaway one with --minirun-host=throwaway), for the session
+    host        this machine (a throwaway one with --minirun-host=throwaway, or without root), for the session
     minirun     a throwaway host, for the session
     container   run(image, ...) as Host.run; the containers go with the test
     network     network(name) as Host.network; the networks go with the test
@@ -95,8 +95,8 @@ def minirun(request: pytest.FixtureRequest) -> Iterator[Host]:
 
 @pytest.fixture(scope="session")
 def host(request: pytest.FixtureRequest) -> Iterator[Host]:
-    """This machine, or a throwaway one with --minirun-host=throwaway."""
-    if request.config.getoption("--minirun-host") != _HERE:
+    """This machine, or a throwaway one with --minirun-host=throwaway and for users who are not root."""
+    if request.config.getoption("--minirun-host") != _HERE or os.geteuid() != 0:
         yield request.getfixturevalue("minirun")
         return
     made = Host(request.config.getoption("--minirun-timeout"))
