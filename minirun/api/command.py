@@ -22,6 +22,7 @@ from minirun.engine.protocol import CHUNK
 from minirun.errors import MinirunError
 from minirun.forkserver.location import DIRECTORY
 from minirun.instance import Instance, state_root
+from minirun.shim import prefork
 
 DEFAULT_SOCKET = DIRECTORY / "docker.sock"
 _FIRST_FD = 3  # sd_listen_fds(3)
@@ -45,6 +46,10 @@ def service(
 ) -> int:
     """Serve the Docker Engine API until it is told to end."""
     require_root()
+    # Only now: with the routes come urllib3 and much else that no other command needs.
+    from minirun.api.routes import prepare
+    from minirun.api.worker import serve_connection
+
     tls = _tls(address, ca, certificate, key)
     root = state_root(session().root)
     Instance(root).store.close()  # a state root that cannot be used is told of now
@@ -53,7 +58,9 @@ def service(
     warn(f"minirun: the Docker Engine API is at {address}" if not path else f"minirun: DOCKER_HOST=unix://{path}")
     inode = path.stat().st_ino if path else 0
     try:
-        Service(listeners, ServiceOptions(root, idle_time, session().debug, tls)).serve()
+        prefork.decline()  # before workers are forked
+        prepare()
+        Service(listeners, ServiceOptions(root, idle_time, session().debug, tls), serve_connection).serve()
     finally:
         if path and path.exists() and path.stat().st_ino == inode:
             path.unlink()

@@ -5,8 +5,10 @@ A body is never in memory whole unless its reader asks for that: the parser is f
 
 import json
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -22,6 +24,8 @@ T = TypeVar("T")
 _CHUNK = 65536
 _MOST_HEAD = 1 << 20  # bytes of request line and headers: what Go's server takes
 _MOST_JSON = 16 << 20  # bytes
+_LONG_REST = 256 << 10  # bytes of a body that nobody wants, and
+_GOODBYE = 0.5  # seconds in which they have to come: as Go's server has it
 _PATIENCE = 60.0  # seconds for the rest of a head, and for the next part of a body
 JSON = "application/json"
 
@@ -167,9 +171,37 @@ class Connection:
         return piece
 
     def finish(self) -> None:
-        """Forget the request that has been answered. One whose body was not read ends the connection."""
+        """Forget the request that has been answered. A long rest of its body that nobody has read ends the connection.
+
+        That rest is read for a moment: a client that is still sending would see a reset, and not the answer.
+        """
         incoming = self._requests.popleft()
+        if self.is_open and not incoming.is_whole:
+            self._discard(incoming)
         self.is_open &= incoming.is_whole and incoming.head.keeps_alive and not incoming.head.is_upgrade
+
+    def _discard(self, incoming: _Incoming) -> None:
+        """Read the rest of a body, as far as it comes soon."""
+        ends_at, received = time.monotonic() + _GOODBYE, 0
+        with suppress(ApiError, TimeoutError):
+            while not incoming.is_whole and received < _LONG_REST and (left := ends_at - time.monotonic()) > 0:
+                self.socket.settimeout(left)
+                if not self._feed():
+                    return
+                received += sum(map(len, incoming.pieces))
+                incoming.pieces.clear()
+        if not incoming.is_whole:
+            self.say_goodbye()
+
+    def say_goodbye(self) -> None:
+        """Send no more, and for a moment drop what still comes, so that the client reads the answer."""
+        ends_at = time.monotonic() + _GOODBYE
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+            while (left := ends_at - time.monotonic()) > 0:
+                self.socket.settimeout(left)
+                if not self.socket.recv(_CHUNK):
+                    return
 
     @property
     def is_quiet(self) -> bool:

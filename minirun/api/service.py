@@ -14,13 +14,12 @@ import socket
 import ssl
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from minirun.api.routes import prepare
 from minirun.api.tls import Relay
-from minirun.api.worker import serve_connection
 from minirun.kernel import processes
 
 BACKLOG = 4096
@@ -55,11 +54,15 @@ class _Worker:
     connection: socket.socket | None = None
 
 
+Serve = Callable[[socket.socket, Path, bool], bool]  # worker.serve_connection
+
+
 class Service:
     """Listeners, the connections that wait for a request, and the workers."""
 
-    def __init__(self, listeners: list[socket.socket], options: ServiceOptions) -> None:
+    def __init__(self, listeners: list[socket.socket], options: ServiceOptions, serve_connection: Serve) -> None:
         self._options = options
+        self._serve_connection = serve_connection
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._waiting: dict[int, socket.socket] = {}  # connections, by descriptor
         self._workers: dict[int, _Worker] = {}  # by the descriptor of their channel
@@ -79,7 +82,6 @@ class Service:
         for fd, listener in self._listeners.items():
             listener.setblocking(False)
             self._poll.register(fd, select.EPOLLIN)
-        prepare()
         gc.collect()
         gc.freeze()  # a collection in a worker would write to, and so copy, every page
         while not self._is_ending and not self._is_idle():
@@ -214,7 +216,7 @@ class Service:
         ends_at = time.monotonic() + _AGE
         while connection := _next_connection(channel, min(_IDLE, ends_at - time.monotonic())):
             with connection:
-                stays = serve_connection(connection, self._options.root, self._options.debug)
+                stays = self._serve_connection(connection, self._options.root, self._options.debug)
             self._reap()
             with suppress(OSError):  # the service has ended
                 channel.send(_KEEP if stays else _CLOSE)

@@ -38,6 +38,7 @@ def serve_connection(sock: socket.socket, root: Path, debug: bool) -> bool:
             _serve(connection, *found, root, debug)
     except ApiError as error:  # what came was no request
         send(connection, Head(keeps_alive=False), answer({"message": error.message}, error.status), NEWEST)
+        connection.say_goodbye()
     except ClientGone:
         pass
     finally:

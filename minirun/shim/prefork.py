@@ -27,6 +27,14 @@ def offer(ahead: ForkedAhead) -> None:
     _offered = ahead
 
 
+def decline() -> None:
+    """Let a process that was forked ahead end. For a command that forks others: each would take it for its own."""
+    global _offered
+    if _offered is not None:
+        os.close(_offered.channel)
+        _offered = None
+
+
 def spawn() -> tuple[int, int]:
     """Fork a shim that waits for its plan. Returns its pid, and the descriptor of the channel to it.
 

@@ -22,6 +22,7 @@ STEP_OF = {
         "process": "clone_container clone_sibling unshare_cgroup domainname_set",
         "rules": "_apply_line _apply_text elements_add _held_add flow_del",
         "withdraw": "elements_del",
+        "fault": "netem_replace tbf_replace qdisc_del connection_kill",
         "forwarding": "sysctl_write",
         "bridge": "bridge_add link_up",
         "macvlan": "macvlan_add",
@@ -52,7 +53,10 @@ ENDING = frozenset(
     | {"process_kill", "remove_file", "remove_directory", "pins_directory_remove"}
 )
 # Neither of a start nor of an end: they are part of what goes on.
-EITHER = frozenset({"_apply_line", "_apply_text", "_held_add", "flow_del", "sysctl_write", "_change"})
+EITHER = frozenset(
+    {"_apply_line", "_apply_text", "_held_add", "flow_del", "sysctl_write", "_change"}
+    | {"netem_replace", "tbf_replace", "qdisc_del", "connection_kill"}
+)
 
 # What the short form leaves out: the title of its step says it, or it protects, or it prepares.
 _DETAILS = {

@@ -236,6 +236,15 @@ STEPS = {
             "dockerd (libnetwork), with iptables",
         ),
         Step(
+            "fault",
+            "Disturb the cable",
+            "a test sees what its program does on a bad network",
+            "Queueing disciplines on both ends of the veth pair delay and limit what passes. Both ends of a connection"
+            " that is ended get a reset.",
+            "tc-netem(8), tc-tbf(8), sock_diag(7)",
+            "none; pumba and toxiproxy do it from outside",
+        ),
+        Step(
             "layer",
             "Make a layer of what was written",
             "the writable layer of the step becomes a directory of its own, below the next step",

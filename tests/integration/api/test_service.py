@@ -5,6 +5,8 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -56,6 +58,32 @@ def test_connections_that_wait_cost_no_process_and_hold_up_nobody(host: Host) ->
         api.hang_up()
         eventually(lambda: not api.workers(), 20)
         eventually(lambda: len(os.listdir(f"/proc/{host.pid}/root/proc/{api.pid}/fd")) < 20)
+
+
+def test_containers_start_at_the_same_time(host: Host) -> None:
+    """Each by a worker of its own, and none by what the fork server had forked ahead for the service's command."""
+    host.minirun("run", "--rm", "busybox", "true")  # by the fork server, as the service
+    with ApiClient(host) as api, ThreadPoolExecutor(4) as threads:
+        made = [api.create("sleep", "100") for _ in range(4)]
+        assert [one.status for one in threads.map(lambda name: api.post(f"/containers/{name}/start"), made)] == [
+            204
+        ] * 4
+        assert len(api.get("/containers/json").json) == 4
+        assert [one.status for one in threads.map(lambda name: api.delete(f"/containers/{name}", force=1), made)] == [
+            204
+        ] * 4
+
+
+def test_an_answer_comes_also_while_the_client_still_sends(host: Host) -> None:
+    with ApiClient(host) as api:
+        for size in (1 << 10, 8 << 20):  # what the service reads to its end, and what it does not
+            sock = api.connect()
+            head = f"POST /v1.51/swarm/leave HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n"
+            sock.sendall(head.encode())
+            time.sleep(0.1)
+            with suppress(BrokenPipeError):
+                sock.sendall(b"x" * size)
+            assert sock.recv(65536).startswith(b"HTTP/1.1 503 ")
 
 
 def test_requests_on_one_connection_and_a_body_that_nobody_reads(host: Host) -> None:
