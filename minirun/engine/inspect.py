@@ -29,6 +29,7 @@ from minirun.model import (
 )
 from minirun.network import operations
 from minirun.options.values import timestamp
+from minirun.store import Store
 from minirun.store.lookup import find_network
 from minirun.volume import inspect
 
@@ -156,6 +157,11 @@ def network_settings(instance: Instance, container: Container) -> dict[str, Any]
     exposed = dict.fromkeys(container.spec.expose) if container.status in ACTIVE else {}
     return {
         "Bridge": "",
+        "HairpinMode": False,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "SecondaryIPAddresses": None,
+        "SecondaryIPv6Addresses": None,
         "SandboxID": container.sandbox,
         "SandboxKey": str(pin_path(container.name)) if container.sandbox else "",
         "Ports": {**exposed, **bindings(mappings)},
@@ -178,15 +184,22 @@ def _networks(instance: Instance, container: Container) -> dict[str, dict[str, A
     for endpoint in store.endpoints(sandbox=container.id):
         if network := store.network(endpoint.network):
             attachment = attachments.get(network.name) or attachments.get(network.id)
-            described[network.name] = _endpoint(endpoint, network, attachment, container)
+            described[network.name] = _endpoint(endpoint, network, attachment, container, _links(store, attachment))
     if described or request.mode is Mode.CONTAINER:
         return described
     if request.mode is not Mode.BRIDGE:
         return {str(request.mode): _endpoint(None, None)}
     return {
-        name: _endpoint(None, store.find_network(name), attachment, container)
+        name: _endpoint(None, store.find_network(name), attachment, container, _links(store, attachment))
         for name, attachment in attachments.items()
     }
+
+
+def _links(store: Store, attachment: Attachment | None) -> list[str]:
+    """By the names that the linked containers have now."""
+    pairs = attachment.links if attachment else ()
+    found = ((store.container(linked), linked, alias) for linked, alias in pairs)
+    return [f"{container.name if container else linked}:{alias}" for container, linked, alias in found]
 
 
 def _endpoint(
@@ -194,6 +207,7 @@ def _endpoint(
     network: Network | None,
     attachment: Attachment | None = None,
     container: Container | None = None,
+    links: list[str] | None = None,
 ) -> dict[str, Any]:
     pool, pool6 = (network.pool, network.pool6) if network and endpoint else (None, None)
     address6 = endpoint.address6 if endpoint else None
@@ -202,7 +216,7 @@ def _endpoint(
         "Gateway": str(pool.gateway) if pool else "",
         "IPAddress": str(endpoint.address or "") if endpoint else "",
         "IPPrefixLen": pool.subnet.prefixlen if pool else 0,
-        "MacAddress": endpoint.mac if endpoint else "",
+        "MacAddress": endpoint.mac if endpoint else attachment.mac if attachment else "",
         "Interface": endpoint.interface if endpoint else "",
         "HostInterface": endpoint.veth if endpoint and network and network.bridge else "",
         "IPv6Gateway": str(pool6.gateway) if pool6 else "",
@@ -211,7 +225,7 @@ def _endpoint(
     }
     return {
         "IPAMConfig": _wanted_addresses(attachment) if attachment else None,
-        "Links": [f"{linked}:{alias}" for linked, alias in attachment.links] or None if attachment else None,
+        "Links": links or None,
         "Aliases": list(attachment.aliases) or None if attachment else None,
         "DriverOpts": dict(attachment.driver_options) or None if attachment else None,
         "GwPriority": attachment.priority if attachment else 0,

@@ -57,9 +57,21 @@ def config(container: Container) -> dict[str, Any]:
     }
 
 
+# Settings that minirun refuses, with the values that they have in Docker when nobody has asked for them.
+_UNUSED: dict[str, Any] = {
+    **dict.fromkeys(("BlkioDeviceReadBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteBps", "BlkioDeviceWriteIOps")),
+    **dict.fromkeys(("BlkioWeightDevice", "DeviceRequests", "MemorySwappiness", "OomKillDisable")),
+    **dict.fromkeys(("CpuCount", "CpuPercent", "CpuRealtimePeriod", "CpuRealtimeRuntime"), 0),
+    **dict.fromkeys(("IOMaximumBandwidth", "IOMaximumIOps"), 0),
+    **dict.fromkeys(("Cgroup", "CgroupParent", "ContainerIDFile", "Isolation", "VolumeDriver"), ""),
+    "ConsoleSize": [0, 0],
+}
+
+
 def host_config(spec: Spec) -> dict[str, Any]:
     """The field HostConfig."""
     return {
+        **_UNUSED,
         **inspect.host_config(spec),
         "LogConfig": {"Type": spec.logging.driver, "Config": _log_options(spec)},
         # The first one's name, as in Docker: NetworkSettings.Networks has all of them.
