@@ -100,7 +100,12 @@ def list_all(request: Request) -> Response:
     with failing_with(HTTPStatus.BAD_REQUEST):
         rows = chosen(request.instance, filters)
     described = [network_named(request.instance, row["ID"]) for row in rows]
-    return answer([{**one, "Containers": {}} for one in described if one])  # members are for inspect alone
+    return answer([{**_shown(one), "Containers": {}} for one in described if one])  # members are for inspect alone
+
+
+def _shown(described: dict[str, Any]) -> dict[str, Any]:
+    """As `network inspect` has it, but for the options of the address manager, of which a request can have none."""
+    return {**described, "IPAM": {**described["IPAM"], "Options": None}}
 
 
 def inspect_one(request: Request) -> Response:
@@ -112,7 +117,7 @@ def inspect_one(request: Request) -> Response:
         described = network_named(request.instance, name)
     if described is None or request.query.text("scope", "local") not in ("", "local"):
         raise ApiError(HTTPStatus.NOT_FOUND, f"network {name} not found")
-    return answer(described)
+    return answer(_shown(described))
 
 
 def create(request: Request) -> Response:
