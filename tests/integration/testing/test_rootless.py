@@ -53,7 +53,7 @@ def test_the_first_test_and_the_example_pass(account: Account) -> None:
     done = account.python(
         "-m", "pytest", "-q", *PLUGINS, f"--rootdir={account.home}", "-c", "/dev/null", str(account.home)
     )
-    assert "6 passed" in done.stdout, done.stdout + done.stderr
+    assert "8 passed" in done.stdout, done.stdout + done.stderr
     assert account.processes() == ""
 
 
