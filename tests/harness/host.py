@@ -119,7 +119,8 @@ class Host:
 
         That takes longer than the start; here they are made once for all hosts of this process.
         """
-        subprocess.run(["cp", "-a", f"{_disk_with_busybox()}/.", f"/proc/{self.pid}/root{_DISK}"], check=True)
+        made = sorted(_disk_with_busybox().iterdir())  # the directory itself is as minirun finds it
+        subprocess.run(["cp", "-a", *made, f"/proc/{self.pid}/root{_DISK}"], check=True)
 
     def command(self, argv: list[str]) -> list[str]:
         wanted = ["-m", "-r", "-u", "-i", "-n", "-p", *(["-C"] if self._cgroup else [])]
