@@ -65,12 +65,13 @@ def test_the_example_passes(town: Host) -> None:
 def test_the_page_is_true(town: Host, tmp_path: Path) -> None:
     """The tests, the script and the commands that docs/testing.md prints."""
     page = (REPO / "docs/testing.md").read_text()
-    first, fixtures, script, faults = re.findall(r"```python\n(.*?)```", page, re.S)
+    first, fixtures, script, asynchronous, faults = re.findall(r"```python\n(.*?)```", page, re.S)
     (tmp_path / "test_page.py").write_text(f"{first}\n{fixtures}\n{faults}\ndef test_shared(cache, queue):\n    pass\n")
     argv = [sys.executable, "-m", "pytest", "-q", *PLUGINS, f"--rootdir={tmp_path}", str(tmp_path)]
     done = town.run(argv, check=False, timeout=60, env=ENV)
     assert "3 passed" in done.stdout, done.stdout + done.stderr
     town.run([sys.executable, "-c", script], timeout=60, env=ENV)
+    assert town.run([sys.executable, "-c", asynchronous], timeout=60, env=ENV).stdout in ("0\n", "1\n")
     commands = re.findall(r"<!-- run -->\n```\n(.*?)```", page, re.S)[0]
     assert len(commands.splitlines()) == 2
     town.sh(f'PATH="{Path(MINIRUN).parent}:$PATH"\nset -e\n{commands}\nminirun ps --filter name=mine --quiet | grep .')
