@@ -35,6 +35,8 @@ from minirun.kernel.memory import UsedPages, use_huge_pages
 from minirun.kernel.process_attributes import ProcessName, leave_cgroups
 
 _BACKLOG = 4096
+# Rooms that commands don't need: together 10 MB. The API's service, which one command becomes, imports its own.
+_OTHERS = ("minirun.__main__", "minirun.api", "minirun.testing")
 _LOCK, _SYSTEMDS = 3, 3  # descriptors
 _CREDENTIALS = struct.Struct("3i")  # struct ucred
 _STAMP = struct.Struct("=5Q")
@@ -378,9 +380,12 @@ def _listen(path: Path) -> socket.socket:
 
 
 def _import_everything() -> None:
-    for module in pkgutil.walk_packages(minirun.__path__, "minirun."):
-        if not module.name.endswith(".__main__"):
-            importlib.import_module(module.name)
+    for room in pkgutil.iter_modules(minirun.__path__, "minirun."):
+        if room.name not in _OTHERS:
+            importlib.import_module(room.name)
+            paths = getattr(sys.modules[room.name], "__path__", [])
+            for module in pkgutil.walk_packages(paths, f"{room.name}."):
+                importlib.import_module(module.name)
 
 
 def _drain(fd: int) -> None:
