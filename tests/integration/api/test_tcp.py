@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness import Host, eventually
+from tests.harness.debian_packages import DOCKER, overlay_packages
 from tests.harness.host import MINIRUN, REPO
 
 _KEYS = REPO / "tests/harness/certificates"
@@ -29,6 +30,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 @pytest.fixture(scope="module")
 def host() -> Iterator[Host]:
     with Host() as made:
+        overlay_packages(made, DOCKER)
         made.minirun("run", "--rm", "busybox", "true")
         yield made
 
