@@ -70,7 +70,7 @@ def test_with_tls_only_those_who_have_a_certificate_are_served(host: Host) -> No
 
 
 def test_without_tls_it_is_for_this_host_and_no_web_page(host: Host) -> None:
-    _serve(host, "tcp://localhost:2375")
+    _serve(host, "tcp://127.0.0.1:2375")  # a bare machine may have no name for it
     docker = ["docker", "-H", "tcp://127.0.0.1:2375"]
     eventually(lambda: host.run([*docker, "version"], check=False).returncode == 0, 20)
     assert host.run([*docker, "run", "--rm", "--net=none", "busybox", "echo", "hi"]).stdout == "hi\n"
