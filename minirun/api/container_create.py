@@ -99,8 +99,12 @@ def described(body: ContainerCreate) -> Spec:
         env=tuple(_environment(body).items()),
         entrypoint=tuple(_words(body.entrypoint)),
         attach=attached,
-        detach=not attached,
+        # Its input stays open for the next client, unless the first one's end is to be its end (StdinOnce).
+        detach=not attached or (bool(body.open_stdin) and not body.stdin_once),
     )
+    made = {mount.target for mount in host.mounts or [] if mount.bind_options and mount.bind_options.create_mountpoint}
+    mounts = tuple(replace(one, must_exist=one.must_exist and one.target not in made) for one in spec.mounts)
+    spec = replace(spec, mounts=mounts)
     if profile:
         spec = replace(spec, security=replace(spec.security, seccomp=profile))
     return spec

@@ -32,33 +32,42 @@ _RECENT = 1000  # events
 _CONDITIONS = ("not-running", "next-exit", "removed")
 
 
-def channel_to(request: Request, container: Container, flags: int) -> socket.socket | None:
-    """A channel to the container's shim; one that does not run is waited for, and None when it is removed.
+class Joining:
+    """The way to the shim of a container, which may not have started yet.
 
-    flags: of ATTACH
+    Make it before the client is answered: from the answer on, the client may start the container.
     """
-    instance = request.instance
-    if container.status not in ACTIVE:
-        waiting = WaitingClient(instance.container_dir(container.id), flags)
+
+    def __init__(self, request: Request, container: Container, flags: int) -> None:
+        """flags: of ATTACH"""
+        self._request = request
+        self._container = container
+        self._flags = flags
+        directory = request.instance.container_dir(container.id)
+        self._waiting = None if container.status in ACTIVE else WaitingClient(directory, flags)
+
+    def channel(self) -> socket.socket | None:
+        """Wait for the start, if need be. None when the container has ended, or is removed without a start."""
+        instance = self._request.instance
+        if self._waiting is None:
+            return _channel_now(instance, wait_until_started(instance, self._container), self._flags)
         try:
-            return _when_started(request, instance, container, waiting, flags)
+            return self._when_started(instance, self._waiting)
         finally:
-            waiting.close()
-    return _channel_now(instance, wait_until_started(instance, container), flags)
+            self._waiting.close()
 
-
-def _when_started(
-    request: Request, instance: Instance, container: Container, waiting: WaitingClient, flags: int
-) -> socket.socket | None:
-    while True:
-        request.wait([waiting.fileno()], _LOOK)
-        if channel := waiting.channel():
-            return channel
-        current = instance.store.container(container.id)
-        if current is None:
-            return None
-        if current.status is Status.RUNNING:  # it was being started before this began to wait
-            return _channel_now(instance, current, flags)
+    def _when_started(self, instance: Instance, waiting: WaitingClient) -> socket.socket | None:
+        while True:
+            self._request.wait([waiting.fileno()], _LOOK)
+            if channel := waiting.channel():
+                return channel
+            current = instance.store.container(self._container.id)
+            if current is None:
+                return None
+            if current.status is Status.RUNNING:  # it was being started before this began to wait
+                return _channel_now(instance, current, self._flags)
+            if current.status not in ACTIVE and current.started_at != self._container.started_at:
+                return None  # that start has ended already
 
 
 def _channel_now(instance: Instance, container: Container, flags: int) -> socket.socket | None:
@@ -83,6 +92,8 @@ def attach(request: Request) -> None:
     keys = keys if tty else b""
     wanted = {number for name, number in streams.NUMBERS.items() if query.flag(name)}
     stdin = query.flag("stdin") and container.spec.interactive and is_live
+    flags = (WANTS_OUTPUT if wanted else 0) | (GIVES_STDIN if stdin else 0)
+    joining = Joining(request, container, flags) if is_live else None
     if request.path.endswith("/ws"):
         client: streams.ClientStream = WebSocketStream(*accept_websocket(request), tty, wanted, stdin, keys)
     else:
@@ -90,17 +101,15 @@ def attach(request: Request) -> None:
     if query.flag("logs"):
         for entry in LogReader(request.instance.container_dir(container.id) / "log").entries():
             client.write(streams.NUMBERS[entry.stream], entry.data)
-    if not is_live:
-        client.close()
-        return
-    flags = (WANTS_OUTPUT if wanted else 0) | (GIVES_STDIN if stdin else 0)
-    channel = channel_to(request, container, flags)
+    channel = joining.channel() if joining else None
     if channel is None:
         client.close()
         return
     tell(request.instance, container.id, "attach")
     request.close()
-    streams.carry(client, streams.ContainerSource(channel))
+    with channel:
+        streams.carry(client, streams.ContainerSource(channel))
+        client.close()
 
 
 def content_type(request: Request, tty: bool) -> str:
@@ -135,16 +144,19 @@ def wait(request: Request) -> Response:
     condition = request.query.text("condition") or "not-running"
     if condition not in _CONDITIONS:
         raise ApiError(HTTPStatus.BAD_REQUEST, f'invalid condition: "{condition}"')
-    return Response(body=_exit(request, request.container(), condition))
+    container = request.container()
+    is_awaited = container.status in ACTIVE or condition != "not-running"
+    joining = Joining(request, container, 0) if is_awaited else None
+    return Response(body=_exit(request, container, condition, joining))
 
 
-def _exit(request: Request, container: Container, condition: str) -> Iterator[bytes]:
+def _exit(request: Request, container: Container, condition: str, joining: Joining | None) -> Iterator[bytes]:
     """The end as JSON, after an empty piece, with which the head goes out."""
     yield b""
     instance = request.instance
     code, text = container.exit_code, ""
-    if container.status in ACTIVE or condition != "not-running":
-        channel = channel_to(request, container, 0)
+    if joining is not None:
+        channel = joining.channel()
         found = _end_told(request, channel) if channel is not None else None
         code, text = found or _code_on_record(instance, container)
     while condition == "removed" and instance.store.container(container.id) is not None:

@@ -221,6 +221,8 @@ def update(request: Request) -> Response:
     """POST /containers/{name}/update."""
     body = request.body.json(Resources)
     refuse_unsupported(body)
+    if body.devices or body.device_cgroup_rules or body.ulimits:
+        raise ApiError(HTTPStatus.BAD_REQUEST, "devices and ulimits of a container cannot be changed")
     with failing_with(HTTPStatus.BAD_REQUEST):
         asked = asked_limits(LimitOptions(**limit_options(body)))
         policy = restart_text(body.restart_policy) if body.restart_policy else None

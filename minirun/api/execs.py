@@ -26,7 +26,7 @@ from minirun.engine.protocol import Kind, frame
 from minirun.errors import MinirunError
 from minirun.init.exec_process import ExecRequest
 from minirun.init.program import StartError
-from minirun.instance import Instance
+from minirun.instance import Instance, lock_directory
 from minirun.kernel import controllers, processes
 from minirun.kernel.sockets import control_connect, control_listen
 from minirun.model import Container
@@ -154,15 +154,17 @@ def _words(asked: ExecCreate) -> list[str]:
 def start(request: Request) -> Response | None:
     """POST /exec/{id}/start."""
     body = request.body.json(ExecStart, ExecStart())
-    instance, state = request.instance, _find(request)
-    if state.has_started:
-        is_over = state.code is not None
-        raise ApiError(HTTPStatus.CONFLICT, f"exec {state.id} {'has already run' if is_over else 'is running'}")
-    container = find_container(instance.store, state.container)
+    instance = request.instance
+    container = find_container(instance.store, _find(request).container)
     with failing_with(HTTPStatus.CONFLICT):
         check_target(container)
-    tracked = _Tracked(instance, state)
-    tracked.save(instance, has_started=True)
+    with lock_directory(_directory(instance, container.id)):  # of two clients, one starts it
+        state = _find(request)
+        if state.has_started:
+            is_over = state.code is not None
+            raise ApiError(HTTPStatus.CONFLICT, f"exec {state.id} {'has already run' if is_over else 'is running'}")
+        tracked = _Tracked(instance, state)
+        tracked.save(instance, has_started=True)
     tracked.tell(instance, "exec_start")
     begin = _beginning(instance, container, state.asked, body)
     if not body.detach:
@@ -220,17 +222,22 @@ def _start_attached(
     resizing = streams.ResizeListener(control_listen(directory, _socket_name(tracked.id)))
     try:
         joined = begin()
+        tracked.has_started(joined.pid)
+        source = streams.ExecSource(joined, resizing)
+        try:
+            streams.carry(client, source, stays=True)
+            tracked.has_ended(instance, end_of(joined))  # first: a client asks for the exit code at the stream's end
+            client.close()
+        finally:
+            source.close()
     except (StartError, MinirunError) as error:
         text = error.text if isinstance(error, StartError) else error.message
         client.write(streams.STDOUT, f"{_FAILED}{text}\r\n".encode())
         tracked.save(instance, code=error.code)
         client.close()
-        return
-    tracked.has_started(joined.pid)
-    source = streams.ExecSource(joined, resizing)
-    streams.carry(client, source, stays=True)
-    (Path(directory) / _socket_name(tracked.id)).unlink(missing_ok=True)
-    tracked.has_ended(instance, end_of(joined))
+    finally:
+        resizing.close()
+        (Path(directory) / _socket_name(tracked.id)).unlink(missing_ok=True)
 
 
 def _socket_name(exec_id: str) -> str:
@@ -245,7 +252,9 @@ def resize(request: Request) -> Response:
     with suppress(OSError):  # it has just ended, or has no terminal
         directory = str(request.instance.container_dir(state.container))
         with control_connect(directory, _socket_name(state.id)) as channel:
+            channel.settimeout(1)
             channel.sendall(frame(Kind.RESIZE, size))
+            channel.recv(1)  # its end: the size is set
     return Response(HTTPStatus.OK)
 
 

@@ -1,6 +1,5 @@
 """One request of a client, as the routes' functions get it."""
 
-import os
 import select
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -122,15 +121,3 @@ def status_of(error: MinirunError) -> int:
     if isinstance(error, NotFoundError):
         return HTTPStatus.NOT_FOUND
     return HTTPStatus.CONFLICT if isinstance(error, ConflictError) else HTTPStatus.INTERNAL_SERVER_ERROR
-
-
-def pipe_of(body: Body) -> Callable[[int], None]:
-    """What copies a body into a descriptor, in pieces."""
-
-    def copy(fd: int) -> None:
-        while piece := body.read_some():
-            view = memoryview(piece)
-            while view:
-                view = view[os.write(fd, view) :]
-
-    return copy

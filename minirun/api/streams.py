@@ -153,7 +153,7 @@ class Source(Protocol):
 
 
 def carry(client: ClientStream, source: Source, stays: bool = False) -> None:
-    """Carry the streams until the program has ended, or the client has left or detached.
+    """Carry the streams until the program has ended, or the client has left or detached. The caller closes the client's side.
 
     stays: go on without the client, so that the program isn't held up and its end is seen
     """
@@ -163,7 +163,6 @@ def carry(client: ClientStream, source: Source, stays: bool = False) -> None:
         if client.has_detached:
             client.close()
             client.is_gone = True
-    client.close()
 
 
 class ContainerSource:
@@ -288,6 +287,14 @@ class ExecSource:
             client.write(self._joined.outputs[fd], data)
         else:
             del self._joined.outputs[fd]
+            if fd != self._joined.terminal:
+                os.close(fd)
+
+    def close(self) -> None:
+        """Close what is left of the process: this worker goes on."""
+        joined = self._joined
+        for fd in {joined.pidfd, joined.stdin, joined.terminal, *joined.outputs} - {-1}:
+            os.close(fd)
 
 
 class ResizeListener:
@@ -312,9 +319,9 @@ class ResizeListener:
                 data = channel.recv(CHUNK)
             except OSError:
                 return
-        for kind, body in Parser().feed(data):
-            if kind is Kind.RESIZE:
-                terminal.set_window_size(terminal_fd, *struct.unpack("HH", body))
+            for kind, body in Parser().feed(data):
+                if kind is Kind.RESIZE:
+                    terminal.set_window_size(terminal_fd, *struct.unpack("HH", body))
 
     def close(self) -> None:
         """Stop listening."""

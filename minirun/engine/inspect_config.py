@@ -43,7 +43,7 @@ def config(container: Container) -> dict[str, Any]:
         **({"ExposedPorts": {port: {} for port in exposed}} if exposed else {}),
         "Tty": spec.tty,
         "OpenStdin": spec.interactive,
-        "StdinOnce": bool(attached) and spec.interactive,
+        "StdinOnce": bool(attached) and spec.interactive and not spec.detach,
         "Env": [f"{key}={value}" for key, value in spec.env],
         "Cmd": list(spec.argv[len(spec.entrypoint) :]) or None,
         **({"Healthcheck": health(spec.health)} if spec.health else {}),

@@ -1,12 +1,15 @@
 """Containers by the API: what a client sees, byte by byte where that matters."""
 
 import json
+import os
 import tarfile
 import time
 from io import BytesIO
 from typing import Any
 
 import pytest
+from wsproto import ConnectionType, WSConnection
+from wsproto import events as websocket
 
 from tests.harness import eventually
 from tests.harness.api_client import ApiClient, demultiplexed
@@ -92,6 +95,12 @@ def test_a_mount_of_each_kind_and_all_that_is_a_text(api: ApiClient) -> None:
     refused = api.post("/containers/create", {"Image": "busybox", "HostConfig": {"Mounts": mounts}})
     assert (refused.status, "data,x" in refused.message) == (400, True), "the comma is the name's"
     mounts[1]["Source"] = "data"
+    missing = {"Type": "bind", "Source": "/run/made", "Target": "/m"}
+    body = {"Image": "busybox", "Cmd": ["true"], "HostConfig": {"NetworkMode": "none", "Mounts": [missing]}}
+    assert api.post(f"/containers/{api.post('/containers/create', body).json.get('Id')}/start").status != 204
+    missing["BindOptions"] = {"CreateMountpoint": True}  # type: ignore[assignment]
+    api.run("true", HostConfig=body["HostConfig"])
+    assert api.host.sh("rmdir /run/made && echo made") == "made\n"
     host = {
         "NetworkMode": "none",
         "Mounts": mounts,
@@ -182,6 +191,53 @@ def test_exec(api: ApiClient) -> None:
     assert api.post(f"/exec/{away}/start", {"Detach": True}).status == 200
     eventually(lambda: api.get(f"/exec/{away}/json").json["ExitCode"] == 9)
     assert api.get("/exec/0123/json").status == 404
+
+
+def test_nothing_of_an_exec_stays_open_in_its_worker(api: ApiClient) -> None:
+    """A worker serves one connection after another."""
+    container = api.run("sleep", "100")
+
+    def run_one() -> int:
+        asked = {"AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Cmd": ["true"]}
+        name = api.post(f"/containers/{container}/exec", asked).json["Id"]
+        stream = api.take_over("POST", f"/exec/{name}/start", {})
+        stream.socket.shutdown(1)
+        assert stream.outputs() == (b"", b"")
+        api.hang_up()
+        return max(len(os.listdir(f"/proc/{api.host.pid}/root/proc/{pid}/fd")) for pid in api.workers())
+
+    first = run_one()
+    assert max(run_one() for _ in range(40)) <= first + 5
+    assert not api.host.sh(f"ls /var/lib/minirun/containers/{container} | grep '^exec[.]' || true")
+
+
+def test_attached_by_websocket(api: ApiClient) -> None:
+    container = api.create("cat", OpenStdin=True, StdinOnce=True, AttachStdin=True)
+    client = WSConnection(ConnectionType.CLIENT)
+    path = f"/v1.51/containers/{container}/attach/ws?stream=1&stdin=1&stdout=1"
+    sock = api.connect()
+    sock.sendall(client.send(websocket.Request(host="api", target=path)))
+    client.receive_data(sock.recv(65536))
+    assert isinstance(next(client.events()), websocket.AcceptConnection)
+    api.post(f"/containers/{container}/start")
+    sock.sendall(client.send(websocket.TextMessage("typed")))
+    client.receive_data(sock.recv(65536))
+    assert [event.data for event in client.events()] == [b"typed"]
+    api.post(f"/containers/{container}/kill")
+    client.receive_data(sock.recv(65536))
+    assert isinstance(next(client.events()), websocket.CloseConnection)
+
+
+def test_a_worker_that_is_killed_while_it_waits_holds_up_no_start(api: ApiClient) -> None:
+    container = api.create("sleep", "100")
+    stream = api.take_over("POST", f"/containers/{container}/attach", stream=1, stdout=1)
+    directory = f"/var/lib/minirun/containers/{container}"
+    assert api.host.sh(f"ls {directory} | grep waiting"), "it waits before it answers"
+    for pid in api.busy():
+        api.host.sh(f"kill -9 {pid}")
+    assert stream.rest() == b""
+    assert api.post(f"/containers/{container}/start").status == 204
+    assert not api.host.sh(f"ls {directory} | grep waiting || true")
 
 
 def test_the_size_of_an_execs_terminal(api: ApiClient) -> None:
