@@ -153,7 +153,7 @@ class Source(Protocol):
 
 
 def carry(client: ClientStream, source: Source, stays: bool = False) -> None:
-    """Carry the streams until the program has ended, or the client has left or detached. The caller closes the client's side.
+    """Carry the streams until the program has ended, or the client has left or detached. The caller closes its side.
 
     stays: go on without the client, so that the program isn't held up and its end is seen
     """
