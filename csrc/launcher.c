@@ -50,6 +50,7 @@ enum {
     REPORT_PATIENCE = 5000, /* ms for the server to say how a worker ended */
     BLIND_PATIENCE = 10000, /* ms for one whose state cannot be seen from here: a start of Python would add to the load */
     SEND_TIMEOUT = 5,     /* s without progress */
+    SHORT = 500,          /* ms: a command that takes longer is moved to this process's cgroup */
 };
 
 struct request { /* in the machine's byte order: both ends are on one machine */
@@ -221,7 +222,7 @@ static bool is_directory_ours(void)
 
 static bool read_proc(pid_t pid, const char *name, char *text, size_t most)
 {
-    char path[64];
+    char path[96];
     snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
@@ -514,14 +515,14 @@ static const char *send_request(int channel, const sigset_t *ignored)
     return NULL;
 }
 
-/* One reply; *fd is the descriptor that came with it. False at the end of the connection. */
-static bool receive(int channel, struct reply *reply, int *fd)
+/* One reply; `fds` are the descriptors that came with it, or -1. False at the end of the connection. */
+static bool receive(int channel, struct reply *reply, int fds[2])
 {
     size_t got = 0;
-    *fd = -1;
+    fds[0] = fds[1] = -1;
     while (got < sizeof *reply) {
         union {
-            char space[CMSG_SPACE(sizeof(int))];
+            char space[CMSG_SPACE(2 * sizeof(int))];
             struct cmsghdr align;
         } control;
         struct iovec part = {(char *)reply + got, sizeof *reply - got};
@@ -534,7 +535,7 @@ static bool receive(int channel, struct reply *reply, int *fd)
             return false;
         struct cmsghdr *header = CMSG_FIRSTHDR(&message);
         if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
-            memcpy(fd, CMSG_DATA(header), sizeof *fd);
+            memcpy(fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
         got += size;
     }
     reply->text[sizeof reply->text - 1] = 0;
@@ -621,14 +622,17 @@ static const char *await_worker(int channel, pid_t server)
     return recv(channel, &hello, 1, 0) == 1 && hello == 'H' ? NULL : "it hung up";
 }
 
-static const char *await_ready(int channel, pid_t server, int *worker, bool *is_poor)
+static const char *await_ready(int channel, pid_t server, int *worker, int *group, bool *is_poor)
 {
     static struct reply reply;
+    int fds[2];
     const char *why = await_answer(channel, server);
     if (why)
         return why;
-    if (!receive(channel, &reply, worker))
+    if (!receive(channel, &reply, fds))
         return "it hung up";
+    *worker = fds[0];
+    *group = fds[1];
     if (reply.kind == READY && *worker >= 0)
         return NULL;
     *is_poor = reply.kind == PLAIN && reply.value;
@@ -644,14 +648,28 @@ static bool is_about_the_server(void)
 
 /* --- while the worker runs */
 
-static void close_all_but(int channel, int signals, int worker)
+static void close_all_but(int channel, int signals, int worker, int group)
 {
     int last = channel > signals ? channel : signals;
     last = last > worker ? last : worker;
+    last = last > group ? last : group;
     for (int number = 0; number < last; number++)
-        if (number != channel && number != signals && number != worker)
+        if (number != channel && number != signals && number != worker && number != group)
             close(number);
     syscall(SYS_close_range, last + 1, ~0U, 0);
+}
+
+/* Move the worker to this process's v2 cgroup, of which `group` is cgroup.procs. What it has forked so far stays where it
+ * is: a container's process has a cgroup of its own. */
+static void take_along(int worker, int group)
+{
+    char text[512], path[64], *at;
+    snprintf(path, sizeof path, "fdinfo/%d", worker);
+    if (!read_proc(getpid(), path, text, sizeof text) || !(at = strstr(text, "\nPid:")))
+        return;
+    int pid = atoi(at + 5);
+    if (pid > 0) /* else it cannot be seen from here */
+        dprintf(group, "%d", pid);
 }
 
 /* End by the signal that ended the worker, without a second core dump. */
@@ -698,16 +716,22 @@ static void forward(int worker, const struct signalfd_siginfo *info)
         syscall(SYS_pidfd_send_signal, worker, (int)info->ssi_signo, NULL, 0);
 }
 
-__attribute__((noreturn)) static void accompany(int channel, int signals, int worker)
+__attribute__((noreturn)) static void accompany(int channel, int signals, int worker, int group)
 {
     static struct reply reply;
-    int code = -1, fd;
+    int code = -1, fds[2];
     struct pollfd waits[] = {
         {.fd = channel, .events = POLLIN}, {.fd = signals, .events = POLLIN}, {.fd = worker, .events = POLLIN}};
     for (;;) {
-        int ready = poll(waits, 3, waits[2].fd < 0 ? REPORT_PATIENCE : -1);
+        int ready = poll(waits, 3, waits[2].fd < 0 ? REPORT_PATIENCE : group >= 0 ? SHORT : -1);
         if (ready < 0)
             continue;
+        if (ready == 0 && waits[2].fd >= 0) {
+            take_along(worker, group);
+            close(group);
+            group = -1;
+            continue;
+        }
         if (ready == 0) /* a signal ended the worker, and the server does not say which */
             end_by(SIGKILL);
         if (waits[1].revents) {
@@ -722,7 +746,7 @@ __attribute__((noreturn)) static void accompany(int channel, int signals, int wo
                 waits[2].fd = -1;
             continue;
         }
-        if (!receive(channel, &reply, &fd)) /* worker and server are both gone */
+        if (!receive(channel, &reply, fds)) /* worker and server are both gone */
             code >= 0 ? _exit(code) : end_by(SIGKILL);
         if (reply.kind == CODE)
             code = reply.value;
@@ -742,7 +766,7 @@ int main(int argc, char **argv)
 {
     sigset_t all, ignored, forwarded;
     pid_t server = 0;
-    int worker = -1;
+    int worker = -1, group = -1;
     bool is_poor = false;
     const char *switched = getenv("MINIRUN_FORKSERVER"), *why;
     static char *no_words[] = {program, NULL};
@@ -776,7 +800,7 @@ int main(int argc, char **argv)
     bool is_starting = access(code_path, F_OK) < 0; /* by systemd: it listens already, and its code is noted soon */
     if (!is_starting)
         require_current(channel); /* while the worker prepares itself */
-    if ((why = await_ready(channel, server, &worker, &is_poor))) {
+    if ((why = await_ready(channel, server, &worker, &group, &is_poor))) {
         close(channel);
         if (is_poor)
             replace_server();
@@ -789,6 +813,6 @@ int main(int argc, char **argv)
         plain("signals cannot be forwarded");
     if (!send_all(channel, "G", 1))
         plain("it hung up");
-    close_all_but(channel, signals, worker);
-    accompany(channel, signals, worker);
+    close_all_but(channel, signals, worker, group);
+    accompany(channel, signals, worker, group);
 }

@@ -5,6 +5,7 @@ Imports are within functions: a lab starts in less time than those of the comman
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 _ROOM = 4095  # bytes; as csrc/launcher.c leaves them
@@ -58,14 +59,17 @@ def serve() -> None:
     from minirun.config import load_or_default
     from minirun.forkserver.ahead import Helper
     from minirun.forkserver.server import serve_commands
-    from minirun.shim.prefork import offer
+    from minirun.init import prepared
+    from minirun.init.exec_process import serve_exec
     from minirun.shim.prefork import serve as serve_shim
 
     if len(sys.argv) == 2:  # by systemd: once more, with the room that the command lines of workers are written to
         os.execv(sys.argv[0], [*sys.argv, " " * _ROOM])
     path = Path(sys.argv[1])
     sys.argv = [str(Path(sys.argv[0]).with_name("minirun"))]
-    serve_commands(path, main, prepare, Helper(serve_shim, offer), load_or_default().forkserver_idle_time)
+    roles = {prepared.SHIM: serve_shim, prepared.EXEC: serve_exec}
+    helper = Helper(partial(prepared.live, roles), prepared.offer)
+    serve_commands(path, main, prepare, helper, load_or_default().forkserver_idle_time)
 
 
 def _open_standard_streams() -> None:

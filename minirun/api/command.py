@@ -21,8 +21,8 @@ from minirun.cli.session import commands, require_root, session, warn
 from minirun.engine.protocol import CHUNK
 from minirun.errors import MinirunError
 from minirun.forkserver.location import DIRECTORY
+from minirun.init import prepared
 from minirun.instance import Instance, state_root
-from minirun.shim import prefork
 
 DEFAULT_SOCKET = DIRECTORY / "docker.sock"
 _FIRST_FD = 3  # sd_listen_fds(3)
@@ -58,7 +58,7 @@ def service(
     warn(f"minirun: the Docker Engine API is at {address}" if not path else f"minirun: DOCKER_HOST=unix://{path}")
     inode = path.stat().st_ino if path else 0
     try:
-        prefork.decline()  # before workers are forked
+        prepared.decline()  # before workers are forked
         prepare()
         Service(listeners, ServiceOptions(root, idle_time, session().debug, tls), serve_connection).serve()
     finally:

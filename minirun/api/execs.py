@@ -24,7 +24,7 @@ from minirun.engine.exec_records import ExecRecord, end_of, start_detached
 from minirun.engine.lifecycle import KILLED
 from minirun.engine.protocol import Kind, frame
 from minirun.errors import MinirunError
-from minirun.init.exec_process import ExecRequest
+from minirun.init.exec_process import ExecPlan, ExecRequest
 from minirun.init.program import StartError
 from minirun.instance import Instance, lock_directory
 from minirun.kernel import controllers, processes
@@ -198,9 +198,9 @@ def _beginning(
     confined = confinement_for(instance, container.spec.security)
     if asked.privileged:  # it keeps the container's system call filter
         confined = replace(confined, profile="")
-    groups = controllers.existing(instance.cgroup, container.id)
+    groups = tuple(controllers.existing(instance.cgroup, container.id))
     unset = [text for text in asked.env or [] if "=" not in text]
-    return partial(start_exec, with_environment(instance, container, unset), exec_request, groups, confined)
+    return partial(start_exec, ExecPlan(with_environment(instance, container, unset), exec_request, confined, groups))
 
 
 def _start_attached(

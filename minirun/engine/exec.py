@@ -3,15 +3,17 @@
 The command makes it by itself and waits for it: the shim takes no part.
 
     command                   a helper                                  the new process
-    fork                -->   closes files, joins cgroups and
-                              all namespaces but the pid namespace
-    reads its pid       <--   makes it, as the command's child    -->   terminal, user, program
-    waits, carries streams    ends
+    forks it            -->   waits
+    sends the plan      -->   joins cgroups and all namespaces
+                              but those of pids and cgroups;
+                              makes it, as the command's child,   -->
+    reads its pid       <--   from its own memory, and waits      <--   its pid; terminal, user, program
+    waits, carries streams    ends                                <--   execve
 
-The helper has the host's files open and is the host's root, but it never is in the container's pid namespace, so nobody
+The helper sees the host's processes and is the host's root, but it never is in the container's pid namespace, so nobody
 in the container can look into it. The new process, which is born there, has nothing of the host's left except the
-interpreter that it runs. A process that may trace any other (CAP_SYS_PTRACE) can look into it; it is hidden from all
-others (CVE-2016-9962). Their side is in init/exec_process.py.
+helper's memory, until execve. A process that may trace any other (CAP_SYS_PTRACE) can look into it; it is hidden from
+all others (CVE-2016-9962). Their side is in init/exec_process.py.
 """
 
 import os
@@ -19,16 +21,14 @@ import signal
 import socket
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from minirun.errors import FAILED, MinirunError
 from minirun.init import program
-from minirun.init.exec_process import ExecPlan, ExecRequest, spawn_helper
+from minirun.init.exec_process import ExecHelper, ExecPlan, ExecRequest
 from minirun.init.program import ChildFiles, StartError
 from minirun.kernel import execution, processes
 from minirun.kernel.sockets import receive_with_fds
 from minirun.model import Container, Process, Status
-from minirun.security.confinement import Confinement
 
 _MESSAGE_SIZE = 65536
 _GO_ON = b"K"  # to the new process: its pid is known here
@@ -40,16 +40,25 @@ class ExecProcess:
 
     pid: int
     pidfd: int
+    helper: int  # that made it, and ends when it has executed its program; a pidfd, or -1
     stdin: int = -1
     outputs: dict[int, int] = field(default_factory=dict)  # our descriptor -> 1 (standard output) or 2 (error)
     terminal: int = -1
 
+    def reap_helper(self) -> None:
+        """Wait for the helper's end."""
+        if self.helper >= 0:
+            os.waitid(os.P_PIDFD, self.helper, os.WEXITED)
+            os.close(self.helper)
+            self.helper = -1
 
-def start_exec(container: Container, request: ExecRequest, groups: list[Path], confined: Confinement) -> ExecProcess:
-    """Start a process in the container, in the cgroups `groups`; on return it has become the program.
+
+def start_exec(plan: ExecPlan, helper: ExecHelper | None = None) -> ExecProcess:
+    """Start a process in the container; on return it has become the program. A helper is forked if none is given.
 
     MinirunError when the container is not running or paused, StartError when the program cannot be started.
     """
+    container, request = plan.container, plan.request
     with ExitStack() as on_failure, ExitStack() as always:
         target = _open_target(container)
         always.callback(os.close, target)
@@ -63,11 +72,11 @@ def start_exec(container: Container, request: ExecRequest, groups: list[Path], c
         for fd in stdio if container.ids else ():
             program.chown_stream(fd, container.ids[0], container.ids[0])
         files = ChildFiles(line_end, stdio, error_end, execution.sealed_stub())
-        pid = _spawn(ExecPlan(container, request, confined, files), target, groups, line)
-        on_failure.callback(_reap, pid)
+        helper = helper or ExecHelper()
+        pid = _spawn(plan, files, target, line, helper)
+        joined = ExecProcess(pid, os.pidfd_open(pid), os.pidfd_open(helper.pid))
+        on_failure.callback(_reap, joined)
         line.sendall(_GO_ON)
-        joined = ExecProcess(pid, os.pidfd_open(pid))
-        on_failure.callback(os.close, joined.pidfd)
         if request.tty:
             joined.terminal = joined.stdin = _receive_terminal(line)
             on_failure.callback(os.close, joined.terminal)
@@ -97,29 +106,25 @@ def _open_target(container: Container) -> int:
     return target
 
 
-def _spawn(plan: ExecPlan, target: int, groups: list[Path], line: socket.socket) -> int:
+def _spawn(plan: ExecPlan, files: ChildFiles, target: int, line: socket.socket, helper: ExecHelper) -> int:
     """Make the new process by way of the helper, and return its pid."""
-    pid_pipe, pid_end = os.pipe()
     try:
-        try:
-            helper = spawn_helper(plan, target, groups, pid_end)
-        finally:
-            plan.files.close()
-            os.close(pid_end)
-        data = os.read(pid_pipe, 4)
-        os.waitpid(helper, 0)
+        pid = helper.make(plan, files, target)
     finally:
-        os.close(pid_pipe)
-    if data:
-        return int.from_bytes(data, "little")
+        files.close()
+    if pid:
+        return pid
+    os.waitpid(helper.pid, 0)
     failure = program.parse_failure(line.recv(_MESSAGE_SIZE))
     raise failure or StartError(FAILED, "the process that was to join the container was killed")
 
 
-def _reap(pid: int) -> None:
+def _reap(joined: ExecProcess) -> None:
     """Kill and reap a process that failed: a zombie would keep its pid namespace, and so the container, from ending."""
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    os.kill(joined.pid, signal.SIGKILL)
+    os.waitpid(joined.pid, 0)
+    os.close(joined.pidfd)
+    joined.reap_helper()
 
 
 def _close(fd: int) -> None:

@@ -2,7 +2,7 @@
 
 Forked later, it would cost the command the copying of the page tables, and then, in both processes, a copy of each page
 that is written to (kernel/memory.py). It waits for a claim, which makes it what the launcher is, as if the command had
-forked it; without one it ends with its worker. It is the server's child: no command has to reap an unused one.
+forked it; without one it ends with its worker, and the server, which inherits it, reaps it.
 """
 
 import marshal
@@ -50,9 +50,7 @@ class Ahead:
         """Fork it. pages: where it finds which memory the last one has used"""
         self._helper = helper
         self.channel, theirs = socket.socketpair()
-        self.pid = processes.clone_sibling(0)
-        if not self.pid:
-            processes.live(lambda: _wait(theirs, helper.life, pages), lambda _: None)
+        self.pid = processes.fork(lambda: _wait(theirs, helper.life, pages), lambda _: None)
         theirs.close()
 
     def offer(self, wanted: Request, peer: int, channel: int, launcher: int) -> None:

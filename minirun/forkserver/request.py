@@ -4,7 +4,8 @@
     worker -> launcher    one byte: somebody reads
     launcher -> worker    the rest, with descriptors: the launcher's pidfd, its root, its working directory, its files;
                           then the numbers of the files, the words and the environment
-    worker -> launcher    READY with its own pidfd, or PLAIN (why this command has to start Python itself; a value
+    worker -> launcher    READY with its own pidfd, and the file cgroup.procs of the launcher's v2 cgroup if the worker
+                          is in another one; or PLAIN (why this command has to start Python itself; a value
                           other than 0 asks it to replace the server by one that has the launcher's limits)
     launcher -> worker    one byte: go on
     worker -> launcher    CODE, its exit code, at the end
@@ -12,17 +13,17 @@
 
 In place of a header, `STOP` asks the server to end: the connection ends when it takes no more commands. `STATUS` asks
 how it is: the answer is JSON (server.py, _status). A worker tells the server on a datagram socket that it has a
-launcher (TAKEN, with the connection), which process goes on in its place (MOVED), what it was asked for (ASKED), or
-which process it has forked ahead (AHEAD).
+launcher (TAKEN, with the connection), which process goes on in its place (MOVED), or what it was asked for (ASKED).
 """
 
 import array
 import socket
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 READY, PLAIN, STOPPED, CODE, ENDED = b"R", b"P", b"S", b"C", b"E"
-TAKEN, MOVED, ASKED, AHEAD = b"taken %d 0", b"moved %d %d", b"asked %d %b", b"ahead %d %d"
+TAKEN, MOVED, ASKED = b"taken %d 0", b"moved %d %d", b"asked %d %b"
 STOP, STATUS = b"stop....", b"status.."
 HELLO, GO = b"H", b"G"
 TIMEOUT = 10.0  # seconds that half a request is waited for
@@ -90,14 +91,11 @@ def receive_start(channel: socket.socket) -> tuple[bytes, list[int]]:
     return exactly(channel, len(_MAGIC), fds), fds
 
 
-def send_reply(channel: socket.socket, kind: bytes, value: int = 0, text: str = "", fd: int | None = None) -> None:
+def send_reply(channel: socket.socket, kind: bytes, value: int = 0, text: str = "", fds: Sequence[int] = ()) -> None:
     """Send a reply; one that nobody reads any more is dropped."""
     data = _REPLY.pack(kind, value, text.encode(errors="replace")[:119])
     try:
-        if fd is None:
-            channel.send(data)
-        else:
-            socket.send_fds(channel, [data], [fd])
+        socket.send_fds(channel, [data], fds)
     except (BrokenPipeError, ConnectionResetError, BlockingIOError):
         pass
 

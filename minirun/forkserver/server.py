@@ -32,7 +32,7 @@ from minirun.forkserver.request import receive_start, send_reply
 from minirun.forkserver.worker import Main, Worker
 from minirun.kernel import processes
 from minirun.kernel.memory import UsedPages, use_huge_pages
-from minirun.kernel.process_attributes import ProcessName, leave_cgroups
+from minirun.kernel.process_attributes import ProcessName, inherit_orphans, leave_cgroups
 
 _BACKLOG = 4096
 # Rooms that commands don't need: together 10 MB. The API's service, which one command becomes, imports its own.
@@ -64,8 +64,6 @@ class Server:
         self._launchers: dict[int, socket.socket] = {}  # by the worker's pid
         self._orphans: dict[int, float] = {}  # workers whose launcher has ended, and when they are killed
         self._poll = select.poll()
-        self._ended_early: dict[int, int] = {}  # status of workers that are not known yet
-        self._done: set[int] = set()  # workers that have no launcher any more, and end
         self._reports, self._report_here = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._wakeup, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._end_of_server, self._held_by_server = os.pipe2(os.O_CLOEXEC)
@@ -91,7 +89,6 @@ class Server:
         while not (self._is_ending and not self._launchers):
             if not self._waiting and not self._is_ending and (self._is_quiet() or self._has_launcher()):
                 self._waiting = processes.fork(self._wait_for_launcher, traceback.print_exception)
-                self._ended_early.pop(self._waiting, None)  # of another process, which had this pid, and told nothing
             if self._waiting and not self._has_told_quiet and self._is_quiet():
                 self._has_told_quiet = True
                 with contextlib.suppress(BlockingIOError):  # full of what launchers came before
@@ -198,10 +195,7 @@ class Server:
                 return
             kind, pid, other = report.split()
             worker = int(pid)
-            if kind == b"ahead":
-                worker = int(other)
-                self._done.add(worker)
-            elif kind == b"taken":
+            if kind == b"taken":
                 self._commands += 1
                 self._launchers[worker] = socket.socket(fileno=fds[0])
                 self._poll.register(fds[0], 0)  # its hangup alone
@@ -209,16 +203,11 @@ class Server:
                     self._waiting, self._has_told_quiet = 0, False
                     self._quiet_from = time.monotonic() + _DELAY
             elif kind == b"asked":
-                self._done.add(worker)
                 self._answer(self._forget(worker), other)
             else:
-                self._done.add(worker)
                 self._launchers[int(other)] = self._launchers.pop(worker)
                 if worker in self._orphans:
                     self._orphans[int(other)] = self._orphans.pop(worker)
-                worker = int(other)
-            if (status := self._ended_early.pop(worker, None)) is not None:
-                self._ended(worker, status)
 
     def _answer(self, asker: socket.socket, question: bytes) -> None:
         """Do what was asked for in place of a command (control.py)."""
@@ -273,6 +262,7 @@ class Server:
         return launcher
 
     def _ended(self, pid: int, status: int) -> None:
+        """A worker; or one that has no launcher any more, or what a worker has left (`inherit_orphans`)."""
         launcher = self._launchers.get(pid)
         if os.WIFSTOPPED(status):
             if launcher:
@@ -285,10 +275,6 @@ class Server:
             self._used = time.monotonic()
         elif pid == self._waiting:
             self._waiting = 0
-        elif pid in self._done:
-            self._done.remove(pid)
-        else:
-            self._ended_early[pid] = status
 
 
 def serve_commands(path: Path, main: Main, prepare: Callable[[], None], helper: Helper, idle_time: float) -> None:
@@ -307,6 +293,7 @@ def serve_commands(path: Path, main: Main, prepare: Callable[[], None], helper: 
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _MANY_FILES), hard))
     code = path.with_suffix(".code")
     _write_whole(code, code_stamps(_age()))
+    inherit_orphans()
     listener = socket.socket(fileno=_SYSTEMDS) if is_systemds else _listen(path)
     server = Server(listener, main, helper, idle_time, is_systemds)
     server.files_to_remove = {name: name.stat().st_ino for name in ([code] if is_systemds else [path, code])}

@@ -19,7 +19,7 @@ from minirun.forkserver.inheritance import Inheritance
 from minirun.forkserver.request import Request, RequestError, send_reply
 from minirun.kernel import processes
 from minirun.kernel.memory import UsedPages
-from minirun.kernel.process_attributes import DiffersError, LowLimitError
+from minirun.kernel.process_attributes import DiffersError, LowLimitError, open_v2_cgroup
 
 Main = Callable[[], None]  # runs the command line of sys.argv, and may raise SystemExit
 
@@ -42,7 +42,6 @@ class Worker:
     def fork_ahead(self, helper: Helper, pages: UsedPages) -> None:
         """Have one more process for the command. pages: where the next one finds which memory this one has used"""
         self._ahead = Ahead(helper, pages)
-        self._reports.send(messages.AHEAD % (os.getpid(), self._ahead.pid))
 
     def serve(self, channel: socket.socket, start: bytes, fds: list[int], peer: int) -> NoReturn:
         """Run the command line that comes by `channel`, from process `peer`. Never returns."""
@@ -63,30 +62,39 @@ class Worker:
 
     def _become(self, channel: socket.socket, wanted: Request, peer: int) -> socket.socket:
         """Be what the launcher is. Returns the channel, whose number has changed."""
+        group = open_v2_cgroup(peer)
         joins = self._inheritance.join(wanted, peer)
         if joins & processes.NEW_PID:
             self._move()
         self._reports.close()
         os.setpgid(0, 0)  # in the server's process group, which is an orphaned one, SIGTSTP would not stop it
         own = [channel.detach()]
+        if group is not None:
+            own.append(group)
         if self._ahead:
             own += [self._ahead.channel.detach(), wanted.launcher]
         own = self._inheritance.take(wanted, own)
         if self._ahead:
-            self._ahead.offer(wanted, peer, *own[1:])
+            self._ahead.offer(wanted, peer, *own[-2:])
         channel = socket.socket(fileno=own[0])
-        send_reply(channel, messages.READY, fd=(pidfd := os.pidfd_open(os.getpid())))
-        os.close(pidfd)
+        for_launcher = [os.pidfd_open(os.getpid())] + ([] if group is None else [own[1]])
+        send_reply(channel, messages.READY, fds=for_launcher)
+        for fd in for_launcher:
+            os.close(fd)
         return channel
 
     def _move(self) -> None:
-        """Go on in a new process, in the pid namespace that was joined; the server's child.
+        """Go on in a new process, in the pid namespace that was joined; the server's child, which knows of it first.
 
         The process that was forked ahead cannot follow, and ends.
         """
+        is_told, tell = os.pipe()
         if pid := processes.clone_sibling(0):
             self._reports.send(messages.MOVED % (os.getpid(), pid))
             os._exit(0)
+        os.close(tell)
+        os.read(is_told, 1)
+        os.close(is_told)
         if self._ahead:
             self._ahead.channel.close()
             self._ahead = None

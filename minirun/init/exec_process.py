@@ -4,17 +4,22 @@ The dance, and why the helper exists, is told in engine/exec.py.
 """
 
 import os
+import pickle
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 from minirun.errors import CANNOT_INVOKE, FAILED
-from minirun.init import program
+from minirun.init import prepared, program
+from minirun.init.handover import hand_over, receive_files, receive_plan
 from minirun.init.program import ChildFiles
 from minirun.kernel import controllers, credentials, execution, namespaces, processes, seam, terminal, userns
 from minirun.kernel.credentials import granted
 from minirun.kernel.sockets import send_with_fds
 from minirun.model import Container
 from minirun.security.confinement import Confinement
+
+_PID_SIZE = 4  # bytes
 
 
 @dataclass(frozen=True)
@@ -34,57 +39,103 @@ class ExecRequest:
 
 @dataclass(frozen=True)
 class ExecPlan:
-    """What the new process needs to know."""
+    """What the new process needs to know; `groups` are the container's cgroups."""
 
     container: Container
     request: ExecRequest
     confined: Confinement
-    files: ChildFiles
+    groups: tuple[Path, ...]
 
 
-def spawn_helper(plan: ExecPlan, target: int, groups: list[Path], pid_pipe: int) -> int:
-    """Fork the helper, in the container's cgroups, and return its pid.
+class ExecHelper:
+    """The helper, which waits for its plan, as the command sees it. For one process."""
 
-    `target` is a pidfd of the container's first process. The helper writes the pid of the new process, a child of the
-    caller, to `pid_pipe` as four bytes, little-endian; on failure it sends a FAILURE on the line instead.
-    """
-    born_in, others = controllers.split(groups)
-    return processes.fork(
-        lambda: _help(plan, target, others, pid_pipe),
-        lambda error: plan.files.line.sendall(program.failure_message(error, CANNOT_INVOKE)),
-        born_in,
-    )
+    def __init__(self, is_claimed: bool = False) -> None:
+        """Fork it, or with `is_claimed` take the one that waits for this command, if there is one.
+
+        It is a child of the caller, which must be single-threaded.
+        """
+        claimed = prepared.claim(prepared.EXEC) if is_claimed else None
+        if claimed:
+            self.pid, fd = claimed
+            self._channel = socket.socket(fileno=fd)
+        else:
+            self._channel, theirs = socket.socketpair()
+            self.pid = processes.fork(lambda: _wait(theirs), lambda error: None)
+            theirs.close()
+
+    def make(self, plan: ExecPlan, files: ChildFiles, target: int) -> int:
+        """Have it make the new process, a child of the caller, in the container whose first process `target` is a pidfd
+        of. It ends when that has executed its program.
+
+        Returns the new process's pid; 0 when there is none, and the line has the reason unless the helper was killed.
+        """
+        with self._channel as channel:
+            try:
+                hand_over(channel, pickle.dumps(plan), [target], list(files.descriptors))
+                return int.from_bytes(channel.recv(_PID_SIZE), "little")
+            except ConnectionError:
+                return 0
 
 
-def _help(plan: ExecPlan, target: int, groups: list[Path], pid_pipe: int) -> int:
-    """The helper up to its end, and, once it has forked, the new process up to execve."""
+def serve_exec(fd: int) -> None:
+    """Be the helper that waits for a plan on the socket `fd`. End of file: none is needed."""
+    processes.live(lambda: _wait(socket.socket(fileno=fd)), lambda error: None)
+
+
+def _wait(channel: socket.socket) -> int:
+    seam.be("helper")
+    processes.close_from(3, (channel.fileno(),))
+    received = receive_plan(channel)
+    if received is None:
+        return 0
+    data, (target,) = received
+    plan: ExecPlan = pickle.loads(data)  # of the command itself
+    files: list[ChildFiles] = []
+    try:
+        return _help(plan, channel, target, files)
+    except BaseException as error:  # noqa: BLE001 - it ends here in any case
+        if not files:
+            files.append(_receive_files(channel))
+        files[0].line.sendall(program.failure_message(error, CANNOT_INVOKE))
+        return FAILED
+
+
+def _receive_files(channel: socket.socket) -> ChildFiles:
+    line, error, stub, *streams = receive_files(channel)
+    return ChildFiles(socket.socket(fileno=line), tuple(streams), error, stub)
+
+
+def _help(plan: ExecPlan, channel: socket.socket, target: int, received: list[ChildFiles]) -> int:
+    """The helper, which goes on as the new process, up to execve. `received` gets that one's files."""
     container = plan.container
     assert container.init is not None
-    seam.be("helper")
     credentials.hide_from_ptrace()
-    processes.close_from(3, (target, pid_pipe, *plan.files.descriptors))
     parent = os.getppid()
+    born_in, others = controllers.split(plan.groups)
     program.set_limits(container.spec.oom_score_adj, container.spec.ulimits)
-    controllers.enter(groups)
+    controllers.enter(others)
     execution.import_no_more()
-    namespaces.join_namespaces(container.init.pid, target)
-    pid = processes.clone_into(container.init.pid, target)
-    if pid:
-        os.write(pid_pipe, pid.to_bytes(4, "little"))
-        return 0
+    with processes.opened_group(born_in) as group:
+        namespaces.join_namespaces(container.init.pid, target)
+        pid = processes.go_on_in(container.init.pid, target, born_in, group)
     seam.be("new process")
-    os.close(pid_pipe)
-    if plan.files.line.recv(1) == b"":  # the command is gone: nobody knows of this process
+    channel.sendall(pid.to_bytes(_PID_SIZE, "little"))
+    files = _receive_files(channel)
+    received.append(files)
+    channel.close()
+    namespaces.join_cgroup_namespace(container.init.pid, target)
+    if files.line.recv(1) == b"":  # the command is gone: nobody knows of this process
         return FAILED
     if container.ids:
         userns.userns_join(target)
         userns.root_become()
     os.close(target)
-    return _become_program(plan, parent)
+    return _become_program(plan, files, parent)
 
 
-def _become_program(plan: ExecPlan, parent: int) -> int:
-    request, spec, security, files = plan.request, plan.container.spec, plan.container.spec.security, plan.files
+def _become_program(plan: ExecPlan, files: ChildFiles, parent: int) -> int:
+    request, spec, security = plan.request, plan.container.spec, plan.container.spec.security
     if request.tty:
         _open_terminal(request, files)
     else:

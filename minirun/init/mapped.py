@@ -61,7 +61,7 @@ def spawn(plan: Plan, ends: Ends) -> tuple[int, int, int]:
 def _spawn_first(plan: Plan, ends: Ends, tree_receiver: socket.socket) -> int:
     read_end, pid_pipe = os.pipe()
     with open(read_end, "rb") as reply:
-        helper, pidfd = processes.clone_container(Path(plan.cgroup) if plan.cgroup else None, 0)
+        helper, pidfd = processes.clone_with_mounts(Path(plan.cgroup) if plan.cgroup else None)
         if helper == 0:
             processes.live(
                 lambda: _help(plan, ends, tree_receiver, pid_pipe),
@@ -124,7 +124,7 @@ def _take_tree(plan: Plan, tree_receiver: socket.socket) -> None:
 def _spawn_builder(plan: Plan, ends: Ends, tree_sender: socket.socket, pid: int, pidfd: int) -> int:
     namespaces.join_pid_namespace(pid, pidfd)
     try:
-        builder, builder_pidfd = processes.clone_container(None, 0)
+        builder, builder_pidfd = processes.clone_with_mounts(None)
     finally:
         namespaces.leave_pid_namespace()
     if builder == 0:

@@ -89,11 +89,18 @@ def leave_pid_namespace() -> None:
         os.close(fd)
 
 
-@shell("nsenter --target {pid} --mount --uts --ipc --net --cgroup")
+@shell("nsenter --target {pid} --mount --uts --ipc --net")
 def join_namespaces(pid: int, pidfd: int) -> None:
-    """Join all namespaces of a process but those of pids and users."""
+    """Join all namespaces of a process but those of pids, users and cgroups."""
     netlink_sockets.close_all()
-    check(lib.sys_setns(pidfd, _ALL_BUT_MOUNTS | lib.CLONE_NEWNS))
+    check(lib.sys_setns(pidfd, _ALL_BUT_MOUNTS & ~lib.CLONE_NEWCGROUP | lib.CLONE_NEWNS))
+
+
+@shell("nsenter --target {pid} --cgroup")
+def join_cgroup_namespace(pid: int, pidfd: int) -> None:
+    """Join the cgroup namespace of a process. From within it, a process may not be made in a group outside
+    (cgroup_namespaces(7), nsdelegate)."""
+    check(lib.sys_setns(pidfd, lib.CLONE_NEWCGROUP))
 
 
 @shell("nsenter --target {pid} --uts --ipc --net --cgroup")

@@ -4,8 +4,8 @@ import fcntl
 import os
 import select
 import signal
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,27 +18,60 @@ _OOM_SCORE = "/proc/self/oom_score_adj"
 
 
 @shell("unshare --mount --pid --uts --ipc --fork  # in cgroup {cgroup}")
-def clone_container(cgroup: Path | None, namespaces: int = NEW_PID | NEW_UTS | NEW_IPC) -> tuple[int, int]:
-    """Fork into a new mount namespace and those of `namespaces` (CLONE_NEW*), in `cgroup` from the start.
+def clone_container(cgroup: Path | None, namespaces: int) -> int:
+    """Go on as a container's first process, in a new mount namespace and those of `namespaces` (CLONE_NEW*).
+
+    It is born in `cgroup`. For the rest see `go_on_in`.
+    """
+    netlink_sockets.close_all()
+    with opened_group(cgroup) as group:
+        return _go_on(lib.CLONE_NEWNS | namespaces, group)
+
+
+@shell("unshare --mount --fork  # in cgroup {cgroup}")
+def clone_with_mounts(cgroup: Path | None) -> tuple[int, int]:
+    """Fork into a new mount namespace, in `cgroup` from the start.
 
     Returns (pid, pidfd), and (0, -1) in the child. The caller must be single-threaded (see csrc/sys.c).
     """
     netlink_sockets.close_all()
     pidfd = ffi.new("int *")
-    cgroup_fd = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if cgroup else -1
-    try:
-        pid = check(lib.sys_clone3(lib.CLONE_NEWNS | namespaces, pidfd, cgroup_fd))
-    finally:
-        if cgroup_fd >= 0:
-            os.close(cgroup_fd)
+    with opened_group(cgroup) as group:
+        pid = check(lib.sys_clone3(lib.CLONE_NEWNS, pidfd, group))
     return (pid, pidfd[0]) if pid else (0, -1)
 
 
-@shell("nsenter --target {pid} --pid --fork")
-def clone_into(pid: int, pidfd: int) -> int:
-    """Fork a sibling (see `clone_sibling`) into the pid namespace of `pid`. The caller stays in its own."""
+@shell("nsenter --target {pid} --pid --fork  # in cgroup {cgroup}")
+def go_on_in(pid: int, pidfd: int, cgroup: Path | None, group: int) -> int:
+    """Go on as a new process, which is born in the pid namespace of `pid`, and is a child of this one's parent.
+
+    It is born in the v2 group `cgroup`, of which `group` is a descriptor (-1: in this one's): the path may lead
+    nowhere any more.
+
+    Returns its pid as this process's namespace shows it. This process waits in the kernel until the new one, which
+    uses its memory, has executed a program or ended, and ends with code 0 (vfork(2)). A fork of Python would take 10 ms
+    to copy page tables and pages, and to be taken apart by execve(2). The caller must be single-threaded.
+    """
+    netlink_sockets.close_all()
     check(lib.sys_setns(pidfd, lib.CLONE_NEWPID))
-    return _sibling(0)
+    return _go_on(0, group)
+
+
+def _go_on(namespaces: int, group: int) -> int:
+    new = ffi.new("int *")
+    check(lib.sys_clone_and_leave(namespaces, group, new))
+    return int(new[0])
+
+
+@contextmanager
+def opened_group(cgroup: Path | None) -> Iterator[int]:
+    """A descriptor of the group; -1 for none."""
+    fd = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if cgroup else -1
+    try:
+        yield fd
+    finally:
+        if fd >= 0:
+            os.close(fd)
 
 
 @shell("unshare --mount --pid --uts --ipc --fork  # as a child of the caller's parent")
@@ -78,30 +111,11 @@ def oom_score_set(score: int) -> None:
     Path(_OOM_SCORE).write_text(str(score))
 
 
-def fork(child: Callable[[], int], rescue: Callable[[BaseException], None], group: Path | None = None) -> int:
-    """Fork, into a v2 group or into the caller's. The child runs `child` and exits with its result; it never returns
-    into the caller's stack. `rescue` reports an exception of `child`."""
+def fork(child: Callable[[], int], rescue: Callable[[BaseException], None]) -> int:
+    """Fork. The child runs `child` and exits with its result; it never returns into the caller's stack. `rescue`
+    reports an exception of `child`."""
     netlink_sockets.close_all()
-    return (fork_into(group) if group else os.fork()) or live(child, rescue)
-
-
-@shell("sh -c 'echo $$ > \"$0\"/cgroup.procs; exec ...' {group} &")
-def fork_into(group: Path) -> int:
-    """Fork a process into a v2 group (clone(2), CLONE_INTO_CGROUP).
-
-    A process that moves itself waits until no thread of the host is in fork or exit, 6 ms and more. Returns the pid,
-    and 0 in the child, which goes on with `live`. The caller must be single-threaded (see csrc/sys.c).
-    """
-    netlink_sockets.close_all()
-    pidfd = ffi.new("int *")
-    fd = os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        pid = check(lib.sys_clone3(0, pidfd, fd))
-    finally:
-        os.close(fd)
-    if pid:
-        os.close(pidfd[0])
-    return pid
+    return os.fork() or live(child, rescue)
 
 
 def live(child: Callable[[], int], rescue: Callable[[BaseException], None]) -> NoReturn:

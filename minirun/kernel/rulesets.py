@@ -6,17 +6,17 @@ REJECT as `xt` without its name, and because a start reads a few chains of rule 
 """
 
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pyroute2.netlink import NETLINK_NETFILTER, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_ERROR
+from pyroute2.netlink import NETLINK_NETFILTER, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR
 from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_NFTABLES, nfgen_msg
 from pyroute2.netlink.nfnetlink import nftsocket as nf
 
 from minirun.kernel.netlink_events import NfTablesMarshal
-from minirun.kernel.netlink_sockets import complete, nf_tables
+from minirun.kernel.netlink_sockets import complete, os_errors
 
 INPUT, FORWARD, OUTPUT = 1, 2, 3  # NF_INET_*, and NF_BR_* of family bridge
 # Those that see IP packets.
@@ -26,7 +26,7 @@ _NUMBERS = {name: number for number, name in FAMILIES.items()}
 _ALL_FAMILIES = 0  # NFPROTO_UNSPEC
 _DROP = 0  # NF_DROP
 _IFNAMSIZ = 16
-_LARGEST = 1 << 13  # bytes of an answer
+_LARGEST = 1 << 16  # bytes of an answer; the kernel fills 32 KiB of a dump at once
 # What may stand in a rule beside its verdict without making it one for some packets only.
 _WITHOUT_CONDITION = {"counter", "immediate", "reject", "log", "target"}
 
@@ -152,8 +152,7 @@ def chain_uses(chains: Sequence[ChainKey]) -> list[int]:
         request["header"]["sequence_number"] = number
         request.encode()
     uses = [0] * len(chains)
-    # A plain socket: NFTSocket would wait for an acknowledgement of each.
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER) as netfilter:
+    with _netfilter() as netfilter:
         netfilter.send(b"".join(request.data for request in requests))
         for _ in chains:
             for answer in NfTablesMarshal().parse(netfilter.recv(_LARGEST)):
@@ -178,12 +177,28 @@ def _compared(data: Any) -> bytes:
 
 
 def _dump(message: type[nfgen_msg], kind: int, family: int, attributes: dict[str, str] | None = None) -> list[Any]:
-    def dump() -> Iterable[Any]:
-        request = _request(message, kind, family, attributes or {}, NLM_F_DUMP)
-        return nft.nlm_request_batch([request])  # type: ignore[no-any-return]
+    def dump() -> Iterator[Any]:
+        netfilter.send(request.data)
+        while True:
+            for answer in NfTablesMarshal().parse(netfilter.recv(_LARGEST)):
+                if answer["header"]["type"] == NLMSG_DONE:
+                    return
+                if error := answer["header"]["error"]:
+                    raise error
+                yield answer
 
-    with nf_tables() as nft:
+    request = _request(message, kind, family, attributes or {}, NLM_F_DUMP)
+    request.encode()
+    with os_errors(), _netfilter() as netfilter:
         return complete(dump)
+
+
+def _netfilter() -> socket.socket:
+    """A plain socket: every command asks a question, and NFTSocket's asyncio loop takes longer than the answer.
+
+    And it waits for an acknowledgement of each request.
+    """
+    return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER)
 
 
 def _request(message: type[nfgen_msg], kind: int, family: int, attributes: dict[str, str], flags: int = 0) -> nfgen_msg:

@@ -10,10 +10,10 @@ from typing import Any
 from minirun.engine.protocol import CHUNK, Kind
 from minirun.errors import FAILED, MinirunError, describe
 from minirun.init import mapped, program
-from minirun.init.first_process import first_process, prepare
+from minirun.init.helper import HOST, Helper
 from minirun.init.plan import Plan
 from minirun.init.program import ChildFiles
-from minirun.kernel import cgroups, limits, namespaces, processes
+from minirun.kernel import cgroups, limits, processes
 from minirun.kernel.devices import devices_allow
 from minirun.kernel.event_loop import READ, Interest
 from minirun.kernel.sockets import receive_with_fds
@@ -22,7 +22,6 @@ from minirun.shim.idle import IdleState
 from minirun.shim.streams import Streams
 
 _ERRNO = struct.Struct("i")
-_HOST = (0, 0)
 
 
 class ContainerProcess:
@@ -40,7 +39,7 @@ class ContainerProcess:
         self.go = self.ready = self.started = False
         self.failure: tuple[int, str] | None = None
         self._on_started = on_started
-        self._builder = -1  # pidfd of the process that builds the tree in place of the first one (init/mapped.py)
+        self._maker = -1  # pidfd of the helper, or of the builder (init/mapped.py), which ends by itself
         self._reaped = False
         self.code: int | None = None  # of a process that has ended while the shim was idle, and was reaped
 
@@ -70,38 +69,24 @@ class ContainerProcess:
     @property
     def is_quiet(self) -> bool:
         """Whether nothing is under way: it runs, and all of its input has been written."""
-        return self.started and not self.streams.inbox and self._builder < 0
+        return self.started and not self.streams.inbox and self._maker < 0
 
-    def spawn(self, stub: int) -> None:
-        """Make the first process. Everything that it needs has been imported and opened before. Closes `stub`."""
+    def spawn(self, stub: int, helper: Helper) -> None:
+        """Make the first process by way of the helper. Closes `stub`."""
         plan = self.plan
         self._line, line_end = socket.socketpair()
         self._error, error_end = os.pipe()
         files = ChildFiles(line_end, () if plan.tty else self.streams.open_pipes(plan.interactive), error_end, stub)
         pid_of, ipc_of = _open_shared(plan.pid_of), _open_shared(plan.ipc_of)
-        parent = os.getpid() if plan.pid_of == _HOST else 0  # as getppid shows it in the first process
         if plan.ids:
-            self.pid, self.pidfd, self._builder = mapped.spawn(plan, mapped.Ends(files, pid_of, ipc_of))
+            helper.dismiss()
+            self.pid, self.pidfd, self._maker = mapped.spawn(plan, mapped.Ends(files, pid_of, ipc_of))
         else:
-            self.pid, self.pidfd = self._clone(pid_of)
-        if self.pid == 0:
-            first_process(plan, files, parent, lambda: prepare(plan, ipc_of), (ipc_of,))
+            self.pid, self.pidfd, self._maker = helper.make(plan, files, pid_of, ipc_of)
         files.close()
         for fd in (pid_of, ipc_of):
             if fd >= 0:
                 os.close(fd)
-
-    def _clone(self, pid_of: int) -> tuple[int, int]:
-        plan = self.plan
-        flags = 0 if plan.pid_of else processes.NEW_PID
-        flags |= 0 if plan.ipc_of else processes.NEW_IPC
-        flags |= 0 if plan.uts_host else processes.NEW_UTS
-        if pid_of >= 0:
-            namespaces.join_pid_namespace(plan.pid_of[0], pid_of)
-        pid, pidfd = processes.clone_container(Path(plan.cgroup) if plan.cgroup else None, flags)
-        if pid and pid_of >= 0:
-            namespaces.leave_pid_namespace()
-        return pid, pidfd
 
     def interests(self) -> Iterator[Interest]:
         """What the event loop is to wait for now."""
@@ -111,8 +96,8 @@ class ContainerProcess:
             yield self._error, READ, self._read_exec_result
         if not self.ready:
             yield self._line.fileno(), READ, self._read_line
-        if self._builder >= 0:
-            yield self._builder, READ, self._reap_builder
+        if self._maker >= 0:
+            yield self._maker, READ, self._reap_maker
 
     def has_ended(self) -> bool:
         """Whether the process has ended, and waits to be reaped."""
@@ -210,15 +195,15 @@ class ContainerProcess:
         if self.failure is None and not self.started:
             self.failure = (FAILED, f"the container's first process ended with {code} before the program began")
 
-    def _reap_builder(self) -> None:
-        os.waitid(os.P_PIDFD, self._builder, os.WEXITED)
-        os.close(self._builder)
-        self._builder = -1
+    def _reap_maker(self) -> None:
+        os.waitid(os.P_PIDFD, self._maker, os.WEXITED)
+        os.close(self._maker)
+        self._maker = -1
 
     def _close(self) -> None:
         """Close everything of this run; the next one opens its own."""
-        if self._builder >= 0:  # it is in a pid namespace whose first process has ended, so it has been killed
-            self._reap_builder()
+        if self._maker >= 0:  # it ends with the first process, if it has not ended before
+            self._reap_maker()
         self._line.close()
         for fd in (self.pidfd, self._error):
             if fd >= 0:
@@ -256,7 +241,7 @@ def _allow_devices(plan: Plan) -> None:
 
 def _open_shared(process: tuple[int, ...]) -> int:
     """A pidfd of the process whose namespace is shared; -1 for a namespace of its own, or the host's."""
-    if process in ((), _HOST):
+    if process in ((), HOST):
         return -1
     pidfd = processes.open_process(process[0], process[1])
     if pidfd is None:

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 
 from minirun.engine.environment import with_environment
 from minirun.engine.exec import ExecProcess, start_exec
+from minirun.engine.exec_records import end_of
 from minirun.engine.lifecycle import record_event
 from minirun.engine.readiness import listens_on
 from minirun.errors import MinirunError
-from minirun.init.exec_process import ExecRequest
+from minirun.init.exec_process import ExecPlan, ExecRequest
 from minirun.init.program import StartError
 from minirun.instance import Instance
 from minirun.kernel import controllers, processes
@@ -62,6 +63,8 @@ class HealthCheck:
         """What the event loop is to wait for now."""
         if self._check is not None:
             yield self._check.pidfd, READ, self._finish
+            if self._check.helper >= 0:
+                yield self._check.helper, READ, self._check.reap_helper
             for fd in self._check.outputs:
                 yield fd, READ, lambda fd=fd: self._read(fd)  # type: ignore[misc]
 
@@ -98,8 +101,9 @@ class HealthCheck:
         request = ExecRequest(argv=self._health.test, workdir=container.spec.workdir)
         try:
             target = with_environment(self._instance, container)
-            groups = controllers.existing(self._instance.cgroup, self._id)
-            self._check = start_exec(target, request, groups, confinement_for(self._instance, target.spec.security))
+            groups = tuple(controllers.existing(self._instance.cgroup, self._id))
+            confined = confinement_for(self._instance, target.spec.security)
+            self._check = start_exec(ExecPlan(target, request, confined, groups))
         except StartError as error:
             self._judge(error.code, error.text)
         except (MinirunError, OSError) as error:  # the program has just ended
@@ -136,8 +140,7 @@ class HealthCheck:
     def _reap(self, check: ExecProcess) -> int:
         for fd in (check.pidfd, *check.outputs):
             os.close(fd)
-        status = os.waitstatus_to_exitcode(os.waitpid(check.pid, 0)[1])
-        return 128 - status if status < 0 else status
+        return end_of(check)
 
     def _judge(self, code: int, output: str) -> None:
         """Record a result. Failures of checks that began within the start period don't count until one succeeds."""

@@ -13,6 +13,7 @@ from minirun.engine.lifecycle import finish_run
 from minirun.engine.log import LogWriter
 from minirun.engine.protocol import ATTACH_SOCKET, Kind, Outbox, Spool
 from minirun.errors import FAILED, MinirunError, describe
+from minirun.init.helper import Helper
 from minirun.init.plan import Plan, pack, unpack
 from minirun.kernel import execution, freezer, processes
 from minirun.kernel.event_loop import Interest, Part, turn_parts
@@ -52,15 +53,15 @@ class Shim:
         self.log = None if driver == "none" else LogWriter(f"{self.directory}/log", size, files)
 
     @classmethod
-    def fresh(cls, plan: Plan, first: Client, received: list[int], stub: int) -> "Shim":
-        """Make a shim and the container's first process.
+    def fresh(cls, plan: Plan, first: Client, received: list[int], stub: int, helper: Helper) -> "Shim":
+        """Make a shim and the container's first process, by way of `helper`.
 
         `first` is the command that starts it, `received` the descriptors that it sent, `stub` the sealed executable.
         """
         dns = received.pop() if plan.has_names else None
         listener = control_listen(f"{plan.root}/containers/{plan.container}", ATTACH_SOCKET)
         shim = cls(plan, first, listener, received, dns)
-        shim.start(stub)
+        shim.start(stub, helper)
         return shim
 
     @classmethod
@@ -85,15 +86,15 @@ class Shim:
 
     # --- a run from start to end
 
-    def start(self, stub: int) -> None:
-        """Prepare the cgroup and make the first process; it then waits for GO. `stub` is closed."""
+    def start(self, stub: int, helper: Helper) -> None:
+        """Prepare the cgroup and have `helper` make the first process; it then waits for GO. `stub` is closed."""
         self.began = time.monotonic()
         self._handle_sigterm()
         prepare_cgroup(self.plan, is_restart=self.ever_started)
         process = ContainerProcess(self.plan, self._record_started, self._on_output)
-        process.spawn(stub)
+        process.spawn(stub, helper)
         self.process = process
-        self.state.open()  # now, while the first process builds its tree: SQLite must not be forked
+        self.state.open()  # now, while the first process builds its tree
 
     def _handle_sigterm(self) -> None:
         """At shutdown systemd sends SIGTERM to all in a scope, also to an idle shim: the restart policy ends then.
@@ -268,7 +269,7 @@ class Shim:
             self.plan = replace(self.plan, netns=record.name)
         freezer.thaw(freezer.freezer_group(self.state.instance.cgroup, self.plan.container))
         self.state.close()
-        self.start(execution.sealed_stub())
+        self.start(execution.sealed_stub(), Helper())
         self.process.go = True
 
     # --- the end

@@ -1,38 +1,21 @@
 """How a shim's process begins: forked from the command early, it waits for a plan; or it wakes up after being idle."""
 
-import fcntl
 import gc
 import os
 import socket
 import sys
 import traceback
-from contextlib import suppress
 
 from minirun.engine.protocol import CHUNK, MOST_FDS, Kind, Parser, Spool, frame
 from minirun.errors import FAILED, describe
-from minirun.forkserver.ahead import ForkedAhead
+from minirun.init import prepared
+from minirun.init.helper import Helper
 from minirun.init.plan import Plan, unpack
 from minirun.kernel import execution, processes, seam
 from minirun.kernel.sockets import receive_with_fds
 from minirun.shim.clients import Client
 from minirun.shim.idle import restore
 from minirun.shim.main import Shim
-
-_offered: ForkedAhead | None = None
-
-
-def offer(ahead: ForkedAhead) -> None:
-    """Have `spawn` take a process that was forked before the command came."""
-    global _offered
-    _offered = ahead
-
-
-def decline() -> None:
-    """Let a process that was forked ahead end. For a command that forks others: each would take it for its own."""
-    global _offered
-    if _offered is not None:
-        os.close(_offered.channel)
-        _offered = None
 
 
 def spawn() -> tuple[int, int]:
@@ -41,14 +24,8 @@ def spawn() -> tuple[int, int]:
     Call it before the state is opened: SQLite must not be forked. The shim inherits only the channel, and ends when the
     channel is closed unused.
     """
-    global _offered
-    ahead, _offered = _offered, None
-    if ahead and not seam.is_watched():  # watchers see only what is forked from now on
-        with suppress(ConnectionError):
-            ahead.claim()
-            channel = fcntl.fcntl(ahead.channel, fcntl.F_DUPFD_CLOEXEC, 0)  # the number that it would have had
-            os.close(ahead.channel)
-            return ahead.pid, channel
+    if ahead := prepared.claim(prepared.SHIM):
+        return ahead
     ours, theirs = socket.socketpair()
     pid = processes.fork(lambda: _begin(theirs.detach()), _report)
     theirs.close()
@@ -74,11 +51,12 @@ def serve(fd: int) -> None:
     parser = Parser()
     received: list[int] = []
     waited: list[tuple[int, int]] = []  # clients that waited for the start: socket, flags
-    stub = execution.sealed_stub()  # made while the command still parses its arguments
+    stub, helper = execution.sealed_stub(), Helper()  # made while the command still parses its arguments
     while True:
         data, fds = receive_with_fds(channel, CHUNK, MOST_FDS)
         received += fds
         if not data:
+            helper.dismiss()
             return None
         for kind, body in parser.feed(data):
             if kind is Kind.SPARE:
@@ -86,6 +64,7 @@ def serve(fd: int) -> None:
                 if processes.fork_away():
                     os.close(spare)
                     continue
+                helper.leave()
                 os.close(fd)
                 channel.detach()
                 os.write(spare, os.getpid().to_bytes(4, "big"))
@@ -94,17 +73,19 @@ def serve(fd: int) -> None:
                 waited.append((received.pop(), body[0]))
             if kind is Kind.PLAN:
                 plan = unpack(Plan, body)
-                return _carry_out(plan, Client(channel, _spool(plan), parser), received, waited, stub)
+                return _carry_out(plan, Client(channel, _spool(plan), parser), received, waited, stub, helper)
 
 
 def _spool(plan: Plan) -> Spool:
     return Spool(f"{plan.root}/containers/{plan.container}")
 
 
-def _carry_out(plan: Plan, first: Client, received: list[int], waited: list[tuple[int, int]], stub: int) -> None:
+def _carry_out(
+    plan: Plan, first: Client, received: list[int], waited: list[tuple[int, int]], stub: int, helper: Helper
+) -> None:
     _leave_terminal(plan)
     try:
-        shim = Shim.fresh(plan, first, received, stub)
+        shim = Shim.fresh(plan, first, received, stub, helper)
     except BaseException as error:
         first.channel.setblocking(True)
         first.channel.sendall(frame(Kind.FAILED, bytes([FAILED]) + describe(error).encode()))

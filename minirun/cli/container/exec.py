@@ -19,7 +19,7 @@ from minirun.engine.exec import ExecProcess, check_target, start_exec
 from minirun.engine.exec_records import ExecRecord, end_of, start_detached
 from minirun.engine.protocol import CHUNK, HIGH_WATER, Outbox
 from minirun.errors import MinirunError
-from minirun.init.exec_process import ExecRequest
+from minirun.init.exec_process import ExecHelper, ExecPlan, ExecRequest
 from minirun.init.program import StartError
 from minirun.kernel import controllers, processes, terminal
 from minirun.kernel.event_loop import READ, WRITE, Interest, is_ready, turn
@@ -53,6 +53,7 @@ def exec_(
     """Execute a command in a running container."""
     if tty and interactive and not detach and not os.isatty(0):
         raise MinirunError("the input device is not a TTY", "leave out -t when input comes from a pipe or file")
+    helper = None if detach else ExecHelper(is_claimed=True)  # it prepares itself meanwhile
     instance = open_instance()
     target = find_container(instance.store, container)
     check_target(target)
@@ -68,11 +69,12 @@ def exec_(
         detach=detach,
         size=terminal.size_of_caller(),
     )
-    groups = controllers.existing(instance.cgroup, target.id)
+    groups = tuple(controllers.existing(instance.cgroup, target.id))
     confined = confinement_for(instance, target.spec.security)
     if privileged:  # it keeps the container's system call filter, as in Docker
         confined = replace(confined, profile="")
-    begin = partial(start_exec, with_environment(instance, target, unset), request, groups, confined)
+    plan = ExecPlan(with_environment(instance, target, unset), request, confined, groups)
+    begin = partial(start_exec, plan, helper)
     tracked = ExecRecord(instance, target.id, words)
     for action in ("exec_create", "exec_start"):
         tracked.tell(instance, action)
@@ -122,6 +124,8 @@ class Relay:
 
     def _interests(self, signals: SignalPipe) -> Iterator[Interest]:
         yield self.joined.pidfd, READ, lambda: None  # its end ends the loop
+        if self.joined.helper >= 0:
+            yield self.joined.helper, READ, self.joined.reap_helper
         yield signals.fd, READ, lambda: self._signals(signals)
         for fd, sink in self.sinks.items():
             if sink:

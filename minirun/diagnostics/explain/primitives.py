@@ -17,9 +17,9 @@ STEP_OF = {
         "netns": "netns_add network_unshare netns_attach netns_share loopback_up",
         "userns": "netns_add_mapped netns_add_beside userns_join fsids_set tree_idmap tree_of_root root_take",
         "lab": "lab_clone single_id_map lab_group_give lab_group_settle",
-        "cgroup": "fork_into cgroup_add cgroup_settle cgroup_enter controllers_on setting_write member_add self_add"
+        "cgroup": "cgroup_add cgroup_settle cgroup_enter controllers_on setting_write member_add self_add"
         " devices_allow scope_add oom_score_set rlimit_set",
-        "process": "clone_container clone_sibling unshare_cgroup domainname_set",
+        "process": "clone_container clone_with_mounts clone_sibling unshare_cgroup domainname_set",
         "rules": "_apply_line _apply_text elements_add _held_add flow_del",
         "withdraw": "elements_del",
         "fault": "netem_replace tbf_replace qdisc_del connection_kill",
@@ -30,8 +30,8 @@ STEP_OF = {
         "veth": "veth_add bridge_port_add hairpin_on _plugin_run",
         "addresses": "address_add default_route_add default_route_replace link_route_add local_route_add",
         "dns": "spawn_away loopback_address_add link_address_write",
-        "join": "clone_into join_netns join_ipc_namespace join_pid_namespace join_namespaces join_all_but_mounts"
-        " become_neighbour root_enter directory_enter",
+        "join": "go_on_in join_netns join_ipc_namespace join_pid_namespace join_namespaces join_all_but_mounts"
+        " join_cgroup_namespace become_neighbour root_enter directory_enter",
         "root": "mounts_private overlay_mount overlay_view mounts_unshare directory_go",
         "kernel-files": "filesystem_mount",
         "volumes": "bind_mount tree_copy tree_copy_below tree_attributes tree_propagation tree_attach tree_of_process"

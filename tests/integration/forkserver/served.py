@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import subprocess
+import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -65,8 +66,12 @@ class ServedHost:
     def run(self, *words: str, before: str = "exec", way: str = "", seconds: float = 30, **kwargs: Any) -> Outcome:
         return outcome_of(self.start(*words, before=before, way=way, **kwargs), seconds)
 
-    def observe(self, report: str, before: str = "exec", ways: tuple[str, ...] = ("", "off")) -> list[Outcome]:
-        """Run a container that prints `report` each of these ways, at once, and look at its command meanwhile."""
+    def observe(
+        self, report: str, before: str = "exec", ways: tuple[str, ...] = ("", "off"), after: float = 0
+    ) -> list[Outcome]:
+        """Run a container that prints `report` each of these ways, at once, and look at its command meanwhile.
+
+        after: seconds after it is known to run"""
         names = [f"c{uuid.uuid4().hex[:8]}" for _ in ways]
         processes = []
         for name, way in zip(names, ways, strict=True):
@@ -74,11 +79,12 @@ class ServedHost:
             gate.mkdir()
             words = ["-v", f"/run/{name}:/gate", "--name", name, "busybox", "sh", "-c", f"{report}\n{_GATE}"]
             processes.append(self.start("run", "--rm", "--net=host", *words, before=before, way=way))
-        return [self._look_at(name, process) for name, process in zip(names, processes, strict=True)]
+        return [self._look_at(name, process, after) for name, process in zip(names, processes, strict=True)]
 
-    def _look_at(self, name: str, process: "subprocess.Popen[bytes]") -> Outcome:
+    def _look_at(self, name: str, process: "subprocess.Popen[bytes]", after: float) -> Outcome:
         gate = self.run_directory / name
         eventually(lambda: (gate / "ready").exists() or process.poll() is not None, 20)
+        time.sleep(after)
         command = self.describe(self.command_with(name)) if (gate / "ready").exists() else {}
         (gate / "go").touch()
         outcome = outcome_of(process)
@@ -117,12 +123,14 @@ class ServedHost:
     def waiting(self) -> list[int]:
         """The processes that wait for the next command: the worker, and once there is time, what it has forked.
 
-        The worker alone shares sockets with the server. What is older was forked for a command that did not need it.
+        The worker alone shares sockets with the server, and is the parent of what it has forked.
         """
         server = self.server()
         shared = self._sockets(server)
-        children = [pid for pid in self.processes_with("minirun-forkserver") if self.parent(pid) == server]
-        return next((children[at:] for at, pid in enumerate(children) if self._sockets(pid) & shared), [])
+        parents = {pid: self.parent(pid) for pid in self.processes_with("minirun-forkserver")}
+        for worker in (pid for pid, parent in parents.items() if parent == server and self._sockets(pid) & shared):
+            return [worker, *(pid for pid, parent in parents.items() if parent == worker)]
+        return []
 
     def _sockets(self, pid: int) -> set[str]:
         """The sockets that a process has open; none when it is gone."""

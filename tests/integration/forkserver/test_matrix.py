@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests.harness import eventually
 from tests.integration.forkserver.served import SERVER, ServedHost
 
 # What a container shows of itself; a few values differ between any two processes.
@@ -128,7 +129,7 @@ PLAIN = {
 def test_what_the_worker_takes_over(served: ServedHost, name: str) -> None:
     # A command ends when it cannot write what the container says.
     report = ":" if "1>&-" in TAKEN_OVER[name] else REPORT
-    default, plain = served.observe(report, TAKEN_OVER[name])
+    default, plain = served.observe(report, TAKEN_OVER[name], after=1 if name == "cgroup v2" else 0)
     is_told = "2>&-" not in TAKEN_OVER[name]
     assert (default.way, plain.way) == (SERVER, "MINIRUN_FORKSERVER=off" if is_told else SERVER)
     assert (default.code, default.output, default.errors) == (plain.code, plain.output, plain.errors)
@@ -136,6 +137,23 @@ def test_what_the_worker_takes_over(served: ServedHost, name: str) -> None:
     shown = {*default.command, *plain.command}
     pairs = {one: (default.command.get(one), plain.command.get(one)) for one in shown}
     assert {one: pair for one, pair in pairs.items() if pair[0] != pair[1]} == {}
+
+
+def test_a_command_that_lasts_is_moved_to_the_cgroup(served: ServedHost) -> None:
+    """One that does not stays where the server is: a move waits for all processors. What it has started stays, too."""
+    served.run("run", "-d", "--name", "db", "--net=none", "busybox", "sleep", "1000")
+    enter = TAKEN_OVER["cgroup v2"]
+
+    def members() -> set[int]:
+        return set(map(int, served.host.sh("cat /sys/fs/cgroup/odd/cgroup.procs").split()))
+
+    with served.start("exec", "db", "sleep", "4", before=enter) as process:
+        eventually(lambda: len(served.processes_with("exec\0db")) >= 2)
+        launcher, worker = served.launcher_with("exec\0db"), served.worker_with("exec\0db")
+        assert members() == {launcher}
+        eventually(lambda: members() == {launcher, worker}, 3)
+        process.kill()
+    served.run("rm", "-f", "db")
 
 
 @pytest.mark.parametrize("name", PLAIN)
