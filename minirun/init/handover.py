@@ -9,7 +9,6 @@ import socket
 from minirun.kernel.sockets import receive_with_fds, send_with_fds
 
 _SIZE = 4  # bytes that say how many follow
-_LARGEST = 1 << 16  # bytes of a message
 _MOST_FDS = 8
 
 
@@ -21,15 +20,13 @@ def hand_over(channel: socket.socket, data: bytes, fds: list[int], files: list[i
 
 def receive_plan(channel: socket.socket) -> tuple[bytes, list[int]] | None:
     """In the helper: the plan, and its descriptors; None when none is needed."""
-    data, fds = receive_with_fds(channel, _LARGEST, _MOST_FDS)
-    if not data:
-        return None
-    size = int.from_bytes(data[:_SIZE], "little") + _SIZE
-    while len(data) < size:
-        if not (more := channel.recv(size - len(data))):
+    head, fds = receive_with_fds(channel, _SIZE, _MOST_FDS)
+    missing, data = int.from_bytes(head, "little"), b""
+    while missing:  # and no byte more: with the next come the files
+        if not (part := channel.recv(missing)):
             return None
-        data += more
-    return data[_SIZE:], fds
+        data, missing = data + part, missing - len(part)
+    return (data, fds) if data else None
 
 
 def receive_files(channel: socket.socket) -> list[int]:
