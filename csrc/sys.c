@@ -57,12 +57,14 @@ static int sys_clone3(unsigned long long flags, int *pidfd, int cgroup_fd)
 }
 
 /* clone3(2), as a sibling that uses the caller's memory (vfork(2)): of the two, only the new process returns. The
- * caller's process waits in the kernel until the new one has executed a program or ended, and then ends itself, at once:
- * its stack has been written to meanwhile. No signal is handled in between.
+ * caller's process waits in the kernel until the new one has executed a program or ended. Then it writes the new one's
+ * pid, as it sees it, to the descriptor `tell`, as an int, and ends: its stack has been written to meanwhile, so it calls
+ * nothing. No signal is handled in between.
  *
- * pid: what the caller's process sees the new one as. Returns 0, or -1 in the caller when there is no new process. */
-static int sys_clone_and_leave(unsigned long long flags, int cgroup_fd, int *pid)
+ * pid: where the new process finds that number. Returns 0, or -1 in the caller when there is no new process. */
+static int sys_clone_and_leave(unsigned long long flags, int cgroup_fd, int tell, int *pid)
 {
+    static int told;
     struct clone_args args;
     sigset_t all, mask;
     memset(&args, 0, sizeof args);
@@ -77,30 +79,45 @@ static int sys_clone_and_leave(unsigned long long flags, int cgroup_fd, int *pid
 #if defined __x86_64__
     long result = SYS_clone3;
     struct clone_args *first = &args;
+    size_t second = sizeof args;
     __asm__ volatile("syscall\n\t"
                      "test %%rax, %%rax\n\t"
                      "jle 1f\n\t"
+                     "mov %%eax, (%[told])\n\t"
+                     "mov %[tell], %%edi\n\t"
+                     "mov %[told], %%rsi\n\t"
+                     "mov %[size], %%edx\n\t"
+                     "mov %[write], %%eax\n\t"
+                     "syscall\n\t"
                      "mov %[exit], %%eax\n\t"
                      "xor %%edi, %%edi\n\t"
                      "syscall\n"
                      "1:"
-                     : "+a"(result), "+D"(first)
-                     : "S"(sizeof args), [exit] "i"(SYS_exit_group)
-                     : "rcx", "r11", "memory", "cc");
+                     : "+a"(result), "+D"(first), "+S"(second)
+                     : [tell] "r"(tell), [told] "r"(&told), [size] "i"(sizeof told), [write] "i"(SYS_write),
+                       [exit] "i"(SYS_exit_group)
+                     : "rcx", "rdx", "r11", "memory", "cc");
 #elif defined __aarch64__
     register long number __asm__("x8") = SYS_clone3;
     register long result __asm__("x0") = (long)&args;
-    register long size __asm__("x1") = sizeof args;
+    register long second __asm__("x1") = sizeof args;
     __asm__ volatile("svc 0\n\t"
                      "cmp x0, 0\n\t"
                      "b.le 1f\n\t"
+                     "str w0, [%[told]]\n\t"
+                     "mov w0, %w[tell]\n\t"
+                     "mov x1, %[told]\n\t"
+                     "mov x2, %[size]\n\t"
+                     "mov x8, %[write]\n\t"
+                     "svc 0\n\t"
                      "mov x8, %[exit]\n\t"
                      "mov x0, 0\n\t"
                      "svc 0\n"
                      "1:"
-                     : "+r"(result), "+r"(number)
-                     : "r"(size), [exit] "i"(SYS_exit_group)
-                     : "memory", "cc");
+                     : "+r"(result), "+r"(second), "+r"(number)
+                     : [tell] "r"(tell), [told] "r"(&told), [size] "i"(sizeof told), [write] "i"(SYS_write),
+                       [exit] "i"(SYS_exit_group)
+                     : "x2", "memory", "cc");
 #else
 #error "minirun runs on x86-64 and on arm64"
 #endif

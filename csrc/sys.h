@@ -1,7 +1,7 @@
 /* What Python sees. Every int function returns -1 and sets errno on failure, as in section 2 of the manual. */
 
 int sys_clone3(unsigned long long flags, int *pidfd, int cgroup_fd);
-int sys_clone_and_leave(unsigned long long flags, int cgroup_fd, int *pid);
+int sys_clone_and_leave(unsigned long long flags, int cgroup_fd, int tell, int *pid);
 int sys_unshare(int flags);
 int sys_setns(int fd, int nstype);
 

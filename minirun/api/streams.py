@@ -238,8 +238,8 @@ class ExecSource:
     def interests(self, client: ClientStream) -> Iterator[Interest]:
         """Its end, its outputs, its input, and a new size of its terminal."""
         yield self._joined.pidfd, READ, lambda: self._finish(client)
-        if self._joined.helper >= 0:
-            yield self._joined.helper, READ, self._joined.reap_helper
+        for helper in self._joined.helpers[:1]:  # they end together
+            yield helper, READ, self._joined.reap_helpers
         yield from self._control.interests(self._joined.terminal)
         if client.has_room or client.is_gone:
             for fd in list(self._joined.outputs):

@@ -10,16 +10,18 @@ The command makes it by itself and waits for it: the shim takes no part.
     reads its pid       <--   from its own memory, and waits      <--   its pid; terminal, user, program
     waits, carries streams    ends                                <--   execve
 
+For the v2 cgroup there is a second helper, which the first goes on as.
+
 The helper sees the host's processes and is the host's root, but it never is in the container's pid namespace, so nobody
-in the container can look into it. The new process, which is born there, has nothing of the host's left except the
-helper's memory, until execve. A process that may trace any other (CAP_SYS_PTRACE) can look into it; it is hidden from
-all others (CVE-2016-9962). Their side is in init/exec_process.py.
+in the container can look into it. The new process, which is born there, has nothing of the host's left but the helper's
+memory, until execve. A process that may trace any other (CAP_SYS_PTRACE) can look into it; it is hidden from all others
+(CVE-2016-9962). Their side is in init/exec_process.py.
 """
 
 import os
 import signal
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 from minirun.errors import FAILED, MinirunError
@@ -40,17 +42,17 @@ class ExecProcess:
 
     pid: int
     pidfd: int
-    helper: int  # that made it, and ends when it has executed its program; a pidfd, or -1
+    helpers: list[int]  # that made it, and end when it has executed its program; pidfds
     stdin: int = -1
     outputs: dict[int, int] = field(default_factory=dict)  # our descriptor -> 1 (standard output) or 2 (error)
     terminal: int = -1
 
-    def reap_helper(self) -> None:
-        """Wait for the helper's end."""
-        if self.helper >= 0:
-            os.waitid(os.P_PIDFD, self.helper, os.WEXITED)
-            os.close(self.helper)
-            self.helper = -1
+    def reap_helpers(self) -> None:
+        """Wait for the end of the helpers."""
+        while self.helpers:
+            pidfd = self.helpers.pop()
+            os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+            os.close(pidfd)
 
 
 def start_exec(plan: ExecPlan, helper: ExecHelper | None = None) -> ExecProcess:
@@ -72,11 +74,11 @@ def start_exec(plan: ExecPlan, helper: ExecHelper | None = None) -> ExecProcess:
         for fd in stdio if container.ids else ():
             program.chown_stream(fd, container.ids[0], container.ids[0])
         files = ChildFiles(line_end, stdio, error_end, execution.sealed_stub())
-        helper = helper or ExecHelper()
-        pid = _spawn(plan, files, target, line, helper)
-        joined = ExecProcess(pid, os.pidfd_open(pid), os.pidfd_open(helper.pid))
+        pid, helpers = _spawn(plan, files, target, line, helper or ExecHelper())
+        joined = ExecProcess(pid, os.pidfd_open(pid), [os.pidfd_open(helper) for helper in helpers])
         on_failure.callback(_reap, joined)
-        line.sendall(_GO_ON)
+        with suppress(BrokenPipeError):  # it was killed with the container: its end tells
+            line.sendall(_GO_ON)
         if request.tty:
             joined.terminal = joined.stdin = _receive_terminal(line)
             on_failure.callback(os.close, joined.terminal)
@@ -106,15 +108,18 @@ def _open_target(container: Container) -> int:
     return target
 
 
-def _spawn(plan: ExecPlan, files: ChildFiles, target: int, line: socket.socket, helper: ExecHelper) -> int:
-    """Make the new process by way of the helper, and return its pid."""
+def _spawn(
+    plan: ExecPlan, files: ChildFiles, target: int, line: socket.socket, helper: ExecHelper
+) -> tuple[int, list[int]]:
+    """Make the new process by way of the helper, and return its pid and those of the helpers."""
     try:
-        pid = helper.make(plan, files, target)
+        pid, helpers = helper.make(plan, files, target)
     finally:
         files.close()
     if pid:
-        return pid
-    os.waitpid(helper.pid, 0)
+        return pid, helpers
+    for one in helpers:
+        os.waitpid(one, 0)
     failure = program.parse_failure(line.recv(_MESSAGE_SIZE))
     raise failure or StartError(FAILED, "the process that was to join the container was killed")
 
@@ -124,7 +129,7 @@ def _reap(joined: ExecProcess) -> None:
     os.kill(joined.pid, signal.SIGKILL)
     os.waitpid(joined.pid, 0)
     os.close(joined.pidfd)
-    joined.reap_helper()
+    joined.reap_helpers()
 
 
 def _close(fd: int) -> None:

@@ -49,7 +49,7 @@ class ExecRecord:
 
 def end_of(joined: ExecProcess) -> int:
     """Wait for the end of a process. Return its exit code, 128 and more for a signal."""
-    joined.reap_helper()
+    joined.reap_helpers()
     status = os.waitstatus_to_exitcode(os.waitpid(joined.pid, 0)[1])
     return 128 - status if status < 0 else status
 
@@ -73,7 +73,7 @@ def start_detached(instance: Instance, tracked: ExecRecord, begin: Callable[[], 
     def stay() -> int:
         processes.clear_signals()
         joined = begin()
-        joined.reap_helper()
+        joined.reap_helpers()
         tracked.has_started(joined.pid)
         os.write(answer_end, _RUNS)
         os.chdir("/")

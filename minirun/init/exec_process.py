@@ -19,8 +19,6 @@ from minirun.kernel.sockets import send_with_fds
 from minirun.model import Container
 from minirun.security.confinement import Confinement
 
-_PID_SIZE = 4  # bytes
-
 
 @dataclass(frozen=True)
 class ExecRequest:
@@ -57,25 +55,29 @@ class ExecHelper:
         """
         claimed = prepared.claim(prepared.EXEC) if is_claimed else None
         if claimed:
-            self.pid, fd = claimed
+            self._pid, fd = claimed
             self._channel = socket.socket(fileno=fd)
         else:
             self._channel, theirs = socket.socketpair()
-            self.pid = processes.fork(lambda: _wait(theirs), lambda error: None)
+            self._pid = processes.fork(lambda: _wait(theirs), lambda error: None)
             theirs.close()
 
-    def make(self, plan: ExecPlan, files: ChildFiles, target: int) -> int:
+    def make(self, plan: ExecPlan, files: ChildFiles, target: int) -> tuple[int, list[int]]:
         """Have it make the new process, a child of the caller, in the container whose first process `target` is a pidfd
-        of. It ends when that has executed its program.
+        of.
 
-        Returns the new process's pid; 0 when there is none, and the line has the reason unless the helper was killed.
+        Returns the new process's pid, and those of the helpers, which end when it has executed its program. The pid is
+        0 when there is none, and the line has the reason unless the helper was killed.
         """
         with self._channel as channel:
             try:
                 hand_over(channel, pickle.dumps(plan), [target], list(files.descriptors))
-                return int.from_bytes(channel.recv(_PID_SIZE), "little")
             except ConnectionError:
-                return 0
+                return 0, [self._pid]
+            second = processes.read_pid(channel.fileno()) if controllers.split(plan.groups)[0] else 0
+            pid = processes.read_pid(channel.fileno())
+        # Told of the second helper twice: it has ended without making a process.
+        return 0 if pid == second else pid, [self._pid, second] if second else [self._pid]
 
 
 def serve_exec(fd: int) -> None:
@@ -116,11 +118,12 @@ def _help(plan: ExecPlan, channel: socket.socket, target: int, received: list[Ch
     program.set_limits(container.spec.oom_score_adj, container.spec.ulimits)
     controllers.enter(others)
     execution.import_no_more()
-    with processes.opened_group(born_in) as group:
-        namespaces.join_namespaces(container.init.pid, target)
-        pid = processes.go_on_in(container.init.pid, target, born_in, group)
+    # In two steps: a process in the container must not have a directory of the host's cgroups open.
+    if born_in:
+        processes.go_on_in_group(born_in, channel.fileno())
+    namespaces.join_namespaces(container.init.pid, target)
+    processes.go_on_in(container.init.pid, target, channel.fileno())
     seam.be("new process")
-    channel.sendall(pid.to_bytes(_PID_SIZE, "little"))
     files = _receive_files(channel)
     received.append(files)
     channel.close()

@@ -24,7 +24,7 @@ from minirun.init.program import ChildFiles
 from minirun.kernel import namespaces, processes
 
 _LARGEST = 1 << 16  # bytes of an answer
-_PID = b"P"
+_NO_PID = bytes(4)  # an int
 HOST = (0, 0)  # in place of pid and start time: the host's namespaces
 
 
@@ -57,12 +57,11 @@ class Helper:
         with self._channel as channel:
             try:
                 hand_over(channel, pack(plan), needed, later)
+                if pid := processes.read_pid(channel.fileno()):
+                    return pid, os.pidfd_open(pid), helper
                 answer = channel.recv(_LARGEST)
             except ConnectionError:
                 answer = b""
-        if answer[:1] == _PID:
-            pid = int.from_bytes(answer[1:], "little")
-            return pid, os.pidfd_open(pid), helper
         os.waitpid(self._pid, 0)
         os.close(helper)
         failure = program.parse_failure(answer)
@@ -71,7 +70,7 @@ class Helper:
 
 
 def _report(channel: socket.socket, error: BaseException) -> None:
-    channel.sendall(program.failure_message(error, FAILED))
+    channel.sendall(_NO_PID + program.failure_message(error, FAILED))
 
 
 def _wait(channel: socket.socket) -> int:
@@ -96,8 +95,7 @@ def _go_on(channel: socket.socket, plan: Plan, pid_of: int = -1) -> int:
     flags |= 0 if plan.uts_host else processes.NEW_UTS
     if pid_of >= 0:
         namespaces.join_pid_namespace(plan.pid_of[0], pid_of)
-    pid = processes.clone_container(Path(plan.cgroup) if plan.cgroup else None, flags)
-    channel.sendall(_PID + pid.to_bytes(4, "little"))
+    processes.clone_container(Path(plan.cgroup) if plan.cgroup else None, flags, channel.fileno())
     log, line, error, stub, *streams = receive_files(channel)
     ipc_of = streams.pop() if plan.ipc_of not in ((), HOST) else -1
     os.dup2(log, 2)

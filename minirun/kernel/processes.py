@@ -4,6 +4,7 @@ import fcntl
 import os
 import select
 import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -18,14 +19,14 @@ _OOM_SCORE = "/proc/self/oom_score_adj"
 
 
 @shell("unshare --mount --pid --uts --ipc --fork  # in cgroup {cgroup}")
-def clone_container(cgroup: Path | None, namespaces: int) -> int:
+def clone_container(cgroup: Path | None, namespaces: int, tell: int) -> None:
     """Go on as a container's first process, in a new mount namespace and those of `namespaces` (CLONE_NEW*).
 
     It is born in `cgroup`. For the rest see `go_on_in`.
     """
     netlink_sockets.close_all()
-    with opened_group(cgroup) as group:
-        return _go_on(lib.CLONE_NEWNS | namespaces, group)
+    with _opened(cgroup) as group:
+        _go_on(lib.CLONE_NEWNS | namespaces, group, tell)
 
 
 @shell("unshare --mount --fork  # in cgroup {cgroup}")
@@ -36,35 +37,56 @@ def clone_with_mounts(cgroup: Path | None) -> tuple[int, int]:
     """
     netlink_sockets.close_all()
     pidfd = ffi.new("int *")
-    with opened_group(cgroup) as group:
+    with _opened(cgroup) as group:
         pid = check(lib.sys_clone3(lib.CLONE_NEWNS, pidfd, group))
     return (pid, pidfd[0]) if pid else (0, -1)
 
 
-@shell("nsenter --target {pid} --pid --fork  # in cgroup {cgroup}")
-def go_on_in(pid: int, pidfd: int, cgroup: Path | None, group: int) -> int:
+@shell("sh -c 'echo $$ > \"$0\"/cgroup.procs; exec ...' {cgroup} &")
+def go_on_in_group(cgroup: Path, tell: int) -> None:
+    """Go on as a new process, which is born in the v2 group `cgroup` (clone(2), CLONE_INTO_CGROUP).
+
+    A process that moves itself waits until no thread of the host is in fork or exit, 6 ms and more. For the rest see
+    `go_on_in`. The new process is born with a descriptor of the group open: nobody in a container may look into it.
+    """
+    netlink_sockets.close_all()
+    with _opened(cgroup) as group:
+        _go_on(0, group, tell)
+
+
+@shell("nsenter --target {pid} --pid --fork")
+def go_on_in(pid: int, pidfd: int, tell: int) -> None:
     """Go on as a new process, which is born in the pid namespace of `pid`, and is a child of this one's parent.
 
-    It is born in the v2 group `cgroup`, of which `group` is a descriptor (-1: in this one's): the path may lead
-    nowhere any more.
-
-    Returns its pid as this process's namespace shows it. This process waits in the kernel until the new one, which
-    uses its memory, has executed a program or ended, and ends with code 0 (vfork(2)). A fork of Python would take 10 ms
-    to copy page tables and pages, and to be taken apart by execve(2). The caller must be single-threaded.
+    Its pid, as this process's namespace shows it, is written to the descriptor `tell` (`read_pid`). This process waits
+    in the kernel until the new one, which uses its memory, has executed a program or ended, and ends with code 0
+    (vfork(2)). A fork of Python would take 10 ms to copy page tables and pages, and to be taken apart by execve(2).
+    The caller must be single-threaded.
     """
     netlink_sockets.close_all()
     check(lib.sys_setns(pidfd, lib.CLONE_NEWPID))
-    return _go_on(0, group)
+    _go_on(0, -1, tell)
 
 
-def _go_on(namespaces: int, group: int) -> int:
+def _go_on(namespaces: int, group: int, tell: int) -> None:
+    """The pid is told twice, by the new process, and by this one when that one has ended or executed a program: the new
+    one may be killed before it tells, and then has to be reaped all the same."""
     new = ffi.new("int *")
-    check(lib.sys_clone_and_leave(namespaces, group, new))
-    return int(new[0])
+    check(lib.sys_clone_and_leave(namespaces, group, tell, new))
+    os.write(tell, ffi.buffer(new)[:])
+
+
+def read_pid(fd: int) -> int:
+    """The pid of a process that a helper went on as; 0 at the end of the stream: there is none."""
+    try:
+        data = os.read(fd, ffi.sizeof("int"))
+    except ConnectionError:
+        data = b""
+    return int.from_bytes(data, sys.byteorder)
 
 
 @contextmanager
-def opened_group(cgroup: Path | None) -> Iterator[int]:
+def _opened(cgroup: Path | None) -> Iterator[int]:
     """A descriptor of the group; -1 for none."""
     fd = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if cgroup else -1
     try:

@@ -63,8 +63,8 @@ class HealthCheck:
         """What the event loop is to wait for now."""
         if self._check is not None:
             yield self._check.pidfd, READ, self._finish
-            if self._check.helper >= 0:
-                yield self._check.helper, READ, self._check.reap_helper
+            for helper in self._check.helpers[:1]:  # they end together
+                yield helper, READ, self._check.reap_helpers
             for fd in self._check.outputs:
                 yield fd, READ, lambda fd=fd: self._read(fd)  # type: ignore[misc]
 

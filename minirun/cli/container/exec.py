@@ -124,8 +124,8 @@ class Relay:
 
     def _interests(self, signals: SignalPipe) -> Iterator[Interest]:
         yield self.joined.pidfd, READ, lambda: None  # its end ends the loop
-        if self.joined.helper >= 0:
-            yield self.joined.helper, READ, self.joined.reap_helper
+        for helper in self.joined.helpers[:1]:  # they end together
+            yield helper, READ, self.joined.reap_helpers
         yield signals.fd, READ, lambda: self._signals(signals)
         for fd, sink in self.sinks.items():
             if sink:

@@ -17,8 +17,8 @@ STEP_OF = {
         "netns": "netns_add network_unshare netns_attach netns_share loopback_up",
         "userns": "netns_add_mapped netns_add_beside userns_join fsids_set tree_idmap tree_of_root root_take",
         "lab": "lab_clone single_id_map lab_group_give lab_group_settle",
-        "cgroup": "cgroup_add cgroup_settle cgroup_enter controllers_on setting_write member_add self_add"
-        " devices_allow scope_add oom_score_set rlimit_set",
+        "cgroup": "go_on_in_group cgroup_add cgroup_settle cgroup_enter controllers_on setting_write member_add"
+        " self_add devices_allow scope_add oom_score_set rlimit_set",
         "process": "clone_container clone_with_mounts clone_sibling unshare_cgroup domainname_set",
         "rules": "_apply_line _apply_text elements_add _held_add flow_del",
         "withdraw": "elements_del",
