@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from minirun.kernel import netlink_sockets
-from minirun.kernel.seam import kept_open, shell
+from minirun.kernel.seam import kept_open, shell, succeed
 from minirun.kernel.syscalls import check, ffi, lib
 
 NEW_PID, NEW_UTS, NEW_IPC, NEW_MOUNTS = lib.CLONE_NEWPID, lib.CLONE_NEWUTS, lib.CLONE_NEWIPC, lib.CLONE_NEWNS
@@ -71,8 +71,9 @@ def go_on_in(pid: int, pidfd: int, tell: int) -> None:
 def _go_on(namespaces: int, group: int, tell: int) -> None:
     """The pid is told twice, by the new process, and by this one when that one has ended or executed a program: the new
     one may be killed before it tells, and then has to be reaped all the same."""
-    new = ffi.new("int *")
+    new, predecessor = ffi.new("int *"), os.getpid()
     check(lib.sys_clone_and_leave(namespaces, group, tell, new))
+    succeed(predecessor)
     os.write(tell, ffi.buffer(new)[:])
 
 

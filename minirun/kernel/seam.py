@@ -77,6 +77,7 @@ _watchers: list[Watcher] = []
 _prefixes: list[str] = []
 _role = ["command"]
 _open: list[int] = []
+_predecessor = [0]  # pid of the process that this one goes on as
 
 
 def watch(watcher: Watcher) -> None:
@@ -103,6 +104,11 @@ def role() -> str:
 def be(role: str) -> None:
     """Set the role of this process."""
     _role[0] = role
+
+
+def succeed(pid: int) -> None:
+    """This process goes on in place of another one, which will not return from the operation that made it."""
+    _predecessor[0] = pid
 
 
 def keep_open(fd: int) -> None:
@@ -172,6 +178,7 @@ def _watched(
         raise
     finally:
         seconds = time.perf_counter() - started
-        if os.getpid() == process:  # a process that the operation forked returns from it, too
+        # A process that the operation forked returns from it, too.
+        if process in (os.getpid(), _predecessor[0]):
             for watcher in _watchers:
                 watcher.after(operation, seconds, failure)

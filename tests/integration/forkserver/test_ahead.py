@@ -53,7 +53,7 @@ def test_it_becomes_the_shim(served: ServedHost, verb: str) -> None:
         done = served.run(verb, "web", env=AWAKE)
         assert (done.way, done.code, shim_of(served, "web")) == (SERVER, 0, ahead)
     served.run("rm", "-f", "web")
-    assert not served.state(ahead)
+    eventually(lambda: not served.state(ahead))
 
 
 def test_unused_it_ends_with_its_worker(served: ServedHost) -> None:
