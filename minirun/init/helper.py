@@ -13,6 +13,7 @@ With a user namespace of its own it is made otherwise (mapped.py).
 
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from minirun.errors import FAILED, MinirunError
@@ -54,14 +55,14 @@ class Helper:
         helper = os.pidfd_open(self._pid)
         needed = [fd for fd in (pid_of,) if fd >= 0]
         later = [2, *files.descriptors, *(fd for fd in (ipc_of,) if fd >= 0)]
+        answer = b""
         with self._channel as channel:
-            try:
+            with suppress(ConnectionError):  # it has failed, and said why, before it was given everything
                 hand_over(channel, pack(plan), needed, later)
-                if pid := processes.read_pid(channel.fileno()):
-                    return pid, os.pidfd_open(pid), helper
+            if pid := processes.read_pid(channel.fileno()):
+                return pid, os.pidfd_open(pid), helper
+            with suppress(ConnectionError):
                 answer = channel.recv(_LARGEST)
-            except ConnectionError:
-                answer = b""
         os.waitpid(self._pid, 0)
         os.close(helper)
         failure = program.parse_failure(answer)
