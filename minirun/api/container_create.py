@@ -106,7 +106,8 @@ def described(body: ContainerCreate) -> Spec:
     mounts = tuple(replace(one, must_exist=one.must_exist and one.target not in made) for one in spec.mounts)
     spec = replace(spec, mounts=mounts)
     if profile:
-        spec = replace(spec, security=replace(spec.security, seccomp=profile))
+        given = (*spec.security.given, "seccomp")
+        spec = replace(spec, security=replace(spec.security, seccomp=profile, given=given))
     return spec
 
 

@@ -120,6 +120,48 @@ def test_a_mount_of_each_kind_and_all_that_is_a_text(api: ApiClient) -> None:
     api.host.minirun("volume", "rm", "data")
 
 
+def test_inspect_says_mounts_and_security_options_as_they_were_given(api: ApiClient) -> None:
+    """Clients compare them with what they would ask for, to see whether a container has to be made anew."""
+    host = {
+        "NetworkMode": "none",
+        "Binds": ["/etc:/rw:rw", "/etc:/plain", "/etc:/ro:ro,rprivate", "kept:/named", "kept:/mode:nocopy"],
+        "Mounts": [
+            {"Type": "bind", "Source": "/etc", "Target": "/bound", "ReadOnly": True},
+            {"Type": "volume", "Source": "", "Target": "/unnamed"},
+        ],
+        "SecurityOpt": ["no-new-privileges:true", "apparmor=unconfined", "seccomp=unconfined"],
+    }
+    found = api.get(f"/containers/{api.create('true', name='source', HostConfig=host, Volumes={'/v': {}})}/json").json
+    assert {one["Destination"]: one["Mode"] for one in found["Mounts"]} == {
+        "/rw": "rw",
+        "/plain": "",
+        "/ro": "ro,rprivate",
+        "/named": "z",
+        "/mode": "nocopy",
+        "/bound": "",
+        "/unnamed": "z",
+        "/v": "",
+    }
+    assert found["HostConfig"]["Binds"] == host["Binds"]
+    assert found["HostConfig"]["SecurityOpt"] == host["SecurityOpt"]
+    sharing = {"NetworkMode": "none", "VolumesFrom": ["source:ro"], "Privileged": True}
+    found = api.get(f"/containers/{api.create('true', name='sharing', HostConfig=sharing)}/json").json
+    assert {(one["Mode"], one["RW"]) for one in found["Mounts"]} == {("", False)}
+    assert len(found["Mounts"]) == 8
+    asked = found["HostConfig"]
+    assert (asked["Binds"], asked["Mounts"], asked["VolumesFrom"]) == (None, [], ["source:ro"])
+    assert asked["SecurityOpt"] == ["label=disable"]
+    profile = {
+        "NetworkMode": "none",
+        "SecurityOpt": ["no-new-privileges=false", 'seccomp={"defaultAction": "SCMP_ACT_ALLOW"}'],
+    }
+    found = api.get(f"/containers/{api.create('true', name='profile', HostConfig=profile)}/json").json
+    assert found["HostConfig"]["SecurityOpt"] == profile["SecurityOpt"]
+    for name in ("sharing", "source", "profile"):
+        assert api.delete(f"/containers/{name}", v=1).status == 204
+    assert api.delete("/volumes/kept").status == 204
+
+
 @pytest.mark.parametrize("upgrade", ["tcp", ""])
 def test_attached_before_the_start_it_misses_nothing(api: ApiClient, upgrade: str) -> None:
     """And the end of the client's input is the program's."""
