@@ -62,7 +62,7 @@ def run(stage: Stage, words: Sequence[str]) -> Sequence[Outcome]:
     report = place / "junit.xml"
     report.unlink(missing_ok=True)
     flags = f"-q -n2 --tb=short -p no:cacheprovider --junitxml={report}".split()
-    command = [sys.executable, "-m", "pytest", *flags, *(words or _CHOSEN.split())]
+    command = [sys.executable, "-m", "pytest", *flags, *(words or _files())]
     environment = {**os.environ, "MINIRUN_BIN": str(program), "MINIRUN_FORKSERVER": "off"}
     done = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, check=False)
     (place / "pytest.log").write_text(done.stdout + done.stderr)
