@@ -39,7 +39,9 @@ if ! [[ -S $socket ]]; then
     (
         flock 9
         service="$minirun system service --time 600 unix://$socket"
-        [[ -S $socket ]] || setsid $service </dev/null >/run/service.log 2>&1 9>&- &
+        # In its own line: of `test || service &` a shell would stay, with the output that a test reads to its end.
+        [[ -S $socket ]] && exit
+        setsid $service </dev/null >/run/service.log 2>&1 9>&- &
         for ((try = 0; try < 200; try++)); do [[ -S $socket ]] && break || sleep 0.05; done
     ) 9>/run/service.lock
 fi
