@@ -15,7 +15,7 @@ from minirun.cli.container.attach_session import parse_detach_keys
 from minirun.cli.container.log_details import text_of_details
 from minirun.cli.container.logs import LogText, LogWindow, last_lines, wait_for_more
 from minirun.cli.output.moments import moment
-from minirun.engine.lifecycle import tell
+from minirun.engine.lifecycle import SHIM_LOST, tell
 from minirun.engine.liveness import wait_until_started
 from minirun.engine.log import Entry, LogReader
 from minirun.engine.protocol import ATTACH_SOCKET, CHUNK, GIVES_STDIN, WANTS_OUTPUT, Kind, Parser, frame
@@ -191,7 +191,8 @@ def _code_on_record(instance: Instance, container: Container) -> tuple[int, str]
     current = instance.store.container(container.id)
     if current is None or current.status in ACTIVE:  # removed, or started again
         return _code_in_events(instance, container), ""
-    return current.exit_code, current.error
+    # An error is for a program that never ran: clients then say 125, and not the exit code.
+    return current.exit_code, "" if current.error == SHIM_LOST else current.error
 
 
 def _code_in_events(instance: Instance, container: Container) -> int:

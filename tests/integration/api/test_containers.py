@@ -165,7 +165,7 @@ def test_the_exit_code_of_a_container_whose_shim_is_killed(api: ApiClient, remov
     assert api.post(f"/containers/{container}/start").status == 204
     shim = json.loads(api.host.minirun("inspect", container).stdout)[0]["State"]["MonitorPid"]
     api.host.sh(f"kill -9 {shim}")
-    assert b'"StatusCode":137' in wait.rest_of_answer()
+    assert b'{"StatusCode":137}' in wait.rest_of_answer()
     assert api.delete(f"/containers/{container}").status == (404 if removes else 204)
 
 
