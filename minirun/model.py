@@ -130,6 +130,8 @@ class Mount:
     volume_labels: tuple[tuple[str, str], ...] = ()  # of a volume that the container creates
     volume_options: tuple[tuple[str, str], ...] = ()
     image: str = ""  # the id of an image whose files are mounted
+    modes: str = ""  # of -v, as given: ro, rw, z, nocopy, ...
+    shared: bool = False  # from --volumes-from
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,7 @@ class Security:
     unmasked: bool = False  # systempaths=unconfined: no path of /proc and /sys is masked
     seccomp: str = ""  # a profile's text, "unconfined", or "" for the default one
     apparmor: str = ""  # a profile's name, "unconfined", or "" for the default one
+    given: tuple[str, ...] = ()  # --security-opt as given, for inspect; seccomp=FILE is "seccomp": its text is above
 
 
 @dataclass(frozen=True)

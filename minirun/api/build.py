@@ -12,6 +12,7 @@ import msgspec
 
 from minirun.api.bodies import Ulimit
 from minirun.api.build_messages import BuildMessages, HeldMessages
+from minirun.api.buildkit import REASON
 from minirun.api.containers import checked_filters
 from minirun.api.http import ApiError, Response, answer
 from minirun.api.image_streams import Messages, streamed
@@ -132,8 +133,7 @@ def _refuse(request: Request) -> None:
         if _has(request, name):
             raise ApiError(HTTPStatus.BAD_REQUEST, f"{name} is not supported: {REFUSED['build'][flag]}")
     if query.text("version", "1") not in ("", "1"):
-        reason = "BuildKit's protocol is not served: DOCKER_BUILDKIT=0 has docker use the classic one"
-        raise ApiError(HTTPStatus.BAD_REQUEST, reason)
+        raise ApiError(HTTPStatus.BAD_REQUEST, REASON)
     if remote := query.text("remote"):
         reason = "a remote build context is not supported: fetch it and send it as an archive"
         raise ApiError(HTTPStatus.BAD_REQUEST, f"{remote}: {reason}")

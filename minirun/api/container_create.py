@@ -30,13 +30,13 @@ from minirun.api.bodies import (
     Words,
 )
 from minirun.api.http import ApiError, Response, answer
-from minirun.api.request import Request, failing_with
+from minirun.api.request import Request, failing_with, message_of
 from minirun.cli.container.launch import free_name
 from minirun.cli.container.options import CreateOptions
 from minirun.cli.container.spec import spec_of
 from minirun.cli.refused import RUN as REFUSED_FLAGS
 from minirun.engine import start
-from minirun.errors import NotFoundError
+from minirun.errors import MinirunError, NotFoundError
 from minirun.image.defaults import health_of, inherit
 from minirun.image.platforms import parse_platform, runs
 from minirun.image.records import Image
@@ -65,7 +65,10 @@ def create(request: Request) -> Response:
         image = _image(request.instance, spec.image, platform)
         spec = _with_image(spec, image, body)
     instance = request.instance
-    container = start.create(instance, name or free_name(instance), spec)
+    try:
+        container = start.create(instance, name or free_name(instance), spec)
+    except NotFoundError as error:  # 404 is for the image alone: clients pull it then, and ask again
+        raise ApiError(HTTPStatus.BAD_REQUEST, message_of(error)) from error
     return answer({"Id": container.id, "Warnings": []}, HTTPStatus.CREATED)
 
 
@@ -106,7 +109,8 @@ def described(body: ContainerCreate) -> Spec:
     mounts = tuple(replace(one, must_exist=one.must_exist and one.target not in made) for one in spec.mounts)
     spec = replace(spec, mounts=mounts)
     if profile:
-        spec = replace(spec, security=replace(spec.security, seccomp=profile))
+        given = (*spec.security.given, "seccomp")
+        spec = replace(spec, security=replace(spec.security, seccomp=profile, given=given))
     return spec
 
 
@@ -271,11 +275,8 @@ def _seccomp(host: HostConfig) -> tuple[str, list[str]]:
 
 
 def _name_options(body: ContainerCreate, host: HostConfig) -> dict[str, Any]:
-    mode = host.network_mode or ""
-    shares = mode == "host" or mode.startswith("container:")
     return {
-        # A client that knows the host's name sends it: with the host's network it is the container's anyway.
-        "hostname": "" if shares else body.hostname or "",
+        "hostname": body.hostname or "",
         "domainname": body.domainname or "",
         "add_host": host.extra_hosts or [],
         "dns": host.dns or [],
@@ -305,10 +306,10 @@ def _network(body: ContainerCreate, host: HostConfig) -> NetworkRequest:
     settings = dict((body.networking_config and body.networking_config.endpoints_config) or {})
     first = settings.pop(mode, None)
     if mode in ("default", "bridge"):
-        first = first or settings.pop("bridge", None) or settings.pop("default", None)
+        mode, first = "bridge", first or settings.pop("bridge", None) or settings.pop("default", None)
     names = {mode: first or EndpointSettings(), **settings}
     if mode in ("host", "none") or mode.startswith("container:"):
-        names = {mode: EndpointSettings()}
+        return _without_endpoint(mode, names, body, host)
     texts = [_network_text(name, one or EndpointSettings()) for name, one in names.items()]
     request = parse_network(texts)
     attachments = []
@@ -317,6 +318,18 @@ def _network(body: ContainerCreate, host: HostConfig) -> NetworkRequest:
         mac = attachment.mac or (parse_mac(body.mac_address) if body.mac_address and place == 0 else "")
         attachments.append(replace(attachment, links=parse_links(links), mac=mac))
     return replace(request, attachments=tuple(attachments))
+
+
+def _without_endpoint(
+    mode: str, names: Mapping[str, EndpointSettings | None], body: ContainerCreate, host: HostConfig
+) -> NetworkRequest:
+    """A mode without a network of its own. MinirunError for settings that would need one."""
+    if mode.startswith("container:") and (host.port_bindings or host.publish_all_ports):  # before what they expose
+        raise MinirunError("conflicting options: port publishing and the container type network mode")
+    settings = names[mode] or EndpointSettings()
+    mac = parse_mac(body.mac_address) if body.mac_address and not settings.mac_address else ""
+    more = Attachment(links=parse_links([*(settings.links or []), *(host.links or [])]), mac=mac)
+    return parse_network([_network_text(name, one or EndpointSettings()) for name, one in names.items()], more)
 
 
 def attachment_of(network: str, settings: EndpointSettings) -> Attachment:

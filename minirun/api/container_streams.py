@@ -15,12 +15,11 @@ from minirun.cli.container.attach_session import parse_detach_keys
 from minirun.cli.container.log_details import text_of_details
 from minirun.cli.container.logs import LogText, LogWindow, last_lines, wait_for_more
 from minirun.cli.output.moments import moment
-from minirun.engine.lifecycle import tell
+from minirun.engine.lifecycle import SHIM_LOST, tell
 from minirun.engine.liveness import wait_until_started
 from minirun.engine.log import Entry, LogReader
 from minirun.engine.protocol import ATTACH_SOCKET, CHUNK, GIVES_STDIN, WANTS_OUTPUT, Kind, Parser, frame
-from minirun.engine.reconcile import reconcile
-from minirun.engine.stop import wait_for_cleanup
+from minirun.engine.stop import clean_up_lost_run, wait_for_cleanup
 from minirun.engine.waiting_clients import WaitingClient
 from minirun.errors import MinirunError
 from minirun.instance import Instance
@@ -180,13 +179,20 @@ def _end_told(request: Request, channel: socket.socket) -> tuple[int, str] | Non
 
 
 def _code_on_record(instance: Instance, container: Container) -> tuple[int, str]:
+    """Of a run whose shim has not told its end: it ended before this could ask it, or was killed."""
+    current = instance.store.container(container.id)  # `container` is from before the start
     try:
-        wait_for_cleanup(instance, container)
-        reconcile(instance)
+        if current is not None and current.status in ACTIVE:
+            clean_up_lost_run(instance, current)
+        else:
+            wait_for_cleanup(instance, current or container)
     except MinirunError as error:
         return container.exit_code, error.message
     current = instance.store.container(container.id)
-    return (current.exit_code, current.error) if current else (_code_in_events(instance, container), "")
+    if current is None or current.status in ACTIVE:  # removed, or started again
+        return _code_in_events(instance, container), ""
+    # An error is for a program that never ran: clients then say 125, and not the exit code.
+    return current.exit_code, "" if current.error == SHIM_LOST else current.error
 
 
 def _code_in_events(instance: Instance, container: Container) -> int:

@@ -18,7 +18,6 @@ import httptools
 import msgspec
 
 from minirun import __version__
-from minirun.kernel.event_loop import is_ready
 
 T = TypeVar("T")
 _CHUNK = 65536
@@ -205,8 +204,8 @@ class Connection:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether no part of another request has come."""
-        return not self._requests and not is_ready(self.socket.fileno())
+        """Whether no part of another request has been read. One that has come meanwhile is for the next who reads."""
+        return not self._requests
 
     def send(self, *parts: bytes) -> None:
         """Send all of it. ClientGone when nobody is there."""

@@ -12,6 +12,7 @@ import msgspec
 from minirun.api import (
     archives,
     build,
+    buildkit,
     container_create,
     container_streams,
     containers,
@@ -111,6 +112,7 @@ ROUTES = (
     Route("POST", "/commit", images.commit),
     Route("POST", "/build", build.build),
     Route("POST", "/build/prune", build.prune),
+    Route("POST", "/grpc", buildkit.refuse),
     Route("GET", "/distribution/{name:*}/json", registry.distribution),
     Route("POST", "/auth", registry.login),
     # networks

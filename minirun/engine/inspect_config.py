@@ -89,14 +89,11 @@ def host_config(spec: Spec) -> dict[str, Any]:
 
 def _rights(spec: Spec) -> dict[str, Any]:
     security = spec.security
-    options = ["no-new-privileges"] if security.no_new_privileges else []
-    options += [f"apparmor={security.apparmor}"] if security.apparmor else []
-    options += [f"seccomp={security.seccomp}"] if security.seccomp else []
     return {
         "CapAdd": _capabilities(security.cap_add),
         "CapDrop": _capabilities(security.cap_drop),
         "Privileged": security.privileged,
-        "SecurityOpt": options or None,
+        "SecurityOpt": _security_options(spec) or None,
         "ReadonlyRootfs": spec.read_only,
         "GroupAdd": list(spec.groups) or None,
         "Devices": [
@@ -105,6 +102,15 @@ def _rights(spec: Spec) -> dict[str, Any]:
         ],
         "DeviceCgroupRules": list(spec.device_rules) or None,
     }
+
+
+def _security_options(spec: Spec) -> list[str]:
+    """As given. Docker adds that labels are off, unless they were asked for (generateSecurityOpt)."""
+    security = spec.security
+    options = [f"seccomp={security.seccomp}" if text == "seccomp" else text for text in security.given]
+    sees_the_host = security.privileged or "host" in (spec.ipc_mode, spec.pid_mode)
+    has_labels = any(text.partition("=")[0] == "label" for text in options)
+    return [*options, "label=disable"] if sees_the_host and not has_labels else options
 
 
 def _namespaces(spec: Spec) -> dict[str, str]:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, replace
 
 from minirun.engine.id_ranges import choose_range
-from minirun.engine.lifecycle import finish_run, record_event
+from minirun.engine.lifecycle import delete, finish_run, record_event
 from minirun.engine.liveness import is_same
 from minirun.engine.protocol import CHUNK, Kind, Parser, frame, send_sockets
 from minirun.engine.start_plan import make_plan, resolve_references
@@ -129,10 +129,15 @@ def run(instance: Instance, name: str, spec: Spec, launch: WaitingShim, terms: S
 
 
 def start(instance: Instance, container: Container, launch: WaitingShim, terms: StartOptions) -> Container:
-    """Start a stopped container; when any part fails, it is stopped again."""
+    """Start a stopped container; when any part fails, it is stopped again, and with --rm removed."""
     if container.status is Status.EXITED and container.shim is not None:
         wait_for_cleanup(instance, container)  # its last run has only just ended
-    return _launch(instance, container, launch, terms, fresh=False)
+    try:
+        return _launch(instance, container, launch, terms, fresh=False)
+    except BaseException:
+        if container.spec.auto_remove:  # whoever has started it waits for that
+            delete(instance, container, volumes=True)
+        raise
 
 
 def _launch(

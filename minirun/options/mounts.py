@@ -57,7 +57,7 @@ def parse_volume(text: str) -> Mount:
         mount = Mount("bind", os.path.normpath(source), target)
     else:
         mount = Mount("volume", check_volume_name(source), target)
-    return _with_modes(mount, parts[2], text) if len(parts) == 3 else mount
+    return _with_modes(replace(mount, modes=parts[2]), parts[2], text) if len(parts) == 3 else mount
 
 
 def _with_modes(mount: Mount, modes: str, text: str) -> Mount:

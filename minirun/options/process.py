@@ -125,8 +125,13 @@ def _is_access(text: str) -> bool:
 def parse_security(add: Iterable[str], drop: Iterable[str], options: Iterable[str], privileged: bool) -> Security:
     """Parse --cap-add, --cap-drop, --security-opt and --privileged."""
     settings: dict[str, Any] = {"no_new_privileges": False, "unmasked": privileged, "seccomp": "", "apparmor": ""}
+    given = []
     for text in options:
         _security_option(text, settings)
+        if text.startswith("seccomp"):
+            given.append("seccomp" if settings["seccomp"] else text)
+        elif not text.startswith("systempaths"):  # Docker's client turns it into MaskedPaths and ReadonlyPaths
+            given.append(text)
     return Security(
         tuple(dict.fromkeys(_capability(text, "cap-add") for text in add)),
         tuple(dict.fromkeys(_capability(text, "cap-drop") for text in drop)),
@@ -135,6 +140,7 @@ def parse_security(add: Iterable[str], drop: Iterable[str], options: Iterable[st
         settings["unmasked"],
         settings["seccomp"],
         settings["apparmor"],
+        tuple(given),
     )
 
 

@@ -32,10 +32,10 @@ def describe_volume(instance: Instance, volume: Volume) -> dict[str, Any]:
 
 def host_config(spec: Spec) -> dict[str, Any]:
     """Return the mounts as they were requested, by -v, --mount, --tmpfs and --volumes-from."""
-    mounts = spec.mounts
+    mounts = [mount for mount in spec.mounts if not mount.shared]
     binds = [mount for mount in mounts if not mount.must_exist and mount.kind != "tmpfs" and not mount.anonymous]
     return {
-        "Binds": [":".join(filter(None, (mount.source, mount.target, _modes(mount)))) for mount in binds] or None,
+        "Binds": [":".join(filter(None, (mount.source, mount.target, mount.modes))) for mount in binds] or None,
         "Mounts": [_requested(mount) for mount in mounts if mount.must_exist],
         "Tmpfs": {mount.target: mount.options for mount in mounts if mount.kind == "tmpfs" and not mount.must_exist},
         "VolumesFrom": list(spec.volumes_from) or None,
@@ -50,7 +50,7 @@ def mounts(instance: Instance, spec: Spec) -> list[dict[str, Any]]:
 def _mounted(instance: Instance, mount: Mount) -> dict[str, Any]:
     common = {
         "Destination": mount.target,
-        "Mode": "" if mount.must_exist else _modes(mount),
+        "Mode": _mode(mount),
         "RW": not mount.read_only,
     }
     if mount.kind != "volume":
@@ -69,9 +69,12 @@ def _mounted(instance: Instance, mount: Mount) -> dict[str, Any]:
     }
 
 
-def _modes(mount: Mount) -> str:
-    modes = ("ro" if mount.read_only else "", "nocopy" if mount.no_copy else "", mount.propagation)
-    return ",".join(filter(None, modes))
+def _mode(mount: Mount) -> str:
+    """The modes as given. Docker says z of a volume that was asked for without any (setBindModeIfNull)."""
+    if mount.shared:
+        return ""
+    is_asked_for = mount.kind == "volume" and (mount.must_exist or not mount.anonymous)
+    return mount.modes or ("z" if is_asked_for else "")
 
 
 def _requested(mount: Mount) -> dict[str, Any]:

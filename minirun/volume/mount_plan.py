@@ -55,7 +55,8 @@ def _volumes_from(instance: Instance, spec: Spec) -> Iterator[Mount]:
         name, _, mode = text.partition(":")
         for mount in find_container(instance.store, name, FAILED).spec.mounts:
             if mount.kind != "tmpfs":
-                yield replace(mount, no_copy=True, read_only=mount.read_only or "ro" in mode.split(","))
+                read_only = mount.read_only or "ro" in mode.split(",")
+                yield replace(mount, no_copy=True, read_only=read_only, shared=True)
 
 
 def prepare(instance: Instance, container: Container, lower: str) -> None:

@@ -167,6 +167,13 @@ class Stream:
             found += data
         return found
 
+    def rest_of_answer(self) -> bytes:
+        """Everything until the end of an answer in chunks, whose connection stays."""
+        found = b""
+        while not found.endswith(b"0\r\n\r\n"):
+            found += self.socket.recv(65536) or _ended(found)
+        return found
+
     def outputs(self) -> tuple[bytes, bytes]:
         """What came to the end on standard output and error."""
         return demultiplexed(self.rest())

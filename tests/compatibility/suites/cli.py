@@ -39,7 +39,9 @@ if ! [[ -S $socket ]]; then
     (
         flock 9
         service="$minirun system service --time 600 unix://$socket"
-        [[ -S $socket ]] || setsid $service </dev/null >/run/service.log 2>&1 9>&- &
+        # In its own line: of `test || service &` a shell would stay, with the output that a test reads to its end.
+        [[ -S $socket ]] && exit
+        setsid $service </dev/null >/run/service.log 2>&1 9>&- &
         for ((try = 0; try < 200; try++)); do [[ -S $socket ]] && break || sleep 0.05; done
     ) 9>/run/service.lock
 fi
@@ -62,7 +64,7 @@ def run(stage: Stage, words: Sequence[str]) -> Sequence[Outcome]:
     report = place / "junit.xml"
     report.unlink(missing_ok=True)
     flags = f"-q -n2 --tb=short -p no:cacheprovider --junitxml={report}".split()
-    command = [sys.executable, "-m", "pytest", *flags, *(words or _CHOSEN.split())]
+    command = [sys.executable, "-m", "pytest", *flags, *(words or _files())]
     environment = {**os.environ, "MINIRUN_BIN": str(program), "MINIRUN_FORKSERVER": "off"}
     done = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, check=False)
     (place / "pytest.log").write_text(done.stdout + done.stderr)

@@ -5,6 +5,9 @@ import json
 from typing import Any
 
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import ResponseReceived
 
 from tests.harness import eventually
 from tests.harness.api_client import ApiClient, target
@@ -147,3 +150,35 @@ def test_nothing_is_left_of_a_build_whose_client_or_worker_is_gone(api: ApiClien
     assert "sleep 1000" not in api.host.sh("ps -o args")
     assert api.get("/images/never/json").status == 404
     api.hang_up()
+
+
+def test_buildkits_protocol_is_refused_with_what_to_do(api: ApiClient) -> None:
+    """buildx and compose show the message of gRPC. Without it, they would run a builder of their own in a container."""
+    stream = api.take_over("POST", "/grpc", upgrade="h2c")
+    assert stream.status == 101
+    client = H2Connection(H2Configuration(header_encoding="utf-8"))
+    client.initiate_connection()
+    asked = {
+        ":method": "POST",
+        ":scheme": "http",
+        ":authority": "api",
+        "content-type": "application/grpc",
+    }
+    refused: dict[int, dict[str, str]] = {}
+    for call in (1, 3):  # a second call on the same connection has its answer, too
+        path = "/moby.buildkit.v1.Control/ListWorkers"
+        client.send_headers(call, list(({":path": path} | asked).items()), end_stream=True)
+        while call not in refused:
+            stream.socket.sendall(client.data_to_send())
+            for event in client.receive_data(stream.socket.recv(65536)):
+                if isinstance(event, ResponseReceived):
+                    refused[call] = dict(event.headers)  # type: ignore[arg-type]
+    assert refused[1] == refused[3]
+    assert refused[1]["grpc-status"] == "12", "UNIMPLEMENTED"
+    assert "DOCKER_BUILDKIT=0" in refused[1]["grpc-message"]
+    stream.socket.close()
+    eventually(lambda: not api.busy())
+    garbage = api.take_over("POST", "/grpc", upgrade="h2c")
+    garbage.socket.sendall(b"no HTTP/2 at all" * 100)
+    garbage.rest()  # it ends
+    assert "h2c" in api.request("POST", "/grpc").message

@@ -78,12 +78,95 @@ def test_a_life(api: ApiClient) -> None:
         ({"Image": "busybox", "HostConfig": {"Runtime": "runsc"}}, 400, "invalid runtime name: runsc"),
         ({"Image": "busybox", "HostConfig": {"CapAdd": ["NOPE"]}}, 400, "CAP_NOPE"),
         ({"Image": "busybox", "Healthcheck": {"Test": ["NOPE"]}}, 400, "Unknown healthcheck type"),
-        ({"Image": "busybox", "Cmd": ["true"], "HostConfig": {"NetworkMode": "nothere"}}, 404, "nothere"),
+        ({"Image": "busybox", "Cmd": ["true"], "HostConfig": {"NetworkMode": "nothere"}}, 400, "nothere"),
+        *(
+            ({"Image": "busybox", "Cmd": ["true"]} | fields, 400, says)
+            for fields, says in [
+                ({"HostConfig": {"VolumesFrom": ["nothere"]}}, "No such container: nothere"),
+                ({"HostConfig": {"PidMode": "container:nothere"}}, "No such container: nothere"),
+                ({"HostConfig": {"NetworkMode": "container:nothere"}}, "No such container: nothere"),
+                ({"HostConfig": {"Links": ["nothere"]}}, "No such container: nothere"),
+                (
+                    {"HostConfig": {"NetworkMode": "host", "Links": ["x"]}},
+                    "host type networking can't be used with links",
+                ),
+                (
+                    {"HostConfig": {"NetworkMode": "container:x", "Links": ["x"]}},
+                    "container type network can't be used",
+                ),
+                (
+                    {
+                        "HostConfig": {"NetworkMode": "container:x", "PortBindings": {"80/tcp": None}},
+                        "ExposedPorts": {"80/tcp": {}},
+                    },
+                    "port publishing and the container type network mode",
+                ),
+                (
+                    {"HostConfig": {"NetworkMode": "container:x"}, "MacAddress": "02:42:ac:11:00:09"},
+                    "mac-address and the network mode",
+                ),
+                ({"HostConfig": {"NetworkMode": "container:x"}, "Hostname": "name"}, "hostname and the network mode"),
+                *(
+                    (
+                        {
+                            "HostConfig": {"NetworkMode": mode},
+                            "NetworkingConfig": {
+                                "EndpointsConfig": {mode: {"IPAMConfig": {"IPv4Address": "172.17.0.9"}}}
+                            },
+                        },
+                        f"invalid config for network {'bridge' if mode == 'default' else mode}",
+                    )
+                    for mode in ("host", "none", "default", "container:x")
+                ),
+                (
+                    {
+                        "HostConfig": {"NetworkMode": "host"},
+                        "NetworkingConfig": {"EndpointsConfig": {"host": {}, "other": {}}},
+                    },
+                    "cannot attach to host and to other networks",
+                ),
+            ]
+        ),
     ],
 )
 def test_what_is_refused(api: ApiClient, body: dict[str, Any], status: int, says: str) -> None:
     answer = api.post("/containers/create", body)
     assert (answer.status, says in answer.message) == (status, True), answer.body
+
+
+@pytest.mark.parametrize(
+    ("words", "host"),
+    [
+        (["true"], {"PortBindings": {"80/tcp": [{"HostPort": "8078"}], "81/tcp": [{"HostPort": "8078"}]}}),
+        (["/not/there"], {"NetworkMode": "none"}),
+    ],
+    ids=["port", "program"],
+)
+def test_with_auto_remove_a_container_that_cannot_start_is_removed(
+    api: ApiClient, words: list[str], host: dict[str, Any]
+) -> None:
+    """A client that ran it with --rm waits for that."""
+    container = api.create(*words, HostConfig={**host, "AutoRemove": True}, Volumes={"/v": {}})
+    wait = api.take_over("POST", f"/containers/{container}/wait", upgrade="", condition="removed")
+    assert api.post(f"/containers/{container}/start").status >= 400
+    wait.rest_of_answer()
+    assert api.get(f"/containers/{container}/json").status == 404
+    assert api.get("/volumes").json["Volumes"] == []
+    kept = api.create(*words, HostConfig=host)
+    assert api.post(f"/containers/{kept}/start").status >= 400
+    assert api.delete(f"/containers/{kept}").status == 204
+
+
+@pytest.mark.parametrize("removes", [False, True])
+def test_the_exit_code_of_a_container_whose_shim_is_killed(api: ApiClient, removes: bool) -> None:
+    container = api.create("sleep", "1000", HostConfig={"NetworkMode": "none", "AutoRemove": removes})
+    condition = "removed" if removes else "next-exit"
+    wait = api.take_over("POST", f"/containers/{container}/wait", upgrade="", condition=condition)
+    assert api.post(f"/containers/{container}/start").status == 204
+    shim = json.loads(api.host.minirun("inspect", container).stdout)[0]["State"]["MonitorPid"]
+    api.host.sh(f"kill -9 {shim}")
+    assert b'{"StatusCode":137}' in wait.rest_of_answer()
+    assert api.delete(f"/containers/{container}").status == (404 if removes else 204)
 
 
 def test_a_mount_of_each_kind_and_all_that_is_a_text(api: ApiClient) -> None:
@@ -118,6 +201,48 @@ def test_a_mount_of_each_kind_and_all_that_is_a_text(api: ApiClient) -> None:
     assert stream.outputs() == (b"99\n1\n1234\nNoNewPrivs:\t1\nSeccomp:\t2\n4\n", b"")
     api.delete(f"/containers/{container}", v=1)
     api.host.minirun("volume", "rm", "data")
+
+
+def test_inspect_says_mounts_and_security_options_as_they_were_given(api: ApiClient) -> None:
+    """Clients compare them with what they would ask for, to see whether a container has to be made anew."""
+    host = {
+        "NetworkMode": "none",
+        "Binds": ["/etc:/rw:rw", "/etc:/plain", "/etc:/ro:ro,rprivate", "kept:/named", "kept:/mode:nocopy"],
+        "Mounts": [
+            {"Type": "bind", "Source": "/etc", "Target": "/bound", "ReadOnly": True},
+            {"Type": "volume", "Source": "", "Target": "/unnamed"},
+        ],
+        "SecurityOpt": ["no-new-privileges:true", "apparmor=unconfined", "seccomp=unconfined"],
+    }
+    found = api.get(f"/containers/{api.create('true', name='source', HostConfig=host, Volumes={'/v': {}})}/json").json
+    assert {one["Destination"]: one["Mode"] for one in found["Mounts"]} == {
+        "/rw": "rw",
+        "/plain": "",
+        "/ro": "ro,rprivate",
+        "/named": "z",
+        "/mode": "nocopy",
+        "/bound": "",
+        "/unnamed": "z",
+        "/v": "",
+    }
+    assert found["HostConfig"]["Binds"] == host["Binds"]
+    assert found["HostConfig"]["SecurityOpt"] == host["SecurityOpt"]
+    sharing = {"NetworkMode": "none", "VolumesFrom": ["source:ro"], "Privileged": True}
+    found = api.get(f"/containers/{api.create('true', name='sharing', HostConfig=sharing)}/json").json
+    assert {(one["Mode"], one["RW"]) for one in found["Mounts"]} == {("", False)}
+    assert len(found["Mounts"]) == 8
+    asked = found["HostConfig"]
+    assert (asked["Binds"], asked["Mounts"], asked["VolumesFrom"]) == (None, [], ["source:ro"])
+    assert asked["SecurityOpt"] == ["label=disable"]
+    profile = {
+        "NetworkMode": "none",
+        "SecurityOpt": ["no-new-privileges=false", 'seccomp={"defaultAction": "SCMP_ACT_ALLOW"}'],
+    }
+    found = api.get(f"/containers/{api.create('true', name='profile', HostConfig=profile)}/json").json
+    assert found["HostConfig"]["SecurityOpt"] == profile["SecurityOpt"]
+    for name in ("sharing", "source", "profile"):
+        assert api.delete(f"/containers/{name}", v=1).status == 204
+    assert api.delete("/volumes/kept").status == 204
 
 
 @pytest.mark.parametrize("upgrade", ["tcp", ""])

@@ -108,7 +108,7 @@ def test_info_version_and_disk_usage_have_dockers_fields(api: ApiClient) -> None
         ("GET", "/plugins/x/json", 404),
         ("PUT", "/networks", 404),
         ("POST", "/session", 404),
-        ("POST", "/grpc", 404),
+        ("POST", "/grpc", 400),
     ],
 )
 def test_there_is_no_swarm_no_plugin_and_no_buildkit(api: ApiClient, method: str, path: str, status: int) -> None:

@@ -17,8 +17,10 @@ from minirun.volume.records import Volume
 MOUNTS = {
     ("-v", "/x"): Mount("volume", "", "/x"),
     ("-v", "data:/x"): Mount("volume", "data", "/x"),
-    ("-v", "data:/x:ro,nocopy"): Mount("volume", "data", "/x", read_only=True, no_copy=True),
-    ("-v", "/a b:/c d/../x:rslave,ro"): Mount("bind", "/a b", "/x", read_only=True, propagation="rslave"),
+    ("-v", "data:/x:ro,nocopy"): Mount("volume", "data", "/x", read_only=True, no_copy=True, modes="ro,nocopy"),
+    ("-v", "/a b:/c d/../x:rslave,ro"): Mount(
+        "bind", "/a b", "/x", read_only=True, propagation="rslave", modes="rslave,ro"
+    ),
     ("-v", "./a:/x"): Mount("bind", os.path.abspath("a"), "/x"),
     ("--tmpfs", "/x"): Mount("tmpfs", "", "/x", options="noexec,nosuid,nodev"),
     ("--tmpfs", "/x:exec,size=1k,ro"): Mount("tmpfs", "", "/x", options="nosuid,nodev,ro,size=1024"),

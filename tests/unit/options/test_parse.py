@@ -147,7 +147,7 @@ def test_networks_that_cannot_be(texts: list[str], says: str) -> None:
 
 def test_volumes() -> None:
     assert mounts.parse_volume("/a:/b") == Mount("bind", "/a", "/b")
-    assert mounts.parse_volume("/a b:/b/../c:ro") == Mount("bind", "/a b", "/c", True)
+    assert mounts.parse_volume("/a b:/b/../c:ro") == Mount("bind", "/a b", "/c", True, modes="ro")
 
 
 @pytest.mark.parametrize(("text", "number"), [("KILL", 9), ("SIGTERM", 15), ("sigint", 2), ("1", 1)])
