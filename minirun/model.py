@@ -130,6 +130,7 @@ class Mount:
     volume_labels: tuple[tuple[str, str], ...] = ()  # of a volume that the container creates
     volume_options: tuple[tuple[str, str], ...] = ()
     image: str = ""  # the id of an image whose files are mounted
+    asked: str | None = None  # of --tmpfs: its options as they were given
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ class Logging:
     driver: str = "json-file"  # or local, none
     size: int = 0  # bytes at which the file is rotated; 0: never
     files: int = 1  # how many are kept, including the current one
-    details: tuple[tuple[str, str], ...] = ()  # options that say what `logs --details` prints: labels, env, tag, ...
+    options: tuple[tuple[str, str], ...] = ()  # of --log-opt, as they were given
 
 
 @dataclass(frozen=True)
@@ -268,6 +269,7 @@ class Spec:
     image_id: str = ""
     entrypoint: tuple[str, ...] = ()  # the first words of argv
     env: tuple[tuple[str, str], ...] = ()
+    unset_env: tuple[str, ...] = ()  # names of -e that no value was given for: variables of the image, left out
     image_env: tuple[str, ...] = ()  # names that come from the image: the environment of a network overrides them
     workdir: str = "/"
     user: str = ""
@@ -310,6 +312,7 @@ class Spec:
     security: Security = field(default_factory=Security)
     health: Health | None = None
     logging: Logging = field(default_factory=Logging)
+    unused: tuple[tuple[str, str], ...] = ()  # fields of HostConfig that have no effect here: inspect shows them
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, without the defaults: every command reads records."""
@@ -340,6 +343,7 @@ def _frozen(value: Any) -> Any:
 
 
 _DEFAULTS: dict[str, Any] = vars(Spec(image="", argv=()))
+_LOGGING = {"details": "options"}  # a name in records of minirun 0.2
 _CODECS: dict[str, Callable[[Any], Any]] = {
     "network": NetworkRequest.from_dict,
     "ports": lambda items: tuple(PortMapping.from_dict(values) for values in items),
@@ -350,7 +354,7 @@ _CODECS: dict[str, Callable[[Any], Any]] = {
     "devices": lambda items: tuple(Device(**values) for values in items),
     "security": lambda values: Security(**{name: _frozen(value) for name, value in values.items()}),
     "health": lambda values: Health(**{name: _frozen(value) for name, value in values.items()}),
-    "logging": lambda values: Logging(**{name: _frozen(value) for name, value in values.items()}),
+    "logging": lambda values: Logging(**{_LOGGING.get(name, name): _frozen(value) for name, value in values.items()}),
 }
 
 

@@ -1,6 +1,5 @@
 """GET /events: what happens, as it happens, a JSON object a line."""
 
-from collections.abc import Iterator
 from functools import partial
 from http import HTTPStatus
 
@@ -9,7 +8,6 @@ import msgspec
 from minirun.api.containers import checked_filters
 from minirun.api.http import Response
 from minirun.api.request import Request, failing_with
-from minirun.cli.output.filters import Filters
 from minirun.cli.output.moments import moment
 from minirun.cli.system.events import KEYS, PAUSE, Window, describe, follow
 
@@ -22,13 +20,9 @@ def events(request: Request) -> Response:
     since, until = request.query.text("since"), request.query.text("until")
     with failing_with(HTTPStatus.BAD_REQUEST):
         window = Window(moment(since) if since else "", moment(until) if until else "")
-    return Response(body=_lines(request, window, filters))
-
-
-def _lines(request: Request, window: Window, filters: Filters) -> Iterator[bytes]:
     is_empty = any(key in filters for key in _OF_A_SWARM) or "local" not in filters.get("scope", ["local"])
     wanted = {key: values for key, values in filters.items() if key in KEYS}
     pause = partial(request.wait, [], PAUSE)
-    for event in follow(request.instance.store, window, wanted, pause):
-        if not is_empty:
-            yield msgspec.json.encode(describe(event)) + b"\n"
+    # What a client does once it has the head is among them.
+    found = follow(request.instance.store, window, wanted, pause)
+    return Response(body=(msgspec.json.encode(describe(event)) + b"\n" for event in found if not is_empty))

@@ -10,6 +10,7 @@ from minirun.kernel import limits
 from minirun.model import Container, Health, PortMapping, Spec
 from minirun.volume import inspect
 
+RUNTIME = "minirun"
 _SHM_SIZE = 64 << 20
 _SHELL = ("/bin/sh", "-c")  # what --health-cmd is run by
 _NANOSECONDS = 1_000_000_000
@@ -44,7 +45,7 @@ def config(container: Container) -> dict[str, Any]:
         "Tty": spec.tty,
         "OpenStdin": spec.interactive,
         "StdinOnce": bool(attached) and spec.interactive and not spec.detach,
-        "Env": [f"{key}={value}" for key, value in spec.env],
+        "Env": [*(f"{key}={value}" for key, value in spec.env), *spec.unset_env],
         "Cmd": list(spec.argv[len(spec.entrypoint) :]) or None,
         **({"Healthcheck": health(spec.health)} if spec.health else {}),
         "Image": spec.image,
@@ -64,6 +65,7 @@ _UNUSED: dict[str, Any] = {
     **dict.fromkeys(("CpuCount", "CpuPercent", "CpuRealtimePeriod", "CpuRealtimeRuntime"), 0),
     **dict.fromkeys(("IOMaximumBandwidth", "IOMaximumIOps"), 0),
     **dict.fromkeys(("Cgroup", "CgroupParent", "ContainerIDFile", "Isolation", "VolumeDriver"), ""),
+    "Runtime": RUNTIME,
     "ConsoleSize": [0, 0],
 }
 
@@ -72,8 +74,9 @@ def host_config(spec: Spec) -> dict[str, Any]:
     """The field HostConfig."""
     return {
         **_UNUSED,
+        **dict(spec.unused),
         **inspect.host_config(spec),
-        "LogConfig": {"Type": spec.logging.driver, "Config": _log_options(spec)},
+        "LogConfig": {"Type": spec.logging.driver, "Config": dict(spec.logging.options)},
         # The first one's name, as in Docker: NetworkSettings.Networks has all of them.
         "NetworkMode": str(spec.network).partition(",")[0],
         "PortBindings": bindings(spec.ports),
@@ -149,12 +152,6 @@ def _memory_swap(bounds: limits.Limits) -> int:
     if not bounds.memory:
         return bounds.memory_swap
     return limits.swap_total(bounds) if limits.counts_swap() else -1
-
-
-def _log_options(spec: Spec) -> dict[str, str]:
-    size = {"max-size": str(spec.logging.size)} if spec.logging.size else {}
-    files = {"max-file": str(spec.logging.files)} if spec.logging.files > 1 else {}
-    return {**size, **files, **dict(spec.logging.details)}
 
 
 def health(check: Health) -> dict[str, Any]:

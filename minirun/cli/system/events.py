@@ -68,8 +68,13 @@ class Window:
 
 
 def follow(store: Store, window: Window, filters: Filters, pause: Callable[[], object]) -> Iterator[Event]:
-    """Yield the wanted events, as they come. `pause` waits for PAUSE seconds."""
-    after = 0 if window.since else store.last_event()
+    """Return the wanted events of the window from this call on, as they come. `pause` waits for PAUSE seconds."""
+    return _following(store, window, filters, pause, 0 if window.since else store.last_event())
+
+
+def _following(
+    store: Store, window: Window, filters: Filters, pause: Callable[[], object], after: int
+) -> Iterator[Event]:
     while True:
         is_last = window.is_over()  # asked first: what came before the end is still shown
         for event in store.events(after):
