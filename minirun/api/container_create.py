@@ -43,6 +43,7 @@ from minirun.image.platforms import parse_platform, runs
 from minirun.image.records import Image
 from minirun.image.reference import parse_reference
 from minirun.image.resolve import local_image
+from minirun.init.rootfs import MASKED, READ_ONLY
 from minirun.instance import Instance
 from minirun.model import Attachment, Health, Mode, NetworkRequest, Spec
 from minirun.options.hosts import parse_links, parse_mac
@@ -191,9 +192,10 @@ def refuse_unsupported(host: Resources) -> None:
             raise ApiError(HTTPStatus.BAD_REQUEST, f"unknown or invalid runtime name: {host.runtime}")
         if host.isolation not in (None, "", "default"):
             raise ApiError(HTTPStatus.BAD_REQUEST, f"invalid isolation '{host.isolation}': linux has only 'default'")
-        for paths in (host.masked_paths, host.readonly_paths):
-            if paths and not host.privileged:
-                raise ApiError(HTTPStatus.BAD_REQUEST, "MaskedPaths and ReadonlyPaths may only be [] or left out")
+        for paths, own in ((host.masked_paths, MASKED), (host.readonly_paths, READ_ONLY)):
+            if paths and not host.privileged and set(paths) != set(own):
+                reason = "MaskedPaths and ReadonlyPaths may only be [], those that inspect shows, or left out"
+                raise ApiError(HTTPStatus.BAD_REQUEST, reason)
 
 
 def _file_options(body: ContainerCreate, host: HostConfig) -> dict[str, Any]:

@@ -6,8 +6,9 @@ https://docs.docker.com/reference/api/engine/ (ContainerInspect)
 from collections.abc import Iterable
 from typing import Any
 
+from minirun.init.rootfs import MASKED, READ_ONLY
 from minirun.kernel import limits
-from minirun.model import Container, Health, PortMapping, Spec
+from minirun.model import Container, Health, PortMapping, Security, Spec
 from minirun.volume import inspect
 
 RUNTIME = "minirun"
@@ -52,6 +53,7 @@ def config(container: Container) -> dict[str, Any]:
         "Volumes": {mount.target: {} for mount in spec.mounts if mount.anonymous} or None,
         "WorkingDir": spec.workdir,
         "Entrypoint": list(spec.entrypoint) or None,
+        "OnBuild": None,
         "Labels": dict(spec.labels),
         **({"StopSignal": spec.stop_signal} if spec.stop_signal else {}),
         **({"StopTimeout": spec.stop_timeout} if spec.stop_timeout is not None else {}),
@@ -61,7 +63,8 @@ def config(container: Container) -> dict[str, Any]:
 # Settings that minirun refuses, with the values that they have in Docker when nobody has asked for them.
 _UNUSED: dict[str, Any] = {
     **dict.fromkeys(("BlkioDeviceReadBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteBps", "BlkioDeviceWriteIOps")),
-    **dict.fromkeys(("BlkioWeightDevice", "DeviceRequests", "MemorySwappiness", "OomKillDisable")),
+    **dict.fromkeys(("BlkioWeightDevice", "DeviceRequests", "MemorySwappiness")),
+    "OomKillDisable": False,
     **dict.fromkeys(("CpuCount", "CpuPercent", "CpuRealtimePeriod", "CpuRealtimeRuntime"), 0),
     **dict.fromkeys(("IOMaximumBandwidth", "IOMaximumIOps"), 0),
     **dict.fromkeys(("Cgroup", "CgroupParent", "ContainerIDFile", "Isolation", "VolumeDriver"), ""),
@@ -100,6 +103,8 @@ def _rights(spec: Spec) -> dict[str, Any]:
         "CapDrop": _capabilities(security.cap_drop),
         "Privileged": security.privileged,
         "SecurityOpt": options or None,
+        "MaskedPaths": _covered(security, MASKED),
+        "ReadonlyPaths": _covered(security, READ_ONLY),
         "ReadonlyRootfs": spec.read_only,
         "GroupAdd": list(spec.groups) or None,
         "Devices": [
@@ -108,6 +113,12 @@ def _rights(spec: Spec) -> dict[str, Any]:
         ],
         "DeviceCgroupRules": list(spec.device_rules) or None,
     }
+
+
+def _covered(security: Security, paths: tuple[str, ...]) -> list[str] | None:
+    if security.privileged:
+        return None
+    return [] if security.unmasked else list(paths)
 
 
 def _namespaces(spec: Spec) -> dict[str, str]:

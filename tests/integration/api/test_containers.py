@@ -321,6 +321,10 @@ def test_inspect_has_what_was_asked_for_also_where_it_changes_nothing(api: ApiCl
     plain = api.get(f"/containers/{api.create('true')}/json").json["HostConfig"]
     assert (plain["Runtime"], plain["Isolation"], plain["VolumeDriver"]) == ("minirun", "", "")
     assert plain["Runtime"] == api.get("/info").json["DefaultRuntime"]
+    assert ("/proc/kcore" in plain["MaskedPaths"], "/proc/sys" in plain["ReadonlyPaths"]) == (True, True)
+    bare = {"NetworkMode": "none", "MaskedPaths": [], "ReadonlyPaths": []}
+    shown = api.get(f"/containers/{api.create('true', HostConfig=bare)}/json").json["HostConfig"]
+    assert (shown["MaskedPaths"], shown["ReadonlyPaths"]) == ([], [])
     assert api.create("true", HostConfig=plain), "what inspect shows can be asked for"
     one = {"Image": "busybox", "Cmd": ["true"], "HostConfig": {"VolumeDriver": "nothere", "Binds": ["data:/data"]}}
     refused = api.post("/containers/create", one)
