@@ -98,8 +98,8 @@ class HotUpdate:
         except OSError as error:
             raise self._other_run() from error
         with channel:
-            channel.sendall(frame(Kind.PORTS))
             try:
+                channel.sendall(frame(Kind.PORTS))
                 yield partial(send_sockets, channel)
                 channel.sendall(frame(Kind.SETTLED))
             except BrokenPipeError as error:

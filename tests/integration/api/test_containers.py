@@ -385,3 +385,18 @@ def test_a_link_is_removed(api: ApiClient) -> None:
     missing = {"Image": "busybox", "Cmd": ["true"], "HostConfig": {"Links": ["nothere:x"]}}
     refused = api.post("/containers/create", missing)
     assert (refused.status, refused.message) == (404, "could not get container for nothere: No such container: nothere")
+
+
+def test_a_stream_waits_until_its_head_is_read(api: ApiClient) -> None:
+    """docker-py reads the head through a buffer, and would lose what comes with it."""
+    container = api.run("echo", "hello")
+    api.post(f"/containers/{container}/wait")
+    sock = api.connect()
+    sock.sendall(
+        f"POST /containers/{container}/attach?logs=1&stdout=1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+        "Upgrade: tcp\r\nContent-Length: 0\r\n\r\n".encode()
+    )
+    time.sleep(0.05)
+    head = sock.recv(65536)
+    assert head.endswith(b"\r\n\r\n")
+    assert demultiplexed(sock.recv(65536)) == (b"hello\n", b"")
