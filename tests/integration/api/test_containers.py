@@ -77,6 +77,7 @@ def test_a_life(api: ApiClient) -> None:
         ({"Image": "busybox", "HostConfig": {"DeviceRequests": [{}]}}, 400, "--gpus is not supported"),
         ({"Image": "busybox", "HostConfig": {"Runtime": "runsc"}}, 400, "invalid runtime name: runsc"),
         ({"Image": "busybox", "HostConfig": {"CapAdd": ["NOPE"]}}, 400, "CAP_NOPE"),
+        ({"Image": "busybox", "HostConfig": {"NetworkMode": "x=\ny"}}, 400, 'for "--network" flag: new-line character'),
         ({"Image": "busybox", "Healthcheck": {"Test": ["NOPE"]}}, 400, "Unknown healthcheck type"),
         ({"Image": "busybox", "Cmd": ["true"], "HostConfig": {"NetworkMode": "nothere"}}, 404, "nothere"),
     ],

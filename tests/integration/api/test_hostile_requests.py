@@ -1,10 +1,14 @@
 """Every route with values that no client of good will sends, in bodies and queries of the right shape.
 
 The answer says what is wrong ({"message"}) or does what was asked. It is never a traceback (conftest.py looks for one
-in the log), and never one that does not come; and no worker stays.
+in the log), and never one that does not come; and no worker stays. Of the wrong fields a third is sent;
+HOSTILE_STEP=1 in the environment sends all.
 """
 
 import json
+import os
+import zlib
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -20,6 +24,7 @@ from tests.harness.api_client import ApiClient
 from tests.integration.api.test_bad_input import talk
 
 _EXAMPLES = 6  # of each route
+_STEP = int(os.environ.get("HOSTILE_STEP", "3"))
 _BUDGET = settings(
     max_examples=_EXAMPLES,
     deadline=None,
@@ -55,6 +60,7 @@ _QUERIES = """
     repo rm scope shared-size shmsize signal since size squash stderr stdin stdout t tag tail target term timestamps to
     type ulimits until v verbose version w
 """
+_VALID = {"Image": "busybox", "Cmd": ["x"], "Container": "web", "Name": "made-here"}
 _BODIES = {
     "/containers/create": "ContainerCreate",
     "/containers/{name}/update": "Resources",
@@ -64,7 +70,6 @@ _BODIES = {
     "/networks/{name}/connect": "NetworkConnect",
     "/networks/{name}/disconnect": "NetworkDisconnect",
     "/volumes/create": "VolumeCreate",
-    "/commit": "CommitConfig",
 }
 # What goes on until its client leaves.
 _STREAMS = ("/events", "/attach", "/attach/ws", "/wait", "/logs", "/stats", "/start")
@@ -89,7 +94,8 @@ def _values(kind: inspect.Type) -> st.SearchStrategy[Any]:
     match kind:
         case inspect.StructType():
             fields = {field.encode_name: _values(field.type) for field in kind.fields}
-            return st.fixed_dictionaries({}, optional=fields) | st.sampled_from(_OTHERS)
+            whole = st.fixed_dictionaries({}, optional=fields)
+            return whole | st.sampled_from(_OTHERS)
         case inspect.ListType():
             return st.lists(_values(kind.item_type), max_size=2) | st.sampled_from(_OTHERS)
         case inspect.DictType():
@@ -110,15 +116,43 @@ def _body(route: Route) -> st.SearchStrategy[Any]:
     kind = _KINDS.get(_BODIES.get(route.path, ""))
     if kind is None:
         return st.sampled_from(_OTHERS)
-    valid = {"Image": "busybox", "Cmd": ["x"], "Container": "web"}
-    return _values(kind).map(lambda body: {**valid, **body} if isinstance(body, dict) else body)
+    return _values(kind).map(lambda body: {**_VALID, **body} if isinstance(body, dict) else body)
 
 
-@pytest.fixture(scope="module")
+def _each(kind: inspect.Type) -> Iterator[Any]:
+    """Values in which one thing is wrong, or unusual: each field in turn has each value."""
+    match kind:
+        case inspect.StructType():
+            for field in kind.fields:
+                yield from ({field.encode_name: value} for value in _each(field.type))
+            yield from _OTHERS
+        case inspect.ListType():
+            yield from ([value] for value in _each(kind.item_type))
+        case inspect.DictType():
+            yield from ({"x": value} for value in _each(kind.value_type))
+            yield from ({text: value} for text in _TEXTS for value in list(_each(kind.value_type))[:2])
+        case inspect.UnionType():
+            for one in kind.types:
+                yield from _each(one)
+        case inspect.StrType():
+            yield from _TEXTS
+        case inspect.IntType():
+            yield from _NUMBERS
+        case inspect.NoneType():
+            yield None
+        case _:
+            yield from _OTHERS
+
+
+@pytest.fixture
 def busy_api(api: ApiClient) -> ApiClient:
     """With a container that runs, and one that does not."""
-    api.run("sleep", "1000", name="web")
-    api.create("true", name="made")
+    web = api.get("/containers/web/json")
+    if web.status == 404 or web.json["State"]["Status"] != "running":
+        api.delete("/containers/web", force=1)
+        api.run("sleep", "1000", name="web")
+    if api.get("/containers/made/json").status == 404:
+        api.create("true", name="made")
     return api
 
 
@@ -127,6 +161,7 @@ def busy_api(api: ApiClient) -> ApiClient:
 )
 def test_hostile_values(busy_api: ApiClient, route: Route) -> None:
     api, is_stream = busy_api, route.path.endswith(_STREAMS)
+    before = len(api.log())
 
     @_BUDGET
     @given(
@@ -151,4 +186,29 @@ def test_hostile_values(busy_api: ApiClient, route: Route) -> None:
             assert json.loads(rest)["message"], answer
 
     ask()
+    _looked_at(api, before)
+
+
+@pytest.mark.parametrize("path", _BODIES)
+def test_each_field_with_each_value(busy_api: ApiClient, path: str) -> None:
+    api, before = busy_api, len(busy_api.log())
+    place = path.replace("{name}", "bridge" if "networks" in path else "web")
+    if "{id}" in place:
+        place = place.replace("{id}", api.post("/containers/web/exec", {"Cmd": ["true"]}).json["Id"])
+    for body in _each(_KINDS[_BODIES[path]]):
+        if zlib.crc32(repr(body).encode()) % _STEP:
+            continue
+        answer = api.post(place, {**_VALID, **body} if isinstance(body, dict) else body)
+        assert answer.status < 500 or answer.message, body
+        if answer.status == 201 and path != "/containers/{name}/exec":
+            made = answer.json.get("Id") or answer.json["Name"]
+            query = {"force": 1, "v": 1} if "containers" in path else {}
+            api.delete(f"{path.removesuffix('/create')}/{made}", **query)
+    _looked_at(api, before)
+
+
+def _looked_at(api: ApiClient, before: int) -> None:
+    """No worker stays, and since the log was so long there was no traceback."""
     eventually(lambda: not api.busy(), 20)
+    log = api.log()[before:]
+    assert "Traceback" not in log, log[log.find("Traceback") :][:3000]
