@@ -132,6 +132,7 @@ class Mount:
     image: str = ""  # the id of an image whose files are mounted
     modes: str = ""  # of -v, as given: ro, rw, z, nocopy, ...
     shared: bool = False  # from --volumes-from
+    asked: str | None = None  # of --tmpfs: its options as they were given
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ class Logging:
     driver: str = "json-file"  # or local, none
     size: int = 0  # bytes at which the file is rotated; 0: never
     files: int = 1  # how many are kept, including the current one
-    details: tuple[tuple[str, str], ...] = ()  # options that say what `logs --details` prints: labels, env, tag, ...
+    options: tuple[tuple[str, str], ...] = ()  # of --log-opt, as they were given
 
 
 @dataclass(frozen=True)
@@ -271,6 +272,7 @@ class Spec:
     image_id: str = ""
     entrypoint: tuple[str, ...] = ()  # the first words of argv
     env: tuple[tuple[str, str], ...] = ()
+    unset_env: tuple[str, ...] = ()  # names of -e that no value was given for: variables of the image, left out
     image_env: tuple[str, ...] = ()  # names that come from the image: the environment of a network overrides them
     workdir: str = "/"
     user: str = ""
@@ -313,6 +315,7 @@ class Spec:
     security: Security = field(default_factory=Security)
     health: Health | None = None
     logging: Logging = field(default_factory=Logging)
+    unused: tuple[tuple[str, str], ...] = ()  # fields of HostConfig that have no effect here: inspect shows them
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, without the defaults: every command reads records."""
@@ -343,6 +346,7 @@ def _frozen(value: Any) -> Any:
 
 
 _DEFAULTS: dict[str, Any] = vars(Spec(image="", argv=()))
+_LOGGING = {"details": "options"}  # a name in records of minirun 0.2
 _CODECS: dict[str, Callable[[Any], Any]] = {
     "network": NetworkRequest.from_dict,
     "ports": lambda items: tuple(PortMapping.from_dict(values) for values in items),
@@ -353,7 +357,7 @@ _CODECS: dict[str, Callable[[Any], Any]] = {
     "devices": lambda items: tuple(Device(**values) for values in items),
     "security": lambda values: Security(**{name: _frozen(value) for name, value in values.items()}),
     "health": lambda values: Health(**{name: _frozen(value) for name, value in values.items()}),
-    "logging": lambda values: Logging(**{name: _frozen(value) for name, value in values.items()}),
+    "logging": lambda values: Logging(**{_LOGGING.get(name, name): _frozen(value) for name, value in values.items()}),
 }
 
 

@@ -8,8 +8,6 @@ from contextlib import closing, contextmanager
 from http import HTTPStatus
 from typing import Any, BinaryIO, TypeVar, cast
 
-import msgspec
-
 from minirun.api.bodies import Ulimit
 from minirun.api.build_messages import BuildMessages, HeldMessages
 from minirun.api.buildkit import REASON
@@ -17,6 +15,7 @@ from minirun.api.containers import checked_filters
 from minirun.api.http import ApiError, Response, answer
 from minirun.api.image_streams import Messages, streamed
 from minirun.api.images import reader
+from minirun.api.json_bodies import decode
 from minirun.api.registry import credentials_for_build, pull_one
 from minirun.api.request import Request, failing_with
 from minirun.cli.container.options import LimitOptions
@@ -171,8 +170,8 @@ def _json(request: Request, name: str, kind: type[T]) -> T | None:
     if not text:
         return None
     try:
-        return msgspec.json.decode(text, type=kind | None)
-    except (msgspec.MsgspecError, RecursionError) as error:
+        return decode(text, kind) if text.strip() != "null" else None
+    except (ValueError, RecursionError) as error:
         raise ApiError(HTTPStatus.BAD_REQUEST, f"error reading {name}: {error}") from None
 
 

@@ -33,15 +33,17 @@ from minirun.api.http import ApiError, Response, answer
 from minirun.api.request import Request, failing_with, message_of
 from minirun.cli.container.launch import free_name
 from minirun.cli.container.options import CreateOptions
-from minirun.cli.container.spec import spec_of
+from minirun.cli.container.spec import refuse_driver, spec_of
 from minirun.cli.refused import RUN as REFUSED_FLAGS
 from minirun.engine import start
+from minirun.engine.inspect_config import RUNTIME
 from minirun.errors import MinirunError, NotFoundError
 from minirun.image.defaults import health_of, inherit
 from minirun.image.platforms import parse_platform, runs
 from minirun.image.records import Image
 from minirun.image.reference import parse_reference
 from minirun.image.resolve import local_image
+from minirun.init.rootfs import MASKED, READ_ONLY
 from minirun.instance import Instance
 from minirun.model import Attachment, Health, Mode, NetworkRequest, Spec
 from minirun.options.hosts import parse_links, parse_mac
@@ -50,6 +52,7 @@ from minirun.options.supervision import health_by_label
 from minirun.options.values import check_name
 from minirun.security.seccomp_cache import check as check_seccomp
 
+_RUNC = ("runc", "io.containerd.runc.v2")  # Docker's own: what a client that names it expects is what minirun does
 _SECOND = 1_000_000_000  # nanoseconds
 
 
@@ -102,6 +105,7 @@ def described(body: ContainerCreate) -> Spec:
         env=tuple(_environment(body).items()),
         entrypoint=tuple(_words(body.entrypoint)),
         attach=attached,
+        unused=_unused(host),
         # Its input stays open for the next client, unless the first one's end is to be its end (StdinOnce).
         detach=not attached or (bool(body.open_stdin) and not body.stdin_once),
     )
@@ -112,6 +116,12 @@ def described(body: ContainerCreate) -> Spec:
         given = (*spec.security.given, "seccomp")
         spec = replace(spec, security=replace(spec.security, seccomp=profile, given=given))
     return spec
+
+
+def _unused(host: HostConfig) -> tuple[tuple[str, str], ...]:
+    """What is checked, and then changes nothing."""
+    fields = {"Isolation": host.isolation, "Runtime": host.runtime, "VolumeDriver": host.volume_driver}
+    return tuple((name, text) for name, text in fields.items() if text)
 
 
 def process_options(body: ContainerCreate) -> dict[str, Any]:
@@ -182,13 +192,14 @@ def refuse_unsupported(host: Resources) -> None:
         reason = REFUSED_FLAGS["memory-swappiness"]
         raise ApiError(HTTPStatus.BAD_REQUEST, f"HostConfig: --memory-swappiness is not supported: {reason}")
     if isinstance(host, HostConfig):
-        if host.runtime not in (None, "", "runc", "io.containerd.runc.v2"):
+        if host.runtime not in (None, "", RUNTIME, *_RUNC):
             raise ApiError(HTTPStatus.BAD_REQUEST, f"unknown or invalid runtime name: {host.runtime}")
         if host.isolation not in (None, "", "default"):
             raise ApiError(HTTPStatus.BAD_REQUEST, f"invalid isolation '{host.isolation}': linux has only 'default'")
-        for paths in (host.masked_paths, host.readonly_paths):
-            if paths and not host.privileged:
-                raise ApiError(HTTPStatus.BAD_REQUEST, "MaskedPaths and ReadonlyPaths may only be [] or left out")
+        for paths, own in ((host.masked_paths, MASKED), (host.readonly_paths, READ_ONLY)):
+            if paths and not host.privileged and set(paths) != set(own):
+                reason = "MaskedPaths and ReadonlyPaths may only be [], those that inspect shows, or left out"
+                raise ApiError(HTTPStatus.BAD_REQUEST, reason)
 
 
 def _file_options(body: ContainerCreate, host: HostConfig) -> dict[str, Any]:
@@ -376,6 +387,7 @@ def _image(instance: Instance, name: str, platform: str) -> Image:
 def _with_image(spec: Spec, image: Image, body: ContainerCreate) -> Spec:
     unset = [text for text in body.env or [] if "=" not in text]
     spec = inherit(spec, image, unset)
+    refuse_driver((body.host_config and body.host_config.volume_driver) or "", spec.mounts)
     check = health(body.healthcheck, health_of(image))
     if not (body.healthcheck and body.healthcheck.test == ["NONE"]):
         check = health_by_label(spec.labels, check)

@@ -3,6 +3,7 @@
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from http import HTTPStatus
 
 import msgspec
@@ -23,7 +24,7 @@ from minirun.engine.stop import clean_up_lost_run, wait_for_cleanup
 from minirun.engine.waiting_clients import WaitingClient
 from minirun.errors import MinirunError
 from minirun.instance import Instance
-from minirun.kernel.sockets import control_connect
+from minirun.kernel.sockets import control_connect, receive_until_end
 from minirun.model import ACTIVE, Container, Status
 
 _LOOK = 0.5  # seconds between two looks whether a container that never started is still there
@@ -74,7 +75,8 @@ def _channel_now(instance: Instance, container: Container, flags: int) -> socket
         channel = control_connect(str(instance.container_dir(container.id)), ATTACH_SOCKET)
     except OSError:  # it has just ended
         return None
-    channel.sendall(frame(Kind.ATTACH, bytes([flags])))
+    with suppress(ConnectionError):  # it ends just now: what there is to read says so
+        channel.sendall(frame(Kind.ATTACH, bytes([flags])))
     return channel
 
 
@@ -124,8 +126,8 @@ def resize(request: Request) -> Response:
         raise ApiError(HTTPStatus.CONFLICT, f"container {container.id} is not running")
     channel = _channel_now(request.instance, container, 0)
     if channel is not None:
-        channel.sendall(frame(Kind.RESIZE, size))
-        channel.close()
+        with channel, suppress(ConnectionError):
+            channel.sendall(frame(Kind.RESIZE, size))
     tell(request.instance, container.id, "resize")
     return Response(HTTPStatus.OK)
 
@@ -169,7 +171,7 @@ def _end_told(request: Request, channel: socket.socket) -> tuple[int, str] | Non
     """(exit code, why it never ran) as the shim tells; None when it is killed."""
     parser = Parser()
     while request.wait([channel.fileno()]):
-        data = channel.recv(CHUNK)
+        data = receive_until_end(channel, CHUNK)
         for kind, body in parser.feed(data):
             if kind in (Kind.EXITED, Kind.FAILED):
                 return body[0], body[1:].decode("utf-8", "replace") if kind is Kind.FAILED else ""

@@ -19,7 +19,7 @@ from minirun.cli.output.filters import Filters
 from minirun.cli.output.states import state_of, status_of
 from minirun.cli.prune import KEYS as PRUNE_KEYS
 from minirun.cli.prune import choice_of
-from minirun.engine import inspect, lifecycle, remove, stop
+from minirun.engine import hot_update, inspect, lifecycle, remove, stop
 from minirun.engine.copy import container_tree
 from minirun.engine.diff import changes
 from minirun.engine.lifecycle import tell
@@ -231,10 +231,11 @@ def update(request: Request) -> Response:
 
 
 def delete(request: Request) -> Response:
-    """DELETE /containers/{name}."""
+    """DELETE /containers/{name}; with `link`, the name is CONTAINER/ALIAS."""
     query = request.query
     if query.flag("link"):
-        raise ApiError(HTTPStatus.BAD_REQUEST, "links are removed with the container that has them")
+        hot_update.unlink(request.instance, request.parameters["name"])
+        return NO_CONTENT
     container = request.container()
     if container.status in ACTIVE and not query.flag("force"):
         with failing_with(HTTPStatus.CONFLICT):

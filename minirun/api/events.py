@@ -1,6 +1,5 @@
 """GET /events: what happens, as it happens, a JSON object a line."""
 
-from collections.abc import Iterator
 from functools import partial
 from http import HTTPStatus
 
@@ -11,7 +10,6 @@ from minirun.api.http import Response
 from minirun.api.request import Request, failing_with
 from minirun.cli.output.moments import moment
 from minirun.cli.system.events import KEYS, PAUSE, Window, describe, follow
-from minirun.store import Event
 
 _OF_A_SWARM = ("config", "daemon", "node", "plugin", "secret", "service")  # nothing that minirun has
 
@@ -25,13 +23,9 @@ def events(request: Request) -> Response:
     since, until = request.query.text("since"), request.query.text("until")
     with failing_with(HTTPStatus.BAD_REQUEST):
         window = Window(moment(since) if since else "", moment(until) if until else "")
-    wanted = {key: values for key, values in filters.items() if key in KEYS}
-    found = follow(request.instance.store, window, wanted, partial(request.wait, [], PAUSE))
     is_empty = any(key in filters for key in _OF_A_SWARM) or "local" not in filters.get("scope", ["local"])
-    return Response(body=_lines(found, is_empty))
-
-
-def _lines(found: Iterator[Event], is_empty: bool) -> Iterator[bytes]:
-    for event in found:
-        if not is_empty:
-            yield msgspec.json.encode(describe(event)) + b"\n"
+    wanted = {key: values for key, values in filters.items() if key in KEYS}
+    pause = partial(request.wait, [], PAUSE)
+    # What a client does once it has the head is among them.
+    found = follow(request.instance.store, window, wanted, pause)
+    return Response(body=(msgspec.json.encode(describe(event)) + b"\n" for event in found if not is_empty))

@@ -1,6 +1,7 @@
 """exec: its description is a file in the container's directory, so that any process of the service can start it."""
 
 import os
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -35,6 +36,7 @@ from minirun.store.lookup import find_container
 
 _DIRECTORY = "exec_requests"
 _FAILED = "OCI runtime exec failed: exec failed: unable to start container process: "  # as Docker begins it
+_ID = re.compile(r"[0-9a-f]{64}\Z")
 _KEPT = 300  # seconds: an exec that has ended is told of for so long, as Docker does
 
 
@@ -88,7 +90,7 @@ def _save(instance: Instance, state: ExecState) -> None:
 
 def _find(request: Request) -> ExecState:
     name = request.parameters["id"]
-    if name.isalnum():
+    if _ID.match(name):
         for path in request.instance.root.glob(f"containers/*/{_DIRECTORY}/{name}"):
             with suppress(FileNotFoundError):
                 return msgspec.json.decode(path.read_bytes(), type=ExecState)

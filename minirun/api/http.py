@@ -18,6 +18,7 @@ import httptools
 import msgspec
 
 from minirun import __version__
+from minirun.api.json_bodies import decode
 
 T = TypeVar("T")
 _CHUNK = 65536
@@ -268,8 +269,8 @@ class Body:
                 return default
             raise ApiError(HTTPStatus.BAD_REQUEST, "invalid JSON: got EOF while reading request body")
         try:
-            return msgspec.json.decode(data, type=kind)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            return decode(data, kind)
+        except (ValueError, RecursionError) as error:
             raise ApiError(HTTPStatus.BAD_REQUEST, f"invalid JSON: {error}") from None
 
 

@@ -12,6 +12,7 @@ import msgspec
 from minirun.api.containers import checked_filters
 from minirun.api.http import ApiError, Response, answer
 from minirun.api.image_streams import Messages, TransferMessages, streamed
+from minirun.api.json_bodies import decode
 from minirun.api.request import Request, failing_with, message_of
 from minirun.cli.image.search import KEYS, find_repositories, split_term
 from minirun.cli.registry import domain_of
@@ -61,8 +62,8 @@ def decoded_header(request: Request, name: str, kind: type[Any]) -> Any:
         return None
     try:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        return msgspec.json.decode(raw, type=kind) if raw else None
-    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
+        return decode(raw, kind) if raw else None
+    except (ValueError, RecursionError) as error:
         raise ApiError(HTTPStatus.BAD_REQUEST, f"invalid {name} header: {error}") from None
 
 

@@ -13,11 +13,13 @@ from minirun.api.http import ApiError, Body, ClientGone, Connection, Head, Query
 from minirun.engine.reconcile import reconcile
 from minirun.errors import ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
+from minirun.kernel.sockets import await_reader
 from minirun.model import Container
 from minirun.store.lookup import find_container
 
 Version = tuple[int, int]
 _POLLRDHUP = 0x2000
+_HEAD_READ = 0.1  # seconds in which a client reads the head of an answer
 
 
 @dataclass
@@ -80,7 +82,10 @@ class Request:
         lines += [f"{name}: {text}" for name, text in headers.items()]
         self.connection.send("\r\n".join([*lines, "", ""]).encode())
         self.is_taken_over = True
-        return self.connection.take_over()
+        sock, behind = self.connection.take_over()
+        # docker-py reads the head through a buffer, and loses what of the stream comes with it.
+        await_reader(sock, _HEAD_READ)
+        return sock, behind
 
     def wait(self, fds: list[int], seconds: float | None = None) -> bool:
         """Wait until one of the descriptors is readable, `seconds` at most. Return whether one is.

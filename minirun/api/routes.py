@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
 
-import msgspec
-
 from minirun.api import (
     archives,
     build,
@@ -30,6 +28,7 @@ from minirun.api import (
 )
 from minirun.api.bodies import Body
 from minirun.api.http import ApiError, decoded
+from minirun.api.json_bodies import decode
 from minirun.api.request import Handler
 
 _PART = re.compile(r"\{(\w+)(:\*)?\}")
@@ -87,7 +86,7 @@ ROUTES = (
     Route("POST", "/containers/{name}/attach", container_streams.attach),
     Route("GET", "/containers/{name}/attach/ws", container_streams.attach),
     Route("POST", "/containers/{name}/wait", container_streams.wait),
-    Route("DELETE", "/containers/{name}", containers.delete),
+    Route("DELETE", "/containers/{name:*}", containers.delete),
     Route("GET", "/containers/{name}/archive", archives.get),
     Route("HEAD", "/containers/{name}/archive", archives.head),
     Route("PUT", "/containers/{name}/archive", archives.put),
@@ -155,8 +154,8 @@ def prepare() -> None:
     for route in ROUTES:
         _ = route.pattern
     for kind in Body.__subclasses__():
-        with suppress(msgspec.ValidationError):  # one with a field that has to be there
-            msgspec.json.decode(b"{}", type=kind)
+        with suppress(ValueError):  # one with a field that has to be there
+            decode(b"{}", kind)
 
 
 def find_route(routes: Iterable[Route], method: str, path: str) -> tuple[Route, Mapping[str, str]]:

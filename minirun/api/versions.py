@@ -81,6 +81,11 @@ def _with_virtual_size(image: dict[str, Any]) -> dict[str, Any]:
     return {**image, "VirtualSize": image["Size"]}
 
 
+def _with_virtual_sizes(usage: dict[str, Any]) -> dict[str, Any]:
+    images = usage.get("Images")
+    return {**usage, "Images": [_with_virtual_size(one) for one in images]} if images else usage
+
+
 def _with_a_name(image: dict[str, Any]) -> dict[str, Any]:
     if image["RepoTags"] or image["RepoDigests"]:
         return image
@@ -99,6 +104,7 @@ DIFFERENCES = (
         answer=lambda image: {**image, "Config": {**_CONTAINERS_OWN, **image["Config"]}},
     ),
     Difference((1, 42), "POST", "/volumes/prune", query=_also_named_volumes),
+    Difference((1, 44), "GET", "/system/df", answer=_with_virtual_sizes),
     Difference((1, 42), "GET", "/system/df", answer=lambda usage: {**usage, "BuilderSize": 0}),
 )
 

@@ -1,5 +1,6 @@
 """What a process of the service does with one connection: it reads requests, calls their functions, and answers."""
 
+import posixpath
 import socket
 import sys
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from minirun.api.explain import explaining
-from minirun.api.http import NO_CONTENT, ApiError, Body, ClientGone, Connection, Head, Query, answer, send
+from minirun.api.http import NO_CONTENT, ApiError, Body, ClientGone, Connection, Head, Query, Response, answer, send
 from minirun.api.request import Request, message_of, status_of
 from minirun.api.routes import ROUTES, find_route
 from minirun.api.versions import NEWEST, differences, older, path_and_version
@@ -77,9 +78,15 @@ def _answer(connection: Connection, head: Head, body: Body, root: Path) -> int:
     """Call the route's function and send what it returns. Returns the status."""
     _refuse_web_pages(connection, head)
     try:
-        parts = urlsplit(head.url.decode("ascii"))
+        url = head.url.decode("ascii")
+        # The name of a host is in an address as proxies send it, and is not in one that begins with //.
+        parts = urlsplit(f"//host{url}" if url.startswith("/") else url)
     except ValueError:
         raise ApiError(HTTPStatus.BAD_REQUEST, "invalid path") from None
+    if (clean := _clean(parts.path)) != parts.path:
+        place = f"{clean}?{parts.query}" if parts.query else clean
+        send(connection, head, Response(HTTPStatus.MOVED_PERMANENTLY, headers={"Location": place}), NEWEST)
+        return HTTPStatus.MOVED_PERMANENTLY
     path, version = path_and_version(parts.path)
     with closing(Request(head, path, version, Query(parts.query), body, connection, root)) as request:
         route, request.parameters = find_route(ROUTES, head.method, path)
@@ -93,6 +100,11 @@ def _answer(connection: Connection, head: Head, body: Body, root: Path) -> int:
             response = explained(older(response, found))
         send(connection, head, response, NEWEST)
         return response.status
+
+
+def _clean(path: str) -> str:
+    """The path without empty parts, . and .. : a client that sends one of those is led to it, as by Docker."""
+    return "/" + posixpath.normpath(path).lstrip("/") + ("/" if path.endswith("/") and path.strip("/") else "")
 
 
 def _refuse_web_pages(connection: Connection, head: Head) -> None:

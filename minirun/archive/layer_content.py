@@ -9,9 +9,10 @@ import shutil
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, cast
 
 from minirun.archive.chroot import layer_writer
+from minirun.archive.compression import PrefixedStream
 from minirun.archive.foreign_archive import repack
 from minirun.archive.pack import CHUNK, Packer, Writable
 from minirun.archive.tree_walk import DIRECTORY
@@ -54,8 +55,13 @@ class DigestWriter:
 def unpack_archive(source: BinaryIO, layer: Path) -> LayerDigest:
     """Unpack a tar archive, compressed or not, into the empty directory `layer`. Return the layer's digest.
 
-    Links in the archive cannot lead out of the layer. MinirunError when the archive cannot be read to its end.
+    Links in the archive cannot lead out of the layer. An empty file is an empty archive, as for tar(1) and Docker.
+    MinirunError when the archive cannot be read to its end.
     """
+    head = source.read(1)
+    if not head:
+        return directory_digest(layer)
+    source = cast(BinaryIO, PrefixedStream(head, source))
     options = UnpackOptions(chrooted=True, keep_owner=True)
     with layer_writer(layer, lambda stream: _unpack(stream, options)) as stream, Packer(stream) as packer:
         repack(source, packer, "the archive")

@@ -71,9 +71,6 @@ REFUSED: dict[str, dict[str, str]] = {
     ),
     "update": RUN,
     "exec": {"detach-keys": "the command itself carries the streams and ends with them; -d leaves a process behind"},
-    "rm": dict.fromkeys(
-        ("l", "link"), "links are lines in the hosts file of the container that has them, and are removed with it"
-    ),
     "start": dict.fromkeys(("checkpoint", "checkpoint-dir"), "containers are not checkpointed"),
     "volume create": dict.fromkeys(
         (

@@ -12,11 +12,12 @@ from functools import partial
 
 from minirun.engine.liveness import is_same, wait_until_started
 from minirun.engine.protocol import ATTACH_SOCKET, CHUNK, Kind, frame, send_sockets
-from minirun.errors import MinirunError
+from minirun.errors import ConflictError, MinirunError, NotFoundError
 from minirun.instance import Instance
 from minirun.kernel.sockets import control_connect
 from minirun.model import ACTIVE, Attachment, Container, Network, PortMapping
 from minirun.network import operations
+from minirun.store.lookup import find_container
 
 
 def connect(instance: Instance, container: Container, network: Network, attachment: Attachment) -> list[str]:
@@ -32,6 +33,16 @@ def disconnect(instance: Instance, container: Container, network: Network) -> No
 def leave_removed(instance: Instance, container: Container, network: str) -> bool:
     """Take a container out of a network that has been removed. Return whether it was in one of this name."""
     return operations.leave_removed(HotUpdate(instance, container), network)
+
+
+def unlink(instance: Instance, reference: str) -> None:
+    """Remove the link CONTAINER/ALIAS. NotFoundError when there is none."""
+    name, _, alias = reference.strip("/").partition("/")
+    if not alias:
+        raise ConflictError("Conflict, cannot remove the default link name of the container")
+    container = find_container(instance.store, name)
+    if not operations.unlink(HotUpdate(instance, container), alias):
+        raise NotFoundError(f"No such link: {reference}")
 
 
 def publish(instance: Instance, container: Container, mapping: PortMapping) -> list[PortMapping]:
@@ -87,8 +98,8 @@ class HotUpdate:
         except OSError as error:
             raise self._other_run() from error
         with channel:
-            channel.sendall(frame(Kind.PORTS))
             try:
+                channel.sendall(frame(Kind.PORTS))
                 yield partial(send_sockets, channel)
                 channel.sendall(frame(Kind.SETTLED))
             except BrokenPipeError as error:

@@ -6,10 +6,12 @@ https://docs.docker.com/reference/api/engine/ (ContainerInspect)
 from collections.abc import Iterable
 from typing import Any
 
+from minirun.init.rootfs import MASKED, READ_ONLY
 from minirun.kernel import limits
-from minirun.model import Container, Health, PortMapping, Spec
+from minirun.model import Container, Health, PortMapping, Security, Spec
 from minirun.volume import inspect
 
+RUNTIME = "minirun"
 _SHM_SIZE = 64 << 20
 _SHELL = ("/bin/sh", "-c")  # what --health-cmd is run by
 _NANOSECONDS = 1_000_000_000
@@ -44,13 +46,14 @@ def config(container: Container) -> dict[str, Any]:
         "Tty": spec.tty,
         "OpenStdin": spec.interactive,
         "StdinOnce": bool(attached) and spec.interactive and not spec.detach,
-        "Env": [f"{key}={value}" for key, value in spec.env],
+        "Env": [*(f"{key}={value}" for key, value in spec.env), *spec.unset_env],
         "Cmd": list(spec.argv[len(spec.entrypoint) :]) or None,
         **({"Healthcheck": health(spec.health)} if spec.health else {}),
         "Image": spec.image,
         "Volumes": {mount.target: {} for mount in spec.mounts if mount.anonymous} or None,
         "WorkingDir": spec.workdir,
         "Entrypoint": list(spec.entrypoint) or None,
+        "OnBuild": None,
         "Labels": dict(spec.labels),
         **({"StopSignal": spec.stop_signal} if spec.stop_signal else {}),
         **({"StopTimeout": spec.stop_timeout} if spec.stop_timeout is not None else {}),
@@ -60,10 +63,12 @@ def config(container: Container) -> dict[str, Any]:
 # Settings that minirun refuses, with the values that they have in Docker when nobody has asked for them.
 _UNUSED: dict[str, Any] = {
     **dict.fromkeys(("BlkioDeviceReadBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteBps", "BlkioDeviceWriteIOps")),
-    **dict.fromkeys(("BlkioWeightDevice", "DeviceRequests", "MemorySwappiness", "OomKillDisable")),
+    **dict.fromkeys(("BlkioWeightDevice", "DeviceRequests", "MemorySwappiness")),
+    "OomKillDisable": False,
     **dict.fromkeys(("CpuCount", "CpuPercent", "CpuRealtimePeriod", "CpuRealtimeRuntime"), 0),
     **dict.fromkeys(("IOMaximumBandwidth", "IOMaximumIOps"), 0),
     **dict.fromkeys(("Cgroup", "CgroupParent", "ContainerIDFile", "Isolation", "VolumeDriver"), ""),
+    "Runtime": RUNTIME,
     "ConsoleSize": [0, 0],
 }
 
@@ -72,8 +77,9 @@ def host_config(spec: Spec) -> dict[str, Any]:
     """The field HostConfig."""
     return {
         **_UNUSED,
+        **dict(spec.unused),
         **inspect.host_config(spec),
-        "LogConfig": {"Type": spec.logging.driver, "Config": _log_options(spec)},
+        "LogConfig": {"Type": spec.logging.driver, "Config": dict(spec.logging.options)},
         # The first one's name, as in Docker: NetworkSettings.Networks has all of them.
         "NetworkMode": str(spec.network).partition(",")[0],
         "PortBindings": bindings(spec.ports),
@@ -94,6 +100,8 @@ def _rights(spec: Spec) -> dict[str, Any]:
         "CapDrop": _capabilities(security.cap_drop),
         "Privileged": security.privileged,
         "SecurityOpt": _security_options(spec) or None,
+        "MaskedPaths": _covered(security, MASKED),
+        "ReadonlyPaths": _covered(security, READ_ONLY),
         "ReadonlyRootfs": spec.read_only,
         "GroupAdd": list(spec.groups) or None,
         "Devices": [
@@ -111,6 +119,12 @@ def _security_options(spec: Spec) -> list[str]:
     sees_the_host = security.privileged or "host" in (spec.ipc_mode, spec.pid_mode)
     has_labels = any(text.partition("=")[0] == "label" for text in options)
     return [*options, "label=disable"] if sees_the_host and not has_labels else options
+
+
+def _covered(security: Security, paths: tuple[str, ...]) -> list[str] | None:
+    if security.privileged:
+        return None
+    return [] if security.unmasked else list(paths)
 
 
 def _namespaces(spec: Spec) -> dict[str, str]:
@@ -155,12 +169,6 @@ def _memory_swap(bounds: limits.Limits) -> int:
     if not bounds.memory:
         return bounds.memory_swap
     return limits.swap_total(bounds) if limits.counts_swap() else -1
-
-
-def _log_options(spec: Spec) -> dict[str, str]:
-    size = {"max-size": str(spec.logging.size)} if spec.logging.size else {}
-    files = {"max-file": str(spec.logging.files)} if spec.logging.files > 1 else {}
-    return {**size, **files, **dict(spec.logging.details)}
 
 
 def health(check: Health) -> dict[str, Any]:

@@ -9,14 +9,14 @@ from typing import Any
 
 from minirun.engine.environment import environment
 from minirun.engine.id_ranges import resolve_userns
-from minirun.errors import FAILED, MinirunError
+from minirun.errors import FAILED, MinirunError, NotFoundError
 from minirun.init.devices import nodes
 from minirun.init.plan import Plan, PlannedMount
 from minirun.instance import Instance
 from minirun.kernel import cgroups, limits, namespaces, processes
 from minirun.kernel.credentials import granted
 from minirun.kernel.devices import ALWAYS, Rule
-from minirun.model import Attachment, Container, Device, Mode, Spec, Status
+from minirun.model import DEFAULT_NETWORK, Attachment, Container, Device, Mode, Spec, Status
 from minirun.network import operations
 from minirun.security.confinement import confinement_for
 from minirun.store.lookup import find_container
@@ -48,9 +48,21 @@ def resolve_references(instance: Instance, spec: Spec) -> Spec:
 
 
 def resolve_links(instance: Instance, attachment: Attachment) -> Attachment:
-    """Resolve the names of --link to ids. MinirunError when a container does not exist."""
-    links = tuple((find_container(instance.store, name, FAILED).id, alias) for name, alias in attachment.links)
+    """Resolve the names of --link to ids. MinirunError when a container does not exist.
+
+    On a network with names it may come later, as in Docker: its name is kept then, and the DNS server looks for it.
+    """
+    links = tuple((_linked(instance, attachment, name), alias) for name, alias in attachment.links)
     return replace(attachment, links=links)
+
+
+def _linked(instance: Instance, attachment: Attachment, name: str) -> str:
+    try:
+        return find_container(instance.store, name, FAILED).id
+    except NotFoundError as error:
+        if attachment.network in ("", DEFAULT_NETWORK):
+            raise NotFoundError(f"could not get container for {name}: {error.message}", error.hint, FAILED) from None
+        return name
 
 
 def make_plan(

@@ -70,11 +70,16 @@ def _command(spec: Spec, config: Config) -> tuple[tuple[str, ...], tuple[str, ..
 
 
 def _env(spec: Spec, config: Config, unset: Iterable[str]) -> dict[str, Any]:
+    unset = list(unset)
     image_env = {key: value for key, _, value in (text.partition("=") for text in config.get("Env", ()))}
     for name in unset:
         image_env.pop(name, None)
     own = dict(spec.env)
-    return {"env": tuple({**image_env, **own}.items()), "image_env": tuple(key for key in image_env if key not in own)}
+    return {
+        "env": tuple({**image_env, **own}.items()),
+        "unset_env": tuple(dict.fromkeys(unset)),
+        "image_env": tuple(key for key in image_env if key not in own),
+    }
 
 
 def _mounts(spec: Spec, config: Config) -> tuple[Mount, ...]:

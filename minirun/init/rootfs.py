@@ -25,24 +25,26 @@ from minirun.kernel.tree_root import PROC_SUPER_MAGIC, Root, filesystem_magic
 
 _TTY_GROUP = 5
 _SHM_SIZE = 64 << 20  # bytes
-_MASKED = [
-    "asound",
-    "acpi",
-    "cmdline",
-    "config.gz",
-    "iomem",
-    "kcore",
-    "keys",
-    "latency_stats",
-    "timer_list",
-    "timer_stats",
-    "sched_debug",
-    "scsi",
-    "interrupts",
-    "slabinfo",
-    "vmallocinfo",
-]
-_READ_ONLY = ["bus", "fs", "irq", "sys", "sysrq-trigger"]
+MASKED = (
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/cmdline",
+    "/proc/config.gz",
+    "/proc/iomem",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/interrupts",
+    "/proc/slabinfo",
+    "/proc/vmallocinfo",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+)
+READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 _LOCKED = NOSUID | NODEV | NOEXEC
 
 
@@ -145,12 +147,10 @@ def _cgroup(root: Root, sealed: int) -> None:
 
 
 def _mask_paths(root: Root, null: int) -> None:
-    for name in _MASKED:
-        mask(root, f"proc/{name}", null)
-    for path in ("sys/firmware", "sys/devices/virtual/powercap"):
-        mask(root, path, null)
-    for name in _READ_ONLY:
-        make_read_only(root, f"proc/{name}")
+    for path in MASKED:
+        mask(root, path.lstrip("/"), null)
+    for path in READ_ONLY:
+        make_read_only(root, path.lstrip("/"))
 
 
 def _real_null() -> int:

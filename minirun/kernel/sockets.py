@@ -6,7 +6,10 @@ import fcntl
 import os
 import socket
 import struct
+import termios
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from minirun.kernel.netlink_sockets import PROTOCOLS
@@ -22,6 +25,7 @@ _FD_SETSIZE = 1024
 _SO_DETACH_FILTER = 27  # asm-generic/socket.h
 _CREDENTIALS = struct.Struct("3i")  # struct ucred
 _BACKLOG = 128
+_MOMENT = 0.0001  # seconds
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM, "sctp": socket.SOCK_STREAM}
 
 
@@ -245,3 +249,20 @@ def control_connect(directory: str, name: str) -> socket.socket:
     finally:
         os.close(fd)
     return channel
+
+
+def receive_until_end(channel: socket.socket, size: int) -> bytes:
+    """Receive; b"" at the end, which it is also when the other side ended without reading all that it was sent."""
+    try:
+        return channel.recv(size)
+    except ConnectionError:
+        return b""
+
+
+def await_reader(sock: socket.socket, seconds: float) -> None:
+    """Wait until the other side has read all that it was sent, `seconds` at most (SIOCOUTQ, unix(7))."""
+    ends_at = time.monotonic() + seconds
+    unread = array.array("i", [0])
+    with suppress(OSError):  # not every kernel tells
+        while not fcntl.ioctl(sock, termios.TIOCOUTQ, unread) and unread[0] and time.monotonic() < ends_at:
+            time.sleep(_MOMENT)

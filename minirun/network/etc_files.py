@@ -5,6 +5,7 @@ namespace has a copy of the owner's files, since they describe that namespace.
 """
 
 import socket
+from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
@@ -76,6 +77,14 @@ def renew_files(instance: Instance, container: Container, directory: Path) -> No
     wanted = _own_resolv_conf(instance, container)
     if (str(DNS_ADDRESS) in wanted) != (str(DNS_ADDRESS) in _read(servers)):
         _write_in_place(servers, wanted)
+
+
+def remove_links(instance: Instance, directory: Path, linked: Iterable[str], alias: str) -> None:
+    """Remove the lines of --link with this alias for containers, given by id, from the hosts file of a directory."""
+    others = (instance.store.container(one) for one in linked)
+    gone = {_names_of_link(instance, other, alias) for other in others if other is not None}
+    kept = [line for line in _read(directory / "hosts").splitlines() if tuple(line.split()[1:]) not in gone]
+    _write_in_place(directory / "hosts", "".join(f"{line}\n" for line in kept))
 
 
 def _write_in_place(path: Path, text: str) -> None:
@@ -174,9 +183,12 @@ def _extra_lines(instance: Instance, container: Container) -> str:
         if other is None or not endpoints:
             name = other.name if other else linked[:12]
             raise MinirunError(f"Cannot link to a non running container: {name} AS {alias}", "start it first", FAILED)
-        names = dict.fromkeys((alias, hostname_of(instance, other), other.name))
-        lines.append(f"{endpoints[0].address}\t{' '.join(names)}\n")
+        lines.append(f"{endpoints[0].address}\t{' '.join(_names_of_link(instance, other, alias))}\n")
     return "".join(lines)
+
+
+def _names_of_link(instance: Instance, linked: Container, alias: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((alias, hostname_of(instance, linked), linked.name)))
 
 
 def _hosts_links(spec: Spec) -> tuple[tuple[str, str], ...]:

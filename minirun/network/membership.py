@@ -7,6 +7,7 @@ from dataclasses import replace
 from minirun.errors import ConflictError, MinirunError
 from minirun.instance import Instance, lock_container
 from minirun.model import Attachment, Container, Endpoint, Mode, Network
+from minirun.network import etc_files
 from minirun.network.dns.server_control import connect_or_start
 from minirun.network.dns.veth import endpoints_with_networks, has_names
 from minirun.network.drivers import driver_named
@@ -27,7 +28,10 @@ def connect(update: ContainerUpdate, network: Network, attachment: Attachment) -
     allocations.check(network, attachment)
     if not update.is_active:
         with instance.store.write():
-            _add_to_spec(instance, update.current(), network, attachment)
+            container = update.current()
+            if _position_of(container.spec.network.names, network) is not None:
+                container = _remove_from_spec(instance, container, network)  # new settings for its next start
+            _add_to_spec(instance, container, network, attachment)
         return []
     with update.announced() as send, _dns_server_kept(instance, network), lock_container(instance, update.container.id):
         with instance.store.write():
@@ -72,6 +76,27 @@ def leave_removed(update: ContainerUpdate, reference: str) -> bool:
         request = container.spec.network
         attachments = tuple(one for one in request.attachments if one.network != reference)
         _with_attachments(update.instance, container, attachments)
+    return True
+
+
+def unlink(update: ContainerUpdate, alias: str) -> bool:
+    """Remove a link of --link from a container. Return whether it had one of this alias.
+
+    The lines in the hosts files go first: killed in between, the command can be given again.
+    """
+    instance = update.instance
+    linked = {other for one in update.container.spec.network.attachments for other, name in one.links if name == alias}
+    if not linked:
+        return False
+    with lock_container(instance, update.container.id):
+        for member in instance.store.members(update.container.id) if update.is_active else ():
+            etc_files.remove_links(instance, instance.container_dir(member.id), linked, alias)
+        with instance.store.write():
+            container = update.current()
+            attachments = container.spec.network.attachments
+            kept = (tuple(link for link in one.links if link[1] != alias) for one in attachments)
+            without = (replace(one, links=links) for one, links in zip(attachments, kept, strict=True))
+            _with_attachments(instance, container, tuple(without))
     return True
 
 

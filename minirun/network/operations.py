@@ -19,7 +19,7 @@ from minirun.network.dns.veth import endpoints_with_networks, first_with_names
 from minirun.network.etc_files import hostname_of
 from minirun.network.faults import heal_by_id, heal_of_container, heal_unfinished
 from minirun.network.firewall import foreign
-from minirun.network.membership import connect, disconnect, leave_removed
+from minirun.network.membership import connect, disconnect, leave_removed, unlink
 from minirun.network.modes import NetworkMode, mode_of
 from minirun.network.networks import options_of, remove_unused
 from minirun.network.ports import reservations
@@ -65,6 +65,7 @@ __all__ = [
     "steps_on_host",
     "sysctls_of_others",
     "teardown",
+    "unlink",
     "unpublish",
 ]
 

@@ -1,6 +1,5 @@
 """--mount: KEY=VALUE,... as one line of CSV, so that quotes allow a comma in a value."""
 
-import csv
 import os
 import re
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from dataclasses import replace
 from minirun.model import Mount
 from minirun.options import invalid_argument, option_error
 from minirun.options.mount_values import CONSISTENCY, PROPAGATION, parse_target, parse_tmpfs_options, parse_tmpfs_size
+from minirun.options.values import csv_fields
 from minirun.options.volumes import check_driver, check_volume_name, parse_volume_options
 
 _RECURSION = {"enabled": "", "disabled": "nonrecursive", "writable": "writable", "readonly": ""}
@@ -32,11 +32,7 @@ def parse_mount(text: str) -> Mount:
 
 
 def _fields(text: str) -> list[tuple[str, str | None]]:
-    try:
-        (row,) = csv.reader([text], strict=True) if text else ([],)
-    except (csv.Error, ValueError) as error:
-        raise invalid_argument(text, "mount", str(error) or "more than one line") from None
-    pairs = (field.partition("=") for field in row)
+    pairs = (field.partition("=") for field in csv_fields(text, "mount"))
     return [(key.strip().lower(), value if equals else None) for key, equals, value in pairs]
 
 

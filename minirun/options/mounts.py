@@ -96,4 +96,4 @@ def _check_label(word: str) -> None:
 def parse_tmpfs(text: str) -> Mount:
     """Parse `TARGET[:OPTIONS]`, the argument of --tmpfs; options are those of mount(8)."""
     target, _, options = text.partition(":")
-    return Mount("tmpfs", "", parse_target(target), options=parse_tmpfs_options(options))
+    return Mount("tmpfs", "", parse_target(target), options=parse_tmpfs_options(options), asked=options)

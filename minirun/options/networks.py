@@ -1,6 +1,5 @@
 """Networks: --network and its endpoint options."""
 
-import csv
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -17,7 +16,7 @@ from minirun.model import (
 )
 from minirun.options import option_error
 from minirun.options.hosts import is_host_name, parse_links, parse_mac
-from minirun.options.values import is_link_name, parse_with
+from minirun.options.values import csv_fields, is_link_name, parse_with
 
 T = TypeVar("T")
 _INTERFACE_SYSCTL = re.compile(r"net\.(?:ipv4|ipv6|mpls)\.\w+\.(?:IFNAME|ifname)\.[\w.-]+=.+\Z")
@@ -82,7 +81,7 @@ def parse_attachment(text: str) -> Attachment:
     if "=" not in text:
         return Attachment(text)
     attachment, aliases, driver_options = Attachment(""), [], []
-    for word in next(csv.reader([text]), []):
+    for word in csv_fields(text, "network"):
         key, equals, value = word.partition("=")
         if not equals or not value:
             raise option_error(f"invalid network option in --network {text}: {word!r} is not KEY=VALUE")

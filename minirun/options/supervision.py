@@ -96,9 +96,7 @@ def _retries(given: dict[str, str | int], default: int) -> int:
 def parse_logging(driver: str, options: Iterable[str]) -> Logging:
     """Parse --log-driver ("" is the default driver) and every `NAME=VALUE` of --log-opt."""
     if driver not in ("", "json-file", "local", "none"):
-        raise option_error(
-            f'error looking up logging plugin {driver}: plugin "{driver}" not found', "json-file, local or none"
-        )
+        raise option_error(f'error looking up logging plugin {driver}: plugin "{driver}" not found')
     given = dict(text.partition("=")[::2] for text in options)
     if driver == "none":
         if given:
@@ -116,10 +114,7 @@ def parse_logging(driver: str, options: Iterable[str]) -> Logging:
             files = _count(text)
         elif name.endswith("-regex"):
             _check_pattern(text, name)
-    if "max-file" in given and not size and files > 1:
-        raise option_error("log opt max-file cannot be more than 1 without max-size")
-    details = tuple((name, text) for name, text in given.items() if name in LOG_DETAILS and text)
-    return Logging(driver or "json-file", size, files, details)
+    return Logging(driver or "json-file", size, files, tuple(given.items()))
 
 
 def _check_pattern(text: str, name: str) -> None:

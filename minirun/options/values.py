@@ -1,5 +1,6 @@
 """Values with one syntax wherever they occur: sizes, durations, signals, names."""
 
+import csv
 import os
 import re
 import signal
@@ -32,6 +33,15 @@ def check_name(name: str, what: str = "container") -> str:
             else f"{shortest} to {_LONGEST_NAME} characters, the first a letter or digit",
         )
     return name
+
+
+def csv_fields(text: str, flag: str) -> list[str]:
+    """Parse the argument of an option that is one line of CSV, as --mount and --network have it."""
+    try:
+        (row,) = csv.reader([text], strict=True) if text else ([],)
+    except (csv.Error, ValueError) as error:
+        raise invalid_argument(text, flag, str(error) or "more than one line") from None
+    return row
 
 
 def check_hostname(name: str) -> str:

@@ -37,7 +37,11 @@ def host_config(spec: Spec) -> dict[str, Any]:
     return {
         "Binds": [":".join(filter(None, (mount.source, mount.target, mount.modes))) for mount in binds] or None,
         "Mounts": [_requested(mount) for mount in mounts if mount.must_exist],
-        "Tmpfs": {mount.target: mount.options for mount in mounts if mount.kind == "tmpfs" and not mount.must_exist},
+        "Tmpfs": {
+            mount.target: mount.options if mount.asked is None else mount.asked
+            for mount in mounts
+            if mount.kind == "tmpfs" and not mount.must_exist
+        },
         "VolumesFrom": list(spec.volumes_from) or None,
     }
 

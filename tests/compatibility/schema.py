@@ -161,7 +161,7 @@ def find(document: Mapping[str, Any], records: Iterator[Mapping[str, Any]]) -> M
     checked = 0
     for record in records:
         route, answer = description.find(record["method"], record["path"], record["status"])
-        if record["status"] == 101:
+        if record["status"] == 101 or "/libpod/" in record["path"]:  # podman's own API
             continue
         if answer is None:
             if record["status"] < 500 and record["status"] not in (301,):

@@ -14,6 +14,7 @@ from minirun.engine.protocol import CHUNK, GIVES_STDIN, HIGH_WATER, WANTS_OUTPUT
 from minirun.errors import MinirunError
 from minirun.kernel import terminal
 from minirun.kernel.event_loop import READ, WRITE, Interest, turn
+from minirun.kernel.sockets import receive_until_end
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Attachment:
     def until_started(self) -> Outcome | None:
         """For -d: None once the program runs."""
         while True:
-            data = self.channel.recv(CHUNK)
+            data = receive_until_end(self.channel, CHUNK)
             if not data:
                 return GONE
             for kind, body in self.parser.feed(data):
@@ -91,7 +92,7 @@ class Attachment:
     def until_ended(self) -> Outcome:
         """For wait: only how it ends."""
         while True:
-            data = self.channel.recv(CHUNK)
+            data = receive_until_end(self.channel, CHUNK)
             for kind, body in self.parser.feed(data):
                 if kind in (Kind.FAILED, Kind.EXITED):
                     return _outcome(kind, body)

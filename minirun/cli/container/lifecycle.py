@@ -7,7 +7,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from minirun.cli.completion.values import removable, signals
-from minirun.cli.each import for_each_at_once, for_each_container
+from minirun.cli.each import for_each, for_each_at_once, for_each_container
 from minirun.cli.output.filters import parse_filters
 from minirun.cli.parameters import (
     NONE,
@@ -20,7 +20,7 @@ from minirun.cli.parameters import (
 )
 from minirun.cli.prune import KEYS, Choice, choice_of, confirmed, print_reclaimed, print_removed, pruned
 from minirun.cli.session import commands, open_instance
-from minirun.engine import lifecycle
+from minirun.engine import hot_update, lifecycle
 from minirun.engine import remove as removal
 from minirun.engine import stop as stopping
 from minirun.engine.remove import prune_containers, stopped_containers
@@ -121,12 +121,15 @@ def unpause(containers: Annotated[list[str], containers_argument("paused")]) -> 
 def rm(
     containers: Annotated[list[str], Argument(metavar="CONTAINER [CONTAINER...]", autocompletion=removable)],
     force: Annotated[bool, Option("--force", "-f", help="Kill a running container; a missing one is fine")] = False,
+    link: Annotated[bool, Option("--link", "-l", help="Remove the specified link: CONTAINER/ALIAS")] = False,
     volumes: Annotated[
         bool, Option("--volumes", "-v", help="Remove anonymous volumes associated with the container")
     ] = False,
 ) -> int:
     """Remove one or more containers."""
     instance = open_instance()
+    if link:
+        return for_each(containers, lambda name: hot_update.unlink(instance, name), missing_is_fine=force)
     return for_each_container(
         instance,
         containers,

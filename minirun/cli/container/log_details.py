@@ -13,7 +13,7 @@ from minirun.model import Container
 
 def text_of_details(container: Container) -> str:
     """A container's details as Docker prints them in front of each line: KEY=VALUE,... sorted and URL-encoded."""
-    options = dict(container.spec.logging.details)
+    options = dict(container.spec.logging.options)
     details = {"tag": template_of(options["tag"]).render(_tag_fields(container))} if options.get("tag") else {}
     for kind, values in (("labels", container.spec.labels), ("env", container.spec.env)):
         details.update(_chosen(options, kind, dict(values)))

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import fields, replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from minirun.image.reference import parse_reference
 from minirun.image.resolve import find_image, local_image
 from minirun.instance import Instance
 from minirun.kernel import controllers, limits
-from minirun.model import Health, Logging, Mode, NetworkRequest, Spec
+from minirun.model import Health, Logging, Mode, Mount, NetworkRequest, Spec
 from minirun.options import (
     environment,
     hosts,
@@ -86,6 +87,7 @@ def spec_of(options: CreateOptions, image: str, argv: list[str], detach: bool) -
         devices=process.parse_devices(options.device),
         device_rules=process.parse_device_rules(options.device_cgroup_rule),
         oom_score_adj=process.check_oom_score(options.oom_score_adj),
+        unused=(("VolumeDriver", options.volume_driver),) if options.volume_driver else (),
     )
     if spec.userns:
         refuse_hosts_namespaces(spec)
@@ -95,7 +97,8 @@ def spec_of(options: CreateOptions, image: str, argv: list[str], detach: bool) -
 def with_image(instance: Instance, spec: Spec, options: CreateOptions) -> Spec:
     """Add what the image says: environment, command, user, health check, ..."""
     image = _image(instance, spec.image, options)
-    spec = inherit(spec, image, environment.names_to_unset(options.env) if "Env" in image.config else ())
+    spec = inherit(spec, image, environment.names_to_unset(options.env))
+    refuse_driver(options.volume_driver, spec.mounts)
     health = _health(options, health_of(image) if "Healthcheck" in image.config else None)
     if not options.no_healthcheck:
         health = supervision.health_by_label(spec.labels, health)
@@ -216,12 +219,18 @@ def _names(options: CreateOptions, mode: Mode) -> dict[str, Any]:
 
 
 def _mounts(options: CreateOptions) -> dict[str, Any]:
-    if options.volume_driver:
-        volumes.check_driver(options.volume_driver)
+    parsed = mounts.parse_mounts(options.volume, options.mount, options.tmpfs)
+    refuse_driver(options.volume_driver, parsed)
     return {
-        "mounts": mounts.parse_mounts(options.volume, options.mount, options.tmpfs),
+        "mounts": parsed,
         "volumes_from": tuple(mounts.parse_volumes_from(text) for text in options.volumes_from),
     }
+
+
+def refuse_driver(driver: str, mounts: Iterable[Mount]) -> None:
+    """MinirunError for a driver of --volume-driver that is not there, if there are volumes that it would make."""
+    if driver and any(mount.kind == "volume" for mount in mounts):
+        volumes.check_driver(driver)
 
 
 def _stop_signal(text: str) -> str:
@@ -250,7 +259,7 @@ def _logging(options: CreateOptions) -> Logging:
     if not options.log_driver and not options.log_opt:
         return Logging()
     logging = parse_logging(options.log_driver, options.log_opt)
-    template_of(dict(logging.details).get("tag", ""))  # an error of its template is the caller's
+    template_of(dict(logging.options).get("tag", ""))  # an error of its template is the caller's
     return logging
 
 

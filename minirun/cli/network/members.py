@@ -65,7 +65,7 @@ def connect_to(instance: Instance, network: str, container: str, wanted: Attachm
     if wanted.aliases and target.is_default:
         raise MinirunError("network-scoped alias is supported only for containers in user defined networks")
     member = find_container(instance.store, container)
-    return hot_update.connect(instance, member, target, resolve_links(instance, wanted))
+    return hot_update.connect(instance, member, target, resolve_links(instance, replace(wanted, network=target.name)))
 
 
 @app.command("disconnect")

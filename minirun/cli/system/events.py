@@ -68,15 +68,12 @@ class Window:
 
 
 def follow(store: Store, window: Window, filters: Filters, pause: Callable[[], object]) -> Iterator[Event]:
-    """Yield the wanted events, as they come. Those of from now on are those after this call, not after the first look.
-
-    pause: waits for PAUSE seconds
-    """
-    return _events_after(0 if window.since else store.last_event(), store, window, filters, pause)
+    """Return the wanted events of the window from this call on, as they come. `pause` waits for PAUSE seconds."""
+    return _following(store, window, filters, pause, 0 if window.since else store.last_event())
 
 
-def _events_after(
-    after: int, store: Store, window: Window, filters: Filters, pause: Callable[[], object]
+def _following(
+    store: Store, window: Window, filters: Filters, pause: Callable[[], object], after: int
 ) -> Iterator[Event]:
     while True:
         is_last = window.is_over()  # asked first: what came before the end is still shown

@@ -15,6 +15,7 @@ from minirun.cli.parameters import ObjectFormat
 from minirun.cli.session import commands, open_instance
 from minirun.cli.system.server import describe_server, server_lines
 from minirun.config import load
+from minirun.engine.inspect_config import RUNTIME
 from minirun.image.platforms import host_platform
 from minirun.image.records import all_images
 from minirun.instance import Instance
@@ -121,8 +122,8 @@ def describe(instance: Instance) -> dict[str, Any]:
         "Name": uname.nodename,
         "Labels": [],
         "ServerVersion": __version__,
-        "Runtimes": {"minirun": {"path": "minirun"}},
-        "DefaultRuntime": "minirun",
+        "Runtimes": {RUNTIME: {"path": "minirun"}},
+        "DefaultRuntime": RUNTIME,
         "LiveRestoreEnabled": True,  # containers don't need the service
         "FirewallBackend": {"Driver": "nftables"},
         "SecurityOptions": [

@@ -25,6 +25,8 @@ from minirun.store import Store
 DIRECTORY = "build"
 _MOUNTS = "mounts"
 _REGULAR, _MOUNT = "regular", "exec.cachemount"  # kinds, as BuildKit calls them
+_ENDING = 3.0  # seconds in which a build that was broken off has ended
+_PAUSE = 0.1
 _UNUSED = 60 * 86400  # seconds: what no build has used for so long is removed by the next one
 
 
@@ -177,11 +179,21 @@ class BusyError(MinirunError):
 
 
 def prune(instance: Instance, chosen: Callable[[CacheUse], bool]) -> tuple[list[str], int]:
-    """Remove what `chosen` says of the cache. Return the ids, and the bytes freed. BusyError while a build runs."""
+    """Remove what `chosen` says of the cache. Return the ids, and the bytes freed.
+
+    BusyError when a build runs, and goes on for longer than one takes to end.
+    """
     if not (instance.root / DIRECTORY).is_dir():
         return [], 0
-    with _alone(instance):
-        return _prune(instance, chosen)
+    ends_at = time.monotonic() + _ENDING
+    while True:
+        try:
+            with _alone(instance):
+                return _prune(instance, chosen)
+        except BusyError:
+            if time.monotonic() > ends_at:
+                raise
+            time.sleep(_PAUSE)
 
 
 def remove_unused(instance: Instance) -> None:

@@ -127,8 +127,11 @@ class Records:
 
     def _members(self, client: Client, network: Network, name: str) -> tuple[Member, ...]:
         names = self._names_of(network)
-        linked = names.by_id.get(client.links.get((network.id, name), ""))
-        return (linked,) if linked else names.by_name.get(name, _NO_MEMBERS)
+        reference = client.links.get((network.id, name), "")
+        if linked := names.by_id.get(reference):
+            return (linked,)
+        # The container of a link may have been made after it: the link has its name then.
+        return names.by_name.get(reference.lower()) or names.by_name.get(name, _NO_MEMBERS)
 
     def _names_of(self, network: Network) -> _NetworkNames:
         if network.id not in self._names:

@@ -78,4 +78,8 @@ def _steady(test: str) -> str:
     test = re.sub(r"[0-9a-f]{64}", "<id>", test)
     test = re.sub(r"[0-9a-f]{12}", "<id>", test)
     test = re.sub(r"test-apiv2\.tmp\.\w+", "<dir>", test)
+    test = re.sub(r'"(username|password)":"[^"]*"', r'"\1":"<word>"', test)
+    test = re.sub(r"(localhost:)\d+", r"\1<port>", test)
+    test = re.sub(r"(ArchiveTestingCtr|Hello_)\w+", r"\1<word>", test)
+    test = re.sub(r"(Time for ten /info requests).*", r"\1", test)
     return re.sub(r"[A-Za-z0-9]{10,}(?<=\d)\b", "<word>", test)

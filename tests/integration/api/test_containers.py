@@ -77,6 +77,7 @@ def test_a_life(api: ApiClient) -> None:
         ({"Image": "busybox", "HostConfig": {"DeviceRequests": [{}]}}, 400, "--gpus is not supported"),
         ({"Image": "busybox", "HostConfig": {"Runtime": "runsc"}}, 400, "invalid runtime name: runsc"),
         ({"Image": "busybox", "HostConfig": {"CapAdd": ["NOPE"]}}, 400, "CAP_NOPE"),
+        ({"Image": "busybox", "HostConfig": {"NetworkMode": "x=\ny"}}, 400, 'for "--network" flag: new-line character'),
         ({"Image": "busybox", "Healthcheck": {"Test": ["NOPE"]}}, 400, "Unknown healthcheck type"),
         ({"Image": "busybox", "Cmd": ["true"], "HostConfig": {"NetworkMode": "nothere"}}, 400, "nothere"),
         *(
@@ -428,3 +429,100 @@ def test_health_is_seen_without_a_program_in_the_image(api: ApiClient) -> None:
     assert api.get(f"/containers/{checked}/json").json["Config"]["Healthcheck"]["Test"] == ["CMD", "true"]
     refused = api.post("/containers/create", {"Image": "busybox", "Labels": {"minirun.health": "http:81"}})
     assert (refused.status, "invalid label minirun.health=http:81" in refused.message) == (400, True)
+
+
+def test_inspect_has_what_was_asked_for_also_where_it_changes_nothing(api: ApiClient) -> None:
+    host = {
+        "NetworkMode": "none",
+        "Isolation": "default",
+        "Runtime": "runc",
+        "VolumeDriver": "nothere",  # there is no volume that it would make
+        "Tmpfs": {"/a": "size=3M", "/b": "rw,noatime", "/c": ""},
+        "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
+    }
+    container = api.create("sh", "-c", "env; stat -fc %b /a", HostConfig=host, Env=["A=b", "PATH", "B="])
+    shown = api.get(f"/containers/{container}/json").json
+    assert {name: shown["HostConfig"][name] for name in host} == host
+    assert sorted(shown["Config"]["Env"][-3:]) == ["A=b", "B=", "PATH"]
+    plain = api.get(f"/containers/{api.create('true')}/json").json["HostConfig"]
+    assert (plain["Runtime"], plain["Isolation"], plain["VolumeDriver"]) == ("minirun", "", "")
+    assert plain["Runtime"] == api.get("/info").json["DefaultRuntime"]
+    assert ("/proc/kcore" in plain["MaskedPaths"], "/proc/sys" in plain["ReadonlyPaths"]) == (True, True)
+    bare = {"NetworkMode": "none", "MaskedPaths": [], "ReadonlyPaths": []}
+    shown = api.get(f"/containers/{api.create('true', HostConfig=bare)}/json").json["HostConfig"]
+    assert (shown["MaskedPaths"], shown["ReadonlyPaths"]) == ([], [])
+    assert api.create("true", HostConfig=plain), "what inspect shows can be asked for"
+    one = {"Image": "busybox", "Cmd": ["true"], "HostConfig": {"VolumeDriver": "nothere", "Binds": ["data:/data"]}}
+    refused = api.post("/containers/create", one)
+    assert (refused.status, 'plugin "nothere" not found' in refused.message) == (400, True)
+    api.post(f"/containers/{container}/start")
+    api.post(f"/containers/{container}/wait")
+    printed = demultiplexed(api.get(f"/containers/{container}/logs", stdout=1).body)[0].decode().split("\n")
+    assert {"A=b", "B="} <= set(printed)
+    assert str((3 << 20) // os.sysconf("SC_PAGE_SIZE")) in printed
+
+
+def test_log_options(api: ApiClient) -> None:
+    """max-file without max-size rotates nothing, as in Docker."""
+    script = "i=0; while [ $i -lt 3000 ]; do echo $i-0123456789; i=$((i+1)); done"
+    log = {"Type": "", "Config": {"max-file": "2"}}
+    container = api.run("sh", "-c", script, HostConfig={"NetworkMode": "none", "LogConfig": log})
+    api.post(f"/containers/{container}/wait")
+    assert len(demultiplexed(api.get(f"/containers/{container}/logs", stdout=1).body)[0].splitlines()) == 3000
+    shown = api.get(f"/containers/{container}/json").json["HostConfig"]["LogConfig"]
+    assert shown == {"Type": "json-file", "Config": {"max-file": "2"}}
+    wrong = {"Image": "busybox", "Cmd": ["true"], "HostConfig": {"LogConfig": {"Type": "asdf"}}}
+    refused = api.post("/containers/create", wrong)
+    assert (refused.status, refused.message) == (400, 'error looking up logging plugin asdf: plugin "asdf" not found')
+
+
+def test_the_names_of_fields_in_any_case(api: ApiClient) -> None:
+    """Go's decoder takes them, and docker-py relies on it."""
+    container = api.run("cat", Tty=True, OpenStdin=True)
+    asked = {"attachstdin": True, "AttachStdout": True, "tty": True, "CMD": ["cat"], "detachKeys": "ctrl-x"}
+    made = api.post(f"/containers/{container}/exec", asked).json["Id"]
+    stream = api.take_over("POST", f"/exec/{made}/start", {"TTY": True})
+    stream.socket.sendall(b"\x18")
+    assert stream.rest() == b""
+    refused = api.post("/containers/create", {"image": "busybox", "hostconfig": {"memory": "1g"}})
+    assert (refused.status, "$.HostConfig.Memory" in refused.message) == (400, True), refused.body
+
+
+def test_a_link_is_removed(api: ApiClient) -> None:
+    api.run("sleep", "100", name="db", HostConfig={"NetworkMode": "bridge"})
+    links = {"NetworkMode": "bridge", "Links": ["db:store", "db:other"], "ExtraHosts": ["store.example:192.0.2.1"]}
+    api.run("sleep", "100", name="app", HostConfig=links)
+    api.host.minirun("exec", "app", "ping", "-c1", "-W2", "store")
+    assert api.delete("/containers/app/store", link=1).status == 204
+    hosts = api.host.minirun("exec", "app", "cat", "/etc/hosts").stdout
+    assert ("other" in hosts, "store.example" in hosts, "\tstore" in hosts.replace("store.example", "")) == (
+        True,
+        True,
+        False,
+    )
+    shown = api.get("/containers/app/json").json["NetworkSettings"]["Networks"]["bridge"]["Links"]
+    assert shown == ["db:other"]
+    again = api.delete("/containers/app/store", link=1)
+    assert (again.status, again.message) == (404, "No such link: app/store")
+    assert api.delete("/containers/app", link=1).status == 409
+    assert api.host.minirun("rm", "--link", "app/other").stdout == "app/other\n"
+    assert "db" not in api.host.minirun("exec", "app", "cat", "/etc/hosts").stdout
+    assert api.get("/containers/app/json").json["HostConfig"]["Links"] is None
+    missing = {"Image": "busybox", "Cmd": ["true"], "HostConfig": {"Links": ["nothere:x"]}}
+    refused = api.post("/containers/create", missing)
+    assert (refused.status, refused.message) == (404, "could not get container for nothere: No such container: nothere")
+
+
+def test_a_stream_waits_until_its_head_is_read(api: ApiClient) -> None:
+    """docker-py reads the head through a buffer, and would lose what comes with it."""
+    container = api.run("echo", "hello")
+    api.post(f"/containers/{container}/wait")
+    sock = api.connect()
+    sock.sendall(
+        f"POST /containers/{container}/attach?logs=1&stdout=1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+        "Upgrade: tcp\r\nContent-Length: 0\r\n\r\n".encode()
+    )
+    time.sleep(0.05)
+    head = sock.recv(65536)
+    assert head.endswith(b"\r\n\r\n")
+    assert demultiplexed(sock.recv(65536)) == (b"hello\n", b"")

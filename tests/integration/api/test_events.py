@@ -89,6 +89,9 @@ def test_info_version_and_disk_usage_have_dockers_fields(api: ApiClient) -> None
     assert all("SizeRw" in one for one in usage["Containers"])
     assert set(usage) == {"LayersSize", "Images", "Containers", "Volumes", "BuildCache"}
     assert api.get("/v1.41/system/df").json["BuilderSize"] == 0
+    (image,) = api.get("/v1.43/system/df", type="image").json["Images"]
+    assert image["VirtualSize"] == image["Size"]
+    assert "VirtualSize" not in usage["Images"][0]
     assert api.get("/system/df", type="foo").status == 400
     assert api.get("/version").json["ApiVersion"] == "1.51"
 

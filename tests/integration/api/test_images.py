@@ -84,6 +84,17 @@ def test_archives_go_out_and_come_back(api: ApiClient) -> None:
     damaged = api.request("POST", "/images/load", iter([b"no archive"]))
     assert "archive" in damaged.objects[0]["error"], damaged.body
     assert api.post("/images/create", fromSrc="http://192.0.2.1/x").status == 400
+    empty = api.post("/images/create", fromSrc="-", repo="empty").objects[-1]["status"]
+    assert api.get("/images/empty/json").json["Size"] == 0
+    api.delete(f"/images/{empty}")
+
+
+def test_the_volumes_of_an_image_need_their_driver(api: ApiClient) -> None:
+    image = imported(api, "me/volumes", "VOLUME /data", 'CMD ["true"]')
+    body = {"Image": image, "HostConfig": {"VolumeDriver": "nothere"}}
+    refused = api.post("/containers/create", body)
+    assert (refused.status, 'plugin "nothere" not found' in refused.message) == (400, True)
+    api.delete(f"/images/{image}")
 
 
 def test_commit_completes_the_configuration_that_it_is_given(api: ApiClient) -> None:

@@ -101,6 +101,26 @@ def test_a_running_container_joins_with_its_settings_and_leaves(api: ApiClient) 
     assert api.delete("/containers/web", force=1).status == 204
 
 
+def test_a_stopped_container_joins_again_with_other_settings_and_a_link_to_one_that_comes_later(
+    api: ApiClient,
+) -> None:
+    _create(api, "club", IPAM={"Config": [{"Subnet": "10.72.0.0/24"}]})
+    api.create("sleep", "100", name="web", HostConfig={"NetworkMode": "club"})
+    settings = {"IPAMConfig": {"IPv4Address": "10.72.0.78"}, "Links": ["later:friend"]}
+    assert api.post("/networks/club/connect", {"Container": "web", "EndpointConfig": settings}).status == 200
+    assert api.post("/containers/web/start").status == 204
+    shown = api.get("/containers/web/json").json["NetworkSettings"]["Networks"]
+    assert list(shown) == ["club"]
+    assert (shown["club"]["IPAddress"], shown["club"]["Links"]) == ("10.72.0.78", ["later:friend"])
+    assert api.host.minirun("exec", "web", "ping", "-c1", "-W1", "friend", check=False).returncode != 0
+    api.run("sleep", "100", name="later", HostConfig={"NetworkMode": "club"})
+    api.host.minirun("exec", "web", "ping", "-c1", "-W2", "friend")
+    assert api.post("/networks/club/connect", {"Container": "web"}).status == 403, "it runs"
+    for name in ("web", "later"):
+        assert api.delete(f"/containers/{name}", force=1).status == 204
+    assert api.delete("/networks/club").status == 204
+
+
 @pytest.mark.parametrize(
     ("body", "status", "message"),
     [

@@ -149,7 +149,7 @@ def test_a_flag(box: Host, name: str, flags: list[str], script: str, printed: st
         (["--health-interval", "x", "--health-cmd", "true"], 'time: invalid duration "x"'),
         (["--health-cmd", "true", "--no-healthcheck"], "--no-healthcheck conflicts with --health-* options"),
         (["--log-driver", "syslog"], 'plugin "syslog" not found'),
-        (["--log-opt", "max-file=2"], "max-file"),
+        (["--log-opt", "max-file=0"], "max-file cannot be less than 1"),
         (["--log-opt", "colour=red"], "unknown log opt 'colour'"),
         (["--log-driver=local", "--log-opt", "labels=x"], "unknown log opt 'labels' for local log driver"),
         (["--log-opt", "env-regex=("], "invalid log opt env-regex=("),

@@ -506,6 +506,9 @@ def test_a_build_that_waits_for_a_cache_can_be_interrupted(builder: Host) -> Non
     assert "Total reclaimed space" in pruned.stdout
     os.killpg(holder.pid, signal.SIGINT)
     holder.communicate(timeout=20)
+    short = begin(builder, slow.format(1))
+    builder.minirun("builder", "prune", "-f")  # waits for one that ends
+    short.communicate(timeout=20)
     eventually(lambda: builder.minirun("ps", "-aq").stdout == "", 10)
 
 

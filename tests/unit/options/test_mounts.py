@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -55,7 +56,8 @@ MOUNTS = {
 @pytest.mark.parametrize("flag", list(MOUNTS), ids=" ".join)
 def test_what_is_meant(flag: tuple[str, str]) -> None:
     texts = [[flag[1]] if flag[0] == name else [] for name in ("-v", "--mount", "--tmpfs")]
-    assert words.parse_mounts(*texts) == (MOUNTS[flag],)
+    asked = flag[1].partition(":")[2] if flag[0] == "--tmpfs" else None  # for inspect
+    assert words.parse_mounts(*texts) == (replace(MOUNTS[flag], asked=asked),)
 
 
 WRONG = {
