@@ -29,7 +29,8 @@ class Run:
         self.owner = owner
         self.timeout = timeout
         started = Path(f"/proc/{owner}/stat").read_text().rpartition(")")[2].split()[19]
-        self._prefix = f"{owner}-{started}-"
+        self._namespace = os.stat("/proc/self/ns/pid").st_ino  # others that use this directory have other processes
+        self._prefix = f"{self._namespace}-{owner}-{started}-"
 
     def container(self, key: str, host: Host, run: Callable[[], Container]) -> Container:
         """Return the container on `host` that another worker has made for `key`, or make it."""
@@ -63,8 +64,8 @@ class Run:
         path = _own_directory()
         with open(path / "lock", "a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            for old in path.glob("*-*-*"):
-                if not Path(f"/proc/{old.name.partition('-')[0]}").exists():
+            for old in path.glob(f"{self._namespace}-*"):
+                if not Path(f"/proc/{old.name.split('-')[1]}").exists():
                     old.unlink()
             yield path / f"{self._prefix}{name}"
 

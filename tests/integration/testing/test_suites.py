@@ -318,6 +318,25 @@ def test_the_workers_of_a_run_share_a_throwaway_host(town: Host, tmp_path: Path)
     eventually(lambda: town.sh("pgrep -f '[t]hrowaway-host' || true") == "", 10)
 
 
+def test_a_run_in_another_pid_namespace_keeps_its_records(town: Host) -> None:
+    """They are in the same /tmp, and their processes cannot be seen."""
+    script = """
+import os
+from minirun.testing.shared import Run
+with Run(os.getpid(), 60)._record("one") as path:
+    path.touch()
+print(path, flush=True)
+input()
+print(path.exists())
+"""
+    argv = [sys.executable, "-c", script]
+    first = town.popen(argv, env=ENV, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert first.stdout is not None
+    assert first.stdout.readline()
+    other = town.run(["unshare", "--fork", "--pid", "--mount-proc", *argv], input="\n", env=ENV)
+    assert first.communicate(b"\n")[0].decode() == other.stdout.splitlines()[1] + "\n" == "True\n"
+
+
 def test_a_shared_throwaway_host_outlives_its_maker_and_ends_with_the_run(town: Host, tmp_path: Path) -> None:
     """A worker is killed, and then the process of the run."""
     argv = [*suite(tmp_path, SHARED), "-p", "xdist", "-n", "2", "--minirun-host=throwaway"]
