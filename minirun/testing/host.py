@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -122,8 +123,31 @@ class Host:
         """
         if os.geteuid() != 0:
             return cls.rootless(timeout)
+        host, holder = cls._held(subprocess.PIPE, timeout)
+        host._holder = holder
+        return host
+
+    @classmethod
+    def until_end_of(cls, path: str, timeout: float) -> "Host":
+        """Make a throwaway host that lives until the pipe at `path` ends, rather than with this process."""
+        with open(path, "rb", buffering=0) as pipe:
+            return cls._held(pipe.fileno(), timeout)[0]
+
+    @classmethod
+    def at(cls, pid: int, timeout: float) -> "Host":
+        """Return the throwaway host that a process is in. Another process holds it."""
+        return cls(timeout, 1, Client(pid, _THROWAWAY_ROOT))
+
+    @classmethod
+    def of_lab(cls, owner: int, path: Path, timeout: float) -> "Host":
+        """Return the lab whose socket is at `path`; make it, until the process `owner` ends, if there is none."""
+        lab = HeldLab.attached(path) if path.exists() else HeldLab(program(), sys.executable, owner, path)
+        return cls(timeout, 1, Client(lab.pid, _LAB_ROOT, lab))
+
+    @classmethod
+    def _held(cls, stdin: int, timeout: float) -> "tuple[Host, subprocess.Popen[bytes]]":
         command = [program(), "system", "throwaway-host"]
-        holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        holder = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert holder.stdout is not None
         assert holder.stderr is not None
         line = holder.stdout.readline()
@@ -131,9 +155,7 @@ class Host:
             text = holder.stderr.read().decode("utf-8", "replace").strip()
             raise (NoPermissionError if "root" in text else HostError)(text, command, holder.wait())
         holder.stdout.readline()  # its state root is there
-        host = cls(timeout, 1, Client(int(line), _THROWAWAY_ROOT))
-        host._holder = holder
-        return host
+        return cls.at(int(line), timeout), holder
 
     @classmethod
     def rootless(cls, timeout: float = TIMEOUT) -> "Host":

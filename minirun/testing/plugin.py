@@ -11,28 +11,24 @@ Fixtures:
 workers of pytest-xdist: the first that asks for it makes it, and it ends with the whole run.
 """
 
-import fcntl
-import hashlib
 import json
 import os
 import select
-import stat
 import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from minirun.testing.conditions import Condition
-from minirun.testing.container import Container, ContainerHost, RunOptions
+from minirun.testing.container import Container, ContainerHost
 from minirun.testing.failures import HostError
 from minirun.testing.host import TIMEOUT, Host, Network
+from minirun.testing.shared import Run, written
 
 _KEPT = pytest.StashKey[list[ContainerHost]]()
+_END = pytest.StashKey[tuple[int, int]]()  # a pipe: what reads it sees its end when this process has ended
 _HERE = "this"
 _SCOPES = ("function", "class", "module", "package", "session")
 Factory = Callable[..., Container]
@@ -78,8 +74,18 @@ def _end_with(pidfd: int) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell a worker of pytest-xdist which process ends with the run: this one."""
+    """Tell a worker of pytest-xdist which process ends with the run: this one. No other process has the pipe's write
+    end, so the kernel closes it with this process."""
+    if _END not in node.config.stash:
+        node.config.stash[_END] = os.pipe()
     node.workerinput["minirun_owner"] = os.getpid()
+    node.workerinput["minirun_end"] = node.config.stash[_END][0]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The run has ended: so does the throwaway host that its workers have shared."""
+    for fd in config.stash.get(_END, ()):
+        os.close(fd)
 
 
 def _owner_of_run(config: pytest.Config) -> int:
@@ -148,58 +154,25 @@ def container_fixture(image: str, command: Any = (), *, scope: str = "function",
 
 
 def _run_fixture(image: str, command: Any, name: str, options: dict[str, Any]) -> Any:
-    """One container for the whole run, owned by the process that the workers are of. A lock makes them take turns; the
-    record of the container is a file of the run."""
+    """One container for the whole run, owned by the process that the workers are of."""
 
     @pytest.fixture(scope="session")
     def made(host: Host, request: pytest.FixtureRequest) -> Iterator[Container]:
         owner = _owner_of_run(request.config)
-        if host.client.pid:
-            raise HostError("a container of scope run is on this machine: a throwaway host belongs to one worker")
-        words = json.dumps([image, list(command), name, sorted(options.items())], default=_written)
-        shared = Host(host.timeout, owner)
-        container = _shared(owner, words, lambda: shared.run(image, command, name=name, **options), shared)
+        run = Run(owner, request.config.getoption("--minirun-timeout"))
+        if not host.client.pid:
+            place = Host(host.timeout, owner)
+        elif owner == os.getpid():
+            place = host
+        else:
+            place = run.throwaway_host(request.config.workerinput["minirun_end"])  # type: ignore[attr-defined]
+        words = json.dumps([image, list(command), name, sorted(options.items())], default=written)
+        container = run.container(words, place, lambda: place.run(image, command, name=name, **options))
         yield container
         if owner == os.getpid():
             container.remove()
 
     return made
-
-
-def _shared(owner: int, key: str, run: Callable[[], Container], host: Host) -> Container:
-    """Return the container that another worker has made for `key`, or make it."""
-    path = _own_directory()
-    with open(path / "lock", "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for old in path.glob("*.json"):
-            if not Path(f"/proc/{old.name.partition('-')[0]}").exists():
-                old.unlink()
-        started = Path(f"/proc/{owner}/stat").read_text().rpartition(")")[2].split()[19]
-        file = path / f"{owner}-{started}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
-        if file.exists():
-            found = json.loads(file.read_text())
-            return Container(host, found["id"], found["name"], found["alias"], RunOptions(found["image"]))
-        made = run()
-        record = {"id": made.id, "name": made.name, "alias": made.alias, "image": made.options.image}
-        file.write_text(json.dumps(record))
-        return made
-
-
-def _written(value: Any) -> Any:
-    """Return what JSON has in place of a condition or a function: the same in all workers."""
-    if isinstance(value, Condition):
-        return [*value.words, *map(_written, value.checks)]
-    return getattr(value, "__qualname__", None) or str(value)
-
-
-def _own_directory() -> Path:
-    """Return the directory of what the workers of a run share. HostError if it is another user's: /tmp is for all."""
-    path = Path(tempfile.gettempdir()) / f"minirun-run-{os.getuid()}"
-    path.mkdir(mode=0o700, exist_ok=True)
-    status = path.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
-        raise HostError(f"{path} belongs to somebody else, or others may enter it\nremove it, or set TMPDIR")
-    return path
 
 
 @contextmanager

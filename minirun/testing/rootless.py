@@ -6,7 +6,8 @@ import socket
 import struct
 import subprocess
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from minirun.testing.broker import SIZE
@@ -20,28 +21,55 @@ _CHUNK = 65536  # bytes
 class HeldLab:
     """A lab that ends at `close`, and when this process ends, however it does. `pid` is a process in it.
 
+    With `path` it ends only with the process `owner`, and other processes of the user attach to it by a socket there.
+
     Published ports of containers are ports of the lab; `forward` gives each one on this machine's 127.0.0.1, too.
     """
 
-    def __init__(self, program: str, python: str) -> None:
+    def __init__(self, program: str, python: str, owner: int = 0, path: Path | None = None) -> None:
         self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._line.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         command = [program, "lab", python, "-I", "-S", _BROKER]
         with theirs:
-            self._process = subprocess.Popen(
+            self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
                 command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd="/"
             )
-        message, ancillary, _, _ = self._line.recvmsg(SIZE, socket.CMSG_SPACE(_CREDENTIALS.size))
-        if not message:
+        if not self._greeted():
             self._line.close()
             text = self._process.communicate()[1].decode("utf-8", "replace").strip()
             raise HostError(text or "the lab ended at once", command, self._process.returncode)
-        self.pid: int = _CREDENTIALS.unpack(ancillary[0][2])[0]  # the kernel tells it as this process sees it
-        owner = os.pidfd_open(os.getpid())
-        socket.send_fds(self._line, [b"owner"], [owner])
-        os.close(owner)
+        with ExitStack() as given:
+            fds = [os.pidfd_open(owner or os.getpid())]
+            given.callback(os.close, fds[0])
+            if path:
+                listener = given.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+                with _short(path) as name:
+                    listener.bind(name)
+                listener.listen(128)
+                fds.append(listener.fileno())
+            socket.send_fds(self._line, [b"owner"], fds)
+
+    @classmethod
+    def attached(cls, path: Path) -> "HeldLab":
+        """Return a lab that another process has made with `path`. It is not closed by this one."""
+        lab = cls.__new__(cls)
+        lab._process = None
+        lab._line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        lab._line.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        with _short(path) as name:
+            lab._line.connect(name)
+        if not lab._greeted():
+            raise HostError("the lab that the workers of this run share has ended")
+        return lab
+
+    def _greeted(self) -> bool:
+        """Wait for the first message from the lab. Return whether there is one."""
         self._lock = threading.Lock()
         self._listeners: dict[int, socket.socket] = {}
+        message, ancillary, _, _ = self._line.recvmsg(SIZE, socket.CMSG_SPACE(_CREDENTIALS.size))
+        if message:
+            self.pid: int = _CREDENTIALS.unpack(ancillary[0][2])[0]  # the kernel tells it as this process sees it
+        return bool(message)
 
     def close(self) -> None:
         """End the lab, and wait until nothing of it is left."""
@@ -50,7 +78,7 @@ class HeldLab:
         for listener in listeners:
             with suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)  # its thread returns from accept(2), and closes it
-        with self._process:  # waits for it
+        with self._process or nullcontext():  # waits for it
             self._line.close()
 
     def connect(self, address: str, port: int, timeout: float | None) -> socket.socket:
@@ -95,6 +123,16 @@ class HeldLab:
                 back.start()
                 _copy(client, server)
                 back.join()
+
+
+@contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """Yield another name of `path`, for a socket: there 107 bytes are the most (unix(7))."""
+    directory = os.open(path.parent, os.O_PATH)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.harness import Host, eventually
 from tests.harness.host import REPO
 from tests.harness.in_lab import USER, as_user, home
-from tests.integration.testing.test_suites import ENV, PLUGINS
+from tests.integration.testing.test_suites import ENV, HEAD, PLUGINS, SHARED
 
 
 class Account:
@@ -55,6 +55,22 @@ def test_the_first_test_and_the_example_pass(account: Account) -> None:
     )
     assert "8 passed" in done.stdout, done.stdout + done.stderr
     assert account.processes() == ""
+
+
+def test_the_workers_of_a_run_share_a_lab(account: Account) -> None:
+    """Its container is reached from each worker, and the lab ends with the run."""
+    path = account.home / "shared"
+    path.mkdir()
+    (path / "test_suite.py").write_text(HEAD + SHARED.replace('os.environ["SEEN"]', f'"{account.home}/seen"'))
+    (account.home / "seen").touch()
+    (account.home / "seen").chmod(0o666)
+    done = account.python(
+        *("-m", "pytest", "-q", *PLUGINS, "-p", "xdist", "-n", "2", f"--rootdir={path}", "-c", "/dev/null", str(path))
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line.split() for line in (account.home / "seen").read_text().splitlines()]
+    assert (len(lines), len({line[0] for line in lines}), len({line[1] for line in lines})) == (8, 1, 2)
+    eventually(lambda: account.processes() == "", 10)
 
 
 def test_what_a_rootless_host_is(account: Account) -> None:

@@ -287,6 +287,73 @@ def test_shared(db, other, number, worker_id):
     assert len({line[1] for line in lines}) == len({line[2] for line in lines}) == 2
 
 
+SHARED = """
+import time
+
+db = container_fixture("busybox", HTTPD, scope="run", name="db", ports=[80], ready=listening(80))
+
+@pytest.mark.parametrize("number", range(8))
+def test_shared(db, host, number, worker_id):
+    with db.connect(80) as channel:
+        channel.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+        assert channel.recv(100).startswith(b"HTTP/1.")
+    assert db.exec("true").code == 0
+    assert db.host.client.pid != host.client.pid or not host.client.pid
+    with open(os.environ["SEEN"], "a") as seen:
+        seen.write(f"{db.id} {worker_id}\\n")
+    if os.environ.get("SLEEP"):
+        open(os.environ["SEEN"] + f".{os.getpid()}", "w")
+        time.sleep(60)
+"""
+
+
+def test_the_workers_of_a_run_share_a_throwaway_host(town: Host, tmp_path: Path) -> None:
+    """The container is in none of the workers' own hosts, and the run's host ends with the run."""
+    seen = tmp_path / "seen"
+    argv = [*suite(tmp_path, SHARED), "-p", "xdist", "-n", "2", "--minirun-host=throwaway"]
+    done = town.run(argv, check=False, timeout=120, env={**ENV, "SEEN": str(seen)})
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line.split() for line in seen.read_text().splitlines()]
+    assert (len(lines), len({line[0] for line in lines}), len({line[1] for line in lines})) == (8, 1, 2)
+    eventually(lambda: town.sh("pgrep -f '[t]hrowaway-host' || true") == "", 10)
+
+
+def test_a_run_in_another_pid_namespace_keeps_its_records(town: Host) -> None:
+    """They are in the same /tmp, and their processes cannot be seen."""
+    script = """
+import os
+from minirun.testing.shared import Run
+with Run(os.getpid(), 60)._record("one") as path:
+    path.touch()
+print(path, flush=True)
+input()
+print(path.exists())
+"""
+    argv = [sys.executable, "-c", script]
+    first = town.popen(argv, env=ENV, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert first.stdout is not None
+    assert first.stdout.readline()
+    other = town.run(["unshare", "--fork", "--pid", "--mount-proc", *argv], input="\n", env=ENV)
+    assert first.communicate(b"\n")[0].decode() == other.stdout.splitlines()[1] + "\n" == "True\n"
+
+
+def test_a_shared_throwaway_host_outlives_its_maker_and_ends_with_the_run(town: Host, tmp_path: Path) -> None:
+    """A worker is killed, and then the process of the run."""
+    argv = [*suite(tmp_path, SHARED), "-p", "xdist", "-n", "2", "--minirun-host=throwaway"]
+    env = {**ENV, "SEEN": str(tmp_path / "seen"), "SLEEP": "1"}
+    process = town.popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    eventually(lambda: len(list(tmp_path.glob("seen.*"))) == 2, 60)
+    holders = town.sh("pgrep -f '[t]hrowaway-host' | xargs ps -o ppid= -p").split()
+    (maker,) = (path.suffix[1:] for path in tmp_path.glob("seen.*") if holders.count(path.suffix[1:]) == 2)
+    parent = town.sh(f"ps -o ppid= -p {maker}").strip()
+    town.sh(f"kill -9 {maker}")
+    eventually(lambda: len(list(tmp_path.glob("seen.*"))) == 3, 20)  # the worker in its place has found the container
+    assert len({line.split()[0] for line in (tmp_path / "seen").read_text().splitlines()}) == 1
+    town.sh(f"kill -9 {parent}")
+    eventually(lambda: town.sh("pgrep -f '[t]hrowaway-host' || true") == "", 10)
+    process.send_signal(signal.SIGKILL)
+
+
 def test_a_failing_test_reports_its_containers(town: Host, tmp_path: Path) -> None:
     text = """
 def test_failing(container):
