@@ -4,12 +4,13 @@ A child whose root is the layer's directory unpacks.
 """
 
 import hashlib
+import io
 import os
 import shutil
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, BinaryIO
 
 from minirun.archive.chroot import layer_writer
 from minirun.archive.compression import PrefixedStream
@@ -61,7 +62,7 @@ def unpack_archive(source: BinaryIO, layer: Path) -> LayerDigest:
     head = source.read(1)
     if not head:
         return directory_digest(layer)
-    source = cast(BinaryIO, PrefixedStream(head, source))
+    source = io.BufferedReader(PrefixedStream(head, source), CHUNK)  # its reads are whole
     options = UnpackOptions(chrooted=True, keep_owner=True)
     with layer_writer(layer, lambda stream: _unpack(stream, options)) as stream, Packer(stream) as packer:
         repack(source, packer, "the archive")

@@ -510,7 +510,7 @@ def test_a_link_is_removed(api: ApiClient) -> None:
     assert api.get("/containers/app/json").json["HostConfig"]["Links"] is None
     missing = {"Image": "busybox", "Cmd": ["true"], "HostConfig": {"Links": ["nothere:x"]}}
     refused = api.post("/containers/create", missing)
-    assert (refused.status, refused.message) == (404, "could not get container for nothere: No such container: nothere")
+    assert (refused.status, refused.message) == (400, "could not get container for nothere: No such container: nothere")
 
 
 def test_a_stream_waits_until_its_head_is_read(api: ApiClient) -> None:
