@@ -46,7 +46,11 @@ class HeldRules:
     def __init__(self, commands: str) -> None:
         _load()
         self._context = lib.nft_open()
-        _held_add(self._context, Raw(commands))
+        try:
+            _held_add(self._context, Raw(commands))
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Delete the rules."""
@@ -136,6 +140,7 @@ def _errno(message: str) -> int:
         ("No such file or directory", errno.ENOENT),
         ("File exists", errno.EEXIST),
         ("Operation not supported", errno.EOPNOTSUPP),
+        ("Operation not permitted", errno.EPERM),
     ):
         if text in first:
             return number

@@ -15,7 +15,7 @@ from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.conntrack import flows
 from minirun.kernel.netlink_events import Trace
-from minirun.kernel.nft import HeldRules, nft_rules
+from minirun.kernel.nft import HeldRules, NftError, nft_rules, nft_table
 from minirun.kernel.packets import Packet
 from minirun.kernel.taps import Sight, Tap
 
@@ -23,6 +23,8 @@ _TABLE = "minirun_trace"
 _PRIORITY = -450  # before all: connection tracking is at -200, the first chains of other programs at -300
 _RETRANSMISSION = 0.7  # seconds after which a packet may be the first one, sent again (RFC 6298: after 1)
 _ANSWER = 0.6  # seconds to wait for the answer to a packet that somebody else sent
+_TURN, _TURN_PAUSE = 30.0, 0.02  # seconds to wait for another trace's end, and between two looks
+_MOST_VANISHED = 20  # times that the other trace has ended between the refusal and the look
 _LATE = 0.15  # seconds in which the last sights of a packet come in
 
 
@@ -129,6 +131,21 @@ def _trace_rules(journey: Journey) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _hold_rules(rules: str) -> HeldRules:
+    """Hold the rules when it is this trace's turn: the kernel tells of all traced packets in a network namespace, and
+    not whose they are. A table that belongs to another process cannot be added to. MinirunError after a while."""
+    deadline, vanished = time.monotonic() + _TURN, 0
+    while time.monotonic() < deadline:
+        try:
+            return HeldRules(rules)
+        except NftError as error:
+            vanished += not nft_table("inet", _TABLE)
+            if error.errno != errno.EPERM or vanished > _MOST_VANISHED:  # that is no other trace
+                raise
+        time.sleep(_TURN_PAUSE)
+    raise MinirunError("another trace is running in this network namespace", "wait for its end", FAILED)
+
+
 class _Observer:
     """Taps on the interfaces of host, source and target, and a trace of the rules. Fills in the journey."""
 
@@ -138,10 +155,10 @@ class _Observer:
         self._sequence: int | None = None  # of the first SYN
         self._trace_deadline = 0.0
         self._taps = _open_taps(journey, cleanup)
-        self._trace = Trace()
-        cleanup.callback(self._trace.close)
-        rules = HeldRules(_trace_rules(journey))
+        rules = _hold_rules(_trace_rules(journey))
         cleanup.callback(rules.close)
+        self._trace = Trace()  # now: what is read is of this trace, and not of the one before
+        cleanup.callback(self._trace.close)
 
     def observe(self, sender: socket.socket | None, seconds: float) -> None:
         """Observe until the outcome is known, `seconds` at most. Without `sender`, somebody else sends the packet."""

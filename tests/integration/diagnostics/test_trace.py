@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -233,6 +234,16 @@ def test_invalid_arguments(machine: Host, words: list[str], sentence: str) -> No
     done = machine.minirun("trace", *words, check=False)
     assert sentence in done.stderr
     assert done.returncode == 1
+
+
+def test_traces_at_once_do_not_see_each_other(machine: Host) -> None:
+    """They take turns: the kernel does not say whose packet a rule has seen."""
+    alone = traced(machine, "near", "web:80", arrives=True)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda _: traced(machine, "near", "web:80", arrives=True), range(4)))
+    for each in together:
+        assert sorted(places(each)) == sorted(places(alone))
+        assert each["rules"] == alone["rules"]
 
 
 def test_a_trace_leaves_nothing_even_when_killed(primed: Host) -> None:
