@@ -18,7 +18,7 @@ from minirun.errors import MinirunError, describe
 from minirun.forkserver.location import launcher
 from minirun.image import records
 from minirun.image.remove import remove_image
-from minirun.instance import Instance
+from minirun.instance import Instance, lock_directory
 from minirun.kernel import execution, processes
 from minirun.model import Process
 from minirun.network.operations import heal_by_id, remove_unused
@@ -52,12 +52,24 @@ def _command(instance: Instance) -> list[str]:
 
 
 def remove_abandoned(instance: Instance) -> None:
-    """Remove what belongs to owners that have ended. What others still use is left for a later command."""
+    """Remove what belongs to owners that have ended. What others still use is left for a later command.
+
+    The owners of a test run end together, and a guard of each comes here: one does the work, the others wait for it.
+    """
+    if _abandoned(instance):
+        with lock_directory(instance.root / "containers"):
+            _remove(instance, _abandoned(instance))
+
+
+def _abandoned(instance: Instance) -> list[tuple[str, str]]:
+    """Kind and id of what belongs to owners that have ended."""
     boot, store = processes.boot_id(), instance.store
     owners = [owner for owner in store.owners() if owner[1] != boot or not is_alive(owner[0])]
-    if not owners:
-        return
-    owned = [item for owner in owners for item in store.owned(*owner)]
+    return [item for owner in owners for item in store.owned(*owner)]
+
+
+def _remove(instance: Instance, owned: list[tuple[str, str]]) -> None:
+    store = instance.store
     for fault in [each for kind, each in owned if kind == "fault"]:
         _attempt(partial(heal_by_id, instance, fault))
     containers = [found for kind, each in owned if kind == "container" and (found := store.container(each))]
