@@ -14,6 +14,7 @@ targets.py   how that is judged
 commands.py  the rows that are one command
 traffic.py   TCP by a published port and across a bridge; endpoint.py is both of its ends
 scale.py     100 containers, 1000 ports, 1000 containers
+pytest_suites.py  a suite of 50 tests, and suites/ with its two versions
 memory.py    what a container costs beside its own memory
 
 results.py   the numbers, and as JSON

@@ -9,7 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bench import api, builds, cgroups, commands, contenders, facts, floor, images, memory, namespaces, scale, traffic
+from bench import (
+    api,
+    builds,
+    cgroups,
+    commands,
+    contenders,
+    facts,
+    floor,
+    images,
+    memory,
+    namespaces,
+    pytest_suites,
+    scale,
+    traffic,
+)
 from bench.clock import say
 from bench.contenders import Contender
 from bench.results import Results
@@ -56,6 +70,7 @@ def _work(work: Path, minirun: str, asked: dict[str, Any]) -> int:
     images.measure(engines, work, minirun, results, scale.few(results.rounds))
     builds.measure(engines, work, results, scale.few(results.rounds))
     api.measure(engines, work, results, scale.few(results.rounds))
+    pytest_suites.measure(engines, work, minirun, results, scale.few(results.rounds))
     scale.ports(engines, neighbours, results)
     scale.thousand(engines, asked["thousand"], results)
     results.facts = facts.head(load, engines, minirun)

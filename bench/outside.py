@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bench import cgroups, plot, report
+from bench import cgroups, plot, pytest_suites, report
 from bench.results import Results, from_json
 from bench.rows import GROUPS, ROWS, chosen
 
@@ -97,6 +97,8 @@ def _rows(text: str) -> list[str]:
 def _run(work: Path, made: list[Path], options: argparse.Namespace) -> str:
     """Everything the engines start dies with the first process of the pid namespace, and that with unshare(1)."""
     minirun = os.environ.get("MINIRUN_BIN", str(REPO / ".venv" / "bin" / "minirun"))
+    if set(options.only) & set(GROUPS["testing"].rows):
+        pytest_suites.prepare(minirun)
     asked = {"rounds": options.rounds, "rows": options.only, "thousand": options.thousand}
     inner = [sys.executable, "-I", "-c", _START, str(REPO), str(work), minirun, json.dumps(asked)]
     child = subprocess.Popen(

@@ -137,6 +137,16 @@ GROUPS: Mapping[str, Group] = {
             "build-cached": Row("all steps cached", "ms", (versus("docker", 0.5),)),
         },
     ),
+    "testing": Group(
+        "pytest, 50 tests with real servers: minirun's plugin, and testcontainers with Docker",
+        {
+            "suite": Row("all of them", "s", (versus("docker", 0.2),)),
+            "suite-httpd": Row("20 with busybox httpd", "s"),
+            "suite-redis": Row("15 with Redis", "s"),
+            "suite-postgres": Row("15 with PostgreSQL, each with an empty database", "s"),
+        },
+        long=True,
+    ),
     "ports": Group(
         "With 1000 ports published",
         {
