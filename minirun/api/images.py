@@ -28,6 +28,7 @@ from minirun.image.create import NewImage, add_image
 from minirun.image.document import Config
 from minirun.image.inspect import describe_image
 from minirun.image.instructions import apply
+from minirun.image.layers import sweep
 from minirun.image.load import Loaded
 from minirun.image.load import load as load_images
 from minirun.image.platforms import runs
@@ -56,9 +57,10 @@ def _image(request: Request) -> Image:
 
 
 def list_all(request: Request) -> Response:
-    """GET /images/json."""
+    """GET /images/json. As the command does, it removes what killed loads and builds have left."""
     filters = checked_filters(request, listing.KEYS)
     instance = request.instance
+    sweep(instance)
     with failing_with(HTTPStatus.BAD_REQUEST):
         found = listing.chosen(instance, filters, request.query.flag("all"))
     digests = records.digests(instance.store)

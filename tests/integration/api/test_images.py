@@ -26,6 +26,14 @@ def refs(api: ApiClient, **query: Any) -> list[str]:
     return [tag for one in api.get("/images/json", **query).json for tag in one["RepoTags"]]
 
 
+def test_a_list_removes_what_is_left_of_a_load_that_was_killed(api: ApiClient) -> None:
+    image = imported(api, "me/left")
+    api.host.sh("mkdir /var/lib/minirun/layers/00ff00ff00ff00ff; echo x > /var/lib/minirun/layers/00ff00ff00ff00ff/x")
+    assert refs(api, filters=json.dumps({"reference": ["me/left"]})) == ["me/left:1"]
+    assert "00ff00ff00ff00ff" not in api.host.sh("ls /var/lib/minirun/layers")
+    assert api.delete(f"/images/{image}").status == 200
+
+
 def test_a_life(api: ApiClient) -> None:
     image = imported(api, "me/box", "ENV A=b", "LABEL of=test", 'CMD ["true"]')
     (shown,) = api.get("/images/json", filters=json.dumps({"label": {"of=test": True}}), **{"shared-size": 1}).json
