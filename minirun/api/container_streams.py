@@ -27,6 +27,7 @@ from minirun.instance import Instance
 from minirun.kernel.sockets import control_connect, receive_until_end
 from minirun.model import ACTIVE, Container, Status
 
+_RESIZED = 1.0  # seconds to wait for a new size to be set
 _LOOK = 0.5  # seconds between two looks whether a container that never started is still there
 _RECENT = 1000  # events
 _CONDITIONS = ("not-running", "next-exit", "removed")
@@ -126,8 +127,12 @@ def resize(request: Request) -> Response:
         raise ApiError(HTTPStatus.CONFLICT, f"container {container.id} is not running")
     channel = _channel_now(request.instance, container, 0)
     if channel is not None:
-        with channel, suppress(ConnectionError):
+        with channel, suppress(OSError):
             channel.sendall(frame(Kind.RESIZE, size))
+            channel.shutdown(socket.SHUT_WR)
+            channel.settimeout(_RESIZED)
+            while channel.recv(CHUNK):  # its end: the size is set
+                pass
     tell(request.instance, container.id, "resize")
     return Response(HTTPStatus.OK)
 

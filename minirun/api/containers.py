@@ -54,9 +54,9 @@ def list_all(request: Request) -> Response:
     filters = checked_filters(request, (*KEYS, "is-task", "isolation"))
     filters = {key: values for key, values in filters.items() if key not in ("is-task", "isolation")}
     limit = request.query.number("limit", 0) or 0
-    with failing_with(HTTPStatus.BAD_REQUEST):
+    with failing_with(HTTPStatus.BAD_REQUEST), request.instance.store.read():
         found = chosen(request.instance, filters, request.query.flag("all"), max(0, limit))
-    return answer([summary(request.instance, one, request.query.flag("size")) for one in found])
+        return answer([summary(request.instance, one, request.query.flag("size")) for one in found])
 
 
 def summary(instance: Instance, container: Container, sizes: bool = False) -> dict[str, Any]:

@@ -54,7 +54,8 @@ def ps(
     instance = open_instance()
     count = 1 if latest and last < 0 else max(0, last)
     with_size = sizes or ".Size" in form
-    rows = [row_of(instance, one, no_trunc, with_size) for one in chosen(instance, wanted, everything, count)]
+    with instance.store.read():
+        rows = [row_of(instance, one, no_trunc, with_size) for one in chosen(instance, wanted, everything, count)]
     columns = Columns({**COLUMNS.headers, "Size": "SIZE"}, "ID") if sizes else COLUMNS
     print_rows(rows, columns, form, quiet, _EXTRA)
 

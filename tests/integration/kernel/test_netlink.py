@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -168,7 +169,7 @@ def test_elements_are_the_same_by_netlink_and_by_libnftables(other: str, number:
     nft.nft_apply(TABLE)
     many = [ELEMENTS[0]._replace(key=f"udp . {port}", comment="") for port in range(1, number)]
     nft_elements.elements_add([*ELEMENTS, *many])
-    text = sh("nft list table inet t")
+    text = re.sub(r"\b6 \. ", "tcp . ", sh("nft list table inet t"))  # a machine without /etc/protocols has no names
     assert 'tcp . 80 comment "web" : 10.0.0.2 . 8080' in text
     assert "tcp . 8000-8010 : 10.0.0.2 . 8000" in text
     assert '"v0" : jump target' in text
