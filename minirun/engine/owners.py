@@ -21,7 +21,7 @@ from minirun.image.remove import remove_image
 from minirun.instance import Instance, lock_directory
 from minirun.kernel import execution, processes
 from minirun.model import Process
-from minirun.network.operations import heal_by_id, remove_unused
+from minirun.network.operations import heal_by_ids, remove_unused
 
 
 def guarded_owner(instance: Instance, pid: int) -> Process:
@@ -70,8 +70,7 @@ def _abandoned(instance: Instance) -> list[tuple[str, str]]:
 
 def _remove(instance: Instance, owned: list[tuple[str, str]]) -> None:
     store = instance.store
-    for fault in [each for kind, each in owned if kind == "fault"]:
-        _attempt(partial(heal_by_id, instance, fault))
+    _attempt(partial(heal_by_ids, instance, [each for kind, each in owned if kind == "fault"]))
     containers = [found for kind, each in owned if kind == "container" and (found := store.container(each))]
     for container in [each for each in containers if _attempt(partial(begin_stop, instance, each, 9, None, ""))]:
         _attempt(partial(remove, instance, container, force=True, volumes=True))

@@ -13,7 +13,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from minirun.errors import MinirunError, NotFoundError, describe
@@ -70,7 +70,7 @@ def add(instance: Instance, fault: Fault, owner: Process | None) -> Fault:
             store.set_owner("fault", fault.id, owner)
     try:
         with store.write():
-            _apply(instance, fault)
+            _apply(instance, [fault])
             store.set_fault_state(fault.id, FaultState.ACTIVE)
     except BaseException:
         heal(instance, fault)
@@ -78,20 +78,23 @@ def add(instance: Instance, fault: Fault, owner: Process | None) -> Fault:
     return replace(fault, state=FaultState.ACTIVE)
 
 
-def heal(instance: Instance, fault: Fault) -> None:
-    """Take a fault out of the kernel and of the record. Idempotent."""
+def heal(instance: Instance, *faults: Fault) -> None:
+    """Take faults out of the kernel and of the record, all in one transaction each. Idempotent."""
     store = instance.store
+    if not faults:
+        return
     with store.write():
-        store.set_fault_state(fault.id, FaultState.HEALING)
+        for fault in faults:
+            store.set_fault_state(fault.id, FaultState.HEALING)
     with store.write():
-        _apply(instance, fault)
-        store.delete_fault(fault.id)
+        _apply(instance, faults)
+        for fault in faults:
+            store.delete_fault(fault.id)
 
 
-def heal_by_id(instance: Instance, fault_id: str) -> None:
-    """Heal a fault, if it is still on record."""
-    if fault := instance.store.fault(fault_id):
-        heal(instance, fault)
+def heal_by_ids(instance: Instance, ids: Iterable[str]) -> None:
+    """Heal those faults that are still on record."""
+    heal(instance, *(fault for each in ids if (fault := instance.store.fault(each))))
 
 
 def heal_unfinished(instance: Instance) -> None:
@@ -110,9 +113,7 @@ def heal_unfinished(instance: Instance) -> None:
 def heal_of_container(instance: Instance, container_id: str) -> None:
     """Heal the faults of a container that is being removed."""
     if instance.store.has_faults():
-        for fault in instance.store.faults():
-            if container_id in (fault.container, fault.peer):
-                heal(instance, fault)
+        heal(instance, *(each for each in instance.store.faults() if container_id in (each.container, each.peer)))
 
 
 def find(instance: Instance, reference: str) -> Fault:
@@ -186,11 +187,12 @@ def describe_fault(instance: Instance, fault: Fault) -> str:
     return f"{text} in network {network}" if network else text
 
 
-def _apply(instance: Instance, fault: Fault) -> None:
-    """Have the kernel agree with the record about this fault. The caller holds the write lock."""
-    if fault.kind in SHAPING:
-        shape_again(instance, fault)
-    elif fault.kind is not FaultKind.DNS:
+def _apply(instance: Instance, faults: Sequence[Fault]) -> None:
+    """Have the kernel agree with the record about these faults. The caller holds the write lock."""
+    for fault in faults:
+        if fault.kind in SHAPING:
+            shape_again(instance, fault)
+    if any(fault.kind not in SHAPING and fault.kind is not FaultKind.DNS for fault in faults):
         tables.refresh(instance.store, instance.table)
 
 

@@ -17,7 +17,7 @@ from minirun.network import etc_files, sysctls
 from minirun.network.dns import server_control
 from minirun.network.dns.veth import endpoints_with_networks, first_with_names
 from minirun.network.etc_files import hostname_of
-from minirun.network.faults import heal_by_id, heal_of_container, heal_unfinished
+from minirun.network.faults import heal_by_ids, heal_of_container, heal_unfinished
 from minirun.network.firewall import foreign
 from minirun.network.membership import connect, disconnect, leave_removed, unlink
 from minirun.network.modes import NetworkMode, mode_of
@@ -50,7 +50,7 @@ __all__ = [
     "disconnect",
     "dns_connection",
     "has_names",
-    "heal_by_id",
+    "heal_by_ids",
     "heal_of_container",
     "hostname_of",
     "is_reserved",
