@@ -222,7 +222,7 @@ static bool is_directory_ours(void)
 
 static bool read_proc(pid_t pid, const char *name, char *text, size_t most)
 {
-    char path[96];
+    char path[64];
     snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0)

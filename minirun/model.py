@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -345,19 +345,54 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
+def _fields(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: _frozen(value) for name, value in values.items()}
+
+
+# Records of minirun 0.2 have what is in force, but not the words with which it was asked for: these say the same.
+
+
+def _mount(values: dict[str, Any]) -> Mount:
+    mount = Mount(**_fields(values))
+    if "modes" in values or mount.must_exist or mount.kind == "tmpfs":
+        return mount
+    words = ("ro" if mount.read_only else "", "nocopy" if mount.no_copy else "", mount.propagation)
+    return replace(mount, modes=",".join(filter(None, words)))
+
+
+def _security(values: dict[str, Any]) -> Security:
+    security = Security(**_fields(values))
+    if "given" in values:
+        return security
+    words = (
+        "no-new-privileges" if security.no_new_privileges else "",
+        f"apparmor={security.apparmor}" if security.apparmor else "",
+        "seccomp" if security.seccomp else "",
+    )
+    return replace(security, given=tuple(filter(None, words)))
+
+
+def _logging(values: dict[str, Any]) -> Logging:
+    values = dict(values)
+    if "details" not in values:
+        return Logging(**_fields(values))
+    details = tuple((name, text) for name, text in values.pop("details"))
+    logging = Logging(**_fields(values))
+    size = (("max-size", str(logging.size)),) if logging.size else ()
+    files = (("max-file", str(logging.files)),) if logging.files > 1 else ()
+    return replace(logging, options=(*size, *files, *details))
+
+
 _DEFAULTS: dict[str, Any] = vars(Spec(image="", argv=()))
-_LOGGING = {"details": "options"}  # a name in records of minirun 0.2
 _CODECS: dict[str, Callable[[Any], Any]] = {
     "network": NetworkRequest.from_dict,
     "ports": lambda items: tuple(PortMapping.from_dict(values) for values in items),
-    "mounts": lambda items: tuple(
-        Mount(**{name: _frozen(value) for name, value in values.items()}) for values in items
-    ),
+    "mounts": lambda items: tuple(map(_mount, items)),
     "restart": lambda values: Restart(**values),
     "devices": lambda items: tuple(Device(**values) for values in items),
-    "security": lambda values: Security(**{name: _frozen(value) for name, value in values.items()}),
-    "health": lambda values: Health(**{name: _frozen(value) for name, value in values.items()}),
-    "logging": lambda values: Logging(**{_LOGGING.get(name, name): _frozen(value) for name, value in values.items()}),
+    "security": _security,
+    "health": lambda values: Health(**_fields(values)),
+    "logging": _logging,
 }
 
 

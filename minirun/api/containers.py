@@ -54,8 +54,9 @@ def list_all(request: Request) -> Response:
     filters = checked_filters(request, (*KEYS, "is-task", "isolation"))
     filters = {key: values for key, values in filters.items() if key not in ("is-task", "isolation")}
     limit = request.query.number("limit", 0) or 0
-    with failing_with(HTTPStatus.BAD_REQUEST), request.instance.store.read():
-        found = chosen(request.instance, filters, request.query.flag("all"), max(0, limit))
+    with request.instance.store.read():
+        with failing_with(HTTPStatus.BAD_REQUEST):
+            found = chosen(request.instance, filters, request.query.flag("all"), max(0, limit))
         return answer([summary(request.instance, one, request.query.flag("size")) for one in found])
 
 

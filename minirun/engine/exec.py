@@ -74,7 +74,7 @@ def start_exec(plan: ExecPlan, helper: ExecHelper | None = None) -> ExecProcess:
         for fd in stdio if container.ids else ():
             program.chown_stream(fd, container.ids[0], container.ids[0])
         files = ChildFiles(line_end, stdio, error_end, execution.sealed_stub())
-        pid, helpers = _spawn(plan, files, target, line, helper or ExecHelper())
+        pid, helpers = _spawn(plan, files, target, line, helper)
         joined = ExecProcess(pid, os.pidfd_open(pid), [os.pidfd_open(helper) for helper in helpers])
         on_failure.callback(_reap, joined)
         with suppress(BrokenPipeError):  # it was killed with the container: its end tells
@@ -109,11 +109,11 @@ def _open_target(container: Container) -> int:
 
 
 def _spawn(
-    plan: ExecPlan, files: ChildFiles, target: int, line: socket.socket, helper: ExecHelper
+    plan: ExecPlan, files: ChildFiles, target: int, line: socket.socket, helper: ExecHelper | None
 ) -> tuple[int, list[int]]:
     """Make the new process by way of the helper, and return its pid and those of the helpers."""
     try:
-        pid, helpers = helper.make(plan, files, target)
+        pid, helpers = (helper or ExecHelper()).make(plan, files, target)
     finally:
         files.close()
     if pid:

@@ -29,7 +29,7 @@ _NO_PID = bytes(4)  # an int
 HOST = (0, 0)  # in place of pid and start time: the host's namespaces
 
 
-class Helper:
+class StartHelper:
     """The helper, as the shim sees it. For one start."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from minirun.engine.protocol import CHUNK, Kind
 from minirun.errors import FAILED, MinirunError, describe
 from minirun.init import mapped, program
-from minirun.init.helper import HOST, Helper
+from minirun.init.helper import HOST, StartHelper
 from minirun.init.plan import Plan
 from minirun.init.program import ChildFiles
 from minirun.kernel import cgroups, limits, processes
@@ -71,7 +71,7 @@ class ContainerProcess:
         """Whether nothing is under way: it runs, and all of its input has been written."""
         return self.started and not self.streams.inbox and self._maker < 0
 
-    def spawn(self, stub: int, helper: Helper) -> None:
+    def spawn(self, stub: int, helper: StartHelper) -> None:
         """Make the first process by way of the helper. Closes `stub`."""
         plan = self.plan
         self._line, line_end = socket.socketpair()

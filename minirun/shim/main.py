@@ -13,7 +13,7 @@ from minirun.engine.lifecycle import finish_run
 from minirun.engine.log import LogWriter
 from minirun.engine.protocol import ATTACH_SOCKET, Kind, Outbox, Spool
 from minirun.errors import FAILED, MinirunError, describe
-from minirun.init.helper import Helper
+from minirun.init.helper import StartHelper
 from minirun.init.plan import Plan, pack, unpack
 from minirun.kernel import execution, freezer, processes
 from minirun.kernel.event_loop import Interest, Part, turn_parts
@@ -53,7 +53,7 @@ class Shim:
         self.log = None if driver == "none" else LogWriter(f"{self.directory}/log", size, files)
 
     @classmethod
-    def fresh(cls, plan: Plan, first: Client, received: list[int], stub: int, helper: Helper) -> "Shim":
+    def fresh(cls, plan: Plan, first: Client, received: list[int], stub: int, helper: StartHelper) -> "Shim":
         """Make a shim and the container's first process, by way of `helper`.
 
         `first` is the command that starts it, `received` the descriptors that it sent, `stub` the sealed executable.
@@ -86,7 +86,7 @@ class Shim:
 
     # --- a run from start to end
 
-    def start(self, stub: int, helper: Helper) -> None:
+    def start(self, stub: int, helper: StartHelper) -> None:
         """Prepare the cgroup and have `helper` make the first process; it then waits for GO. `stub` is closed."""
         self.began = time.monotonic()
         self._handle_sigterm()
@@ -269,7 +269,7 @@ class Shim:
             self.plan = replace(self.plan, netns=record.name)
         freezer.thaw(freezer.freezer_group(self.state.instance.cgroup, self.plan.container))
         self.state.close()
-        self.start(execution.sealed_stub(), Helper())
+        self.start(execution.sealed_stub(), StartHelper())
         self.process.go = True
 
     # --- the end

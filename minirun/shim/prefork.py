@@ -9,7 +9,7 @@ import traceback
 from minirun.engine.protocol import CHUNK, MOST_FDS, Kind, Parser, Spool, frame
 from minirun.errors import FAILED, describe
 from minirun.init import prepared
-from minirun.init.helper import Helper
+from minirun.init.helper import StartHelper
 from minirun.init.plan import Plan, unpack
 from minirun.kernel import execution, processes, seam
 from minirun.kernel.sockets import receive_with_fds
@@ -51,7 +51,7 @@ def serve(fd: int) -> None:
     parser = Parser()
     received: list[int] = []
     waited: list[tuple[int, int]] = []  # clients that waited for the start: socket, flags
-    stub, helper = execution.sealed_stub(), Helper()  # made while the command still parses its arguments
+    stub, helper = execution.sealed_stub(), StartHelper()  # made while the command still parses its arguments
     while True:
         data, fds = receive_with_fds(channel, CHUNK, MOST_FDS)
         received += fds
@@ -81,7 +81,7 @@ def _spool(plan: Plan) -> Spool:
 
 
 def _carry_out(
-    plan: Plan, first: Client, received: list[int], waited: list[tuple[int, int]], stub: int, helper: Helper
+    plan: Plan, first: Client, received: list[int], waited: list[tuple[int, int]], stub: int, helper: StartHelper
 ) -> None:
     _leave_terminal(plan)
     try:

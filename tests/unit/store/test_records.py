@@ -2,10 +2,13 @@
 
 import json
 import sqlite3
+from dataclasses import asdict
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
-from minirun.model import Attachment, Mode, Mount, NetworkRequest, PortMapping, Spec
+from minirun.engine.inspect_config import host_config
+from minirun.model import Attachment, Logging, Mode, Mount, NetworkRequest, PortMapping, Security, Spec
 from minirun.store import Store
 
 LOCAL = IPv4Address("127.0.0.1")
@@ -104,3 +107,31 @@ def test_the_images_of_version_8_are_read(tmp_path: Path) -> None:
     assert second is not None
     assert (second.parent, second.is_removed, second.lower) == ("1" * 64, True, "layers/other:layers/one")
     assert records.layers_in_use(store) == {"one", "two", "other"}
+
+
+def test_what_was_asked_for_follows_from_what_is_in_force() -> None:
+    """In specs of version 0.2, which have the latter alone."""
+    mounts = [
+        asdict(Mount("bind", "/a", "/b", read_only=True, propagation="rslave")),
+        asdict(Mount("bind", "/c", "/d")),
+    ]
+    security = asdict(Security(no_new_privileges=True, apparmor="mine", seccomp="{}"))
+    logging = asdict(Logging(size=2000, files=3))
+    for values, name in ((mounts[0], "modes"), (mounts[1], "modes"), (security, "given"), (logging, "options")):
+        del values[name]
+    logging["details"] = [["labels", "of"]]
+    old: dict[str, Any] = {**Spec(image="x", argv=("y",)).to_dict(), "mounts": mounts}
+    shown = host_config(Spec.from_dict({**old, "security": security, "logging": logging}))
+    assert shown["Binds"] == ["/a:/b:ro,rslave", "/c:/d"]
+    assert shown["SecurityOpt"] == ["no-new-privileges", "apparmor=mine", "seccomp={}"]
+    assert shown["LogConfig"]["Config"] == {"max-size": "2000", "max-file": "3", "labels": "of"}
+
+
+def test_a_reader_sees_one_state(tmp_path: Path) -> None:
+    reader, writer = Store(tmp_path), Store(tmp_path)
+    with reader.read():
+        before = reader.last_event()
+        with writer.write():
+            writer.add_event("container", "c1", "start", {})
+        assert reader.last_event() == before
+    assert reader.last_event() > before
