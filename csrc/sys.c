@@ -264,6 +264,26 @@ static int sys_clear_signals(void)
     return sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+static void wait_for_sigcont(int number)
+{
+    sigset_t awaited;
+    int saved = errno;
+    sigemptyset(&awaited);
+    sigaddset(&awaited, SIGCONT);
+    sigwait(&awaited, &number);
+    errno = saved;
+}
+
+/* Pid 1 of a namespace is not stopped by SIGTSTP (pid_namespaces(7)), so it waits for SIGCONT in a handler. A handler
+ * in Python would run too late if the signal came just before a read(2): that read takes what is typed to the shell. */
+static int sys_wait_when_stopped(void)
+{
+    struct sigaction action = {.sa_handler = wait_for_sigcont, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaddset(&action.sa_mask, SIGCONT); /* blocked meanwhile, as sigwait(3) asks */
+    return sigaction(SIGTSTP, &action, NULL);
+}
+
 static int sys_filesystem_magic(int fd, unsigned long *magic)
 {
     struct statfs fs;

@@ -29,6 +29,7 @@ int sys_join_session_keyring(void);
 int sys_setdomainname(const char *name, size_t length);
 int sys_drop_all_packets(int fd);
 int sys_clear_signals(void);
+int sys_wait_when_stopped(void);
 int sys_ioprio_get(int which, int who);
 int sys_ioprio_set(int which, int who, int priority);
 int sys_filesystem_magic(int fd, unsigned long *magic);

@@ -4,7 +4,7 @@ import sys
 import time
 
 from minirun.engine.lifecycle import KILLED, SHIM_LOST, finish_run, sweep_removed
-from minirun.engine.liveness import is_supervised
+from minirun.engine.liveness import POLL_INTERVAL, is_alive, is_supervised, wait_for_end
 from minirun.engine.owners import remove_abandoned
 from minirun.engine.restart import revive, wants_revival
 from minirun.instance import Instance
@@ -16,6 +16,7 @@ from minirun.store.activity import Run
 
 _UP = (Status.RUNNING, Status.RESTARTING)
 _EXACT = 32  # containers whose shim is checked by pid and start time; 30 us each
+_UNDO_TIMEOUT = 5.0  # seconds for a shim to undo its part of a start whose command was killed
 
 
 def reconcile(instance: Instance, repairs: bool = True, revives: bool = True) -> None:
@@ -68,5 +69,20 @@ def _lost_runs(store: Store, boot: str) -> list[Run]:
     first = time.monotonic_ns() % len(running) if len(running) > _EXACT else 0
     checked = {container_id for container_id, _ in (running[first:] + running[:first])[:_EXACT]}
     checked |= {container_id for container_id, pid in running if pid is None or not processes.exists(pid)}
-    suspects = [*store.unsettled(boot), *store.runs(checked)]
+    unsettled = store.unsettled(boot)
+    for run in unsettled:
+        if run.boot == boot and run.status == Status.STARTING and not is_alive(run.command):
+            _wait_for_undone_start(store, run)
+    suspects = [*unsettled, *store.runs(checked)]
     return [run for run in suspects if run.boot != boot or not is_supervised(run)]
+
+
+def _wait_for_undone_start(store: Store, run: Run) -> None:
+    """Wait for the shim of a start whose command was killed: it undoes the start, or the container runs already.
+
+    Until then it holds the start's ports, and the next command would be told that they are taken.
+    """
+    deadline = time.monotonic() + _UNDO_TIMEOUT
+    while run.shim and not wait_for_end(run.shim, POLL_INTERVAL) and time.monotonic() < deadline:
+        if any(current.status in _UP for current in store.runs([run.id])):
+            break

@@ -12,7 +12,7 @@ from minirun.engine.lifecycle import delete, finish_run, record_event
 from minirun.engine.liveness import is_same
 from minirun.engine.protocol import CHUNK, Kind, Parser, frame, send_sockets
 from minirun.engine.start_plan import make_plan, resolve_references
-from minirun.engine.stop import stop_timeout, wait_for_cleanup
+from minirun.engine.stop import after_ends, stop_timeout, wait_for_cleanup
 from minirun.engine.waiting_clients import pass_to_shim
 from minirun.errors import FAILED, MinirunError, NotFoundError, describe
 from minirun.image.layers import images_of
@@ -107,7 +107,7 @@ class StartOptions:
 
 def create(instance: Instance, name: str, spec: Spec, owner: Process | None = None) -> Container:
     """Create a container: its record and its files. Nothing runs, and no address or port is allocated."""
-    instance.store.check_name_free(name)
+    after_ends(instance, lambda: instance.store.check_name_free(name))
     container = Container(os.urandom(32).hex(), name, resolve_references(instance, spec), time.time())
     _, lower = _validate(instance, container.spec)
     operations.check_pin(name, container.spec)
@@ -123,7 +123,7 @@ def create(instance: Instance, name: str, spec: Spec, owner: Process | None = No
 
 def run(instance: Instance, name: str, spec: Spec, launch: WaitingShim, terms: StartOptions) -> Container:
     """Create and start a container as one step: when any part fails, nothing of it is left."""
-    instance.store.check_name_free(name)
+    after_ends(instance, lambda: instance.store.check_name_free(name))
     container = Container(os.urandom(32).hex(), name, resolve_references(instance, spec), time.time())
     return _launch(instance, container, launch, terms, fresh=True)
 
@@ -201,18 +201,21 @@ def _record(
     store = instance.store
     if not fresh and not store.is_startable(container.id):
         raise _taken(container)
-    network.reserve_ports(container, fresh)
-    with store.write():
-        if fresh:
-            container = _add(instance, container, terms.owner)
-        if not store.set_starting(container.id, launch.command, launch.process, processes.boot_id()):
-            raise _taken(container)
-        if terms.flags:
-            record_event(store, container.id, "attach")
-        container = network.allocate(container)
-        if container.spec.mounts:
-            add_mount_events(store, container, "mount")
-    return replace(container, shim=launch.process)
+
+    def write() -> Container:
+        with store.write():
+            starting = _add(instance, container, terms.owner) if fresh else container
+            if not store.set_starting(container.id, launch.command, launch.process, processes.boot_id()):
+                raise _taken(container)
+            if terms.flags:
+                record_event(store, container.id, "attach")
+            starting = network.allocate(starting)
+            if starting.spec.mounts:
+                add_mount_events(store, starting, "mount")
+            return starting
+
+    after_ends(instance, lambda: network.reserve_ports(container, fresh))
+    return replace(after_ends(instance, write), shim=launch.process)
 
 
 def _taken(container: Container) -> MinirunError:

@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from minirun.engine.lifecycle import KILLED, SHIM_LOST, finish_run, record_event, tell
 from minirun.engine.liveness import (
     POLL_INTERVAL,
+    is_alive,
     is_same,
     is_starting,
     is_supervised,
@@ -19,15 +21,18 @@ from minirun.engine.liveness import (
 )
 from minirun.engine.protocol import ATTACH_SOCKET, Kind, frame
 from minirun.engine.restart import is_lost, revive, wants_revival
-from minirun.errors import MinirunError
+from minirun.errors import ConflictError, MinirunError
 from minirun.instance import Instance
 from minirun.kernel import freezer
+from minirun.kernel.processes import boot_id
 from minirun.kernel.sockets import control_connect
 from minirun.model import ACTIVE, Container, Status
 from minirun.options.values import parse_signal
 from minirun.store.faults import with_reserve
 
 DEFAULT_TIMEOUT = 10  # seconds, Docker's
+_Result = TypeVar("_Result")
+_ENDING = (Status.EXITED, Status.REMOVING)
 _CLEANUP_TIMEOUT = 30.0  # seconds that a shim may take to clean up
 
 
@@ -181,6 +186,23 @@ def wait_for_cleanup(instance: Instance, container: Container) -> None:
             f"see what its shim, process {current.shim and current.shim.pid}, waits for",
         )
     finish_run(instance, container.id, current.shim, KILLED, SHIM_LOST)
+
+
+def after_ends(instance: Instance, attempt: Callable[[], _Result]) -> _Result:
+    """Return what `attempt` returns; if a name, port or address is taken, first wait for the containers that are just
+    ending, and try once more. Docker would say that it is taken by a container that nobody can see any more.
+    """
+    try:
+        return attempt()
+    except ConflictError:
+        store = instance.store
+        ending = [run for run in store.unsettled(boot_id()) if run.status in _ENDING and is_alive(run.shim)]
+        if not ending:
+            raise
+        for run in ending:
+            if (container := store.container(run.id)) is not None:
+                wait_for_cleanup(instance, container)
+        return attempt()
 
 
 def _same_run(instance: Instance, container: Container) -> Container | None:

@@ -101,7 +101,7 @@ def _enter(
 def _first(settings: dict[Path, str], live: Callable[[], int], shared: Path | None) -> int:
     """Run as pid 1 there. `settings` are the network settings of the host."""
     credentials.die_with_parent(0)
-    signal.signal(signal.SIGTSTP, _stop)
+    check(lib.sys_wait_when_stopped())
     homes, kinds = _homes(), {home.top: _options(home) for home in _homes()}
     mounts_private()
     mounts_read_only()
@@ -128,13 +128,6 @@ def _share(root: Root, kept: int, place: str) -> None:
     Path("/", place).mkdir(mode=0o700, parents=True)
     bind_mount(root, f"/proc/self/fd/{kept}", place, root.open(place, os.O_PATH | os.O_DIRECTORY), 0)
     os.close(kept)
-
-
-def _stop(*_: object) -> None:
-    """Wait to be continued: pid 1 of a namespace cannot be stopped by itself, and would go on reading the terminal."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCONT})
-    signal.sigwait({signal.SIGCONT})
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCONT})
 
 
 def _options(home: controllers.Home) -> str:

@@ -117,7 +117,8 @@ def _run(host: Host, how: str, step: int | str, words: Sequence[str], check: boo
             eventually(lambda: report.read_bytes()[0])
         except AssertionError:
             begun = report.read_bytes()[1:MOST].count(1)
-            raise AssertionError(f"{how} at step {step} of {words} never fired: {begun} operations") from None
+            ended = f"{begun} operations, exit code {done.returncode}\n{done.stderr}"
+            raise AssertionError(f"{how} at step {step} of {words} never fired: {ended}") from None
     content = report.read_bytes()
     report.unlink()
     return done, content

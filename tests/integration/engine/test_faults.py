@@ -33,6 +33,13 @@ def test_a_start_and_its_end(primed: Host, mode: str, how: str) -> None:
     primed.minirun("run", "--rm", "-p", "8080:80", "busybox", "true")
 
 
+def test_a_start_right_after_a_killed_one(primed: Host) -> None:
+    """Its shim undoes it, and holds its port and its name until then: the next command waits for that."""
+    for step in range(6, 18):
+        inject_fault(primed, "kill", step, [*STARTS["userns"][:2], "--name", "web", *STARTS["userns"][2:]])
+        primed.minirun("run", "--rm", "--name", "web", "-p", "8080:80", "busybox", "true")
+
+
 @pytest.mark.parametrize("how", ["fail", "kill"])
 def test_starting_a_stopped_container(primed: Host, how: str) -> None:
     """Whatever fails, it is a stopped container again, which can be started and removed."""
