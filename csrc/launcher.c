@@ -67,10 +67,10 @@ struct request { /* in the machine's byte order: both ends are on one machine */
 #ifndef PIDFD_SIGNAL_PROCESS_GROUP
 #define PIDFD_SIGNAL_PROCESS_GROUP (1U << 2) /* linux/pidfd.h, since 6.9 */
 #endif
-enum kind { READY = 'R', PLAIN = 'P', STOPPED = 'S', CODE = 'C', ENDED = 'E' };
+enum kind { READY = 'R', PLAIN = 'P', STOPPED = 'S', DONE = 'D', CODE = 'C', ENDED = 'E' };
 struct reply {
     char kind;
-    int32_t value;  /* STOPPED: a signal; CODE: an exit code; ENDED: a status of wait(2); PLAIN: whether to replace it */
+    int32_t value;  /* STOPPED: a signal; DONE, CODE: an exit code; ENDED: a status of wait(2); PLAIN: whether to replace it */
     char text[120]; /* PLAIN: why */
 };
 
@@ -720,6 +720,7 @@ __attribute__((noreturn)) static void accompany(int channel, int signals, int wo
 {
     static struct reply reply;
     int code = -1, fds[2];
+    bool is_moved = false; /* to a cgroup that the caller may want to remove */
     struct pollfd waits[] = {
         {.fd = channel, .events = POLLIN}, {.fd = signals, .events = POLLIN}, {.fd = worker, .events = POLLIN}};
     for (;;) {
@@ -730,6 +731,7 @@ __attribute__((noreturn)) static void accompany(int channel, int signals, int wo
             take_along(worker, group);
             close(group);
             group = -1;
+            is_moved = true;
             continue;
         }
         if (ready == 0) /* a signal ended the worker, and the server does not say which */
@@ -748,7 +750,9 @@ __attribute__((noreturn)) static void accompany(int channel, int signals, int wo
         }
         if (!receive(channel, &reply, fds)) /* worker and server are both gone */
             code >= 0 ? _exit(code) : end_by(SIGKILL);
-        if (reply.kind == CODE)
+        if (reply.kind == DONE && !is_moved)
+            _exit(reply.value);
+        if (reply.kind == DONE || reply.kind == CODE)
             code = reply.value;
         if (reply.kind == STOPPED) {
             stop_by(reply.value);

@@ -221,6 +221,8 @@ static int sys_madvise(uintptr_t address, size_t length, int advice)
     return syscall(SYS_madvise, address, length, advice);
 }
 
+static int sys_munmap(uintptr_t address, size_t length) { return syscall(SYS_munmap, address, length); }
+
 static int sys_execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags)
 {
     return syscall(SYS_execveat, fd, path, argv, envp, flags);

@@ -14,9 +14,12 @@ from typing import Any
 
 from minirun.forkserver.request import Request, RequestError
 from minirun.kernel import namespaces, processes
+from minirun.kernel.memory import release_files
 from minirun.kernel.process_attributes import (
+    DiffersError,
     ProcessName,
     copy_attributes,
+    leave_v1_cgroups,
     limits,
     own_attributes,
     raise_limits,
@@ -34,6 +37,8 @@ class Inheritance:
         self._attributes = own_attributes()
         self._name = ProcessName()
         self._limits: dict[int, tuple[int, int]] = {}
+        self._files: frozenset[int] = frozenset()  # the launcher's, by their numbers
+        self._is_elsewhere = False  # in another namespace, or below another root
 
     def join(self, wanted: Request, peer: int) -> int:
         """Take the name and the attributes of the launcher, process `peer`; join its namespaces, take its directories.
@@ -48,6 +53,7 @@ class Inheritance:
         self._limits = limits(peer)
         raise_limits(self._limits)
         joins = namespaces.differing(peer)
+        self._is_elsewhere = bool(joins) or not os.path.samestat(os.fstat(wanted.root), os.stat("/"))
         namespaces.become_neighbour(peer, wanted.launcher, joins, wanted.root, wanted.directory)
         return joins
 
@@ -55,10 +61,27 @@ class Inheritance:
         """Have the launcher's files, limits, environment and signals. Returns the new numbers of the descriptors `own`,
         the only ones that stay beside its files."""
         kept = _take_files(wanted, own)
+        self._files = frozenset(wanted.files)
         set_limits(self._limits)
         _take_environment(wanted)
         _take_signals(wanted)
         return kept
+
+    def give_back(self, channel: int) -> bool:
+        """Hold nothing of the launcher's any more, nor files that the command has opened, but the descriptor `channel`.
+
+        This process's end does the same, but takes 2 to 8 ms. Nothing but `os._exit` may follow. False: it is in
+        namespaces or below a root that only its end releases.
+        """
+        if self._is_elsewhere:
+            return False
+        try:
+            os.chdir("/")
+            leave_v1_cgroups(self._attributes)
+            release_files((channel,), self._files)
+        except (DiffersError, OSError):  # there is no /proc any more, for example
+            return False
+        return True
 
 
 def _pid_of(pidfd: int) -> int:

@@ -8,7 +8,8 @@
                           is in another one; or PLAIN (why this command has to start Python itself; a value
                           other than 0 asks it to replace the server by one that has the launcher's limits)
     launcher -> worker    one byte: go on
-    worker -> launcher    CODE, its exit code, at the end
+    worker -> launcher    DONE or CODE, its exit code, at the end. After DONE it holds nothing of the launcher's; after
+                          CODE its end has to be awaited
     server -> launcher    STOPPED and ENDED, as wait(2) reports them
 
 In place of a header, `STOP` asks the server to end: the connection ends when it takes no more commands. `STATUS` asks
@@ -22,7 +23,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-READY, PLAIN, STOPPED, CODE, ENDED = b"R", b"P", b"S", b"C", b"E"
+READY, PLAIN, STOPPED, DONE, CODE, ENDED = b"R", b"P", b"S", b"D", b"C", b"E"
 TAKEN, MOVED, ASKED = b"taken %d 0", b"moved %d %d", b"asked %d %b"
 STOP, STATUS = b"stop....", b"status.."
 HELLO, GO = b"H", b"G"

@@ -56,7 +56,9 @@ class Worker:
             os._exit(0)
         _end_with(channel)
         code = run_to_end(self._main)
-        send_reply(channel, messages.CODE, code)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the launcher may end now
+        is_free = self._inheritance.give_back(channel.fileno())
+        send_reply(channel, messages.DONE if is_free else messages.CODE, code)
         self._pages.keep()
         os._exit(code)
 

@@ -9,8 +9,10 @@ import array
 import mmap
 import os
 import resource
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable, Collection, Iterator
 
+from minirun.kernel.seam import kept_open
 from minirun.kernel.syscalls import lib
 
 _MADV_POPULATE_WRITE, _MADV_COLLAPSE = 23, 25  # linux/mman.h, since Linux 5.14 and 6.1
@@ -60,6 +62,40 @@ class UsedPages:
         numbers = array.array("Q", self._shared[:])
         pairs = numbers[1 : 1 + 2 * numbers[0]]
         return zip(pairs[::2], pairs[1::2], strict=True)
+
+
+def release_files(keep: Collection[int], sockets: Collection[int]) -> None:
+    """Close this process's descriptors but `keep`, and unmap their files if these are not in the file system of /.
+
+    Each would keep a file system from being unmounted, a pipe from its end, or a lock from its next holder. Of sockets
+    it closes those in `sockets` alone: the end of a netfilter socket can wait 8 to 15 ms for all processors (RCU), and
+    that of others wakes somebody, who may want this one.
+    """
+    kept, root, elsewhere = {*keep, *kept_open()}, os.stat("/").st_dev, set()
+    for number in map(int, os.listdir("/proc/self/fd")):
+        try:
+            status = os.fstat(number)
+        except OSError:  # that of the listing itself
+            continue
+        if number in kept or (stat.S_ISSOCK(status.st_mode) and number not in sockets):
+            continue
+        if stat.S_ISREG(status.st_mode) and status.st_dev != root:
+            elsewhere.add((status.st_dev, status.st_ino))
+        os.close(number)
+    for first, end, file in _file_mappings() if elsewhere else ():
+        if file in elsewhere:
+            lib.sys_munmap(first, end - first)
+
+
+def _file_mappings() -> Iterator[tuple[int, int, tuple[int, int]]]:
+    """(first address, the address behind the last, (device, inode)) of the mappings of files (proc_pid_maps(5))."""
+    with open(_MAPS) as lines:
+        for line in lines:
+            place, _, _, device, inode, *_ = line.split()
+            if inode != "0":
+                first, _, end = place.partition("-")
+                major, _, minor = device.partition(":")
+                yield int(first, 16), int(end, 16), (os.makedev(int(major, 16), int(minor, 16)), int(inode))
 
 
 def use_huge_pages() -> None:

@@ -70,6 +70,13 @@ def copy_attributes(pid: int, ours: dict[str, Any]) -> None:
             raise DiffersError(f"{attribute.name} cannot be set: {error.strerror}") from error
 
 
+def leave_v1_cgroups(ours: dict[str, Any]) -> None:
+    """Go back to the v1 cgroups that this process was in when its attributes were `ours`. DiffersError, OSError: no."""
+    groups = ours["the v1 cgroups"]
+    if groups != _v1_cgroups(os.getpid(), {}):
+        _enter_v1_cgroups(groups)
+
+
 class ProcessName:
     """The command line and the name that ps(1) shows for this process (proc_pid_cmdline(5), proc_pid_comm(5)).
 
