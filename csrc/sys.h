@@ -24,6 +24,7 @@ int sys_bpf(int command, void *attributes, unsigned int size);
 int sys_close_range(unsigned int first, unsigned int last, unsigned int flags);
 int sys_execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags);
 int sys_madvise(uintptr_t address, size_t length, int advice);
+int sys_processor(void);
 int sys_munmap(uintptr_t address, size_t length);
 int sys_setfsids(unsigned int uid, unsigned int gid);
 int sys_join_session_keyring(void);

@@ -3,12 +3,14 @@
 Imports are within functions: a lab starts in less time than those of the command line take.
 """
 
+import gc
 import os
 import sys
 from functools import partial
 from pathlib import Path
 
 _ROOM = 4095  # bytes; as csrc/launcher.c leaves them
+_MANY_OBJECTS = 100_000  # a collection for each 700, as is usual, takes 12 % of the imports' time, and finds nothing
 
 
 def main() -> None:
@@ -34,6 +36,7 @@ def start() -> None:
 
     Like a worker's it ends without Python's cleanup, which would close what has to stay as it is (store, _left_open).
     """
+    gc.set_threshold(_MANY_OBJECTS)
     if sys.argv[1:2] == ["lab"] and not (len(sys.argv) > 2 and sys.argv[2].startswith("-")):
         os._exit(_run_plain_lab(sys.argv[2:]))
     from minirun.forkserver.worker import run_to_end
@@ -56,6 +59,7 @@ def _run_plain_lab(words: list[str]) -> int:
 def serve() -> None:
     """Be the fork server, which runs `main` in a worker for each command (forkserver/)."""
     from minirun.cli.main import prepare
+    from minirun.cli.rehearsal import Rehearsal
     from minirun.config import load_or_default
     from minirun.forkserver.ahead import Helper
     from minirun.forkserver.server import serve_commands
@@ -69,7 +73,7 @@ def serve() -> None:
     sys.argv = [str(Path(sys.argv[0]).with_name("minirun"))]
     roles = {prepared.SHIM: serve_shim, prepared.EXEC: serve_exec}
     helper = Helper(partial(prepared.live, roles), prepared.offer)
-    serve_commands(path, main, prepare, helper, load_or_default().forkserver_idle_time)
+    serve_commands(path, main, prepare, helper, Rehearsal().go_on, load_or_default().forkserver_idle_time)
 
 
 def _open_standard_streams() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from minirun.forkserver.inheritance import Inheritance
-from minirun.forkserver.request import Request, exactly
+from minirun.forkserver.request import Request, RequestError, exactly
 from minirun.kernel import processes
 from minirun.kernel.memory import UsedPages
 
@@ -63,6 +63,7 @@ class Ahead:
             words = marshal.dumps((peer, wanted.words, wanted.environment, wanted.ignored, wanted.blocked))
             directories = [os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for name in ("/", ".")]
             fds = [launcher, *directories, *_STREAMS]
+            processes.wake_elsewhere(self.pid)
             try:
                 with socket.socket(fileno=os.dup(channel)) as to:
                     socket.send_fds(to, [len(words).to_bytes(_SIZE, "big")], fds)
@@ -80,8 +81,14 @@ def _wait(channel: socket.socket, life: Callable[[int], None], pages: UsedPages)
     processes.close_from(3, (channel.fileno(),))
     inheritance = Inheritance()
     pages.copy(stops=lambda: False)
+    affinity = os.sched_getaffinity(0)
     fds: list[int] = []
-    size = int.from_bytes(exactly(channel, _SIZE, fds), "big")
+    try:
+        size = int.from_bytes(exactly(channel, _SIZE, fds), "big")
+    except RequestError:  # nobody needs it
+        processes.end_nicely()
+        return 0
+    os.sched_setaffinity(0, affinity)
     peer, words, environment, ignored, blocked = marshal.loads(exactly(channel, size, fds))
     launcher, root, directory, *streams = fds
     files = dict(zip(_STREAMS, streams, strict=True))
@@ -93,5 +100,6 @@ def _wait(channel: socket.socket, life: Callable[[int], None], pages: UsedPages)
     except BaseException:  # noqa: BLE001 - it ends here in any case
         traceback.print_exc()
         return 1
+    processes.end_nicely()
     pages.keep()
     return 0

@@ -38,7 +38,7 @@ class Inheritance:
         self._name = ProcessName()
         self._limits: dict[int, tuple[int, int]] = {}
         self._files: frozenset[int] = frozenset()  # the launcher's, by their numbers
-        self._is_elsewhere = False  # in another namespace, or below another root
+        self._is_elsewhere = False  # among other mounts or processes, or below another root
 
     def join(self, wanted: Request, peer: int) -> int:
         """Take the name and the attributes of the launcher, process `peer`; join its namespaces, take its directories.
@@ -53,7 +53,8 @@ class Inheritance:
         self._limits = limits(peer)
         raise_limits(self._limits)
         joins = namespaces.differing(peer)
-        self._is_elsewhere = bool(joins) or not os.path.samestat(os.fstat(wanted.root), os.stat("/"))
+        is_among_others = bool(joins & (processes.NEW_MOUNTS | processes.NEW_PID))
+        self._is_elsewhere = is_among_others or os.readlink(f"/proc/self/fd/{wanted.root}") != "/"
         namespaces.become_neighbour(peer, wanted.launcher, joins, wanted.root, wanted.directory)
         return joins
 
@@ -71,7 +72,7 @@ class Inheritance:
         """Hold nothing of the launcher's any more, nor files that the command has opened, but the descriptor `channel`.
 
         This process's end does the same, but takes 2 to 8 ms. Nothing but `os._exit` may follow. False: it is in
-        namespaces or below a root that only its end releases.
+        a mount or pid namespace, or below a root, that only its end releases.
         """
         if self._is_elsewhere:
             return False

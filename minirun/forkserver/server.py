@@ -49,15 +49,24 @@ class Server:
     """It forks a worker before the next launcher comes, and knows the connection of each worker's launcher."""
 
     def __init__(
-        self, listener: socket.socket, main: Main, helper: Helper, idle_time: float, is_systemds: bool = False
+        self,
+        listener: socket.socket,
+        main: Main,
+        helper: Helper,
+        rehearse: Callable[[], bool],
+        idle_time: float,
+        is_systemds: bool = False,
     ) -> None:
         """main: runs a command line
         helper: what is forked ahead for it
+        rehearse: makes the commands that follow faster, a little at each call; returns whether there is more to do
         idle_time: seconds without a command after which it ends
         is_systemds: systemd listens at the socket, too"""
         self._listener = listener
         self._main = main
         self._helper = helper
+        self._rehearse = rehearse
+        self._is_rehearsing = True
         self._is_systemds = is_systemds
         self._idle_time = idle_time
         self._waiting = 0  # pid of the worker that waits for the next launcher
@@ -87,7 +96,10 @@ class Server:
         self._poll.register(self._reports, select.POLLIN)
         self._poll.register(self._listener, 0)
         while not (self._is_ending and not self._launchers):
-            if not self._waiting and not self._is_ending and (self._is_quiet() or self._has_launcher()):
+            if self._is_rehearsing and not self._is_busy():
+                self._is_rehearsing = self._rehearse()
+                _settle_memory(is_final=not self._is_rehearsing)
+            if not self._waiting and not self._is_ending and self._wants_worker():
                 self._waiting = processes.fork(self._wait_for_launcher, traceback.print_exception)
             if self._waiting and not self._has_told_quiet and self._is_quiet():
                 self._has_told_quiet = True
@@ -107,6 +119,15 @@ class Server:
     def _is_quiet(self) -> bool:
         """Whether there is time for the next command: one that has just begun needs the processors first."""
         return not self._launchers or time.monotonic() >= self._quiet_from
+
+    def _wants_worker(self) -> bool:
+        """Whether it is time to fork one; while it rehearses, only for a launcher that waits."""
+        return self._has_launcher() or (self._is_quiet() and not self._is_rehearsing)
+
+    def _is_busy(self) -> bool:
+        """Whether there is something else to do than to rehearse."""
+        is_wanted = self._is_ending or self._waiting or self._has_launcher() or self._poll.poll(0)
+        return bool(is_wanted) or not self._is_quiet()
 
     def _has_launcher(self) -> bool:
         """Whether one waits already."""
@@ -134,6 +155,8 @@ class Server:
 
     def _patience(self) -> float | None:
         """Milliseconds until it may be idle, has to prepare a worker, or has an orphan to kill."""
+        if self._is_rehearsing and not self._is_busy():
+            return 0.0
         times = list(self._orphans.values())
         if not self._is_ending:
             times += [] if self._has_told_quiet else [self._quiet_from]
@@ -277,7 +300,14 @@ class Server:
             self._waiting = 0
 
 
-def serve_commands(path: Path, main: Main, prepare: Callable[[], None], helper: Helper, idle_time: float) -> None:
+def serve_commands(
+    path: Path,
+    main: Main,
+    prepare: Callable[[], None],
+    helper: Helper,
+    rehearse: Callable[[], bool],
+    idle_time: float,
+) -> None:
     """Be the server that listens at `path`, in the descriptor from systemd if there is one.
 
     prepare: makes once what each command needs; for the others see `Server`
@@ -286,8 +316,10 @@ def serve_commands(path: Path, main: Main, prepare: Callable[[], None], helper: 
     is_systemds = _has_socket_of_systemd(path)
     if not is_systemds:
         leave_cgroups()
+    gc.disable()
     _import_everything()
     prepare()
+    gc.enable()
     os.chdir("/")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _MANY_FILES), hard))
@@ -295,12 +327,18 @@ def serve_commands(path: Path, main: Main, prepare: Callable[[], None], helper: 
     _write_whole(code, code_stamps(_age()))
     inherit_orphans()
     listener = socket.socket(fileno=_SYSTEMDS) if is_systemds else _listen(path)
-    server = Server(listener, main, helper, idle_time, is_systemds)
+    server = Server(listener, main, helper, rehearse, idle_time, is_systemds)
     server.files_to_remove = {name: name.stat().st_ino for name in ([code] if is_systemds else [path, code])}
+    _settle_memory(is_final=True)
+    server.serve()
+
+
+def _settle_memory(is_final: bool) -> None:
+    """Have as little as possible be written to in the workers. is_final: take the time that huge pages need."""
     gc.collect()
     gc.freeze()  # a collection in a worker would write to, and so copy, every page
-    use_huge_pages()
-    server.serve()
+    if is_final:
+        use_huge_pages()
 
 
 def _has_socket_of_systemd(path: Path) -> bool:

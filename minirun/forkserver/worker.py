@@ -58,6 +58,8 @@ class Worker:
         code = run_to_end(self._main)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the launcher may end now
         is_free = self._inheritance.give_back(channel.fileno())
+        if is_free:
+            processes.end_nicely()
         send_reply(channel, messages.DONE if is_free else messages.CODE, code)
         self._pages.keep()
         os._exit(code)

@@ -15,6 +15,7 @@ from minirun.kernel.seam import kept_open, shell, succeed
 from minirun.kernel.syscalls import check, ffi, lib
 
 NEW_PID, NEW_UTS, NEW_IPC, NEW_MOUNTS = lib.CLONE_NEWPID, lib.CLONE_NEWUTS, lib.CLONE_NEWIPC, lib.CLONE_NEWNS
+_NICE_END = 10  # as in csrc/sys.c
 _OOM_SCORE = "/proc/self/oom_score_adj"
 
 
@@ -261,6 +262,31 @@ def wait_gone(pidfd: int, seconds: float | None) -> bool:
 def boot_id() -> str:
     """An id that changes with each boot (random(4))."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def end_nicely() -> None:
+    """Let others run first from now on: for a process that only has to end, which takes the kernel 2 ms.
+
+    It would keep whom it has just woken from the processor, even while another one is idle.
+    """
+    os.setpriority(os.PRIO_PROCESS, 0, max(_NICE_END, os.getpriority(os.PRIO_PROCESS, 0)))
+
+
+def wake_elsewhere(pid: int) -> None:
+    """Have a process that waits for this one be woken on another processor.
+    Its affinity is set for that; it has to set it again.
+
+    The kernel prefers the waker's processor (sched(7)), where the two take turns while another one is idle.
+    """
+    allowed = os.sched_getaffinity(0)
+    others = allowed - {_processor()}
+    if others:
+        os.sched_setaffinity(pid, others)
+
+
+def _processor() -> int:
+    """The one that this process runs on (getcpu(2))."""
+    return int(lib.sys_processor())
 
 
 def close_from(first: int, keep: tuple[int, ...] = ()) -> None:

@@ -6,10 +6,11 @@ Files of the host are readable. What is written is in memory: /run, and what the
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from minirun.kernel import cgroups, controllers, credentials, processes
+from minirun.kernel import cgroups, controllers, credentials, netlink_sockets, processes
 from minirun.kernel.loopback import loopback_up
 from minirun.kernel.mount_namespace import mounts_private, mounts_read_only
 from minirun.kernel.mounts import bind_mount, filesystem_mount
@@ -53,6 +54,71 @@ def host_live(
     finally:
         controllers.remove(groups)
         os.close(known)
+
+
+class OwnNamespaces:
+    """A mount and a network namespace that this process can enter and leave, with empty file systems on some
+    directories. The kernel removes both after `close`, when nothing there is open any more.
+    """
+
+    def __init__(self, hidden: Iterable[str]) -> None:
+        """hidden: the directories, relative to /. OSError: it is not permitted."""
+        self._own = _open_namespaces()
+        self._places = [os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for place in ("/", ".")]
+        self._others: list[int] = []
+        netlink_sockets.close_all()
+        try:
+            check(lib.sys_unshare(lib.CLONE_NEWNS | lib.CLONE_NEWNET))
+            try:
+                self._furnish(hidden)
+            finally:
+                self._leave()
+        except BaseException:
+            self.close()
+            raise
+
+    def _furnish(self, hidden: Iterable[str]) -> None:
+        self._others = _open_namespaces()
+        mounts_private()
+        root = Root("/")
+        try:
+            for place in hidden:
+                _mount(root, place, "tmpfs", "mode=755")
+        finally:
+            os.close(root.fd)
+        loopback_up()
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Be there within the block. A process that cannot come back ends."""
+        netlink_sockets.close_all()
+        for fd in self._others:
+            check(lib.sys_setns(fd, 0))
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        netlink_sockets.close_all()
+        root, here = self._places
+        try:
+            for fd in self._own:
+                check(lib.sys_setns(fd, 0))
+            os.fchdir(root)
+            os.chroot(".")
+            os.fchdir(here)
+        except OSError:
+            os._exit(1)
+
+    def close(self) -> None:
+        """Forget them."""
+        for fd in (*self._own, *self._others, *self._places):
+            os.close(fd)
+
+
+def _open_namespaces() -> list[int]:
+    return [os.open(f"/proc/self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in ("mnt", "net")]
 
 
 def _sweep_afterwards(groups: list[Path], alive: int, known: int) -> None:

@@ -218,20 +218,21 @@ def _wait_for(pid: int) -> int:
     return 128 - code if code < 0 else code
 
 
-def prepare_cgroup(plan: Plan, is_restart: bool) -> None:
-    """Create the container's cgroup and set its limits. Device rules stay with the group over restarts."""
+def prepare_cgroup(plan: Plan) -> None:
+    """Create the container's cgroup and set its limits."""
     if plan.scope:
         cgroups.cgroup_settle(Path(plan.scope))
     if plan.cgroup:
         cgroups.cgroup_add(Path(plan.cgroup))
-    if plan.device_rules and not is_restart:
-        _allow_devices(plan)
     if plan.limits:
         limits.apply([Path(path) for path in plan.limit_groups], limits.of(plan.limits))
 
 
-def _allow_devices(plan: Plan) -> None:
-    """A kernel without cgroup device programs relies on mounts that are nodev, unless rules were asked for."""
+def allow_devices(plan: Plan) -> None:
+    """Restrict the cgroup to the devices of the plan.
+
+    A kernel without cgroup device programs relies on mounts that are nodev, unless rules were asked for.
+    """
     try:
         devices_allow(Path(plan.cgroup), plan.device_rules)
     except OSError as error:

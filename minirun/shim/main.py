@@ -20,7 +20,7 @@ from minirun.kernel.event_loop import Interest, Part, turn_parts
 from minirun.kernel.sockets import control_listen
 from minirun.model import Process
 from minirun.shim.clients import Client, Clients
-from minirun.shim.container_process import ContainerProcess, prepare_cgroup
+from minirun.shim.container_process import ContainerProcess, allow_devices, prepare_cgroup
 from minirun.shim.dns_keepalive import DnsKeepalive
 from minirun.shim.health import HealthCheck
 from minirun.shim.idle import IdleState, become_sleeper, idle_timeout
@@ -90,11 +90,14 @@ class Shim:
         """Prepare the cgroup and have `helper` make the first process; it then waits for GO. `stub` is closed."""
         self.began = time.monotonic()
         self._handle_sigterm()
-        prepare_cgroup(self.plan, is_restart=self.ever_started)
+        prepare_cgroup(self.plan)
         process = ContainerProcess(self.plan, self._record_started, self._on_output)
         process.spawn(stub, helper)
         self.process = process
-        self.state.open()  # now, while the first process builds its tree
+        # Now, while the first process builds its tree: the program begins later, after GO.
+        if self.plan.device_rules and not self.ever_started:  # they stay with the group over restarts
+            allow_devices(self.plan)
+        self.state.open()
 
     def _handle_sigterm(self) -> None:
         """At shutdown systemd sends SIGTERM to all in a scope, also to an idle shim: the restart policy ends then.
@@ -287,6 +290,7 @@ class Shim:
         )
         self.dns.close()  # the server may end now; this process may have to wait for slow clients
         self.clients.accept_all()  # a client that came meanwhile learns the end here: with --rm, there is no record
+        processes.end_nicely()
         self._report_end(code)
         self.clients.close()
 
