@@ -515,14 +515,20 @@ static const char *send_request(int channel, const sigset_t *ignored)
     return NULL;
 }
 
-/* One reply; `fds` are the descriptors that came with it, or -1. False at the end of the connection. */
-static bool receive(int channel, struct reply *reply, int fds[2])
+/* What comes with READY: the worker's pidfd; the end of a pipe, whose other end tells the worker that this process has
+ * ended; and the file cgroup.procs of this process's v2 cgroup. -1: it did not come. */
+struct given {
+    int worker, life, group;
+};
+
+/* One reply, and the descriptors that came with it. False at the end of the connection. */
+static bool receive(int channel, struct reply *reply, struct given *given)
 {
     size_t got = 0;
-    fds[0] = fds[1] = -1;
+    *given = (struct given){-1, -1, -1};
     while (got < sizeof *reply) {
         union {
-            char space[CMSG_SPACE(2 * sizeof(int))];
+            char space[CMSG_SPACE(sizeof *given)];
             struct cmsghdr align;
         } control;
         struct iovec part = {(char *)reply + got, sizeof *reply - got};
@@ -535,7 +541,7 @@ static bool receive(int channel, struct reply *reply, int fds[2])
             return false;
         struct cmsghdr *header = CMSG_FIRSTHDR(&message);
         if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
-            memcpy(fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
+            memcpy(given, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
         got += size;
     }
     reply->text[sizeof reply->text - 1] = 0;
@@ -622,18 +628,15 @@ static const char *await_worker(int channel, pid_t server)
     return recv(channel, &hello, 1, 0) == 1 && hello == 'H' ? NULL : "it hung up";
 }
 
-static const char *await_ready(int channel, pid_t server, int *worker, int *group, bool *is_poor)
+static const char *await_ready(int channel, pid_t server, struct given *given, bool *is_poor)
 {
     static struct reply reply;
-    int fds[2];
     const char *why = await_answer(channel, server);
     if (why)
         return why;
-    if (!receive(channel, &reply, fds))
+    if (!receive(channel, &reply, given))
         return "it hung up";
-    *worker = fds[0];
-    *group = fds[1];
-    if (reply.kind == READY && *worker >= 0)
+    if (reply.kind == READY && given->worker >= 0)
         return NULL;
     *is_poor = reply.kind == PLAIN && reply.value;
     return reply.kind == PLAIN ? reply.text : "its worker failed";
@@ -648,14 +651,18 @@ static bool is_about_the_server(void)
 
 /* --- while the worker runs */
 
-static void close_all_but(int channel, int signals, int worker, int group)
+static void close_all_but(const int *kept, int count)
 {
-    int last = channel > signals ? channel : signals;
-    last = last > worker ? last : worker;
-    last = last > group ? last : group;
-    for (int number = 0; number < last; number++)
-        if (number != channel && number != signals && number != worker && number != group)
+    int last = -1;
+    for (int i = 0; i < count; i++)
+        last = kept[i] > last ? kept[i] : last;
+    for (int number = 0; number < last; number++) {
+        bool is_kept = false;
+        for (int i = 0; i < count; i++)
+            is_kept |= kept[i] == number;
+        if (!is_kept)
             close(number);
+    }
     syscall(SYS_close_range, last + 1, ~0U, 0);
 }
 
@@ -719,7 +726,8 @@ static void forward(int worker, const struct signalfd_siginfo *info)
 __attribute__((noreturn)) static void accompany(int channel, int signals, int worker, int group)
 {
     static struct reply reply;
-    int code = -1, fds[2];
+    int code = -1;
+    struct given none;
     bool is_moved = false; /* to a cgroup that the caller may want to remove */
     struct pollfd waits[] = {
         {.fd = channel, .events = POLLIN}, {.fd = signals, .events = POLLIN}, {.fd = worker, .events = POLLIN}};
@@ -748,7 +756,7 @@ __attribute__((noreturn)) static void accompany(int channel, int signals, int wo
                 waits[2].fd = -1;
             continue;
         }
-        if (!receive(channel, &reply, fds)) /* worker and server are both gone */
+        if (!receive(channel, &reply, &none)) /* worker and server are both gone */
             code >= 0 ? _exit(code) : end_by(SIGKILL);
         if (reply.kind == DONE && !is_moved)
             _exit(reply.value);
@@ -770,7 +778,7 @@ int main(int argc, char **argv)
 {
     sigset_t all, ignored, forwarded;
     pid_t server = 0;
-    int worker = -1, group = -1;
+    struct given given;
     bool is_poor = false;
     const char *switched = getenv("MINIRUN_FORKSERVER"), *why;
     static char *no_words[] = {program, NULL};
@@ -804,7 +812,7 @@ int main(int argc, char **argv)
     bool is_starting = access(code_path, F_OK) < 0; /* by systemd: it listens already, and its code is noted soon */
     if (!is_starting)
         require_current(channel); /* while the worker prepares itself */
-    if ((why = await_ready(channel, server, &worker, &group, &is_poor))) {
+    if ((why = await_ready(channel, server, &given, &is_poor))) {
         close(channel);
         if (is_poor)
             replace_server();
@@ -817,6 +825,7 @@ int main(int argc, char **argv)
         plain("signals cannot be forwarded");
     if (!send_all(channel, "G", 1))
         plain("it hung up");
-    close_all_but(channel, signals, worker, group);
-    accompany(channel, signals, worker, group);
+    int kept[] = {channel, signals, given.worker, given.life, given.group};
+    close_all_but(kept, sizeof kept / sizeof *kept);
+    accompany(channel, signals, given.worker, given.group);
 }

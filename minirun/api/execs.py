@@ -232,6 +232,7 @@ def _start_attached(
             client.close()
         finally:
             source.close()
+            joined.reap_helpers()
     except (StartError, MinirunError) as error:
         text = error.text if isinstance(error, StartError) else error.message
         client.write(streams.STDOUT, f"{_FAILED}{text}\r\n".encode())

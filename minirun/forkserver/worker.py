@@ -38,6 +38,7 @@ class Worker:
         self._reports = reports
         self._inheritance = Inheritance()
         self._ahead: Ahead | None = None
+        self._life = -1  # of the launcher: a pipe that it holds the other end of
 
     def fork_ahead(self, helper: Helper, pages: UsedPages) -> None:
         """Have one more process for the command. pages: where the next one finds which memory this one has used"""
@@ -54,7 +55,7 @@ class Worker:
         channel.settimeout(None)
         if not _may_go(channel):
             os._exit(0)
-        _end_with(channel)
+        _end_with(self._life)
         code = run_to_end(self._main)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the launcher may end now
         is_free = self._inheritance.give_back(channel.fileno())
@@ -72,7 +73,8 @@ class Worker:
             self._move()
         self._reports.close()
         os.setpgid(0, 0)  # in the server's process group, which is an orphaned one, SIGTSTP would not stop it
-        own = [channel.detach()]
+        life, given = os.pipe()
+        own = [channel.detach(), life, given]
         if group is not None:
             own.append(group)
         if self._ahead:
@@ -80,8 +82,8 @@ class Worker:
         own = self._inheritance.take(wanted, own)
         if self._ahead:
             self._ahead.offer(wanted, peer, *own[-2:])
-        channel = socket.socket(fileno=own[0])
-        for_launcher = [os.pidfd_open(os.getpid())] + ([] if group is None else [own[1]])
+        channel, self._life = socket.socket(fileno=own[0]), own[1]
+        for_launcher = [os.pidfd_open(os.getpid()), own[2], *([] if group is None else [own[3]])]
         send_reply(channel, messages.READY, fds=for_launcher)
         for fd in for_launcher:
             os.close(fd)
@@ -112,13 +114,17 @@ def _may_go(channel: socket.socket) -> bool:
         return False
 
 
-def _end_with(channel: socket.socket) -> None:
-    """From now on the end of the launcher is a hangup here, as the end of a terminal is: the kernel sends SIGHUP."""
-    fcntl.fcntl(channel, _F_SETOWN, os.getpid())
-    fcntl.fcntl(channel, _F_SETSIG, signal.SIGHUP)
-    fcntl.fcntl(channel, fcntl.F_SETFL, os.O_ASYNC)
+def _end_with(life: int) -> None:
+    """From now on the end of the launcher is that of this pipe, and as that of a terminal: the kernel sends SIGHUP.
+
+    It could not be that of the connection: the kernel first wakes who waits for data, and then sends the signal for it.
+    So it would come for the launcher's last word, although the signal was asked for only after that was read.
+    """
+    fcntl.fcntl(life, _F_SETOWN, os.getpid())
+    fcntl.fcntl(life, _F_SETSIG, signal.SIGHUP)
+    fcntl.fcntl(life, fcntl.F_SETFL, os.O_ASYNC)
     poll = select.poll()
-    poll.register(channel, select.POLLIN)
+    poll.register(life, select.POLLIN)
     if poll.poll(0):  # it has ended already
         os._exit(128 + signal.SIGHUP)
 

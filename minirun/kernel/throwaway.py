@@ -157,8 +157,18 @@ def _enter(
     for group in groups:  # a group with members cannot pass controllers on
         if (group / "init").is_dir():
             cgroups.cgroup_enter(group / "init")
-    pid = processes.fork(lambda: _first(settings, live, shared), _complain)
+    is_told, told = os.pipe()
+
+    def first() -> int:
+        os.close(told)
+        os.read(is_told, 1)
+        os.close(is_told)
+        return _first(settings, live, shared)
+
+    pid = processes.fork(first, _complain)
+    os.close(is_told)
     tell(pid)
+    os.close(told)  # what `live` says comes after what `tell` says
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the command and for `live`
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return code if code >= 0 else 128 - code

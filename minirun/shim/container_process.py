@@ -97,7 +97,7 @@ class ContainerProcess:
         if not self.ready:
             yield self._line.fileno(), READ, self._read_line
         if self._maker >= 0:
-            yield self._maker, READ, self._reap_maker
+            yield self._maker, READ, self.reap_maker
 
     def has_ended(self) -> bool:
         """Whether the process has ended, and waits to be reaped."""
@@ -195,15 +195,17 @@ class ContainerProcess:
         if self.failure is None and not self.started:
             self.failure = (FAILED, f"the container's first process ended with {code} before the program began")
 
-    def _reap_maker(self) -> None:
-        os.waitid(os.P_PIDFD, self._maker, os.WEXITED)
-        os.close(self._maker)
-        self._maker = -1
+    def reap_maker(self) -> None:
+        """Reap the process that made it. That one ends by itself, but what is left of it takes the kernel 2 ms."""
+        if self._maker >= 0:
+            os.waitid(os.P_PIDFD, self._maker, os.WEXITED)
+            os.close(self._maker)
+            self._maker = -1
 
     def _close(self) -> None:
-        """Close everything of this run; the next one opens its own."""
-        if self._maker >= 0:  # it ends with the first process, if it has not ended before
-            self._reap_maker()
+        """Close everything of this run; the next one opens its own. A maker that is only ending is reaped later."""
+        if not self.started:  # it may still be at work
+            self.reap_maker()
         self._line.close()
         for fd in (self.pidfd, self._error):
             if fd >= 0:

@@ -140,6 +140,7 @@ class HealthCheck:
     def _reap(self, check: ExecProcess) -> int:
         for fd in (check.pidfd, *check.outputs):
             os.close(fd)
+        check.reap_helpers()
         return end_of(check)
 
     def _judge(self, code: int, output: str) -> None:

@@ -271,6 +271,7 @@ class Shim:
         if record is not None and self.plan.netns:
             self.plan = replace(self.plan, netns=record.name)
         freezer.thaw(freezer.freezer_group(self.state.instance.cgroup, self.plan.container))
+        self.process.reap_maker()
         self.state.close()
         self.start(execution.sealed_stub(), StartHelper())
         self.process.go = True
@@ -292,6 +293,7 @@ class Shim:
         self.clients.accept_all()  # a client that came meanwhile learns the end here: with --rm, there is no record
         processes.end_nicely()
         self._report_end(code)
+        self.process.reap_maker()  # only now: it may still be ending
         self.clients.close()
 
     def _report_end(self, code: int) -> None:

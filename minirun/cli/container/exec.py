@@ -120,7 +120,7 @@ class Relay:
                     return 1
             self._drain()
             drain(list(self.sinks.values()), signals)
-        return end_of(self.joined)
+        return end_of(self.joined)  # helpers that have not ended are reaped by whoever inherits them
 
     def _interests(self, signals: SignalPipe) -> Iterator[Interest]:
         yield self.joined.pidfd, READ, lambda: None  # its end ends the loop

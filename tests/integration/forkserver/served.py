@@ -201,7 +201,7 @@ class ServedHost:
             shown[f"ns/{link.name}"] = os.readlink(link) == os.readlink(holder / link.name)
         for link in (directory / "fd").iterdir():
             target = re.sub(r"\d+", "N", os.readlink(link))
-            if int(link.name) < 100 or "socket" not in target:  # that is a worker's channel
+            if int(link.name) < 100 or not target.startswith(("socket", "pipe")):  # a worker's own, to its launcher
                 shown[f"fd/{link.name}"] = target
         outside = self.outside_pid(pid)
         shown["affinity"], shown["policy"] = os.sched_getaffinity(outside), os.sched_getscheduler(outside)

@@ -142,6 +142,27 @@ print(channel.recv(1), channel.recv(1))
     assert served.way() == SERVER
 
 
+def test_data_on_the_connection_ends_no_command(served: ServedHost) -> None:
+    """Only the launcher's end does, by SIGHUP: the kernel may send a signal for its last word after that was read."""
+    code = """
+import time
+root, null = os.open("/", os.O_RDONLY), os.open("/dev/null", os.O_RDWR)
+words = b"minirun run --rm --net=none busybox sleep 0.5".replace(b" ", b"\\0") + b"\\0"
+body = struct.pack("3I", 0, 1, 2) + words
+send(header(len(body), files=6, words=7), [os.pidfd_open(os.getpid()), root, root, null, null, null])
+send(body)
+assert channel.recv(1) == b"H"
+ready, fds, _, _ = socket.recv_fds(channel, 128, 3)
+send(b"G")
+for _ in range(10):
+    time.sleep(0.02)
+    send(b"G")
+kind, value = struct.unpack_from("=c3xi", channel.recv(128))
+print(kind, value)
+"""
+    assert client(served, code) == "b'D' 0\n"
+
+
 def test_a_peer_that_is_not_root(served: ServedHost) -> None:
     """It cannot reach the socket; and if it could, it would not be listened to."""
     code = "send(header(100 << 20)); reply()"
