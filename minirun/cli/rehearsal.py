@@ -11,6 +11,7 @@ import io
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -25,7 +26,6 @@ from minirun.image.document import Config
 from minirun.init import prepared
 from minirun.init.plan import Plan, unpack
 from minirun.instance import DEFAULT_ROOT, Instance
-from minirun.kernel import cgroups, controllers, link_queries
 from minirun.kernel.sockets import receive_with_fds
 from minirun.kernel.throwaway import OwnNamespaces
 from minirun.model import Process
@@ -64,14 +64,9 @@ class Rehearsal:
                 next(self._parts)
             return True
         except Exception:  # noqa: BLE001 - StopIteration, too
-            self._end()
+            if self._namespaces is not None:
+                self._namespaces.close()
             return False
-
-    def _end(self) -> None:
-        if self._namespaces is not None:
-            self._namespaces.close()
-        for found in (cgroups.unified, controllers.homes, link_queries.is_local):
-            found.cache_clear()
 
     def _all_parts(self) -> Iterator[None]:
         Path("/run/minirun").mkdir()
@@ -143,8 +138,17 @@ def _as_before() -> Iterator[None]:
         gc.collect()  # what has gone round in circles still has files open
         for fd in _open_files() - opened:
             os.close(fd)
+        _forget_host()
         signal.set_wakeup_fd(wakeup)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _forget_host() -> None:
+    """Clear the caches of kernel/: they hold what is there, such as the place of cgroups. Callers have their own."""
+    modules = [module for name, module in sys.modules.items() if name.startswith("minirun.kernel.")]
+    for value in [value for module in modules for value in vars(module).values()]:
+        if hasattr(value, "cache_clear"):
+            value.cache_clear()
 
 
 def _open_files() -> set[int]:

@@ -30,6 +30,8 @@ def look():
 before, rehearsal, parts = look(), Rehearsal(), 0
 while rehearsal.go_on():
     parts += 1
+    between = {**look(), "files": before["files"]}  # of its namespaces
+    assert between == before, between  # a command may come
 print(json.dumps([parts, before, look()]))
 """
 _PYTHON = REPO / ".venv/bin/python"
