@@ -63,9 +63,8 @@ class OwnNamespaces:
 
     def __init__(self, hidden: Iterable[str]) -> None:
         """hidden: the directories, relative to /. OSError: it is not permitted."""
-        self._own = _open_namespaces()
-        self._places = [os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for place in ("/", ".")]
-        self._others: list[int] = []
+        self._own = _Place()
+        self._other: _Place | None = None
         netlink_sockets.close_all()
         try:
             check(lib.sys_unshare(lib.CLONE_NEWNS | lib.CLONE_NEWNET))
@@ -78,7 +77,7 @@ class OwnNamespaces:
             raise
 
     def _furnish(self, hidden: Iterable[str]) -> None:
-        self._others = _open_namespaces()
+        self._other = _Place()
         mounts_private()
         root = Root("/")
         try:
@@ -91,34 +90,52 @@ class OwnNamespaces:
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Be there within the block. A process that cannot come back ends."""
+        assert self._other is not None, "it was made"
         netlink_sockets.close_all()
-        for fd in self._others:
-            check(lib.sys_setns(fd, 0))
         try:
+            self._other.enter()
             yield
         finally:
             self._leave()
 
     def _leave(self) -> None:
         netlink_sockets.close_all()
-        root, here = self._places
         try:
-            for fd in self._own:
-                check(lib.sys_setns(fd, 0))
-            os.fchdir(root)
-            os.chroot(".")
-            os.fchdir(here)
+            self._own.enter()
         except OSError:
             os._exit(1)
 
     def close(self) -> None:
         """Forget them."""
-        for fd in (*self._own, *self._others, *self._places):
+        for place in filter(None, (self._own, self._other)):
+            place.close()
+
+
+class _Place:
+    """The mount and network namespace that this process is in, its root, which may be a chroot, and its directory."""
+
+    def __init__(self) -> None:
+        self._fds: list[int] = []
+        try:
+            for path in ("/proc/self/ns/mnt", "/proc/self/ns/net"):
+                self._fds.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            for path in ("/", "."):
+                self._fds.append(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+        except OSError:
+            self.close()
+            raise
+
+    def enter(self) -> None:
+        mounts, net, root, here = self._fds
+        check(lib.sys_setns(mounts, lib.CLONE_NEWNS))
+        check(lib.sys_setns(net, lib.CLONE_NEWNET))
+        os.fchdir(root)  # setns(2) leads to the root of the mount namespace
+        os.chroot(".")
+        os.fchdir(here)
+
+    def close(self) -> None:
+        for fd in self._fds:
             os.close(fd)
-
-
-def _open_namespaces() -> list[int]:
-    return [os.open(f"/proc/self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in ("mnt", "net")]
 
 
 def _sweep_afterwards(groups: list[Path], alive: int, known: int) -> None:

@@ -1,7 +1,8 @@
 """A throwaway host of minirun's own, as the plugin, the tour and `--explain` have one."""
 
+import sys
+
 from tests.harness import Host
-from tests.harness.host import REPO
 
 _SLOW_TO_TELL = """
 import os, time
@@ -17,5 +18,5 @@ host_live("minirun-test", lambda: os.write(1, b"lives\\n") * 0, tell)
 
 def test_what_lives_there_waits_until_its_pid_was_told(host: Host) -> None:
     """Whoever reads both from one pipe takes the first line for the pid."""
-    done = host.run([str(REPO / ".venv/bin/python"), "-I", "-c", _SLOW_TO_TELL], cwd="/")
+    done = host.run([sys.executable, "-I", "-c", _SLOW_TO_TELL], cwd="/")
     assert done.stdout == "told\nlives\n"
