@@ -214,8 +214,8 @@ def _record(
                 add_mount_events(store, starting, "mount")
             return starting
 
-    after_ends(instance, lambda: network.reserve_ports(container, fresh))
-    return replace(after_ends(instance, write), shim=launch.process)
+    after_ends(instance, lambda: network.reserve_ports(container, fresh), container.id)
+    return replace(after_ends(instance, write, container.id), shim=launch.process)
 
 
 def _taken(container: Container) -> MinirunError:

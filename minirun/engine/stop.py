@@ -188,15 +188,18 @@ def wait_for_cleanup(instance: Instance, container: Container) -> None:
     finish_run(instance, container.id, current.shim, KILLED, SHIM_LOST)
 
 
-def after_ends(instance: Instance, attempt: Callable[[], _Result]) -> _Result:
+def after_ends(instance: Instance, attempt: Callable[[], _Result], own: str = "") -> _Result:
     """Return what `attempt` returns; if a name, port or address is taken, first wait for the containers that are just
     ending, and try once more. Docker would say that it is taken by a container that nobody can see any more.
+
+    own: a container whose lock the caller holds, so that its end cannot be waited for
     """
     try:
         return attempt()
     except ConflictError:
         store = instance.store
-        ending = [run for run in store.unsettled(boot_id()) if run.status in _ENDING and is_alive(run.shim)]
+        unsettled = [run for run in store.unsettled(boot_id()) if run.id != own]
+        ending = [run for run in unsettled if run.status in _ENDING and is_alive(run.shim)]
         if not ending:
             raise
         for run in ending:
