@@ -234,6 +234,7 @@ static int sys_madvise(uintptr_t address, size_t length, int advice)
 }
 
 static int sys_processor(void) { return sched_getcpu(); }
+
 static int sys_munmap(uintptr_t address, size_t length) { return syscall(SYS_munmap, address, length); }
 
 static int sys_execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags)

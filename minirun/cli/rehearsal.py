@@ -1,8 +1,8 @@
 """Starts of a container, without its processes: what the fork server does before the commands for which it is there.
 
-A process that is forked from it afterwards takes half of the time for the same. Python has specialized the code
-(PEP 659), pyroute2 has the tables of its messages, which it makes when they are first used, and the kernel has them in
-the memory that is shared. All takes place in namespaces of its own, and with a state root that ends with them.
+A process that is forked from it afterwards is faster (docs/benchmarks.md): Python has specialized the code (PEP 659),
+and pyroute2 has the tables of its messages, which it makes when they are first used. All takes place in namespaces of
+its own, and with a state root that ends with them.
 """
 
 import gc
@@ -60,7 +60,7 @@ class Rehearsal:
         try:
             if self._namespaces is None:
                 self._namespaces = OwnNamespaces(_HIDDEN)
-            with _as_before(), self._namespaces.entered():
+            with _as_before(), self._namespaces.entered(), _time_limit():
                 next(self._parts)
             return True
         except Exception:  # noqa: BLE001 - StopIteration, too
@@ -116,22 +116,15 @@ def _received(channel: socket.socket) -> bytes:
 
 @contextmanager
 def _as_before() -> Iterator[None]:
-    """Give back afterwards what a command line leaves to the end of its process. TimeoutError if it takes too long."""
-
-    def stop(*_: object) -> None:
-        raise TimeoutError
-
+    """Give back afterwards what a command line leaves to the end of its process."""
     handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
     wakeup = signal.set_wakeup_fd(-1)
     opened = _open_files()
-    signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
     try:
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in handlers.items():
             if signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
@@ -141,6 +134,21 @@ def _as_before() -> Iterator[None]:
         _forget_host()
         signal.set_wakeup_fd(wakeup)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+@contextmanager
+def _time_limit() -> Iterator[None]:
+    """TimeoutError if the block takes too long. Not outside of it: the way back must not be interrupted."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _forget_host() -> None:

@@ -9,6 +9,7 @@ import array
 import mmap
 import os
 import resource
+import socket
 import stat
 from collections.abc import Callable, Collection, Iterator
 
@@ -67,9 +68,9 @@ class UsedPages:
 def release_files(keep: Collection[int], sockets: Collection[int]) -> None:
     """Close this process's descriptors but `keep`, and unmap their files if these are not in the file system of /.
 
-    Each would keep a file system from being unmounted, a pipe from its end, or a lock from its next holder. Of sockets
-    it closes those in `sockets` alone: the end of a netfilter socket can wait 8 to 15 ms for all processors (RCU), and
-    that of others wakes somebody, who may want this one.
+    Each would keep a file system from being unmounted, a pipe from its end, or a lock from its next holder. Of its
+    own netlink and unix sockets it closes those in `sockets` alone: the end of a netfilter socket can wait 8 to 15 ms
+    for all processors (RCU), and that of a unix socket wakes who is at its other end.
     """
     kept, root, elsewhere = {*keep, *kept_open()}, os.stat("/").st_dev, set()
     for number in map(int, os.listdir("/proc/self/fd")):
@@ -77,7 +78,7 @@ def release_files(keep: Collection[int], sockets: Collection[int]) -> None:
             status = os.fstat(number)
         except OSError:  # that of the listing itself
             continue
-        if number in kept or (stat.S_ISSOCK(status.st_mode) and number not in sockets):
+        if number in kept or (stat.S_ISSOCK(status.st_mode) and number not in sockets and not _is_internet(number)):
             continue
         if stat.S_ISREG(status.st_mode) and status.st_dev != root:
             elsewhere.add((status.st_dev, status.st_ino))
@@ -85,6 +86,12 @@ def release_files(keep: Collection[int], sockets: Collection[int]) -> None:
     for first, end, file in _file_mappings() if elsewhere else ():
         if file in elsewhere:
             lib.sys_munmap(first, end - first)
+
+
+def _is_internet(fd: int) -> bool:
+    """Whether a socket may hold a port."""
+    with socket.socket(fileno=os.dup(fd)) as opened:
+        return opened.family in (socket.AF_INET, socket.AF_INET6)
 
 
 def _file_mappings() -> Iterator[tuple[int, int, tuple[int, int]]]:

@@ -273,8 +273,7 @@ def end_nicely() -> None:
 
 
 def wake_elsewhere(pid: int) -> None:
-    """Have a process that waits for this one be woken on another processor.
-    Its affinity is set for that; it has to set it again.
+    """Have a process that waits for this one be woken on another processor. It has to set its affinity again then.
 
     The kernel prefers the waker's processor (sched(7)), where the two take turns while another one is idle.
     """

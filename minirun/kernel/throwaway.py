@@ -99,8 +99,8 @@ class OwnNamespaces:
             self._leave()
 
     def _leave(self) -> None:
-        netlink_sockets.close_all()
         try:
+            netlink_sockets.close_all()
             self._own.enter()
         except OSError:
             os._exit(1)

@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+import sys
 
 import pytest
 
@@ -85,7 +86,22 @@ def test_a_socket_is_not_held_afterwards(served: ServedHost) -> None:
             outcome_of(process)
 
 
-def test_a_reader_of_the_output_does_not_wait_for_the_end_of_the_process(served: ServedHost) -> None:
-    """The launcher ends before the worker; a pipe ends when both have closed it."""
-    done = served.host.sh(f"for _ in $(seq 20); do {MINIRUN} version --format '{{{{.Client.Version}}}}' | wc -l; done")
-    assert done.split() == ["1"] * 20
+_RELEASE = """
+import os, socket
+from minirun.kernel.memory import release_files
+port, own, given = socket.socket(), socket.socketpair(), socket.socketpair()
+port.bind(("127.0.0.1", 4000))
+port.listen()
+numbers = [port.fileno(), own[0].fileno(), given[0].fileno()]
+release_files((1,), (given[0].fileno(),))
+os.write(1, repr([os.path.exists(f"/proc/self/fd/{number}") for number in numbers]).encode())
+again = socket.socket()
+again.bind(("127.0.0.1", 4000))
+os.write(1, b"free")
+os._exit(0)
+"""
+
+
+def test_a_port_is_free_and_a_socket_of_its_own_stays(served: ServedHost) -> None:
+    """Nobody is woken at the other end of the latter, who would want the processor."""
+    assert served.host.run([sys.executable, "-I", "-c", _RELEASE], cwd="/").stdout == "[False, True, False]free"
