@@ -21,7 +21,7 @@ from minirun.image.remove import remove_image
 from minirun.instance import Instance, lock_directory
 from minirun.kernel import execution, processes
 from minirun.model import Process
-from minirun.network.operations import heal_by_ids, remove_unused
+from minirun.network.operations import end_dns_server_soon, heal_by_ids, remove_unused
 
 
 def guarded_owner(instance: Instance, pid: int) -> Process:
@@ -77,6 +77,7 @@ def _remove(instance: Instance, owned: list[tuple[str, str]]) -> None:
     networks = [network for kind, each in owned if kind == "network" and (network := store.network(each))]
     if networks:
         _attempt(partial(remove_unused, instance, networks))
+    _attempt(partial(end_dns_server_soon, instance))
     for image in [image for kind, each in owned if kind == "image" and (image := records.by_id(store, each))]:
         _attempt(partial(remove_image, instance, image.id, force=False, prune=False))
 

@@ -196,6 +196,12 @@ def dns_connection(instance: Instance) -> socket.socket:
     return server_control.connect_or_start(instance)
 
 
+def end_dns_server_soon(instance: Instance) -> None:
+    """Have the DNS server end as soon as nobody needs it, and not only after its idle time."""
+    if (instance.root / DNS_SOCKET).exists():
+        server_control.end_soon(instance)
+
+
 def reconcile(instance: Instance, repairs: bool) -> None:
     """Remove what killed processes left of the network; with `repairs`, repair damage to networks in use."""
     store = instance.store

@@ -19,10 +19,11 @@ from minirun.instance import Instance
 from minirun.kernel.event_loop import READ, Interest, Part, turn_parts
 from minirun.network.dns.records import Records
 from minirun.network.dns.server import DnsServer
-from minirun.network.dns.server_control import CONTROL_FD, END, KEEP_ALIVE, TCP_FD, UDP_FD, remove_server
+from minirun.network.dns.server_control import CONTROL_FD, END, END_SOON, KEEP_ALIVE, TCP_FD, UDP_FD, remove_server
 from minirun.network.repair.watch import Watcher
 
 _IDLE_TIME = 1.0  # seconds without a user after which it ends: the next start may be near, and finds it running
+_TRY_AGAIN = 0.02  # seconds after which it tries again to end, when somebody holds the lock
 _MAX_LOG = 64 * 1024  # bytes
 
 
@@ -38,7 +39,8 @@ class Users:
         self._channels: dict[int, socket.socket] = {}
         self._keeping_alive: set[int] = set()
         self._events = select.epoll()
-        self._idle_since = time.monotonic()
+        self._wanted_until = time.monotonic() + _IDLE_TIME
+        self._ends_soon = False
         self.end_requested = False
 
     def interests(self) -> Iterator[Interest]:
@@ -48,18 +50,18 @@ class Users:
 
     def due(self) -> float | None:
         """Return the seconds until the server is unneeded; None while it has a user."""
-        return None if self._keeping_alive else max(0.0, self._idle_since + _IDLE_TIME - time.monotonic())
+        return None if self._keeping_alive else max(0.0, self._wanted_until - time.monotonic())
 
     def tick(self) -> None:
         """Do nothing: `serve` asks is_unneeded itself."""
 
     def is_unneeded(self) -> bool:
         """Return whether nobody has needed the server for a while."""
-        return not self._keeping_alive and time.monotonic() >= self._idle_since + _IDLE_TIME
+        return not self._keeping_alive and time.monotonic() >= self._wanted_until
 
     def wait_longer(self) -> None:
-        """Start the idle time again."""
-        self._idle_since = time.monotonic()
+        """Stay for the moment that the holder of the lock may need to connect."""
+        self._wanted_until = time.monotonic() + _TRY_AGAIN
 
     def accept_all(self) -> None:
         """Accept every waiting connection and read what it has sent already."""
@@ -88,15 +90,18 @@ class Users:
             self._forget(fd)
         elif END in data:
             self.end_requested = True
+        elif END_SOON in data:
+            self._ends_soon, self._wanted_until = True, 0.0
         elif KEEP_ALIVE in data:
             self._keeping_alive.add(fd)
+            self._ends_soon = False
 
     def _forget(self, fd: int) -> None:
         self._events.unregister(fd)
         self._channels.pop(fd).close()
         if fd in self._keeping_alive:
             self._keeping_alive.discard(fd)
-            self._idle_since = time.monotonic()
+            self._wanted_until = 0.0 if self._ends_soon else time.monotonic() + _IDLE_TIME
 
 
 class DnsProcess:

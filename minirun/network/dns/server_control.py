@@ -27,7 +27,8 @@ PORT = 53
 LOG = "resolver.log"  # in the state root
 _PROGRAM = ("-m", "minirun.network.dns.process")
 UDP_FD, TCP_FD, CONTROL_FD = 3, 4, 5  # the process's descriptors
-KEEP_ALIVE, END = b"k", b"e"  # messages on a connection: the server is needed as long as this is open; end now
+# Messages on a connection: the server is needed as long as this is open; end now; end as soon as nobody needs it
+KEEP_ALIVE, END, END_SOON = b"k", b"e", b"s"
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 _UDP_BUFFER = 1 << 20  # bytes: about a thousand queries at once; the default holds 270
 _LAST_SERVER = 2.0  # seconds that a killed server's sockets may still exist
@@ -89,6 +90,14 @@ def stop(place: StateRoot) -> bool:
         if existed:
             remove_server(place)
     return existed
+
+
+def end_soon(instance: Instance) -> None:
+    """Have the server end as soon as nobody needs it: no start is to be expected that would find it running."""
+    channel = _connect_running(str(instance.root))
+    if channel is not None:
+        with channel, suppress(OSError):
+            channel.sendall(END_SOON)
 
 
 def remove_server(place: StateRoot) -> None:
