@@ -46,6 +46,7 @@ enum {
     MOST_FILES = 4096,    /* open files that are handed over */
     FILES_A_MESSAGE = 250, /* the kernel takes 253 (SCM_MAX_FD) */
     STEP = 200,           /* ms between looks at a server that has not answered */
+    BACKLOG = 4096,       /* launchers that wait for a worker */
     PATIENCE = 20000,     /* ms for a server that runs, on a busy machine */
     REPORT_PATIENCE = 5000, /* ms for the server to say how a worker ended */
     BLIND_PATIENCE = 10000, /* ms for one whose state cannot be seen from here: a start of Python would add to the load */
@@ -299,8 +300,24 @@ static int open_anchor(int *root)
     return process;
 }
 
-/* In a process of its own, which nobody waits for: it becomes the server, unless there is one already, or one starts. */
-__attribute__((noreturn)) static void become_server(int anchor, int root)
+/* The socket of the server that this process becomes. Who connects before it has imported its code waits in the queue,
+ * which costs less than a plain start of each. */
+static int listen_for_launchers(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    memcpy(address.sun_path, socket_path, sizeof address.sun_path);
+    unlink(code_path); /* a killed server's, as the socket is: whoever comes here holds the lock */
+    unlink(socket_path);
+    umask(0177);
+    bool is_bound = listener >= 0 && bind(listener, (struct sockaddr *)&address, sizeof address) == 0;
+    umask(022);
+    return is_bound && listen(listener, BACKLOG) == 0 ? listener : -1;
+}
+
+/* In a process of its own, which nobody waits for: it becomes the server, unless there is one already, or one starts. The
+ * descriptors that minirun/forkserver/server.py gets: 3, the lock, and 4, the socket. `is_listening`: a pipe. */
+__attribute__((noreturn)) static void become_server(int anchor, int root, int is_listening)
 {
     static char padding[4096]; /* bytes for the command lines of workers */
     if (setsid() < 0 ||
@@ -315,12 +332,18 @@ __attribute__((noreturn)) static void become_server(int anchor, int root)
         _exit(1);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     int log = open(log_path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int listener = listen_for_launchers();
+    if (listener < 0 || write(is_listening, "L", 1) != 1)
+        _exit(1);
+    close(is_listening);
     lock = fcntl(lock, F_DUPFD_CLOEXEC, 10); /* clear of the numbers that are filled next */
     null = fcntl(null, F_DUPFD_CLOEXEC, 10);
     log = fcntl(log, F_DUPFD_CLOEXEC, 10);
-    if (lock < 0 || null < 0 || log < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(log, 2) < 0 || dup2(lock, 3) < 0)
+    listener = fcntl(listener, F_DUPFD_CLOEXEC, 10);
+    if (lock < 0 || null < 0 || log < 0 || listener < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(log, 2) < 0 ||
+        dup2(lock, 3) < 0 || dup2(listener, 4) < 0)
         _exit(1);
-    if (syscall(SYS_close_range, 4, ~0U, 0) < 0)
+    if (syscall(SYS_close_range, 5, ~0U, 0) < 0)
         _exit(1);
     for (int number = 0; number < RLIM_NLIMITS; number++) { /* not those of who happens to come first */
         struct rlimit limit;
@@ -339,21 +362,30 @@ __attribute__((noreturn)) static void become_server(int anchor, int root)
     _exit(1);
 }
 
-static void start_server(void)
+/* Return whether a server was started and listens. There may be one that was started by another process. */
+static bool start_server(void)
 {
-    if (access(server_program, X_OK) < 0 || !is_fit_to_start())
-        return;
-    int root, anchor = open_anchor(&root);
+    int root, listening[2];
+    char word;
+    ssize_t got;
+    if (access(server_program, X_OK) < 0 || !is_fit_to_start() || pipe2(listening, O_CLOEXEC) < 0)
+        return false;
+    int anchor = open_anchor(&root);
     pid_t child = anchor < 0 ? -1 : fork();
     if (child == 0) {
         if (fork() == 0)
-            become_server(anchor, root);
+            become_server(anchor, root, listening[1]);
         _exit(0);
     }
     close(anchor);
     close(root);
+    close(listening[1]);
     while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
         ;
+    while ((got = read(listening[0], &word, 1)) < 0 && errno == EINTR)
+        ;
+    close(listening[0]);
+    return got == 1;
 }
 
 /* --- asking a server */
@@ -795,11 +827,13 @@ int main(int argc, char **argv)
     if ((why = list_files()) || (why = oddity()))
         plain(why);
     int channel = connect_to_server(&server, &why);
-    if (channel < 0) {
-        if (errno == ENOENT || errno == ECONNREFUSED) /* the latter: it was killed, and its socket is left */
-            start_server();
-        plain(why);
+    if (channel < 0 && (errno == ENOENT || errno == ECONNREFUSED)) { /* the latter: it was killed, its socket is left */
+        if (start_server())
+            plain(why); /* Python does this command before it has imported what the server imports */
+        channel = connect_to_server(&server, &why);
     }
+    if (channel < 0)
+        plain(why);
     if (server > 1 && is_stopped(server)) /* it would keep the files that are sent now open, and with them pipes */
         plain("it does not answer");
     find_ignored(&ignored);
@@ -809,7 +843,7 @@ int main(int argc, char **argv)
             sigdelset(&forwarded, number);
     if ((why = await_worker(channel, server)) || (why = send_request(channel, &ignored)))
         plain(why);
-    bool is_starting = access(code_path, F_OK) < 0; /* by systemd: it listens already, and its code is noted soon */
+    bool is_starting = access(code_path, F_OK) < 0; /* it listens already, and notes its code soon */
     if (!is_starting)
         require_current(channel); /* while the worker prepares itself */
     if ((why = await_ready(channel, server, &given, &is_poor))) {

@@ -2,9 +2,11 @@
 
     minirun-forkserver SOCKET
 
-A launcher starts it, with the lock as descriptor 3; or systemd does, with the socket as descriptor 3 (sd_listen_fds(3),
-packaging/minirun-forkserver.socket). The latter stays where it is when the server ends: the next launcher has systemd
-start the next server.
+A launcher starts it, with the lock as descriptor 3 and the socket as 4; or systemd does, with the socket as descriptor
+3 (sd_listen_fds(3), packaging/minirun-forkserver.socket). That socket stays where it is when the server ends: the next
+launcher has systemd start the next server.
+
+A launcher that connects while the server imports its code waits for it.
 """
 
 import contextlib
@@ -34,10 +36,9 @@ from minirun.kernel import processes
 from minirun.kernel.memory import UsedPages, use_huge_pages
 from minirun.kernel.process_attributes import ProcessName, inherit_orphans, leave_cgroups
 
-_BACKLOG = 4096
 # Rooms that commands don't need: together 10 MB. The API's service, which one command becomes, imports its own.
 _OTHERS = ("minirun.__main__", "minirun.api", "minirun.testing")
-_LOCK, _SYSTEMDS = 3, 3  # descriptors
+_LOCK, _LISTENER, _SYSTEMDS = 3, 4, 3  # descriptors
 _CREDENTIALS = struct.Struct("3i")  # struct ucred
 _STAMP = struct.Struct("=5Q")
 _MANY_FILES = 65536
@@ -326,15 +327,18 @@ def serve_commands(
     code = path.with_suffix(".code")
     _write_whole(code, code_stamps(_age()))
     inherit_orphans()
-    listener = socket.socket(fileno=_SYSTEMDS) if is_systemds else _listen(path)
+    listener = socket.socket(fileno=_SYSTEMDS if is_systemds else _LISTENER)
+    listener.set_inheritable(False)
     server = Server(listener, main, helper, rehearse, idle_time, is_systemds)
     server.files_to_remove = {name: name.stat().st_ino for name in ([code] if is_systemds else [path, code])}
-    _settle_memory(is_final=True)
+    gc.freeze()  # launchers may wait already: the rest is done when it has rehearsed
     server.serve()
 
 
 def _settle_memory(is_final: bool) -> None:
-    """Have as little as possible be written to in the workers. is_final: take the time that huge pages need."""
+    """Have as little as possible be written to in the workers. is_final: take the time that it needs."""
+    if is_final:
+        gc.unfreeze()
     gc.collect()
     gc.freeze()  # a collection in a worker would write to, and so copy, every page
     if is_final:
@@ -392,16 +396,6 @@ def _age() -> float:
     """Seconds since this process started (proc_pid_stat(5))."""
     started = int(Path("/proc/self/stat").read_bytes().rpartition(b") ")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started
-
-
-def _listen(path: Path) -> socket.socket:
-    """Whoever comes here holds the lock: a socket that exists is a killed server's."""
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(str(path))
-    path.chmod(0o600)
-    listener.listen(_BACKLOG)
-    return listener
 
 
 def _import_everything() -> None:

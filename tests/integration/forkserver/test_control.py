@@ -15,6 +15,7 @@ from tests.harness import Host, eventually
 from tests.harness.host import MINIRUN, REPO
 
 SOCKET = socket_path(Path(MINIRUN))
+CODE = SOCKET.with_suffix(".code")
 SERVERS = "ps axwwo pid=,ppid=,args= | awk '/[m]inirun-forkserver/'"
 # As root in its directory, but listen(2) is called by another user, whom the kernel notes.
 LISTEN = """
@@ -50,9 +51,9 @@ def lone() -> Iterator[Host]:
 
 @pytest.fixture
 def served(lone: Host) -> Host:
-    """The same, with a server that listens."""
+    """The same, with a server that has imported its code."""
     lone.minirun("version")
-    eventually(lambda: lone.sh(f"ls {SOCKET} || true"), 20)
+    eventually(lambda: lone.sh(f"ls {CODE} || true"), 20)
     return lone
 
 
@@ -137,7 +138,7 @@ def test_a_command_of_the_server_can_stop_it(served: Host) -> None:
 def test_one_that_is_starting_is_waited_for(lone: Host) -> None:
     find = "pgrep -o -f '[m]inirun-forkserver'"
     lone.sh(f"'{MINIRUN}' version & until pid=$({find}); do :; done; kill -STOP $pid; wait")
-    assert lone.sh(f"ls {SOCKET} || true") == ""
+    assert lone.sh(f"ls {CODE} || true") == ""
     stopping = lone.popen([MINIRUN, "system", "stop-server"])
     lone.sh("sleep 2")
     assert stopping.poll() is None

@@ -50,7 +50,7 @@ HOLDS = {
     "another root": """
         mount --bind / /mnt
         mount --rbind /proc /mnt/proc
-        mount --rbind /run /mnt/run
+        mount --bind /run /mnt/run
         chroot /mnt "$(command -v minirun)" version
         umount -R /mnt
     """,
