@@ -40,6 +40,12 @@ class ContainerHost(Protocol):
     timeout: float
     owner: int
 
+    def note_failure(self, container: "Container", port: int) -> None:
+        """A connection to a port of the container has failed."""
+
+    def failed_ports(self, container: "Container") -> set[int]:
+        """Return the ports for which `note_failure` was called."""
+
     def forget(self, container: "Container") -> None:
         """A container was removed."""
 
@@ -141,7 +147,11 @@ class Container(ContainerFaults):
 
     def connect(self, port: int, timeout: float = 5.0) -> socket.socket:
         """Connect from the host to its TCP port, published or not. OSError, as any connection."""
-        return self.host.client.connect(self.address(), port, timeout)
+        try:
+            return self.host.client.connect(self.address(), port, timeout)
+        except OSError:
+            self.host.note_failure(self, port)
+            raise
 
     def stop(self, timeout: int = 10) -> None:
         """Send its stop signal, and SIGKILL after `timeout` seconds."""

@@ -112,6 +112,7 @@ class Host:
         self._lock = threading.Lock()
         self._containers: dict[str, Container] = {}
         self._networks: list[Network] = []
+        self._failed: dict[str, set[int]] = {}
         self._holder: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -285,10 +286,21 @@ class Host:
         with self._lock:
             return list(self._containers.values())
 
+    def note_failure(self, container: Container, port: int) -> None:
+        """A connection to a port of the container has failed."""
+        with self._lock:
+            self._failed.setdefault(container.id, set()).add(port)
+
+    def failed_ports(self, container: Container) -> set[int]:
+        """Return the ports of the container that `Container.connect` has failed to reach."""
+        with self._lock:
+            return set(self._failed.get(container.id, ()))
+
     def forget(self, container: Container) -> None:
         """A container was removed."""
         with self._lock:
             self._containers.pop(container.id, None)
+            self._failed.pop(container.id, None)
 
     def map(self) -> str:
         """Draw all networks and containers of the host, and what leads where (`minirun map`)."""

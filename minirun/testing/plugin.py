@@ -16,7 +16,7 @@ import os
 import select
 import subprocess
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -25,11 +25,13 @@ import pytest
 from minirun.testing.container import Container, ContainerHost
 from minirun.testing.failures import HostError
 from minirun.testing.host import TIMEOUT, Host, Network
+from minirun.testing.reachability import explain_connection
 from minirun.testing.shared import Run, written
 
 _KEPT = pytest.StashKey[list[ContainerHost]]()
 _END = pytest.StashKey[tuple[int, int]]()  # a pipe: what reads it sees its end when this process has ended
 _HERE = "this"
+_MOST_TRACED = 8  # connections, each of which may take seconds
 _SCOPES = ("function", "class", "module", "package", "session")
 Factory = Callable[..., Container]
 
@@ -235,9 +237,34 @@ def _keeps(node: Any) -> bool:
     return _has_failed(node) and bool(node.config.getoption("--minirun-keep"))
 
 
+def _is_connection_failure(error: BaseException | None) -> bool:
+    """Whether an exception, or what it was raised for, says that a connection failed. Clients wrap theirs."""
+    while error is not None:
+        if isinstance(error, (ConnectionError, TimeoutError)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _connections(containers: Iterable[Container]) -> Iterator[str]:
+    """What becomes of packets from the host to the ports that a test may have connected to."""
+    ports = []
+    for each in containers:
+        published = {int(port) for port in each.options.ports if port.isdecimal()}
+        ports += [(each, port) for port in sorted(published | each.host.failed_ports(each))]
+    for container, port in ports[:_MOST_TRACED]:
+        try:
+            yield explain_connection(container, port)
+        except HostError as error:
+            yield f"the host to {container.alias}:{port}: {error}"
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the logs and ends of the containers, and the map, to the report of a failing test."""
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the logs and ends of the containers, and the map, to the report of a failing test; and when a connection has
+    failed, the reason."""
     report = yield
     if not report.failed or report.when == "teardown":
         return report
@@ -252,6 +279,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
             report.sections.append((f"minirun: {each.name}", each.report()))
         except (HostError, OSError) as error:
             report.sections.append((f"minirun: {each.name}", str(error)))
+    if call.excinfo is not None and _is_connection_failure(call.excinfo.value):
+        report.sections.append(("minirun: connections", "\n".join(_connections(unique))))
     for drawn in {id(each.host): each.host for each in unique}.values():
         report.sections.append(("minirun: map", drawn.map()))
         if item.config.getoption("--minirun-keep"):

@@ -19,13 +19,29 @@ class Journey:
 
 def journey(source: Container, target: Container, port: int) -> Journey:
     """Send a packet from one container to a TCP port of another, and follow it."""
-    words = ["trace", "--json", source.name, f"{target.name}:{port}"]
-    done = source.host.client.run(words, None)
+    return _traced(target, source.name, f"{target.name}:{port}")
+
+
+def explain_connection(target: Container, port: int) -> str:
+    """Send a packet from the host to a TCP port, by its published port if it has one, and say what became of it."""
+    published = target.inspect()["NetworkSettings"]["Ports"].get(f"{port}/tcp")
+    if published:
+        name = f"127.0.0.1:{published[0]['HostPort']}, which is {target.alias}:{port}"
+        found = _traced(target, "--from", "host", published[0]["HostPort"])
+    else:
+        name, found = f"{target.alias}:{port}", _traced(target, "host", f"{target.name}:{port}")
+    return "\n".join([f"the host to {name}: {found.sentence}", *found.advice])
+
+
+def _traced(container: Container, *words: str) -> Journey:
+    client = container.host.client
+    command = ["trace", "--json", *words]
+    done = client.run(command, None)
     try:
         found = json.loads(done.stdout)
     except ValueError:
         text = done.stderr.decode("utf-8", "replace").strip()
-        raise CommandError(text, source.host.client.argv(words), done.returncode) from None
+        raise CommandError(text, client.argv(command), done.returncode) from None
     rules = tuple(rule["text"] for rule in found["rules"])
     return Journey(found["arrived"], found["sentence"], tuple(found["advice"]), rules)
 

@@ -382,6 +382,36 @@ def test_not_ready(container):
     assert max(path.stat().st_size for path in tmp_path.glob("busybox-*.pcap")) > 200, "it has the ping"
 
 
+def test_a_failed_connection_is_explained(town: Host, tmp_path: Path) -> None:
+    text = """
+import socket
+import urllib.request
+
+LOCAL = ["httpd", "-f", "-p", "127.0.0.1:80"]
+
+def test_published(container):
+    web = container("busybox", LOCAL, name="local", ports=[80])
+    urllib.request.urlopen(f"http://127.0.0.1:{web.port(80)}")
+
+def test_unpublished(container):
+    container("busybox", LOCAL, name="silent").connect(81)
+
+def test_another_failure(container):
+    container("busybox", LOCAL, name="other", ports=[80])
+    open("/nonexistent")
+"""
+    done = run(town, tmp_path, text)
+    assert done.returncode == 1
+    assert done.stdout.count("minirun: connections") == 2, done.stdout
+    reason = "its program listens only on 127.0.0.1 inside the container"
+    assert re.search(rf"the host to 127.0.0.1:\d+, which is local:80: arrived at local.*{reason}", done.stdout), (
+        done.stdout
+    )
+    assert "make the program listen on 0.0.0.0" in done.stdout
+    assert "the host to silent:81: arrived at silent" in done.stdout
+    assert "no program listens on port 81" in done.stdout
+
+
 def test_nothing_is_left_of_a_run_that_was_killed(town: Host, tmp_path: Path) -> None:
     """pytest itself, and one of its workers."""
     text = """
