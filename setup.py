@@ -1,6 +1,7 @@
 """Build the C pieces: the cffi module (API mode), and three static programs: the stub that execs the payload, what a
-shim is while it sleeps, and the launcher."""
+shim is while it sleeps, and the launcher, which `pip install` makes the `minirun` on the PATH."""
 
+import shutil
 from pathlib import Path
 
 from setuptools import setup
@@ -12,6 +13,7 @@ PROGRAMS = {
     "csrc/sleeper.c": "kernel/sleeper",
     "csrc/launcher.c": "forkserver/launcher",
 }
+LAUNCHER = "build/bin/minirun"  # the same once more, by the name that it is installed with
 
 
 class BuildWithPrograms(build_ext):
@@ -30,6 +32,15 @@ class BuildWithPrograms(build_ext):
                 output_dir=str(out),
                 extra_postargs=["-static", "-Wl,--gc-sections", "-s"],
             )
+        (HERE / LAUNCHER).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(out / "forkserver/launcher", HERE / LAUNCHER)
 
 
-setup(cffi_modules=["csrc/build_sys.py:ffibuilder"], cmdclass={"build_ext": BuildWithPrograms})
+setup(
+    cffi_modules=["csrc/build_sys.py:ffibuilder"],
+    cmdclass={"build_ext": BuildWithPrograms},
+    data_files=[
+        ("bin", [LAUNCHER]),
+        ("libexec", ["packaging/libexec/minirun", "packaging/libexec/minirun-forkserver"]),
+    ],
+)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from minirun.errors import FAILED, ConflictError
+from minirun.forkserver.location import launcher
 from minirun.kernel import cgroups, lab_cgroup, lab_mounts
 from minirun.kernel.lab import FirstProcess
 from minirun.kernel.loopback import loopback_up
@@ -29,6 +30,7 @@ def run_lab(argv: list[str], state: str = "") -> int:
     """
     obstacles.refuse_real_root()
     os.environ.pop(_ROOT_VARIABLE, None)  # two labs would use one state root at once
+    _put_on_path()
     delegated = lab_cgroup.delegated()
     with _locked(state) as directory, lab_cgroup.lab_group(delegated) if delegated else nullcontext() as group:
         try:
@@ -49,6 +51,13 @@ def run_lab(argv: list[str], state: str = "") -> int:
             return first.wait()
         finally:
             first.kill()
+
+
+def _put_on_path() -> None:
+    """Have `minirun` found in the lab, also where it is not on the PATH, as in a virtual environment."""
+    program, places = launcher(), os.get_exec_path()
+    if program and not any(os.access(os.path.join(place, "minirun"), os.X_OK) for place in places):
+        os.environ["PATH"] = os.pathsep.join([*places, str(program.parent)])
 
 
 def _settle(sent: dict[str, Any]) -> None:

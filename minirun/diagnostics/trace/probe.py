@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import select
 import socket
 import time
@@ -14,7 +15,7 @@ from minirun.diagnostics.trace.journey import Journey, Passage
 from minirun.errors import FAILED, MinirunError
 from minirun.instance import Instance
 from minirun.kernel.conntrack import flows
-from minirun.kernel.netlink_events import Trace
+from minirun.kernel.netlink_events import Step, Trace
 from minirun.kernel.nft import HeldRules, NftError, nft_rules, nft_table
 from minirun.kernel.packets import Packet
 from minirun.kernel.taps import Sight, Tap
@@ -26,6 +27,7 @@ _ANSWER = 0.6  # seconds to wait for the answer to a packet that somebody else s
 _TURN, _TURN_PAUSE = 30.0, 0.02  # seconds to wait for another trace's end, and between two looks
 _MOST_VANISHED = 20  # times that the other trace has ended between the refusal and the look
 _LATE = 0.15  # seconds in which the last sights of a packet come in
+_CHANCE = re.compile(r"numgen|limit|random|statistic|quota|ct count")  # another packet may pass such a rule
 
 
 def send_probe(instance: Instance, source: Source, target: Target, seconds: float) -> Journey:
@@ -154,6 +156,7 @@ class _Observer:
         self._journey = journey
         self._sequence: int | None = None  # of the first SYN
         self._trace_deadline = 0.0
+        self._is_final: dict[Step, bool] = {}  # by the rule that dropped the packet
         self._taps = _open_taps(journey, cleanup)
         rules = _hold_rules(_trace_rules(journey))
         cleanup.callback(rules.close)
@@ -167,7 +170,7 @@ class _Observer:
             poll.register(sender, select.POLLOUT if journey.target.protocol == "tcp" else select.POLLIN)
         for fd in (*(tap.fileno() for _, tap in self._taps), self._trace.fileno()):
             poll.register(fd, select.POLLIN)
-        deadline, is_decided = time.monotonic() + seconds, False
+        deadline, is_decided, is_dropped = time.monotonic() + seconds, False, False
         while (rest := deadline - time.monotonic()) > 0:
             ready = {fd for fd, _ in poll.poll(int(rest * 1000) + 1)}
             if sender is not None and not is_decided and sender.fileno() in ready:
@@ -182,6 +185,18 @@ class _Observer:
             if not is_decided and journey.errno:
                 journey.outcome, is_decided = "unreachable", True
                 deadline = min(deadline, time.monotonic() + _LATE)
+            if sender is not None and not is_dropped and self._is_dropped():  # what is sent again meets the same rule
+                is_dropped, deadline = True, min(deadline, time.monotonic() + _LATE)
+
+    def _is_dropped(self) -> bool:
+        """Whether a rule has dropped the packet, and would drop another one."""
+        step = self._journey.last_step
+        if step is None or step.verdict != "drop" or self._journey.reached:
+            return False
+        if step not in self._is_final:
+            rule = nft_rules(step.family, step.table).get(step.rule, "")
+            self._is_final[step] = not _CHANCE.search(rule.partition(" comment ")[0])
+        return self._is_final[step]
 
     def _read_trace(self) -> None:
         steps = self._trace.read()

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -80,6 +81,21 @@ def test_two_networks(machine: Host) -> None:
     journey = traced(machine, "db", "web:80", arrives=False)
     assert "db is in own, web is in bridge, and networks are isolated from each other" in str(journey["sentence"])
     assert journey["advice"] == ["minirun network connect bridge db"]
+
+
+def test_a_dropped_packet_is_sent_again_only_where_it_may_pass(machine: Host) -> None:
+    """The kernel sends a SYN again after one second. A rule that drops by chance may let that one pass."""
+
+    def seconds(limit: str, *words: str) -> float:
+        started = time.monotonic()
+        done = machine.minirun("trace", "-t", limit, *words, check=False)
+        assert "dropped" in done.stdout, done.stdout
+        return time.monotonic() - started
+
+    assert seconds("20", "db", "web:80") < 10
+    fault = machine.minirun("fault", "loss", "--percent", "99.99", "near").stdout.split()[-1]
+    assert seconds("2", "web", "near:80") > 2
+    machine.minirun("fault", "rm", fault)
 
 
 def test_a_host_without_ip_forwarding(machine: Host) -> None:

@@ -51,6 +51,11 @@ def test_containers_ports_and_names(machine: Machine) -> None:
     assert "0.0.0.0:8080 → 80/tcp" in output
 
 
+def test_minirun_is_found_in_the_lab_when_it_is_not_on_the_path(machine: Machine) -> None:
+    words = machine.words("lab", "minirun", "run", "--rm", "--net=none", "busybox", "echo", "found")
+    assert machine.host.run(words, env={"PATH": "/usr/bin:/bin"}).stdout == "found\n"
+
+
 def test_image_directories_can_be_replaced(machine: Machine) -> None:
     """Whiteouts and opaque directories: the marks of overlayfs are user attributes there."""
     script = """
