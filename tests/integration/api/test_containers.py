@@ -4,6 +4,7 @@ import json
 import os
 import tarfile
 import time
+from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
