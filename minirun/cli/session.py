@@ -54,15 +54,15 @@ def commands() -> Commands:
     return Commands(add_completion=False)
 
 
-def open_instance(repairs: bool = True, revives: bool = True) -> Instance:
+def open_instance(repairs: bool = True, revives: bool | None = None) -> Instance:
     """Open the state root and finish what an earlier command left half done. MinirunError unless called by root.
 
-    With `repairs`, damaged rules and interfaces are repaired first, and with `revives`, too, lost containers start
-    again in the background; a command that shows how things are leaves them so.
+    With `repairs`, damaged rules and interfaces are repaired first, and with `revives` (None: as `repairs`) lost
+    containers start again in the background; a command that shows how things are leaves them so.
     """
     require_root()
     instance = Instance(session().root)
-    reconcile(instance, repairs, repairs and revives)
+    reconcile(instance, repairs, repairs if revives is None else revives)
     return instance
 
 

@@ -211,5 +211,10 @@ def reconcile(instance: Instance, repairs: bool) -> None:
     if (instance.root / DNS_SOCKET).exists():
         server_control.remove_leftovers(instance)
     if repairs and store.has_endpoints():
-        for line in repair_damage(instance):
-            print(f"minirun: {line}", file=sys.stderr)
+        repair(instance)
+
+
+def repair(instance: Instance) -> None:
+    """Repair damage to the networks in use, and tell on standard error of what cannot be repaired."""
+    for line in repair_damage(instance):
+        print(f"minirun: {line}", file=sys.stderr)

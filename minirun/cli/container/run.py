@@ -48,7 +48,7 @@ def run(
     check_cidfile(options.cidfile)
     require_root()
     launch = WaitingShim(*prefork.spawn())
-    instance = open_instance()
+    instance = open_instance(repairs=False, revives=True)
     spec = with_image(instance, spec, options)
     name = options.name or free_name(instance)
     manner = attach_session.Manner(
@@ -62,7 +62,8 @@ def run(
     )
     size = terminal.size_of_caller() if options.tty else (0, 0)
     owner = guarded_owner(instance, options.owner_pid) if options.owner_pid else None
-    container = start.run(instance, name, spec, launch, StartOptions(0 if detach else manner.flags, size, owner))
+    terms = StartOptions(0 if detach else manner.flags, size, owner, repairs=True)
+    container = start.run(instance, name, spec, launch, terms)
     write_cidfile(options.cidfile, container.id)
     if detach:
         code = confirm(instance, container, launch, container.id)
