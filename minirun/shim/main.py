@@ -295,7 +295,6 @@ class Shim:
         self._report_end(code)
         self.process.reap_maker()  # only now: it may still be ending
         self.clients.close()
-        self.state.shorten_log()
 
     def _report_end(self, code: int) -> None:
         if self.process.failure is not None:

@@ -4,7 +4,6 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -56,12 +55,6 @@ class State:
         if self._instance is not None:
             self._instance.store.close()
             self._instance = None
-
-    def shorten_log(self) -> None:
-        """Do what the next commands save time by, now that nobody waits for this process."""
-        with suppress(sqlite3.Error, OSError):
-            if self._instance is not None:
-                self._instance.store.shorten_log()
 
     def container(self) -> Container | None:
         """Read the container's record."""

@@ -25,8 +25,6 @@ __all__ = ["BUSY_SECONDS", "DATABASE", "UNTOUCHED", "VERSION", "Event", "Store",
 
 BUSY_SECONDS = 10
 DATABASE = "state.db"
-LOG = "state.db-wal"
-_LONG_LOG = 512 << 10  # bytes: what three starts and their ends write
 UNTOUCHED = "nothing was changed: replace it with a backup, or use another --root"
 # An unusable database is not closed: closing would write its log into it.
 _left_open: list[sqlite3.Connection] = []
@@ -52,18 +50,6 @@ class Store(Activity, Containers, Naming, Networks, NetworkFaults, Owners, Firew
     def close(self) -> None:
         """Close the database."""
         self.db.close()
-
-    def shorten_log(self) -> None:
-        """Move a long write-ahead log into the database, unless others are writing. It waits for the disk.
-
-        Who opens the database while nobody else has it open reads the whole log: 0.5 ms for each MiB. SQLite itself
-        moves it at 4 MiB (sqlite.org/wal.html).
-        """
-        if (self.root / LOG).stat().st_size > _LONG_LOG:
-            self.db.execute("pragma busy_timeout=0")
-            self.db.execute("pragma wal_checkpoint(passive)")  # this locks nobody out
-            self.db.execute("pragma wal_checkpoint(truncate)")  # this does, and has only to cut it
-            self.db.execute(f"pragma busy_timeout={BUSY_SECONDS * 1000}")
 
     @contextmanager
     def write(self) -> Iterator[None]:
