@@ -12,7 +12,7 @@ from typer.main import get_command
 from minirun.cli.app import app, load_command
 from minirun.cli.commands import COMMANDS
 from minirun.cli.completion.shells import COMPLETE_VAR, register
-from minirun.cli.help import help_for_pipe, usage_line
+from minirun.cli.help import usage_line
 from minirun.cli.output.lost import CODE, OutputError, discard_output
 from minirun.cli.pflag import FlagError, PflagGroup, UsageError
 from minirun.cli.refused import REFUSED
@@ -39,6 +39,8 @@ def run(words: list[str]) -> int:
 
 def prepare() -> None:
     """Build every command and the overview of all, for processes that are forked from this one."""
+    from minirun.cli.help_page import help_for_pipe
+
     for name in COMMANDS:
         load_command(name).prepare()
     root = _root()

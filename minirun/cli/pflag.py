@@ -25,7 +25,6 @@ from click.parser import _Option, _OptionParser, _ParsingState
 from click.shell_completion import CompletionItem
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from minirun.cli.help import help_text
 from minirun.errors import FAILED, MinirunError
 
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")
@@ -278,6 +277,8 @@ class _Pflag(click.Command):
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Help as Docker prints it."""
+        from minirun.cli.help_page import help_text  # rich takes 15 ms, which each first command would pay
+
         formatter.write(help_text(self, ctx))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

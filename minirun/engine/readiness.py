@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import closing
 from ipaddress import IPv4Address, IPv6Address
 
-from minirun.engine.http_request import answer_of
 from minirun.engine.liveness import is_alive, member_pids, wait_until_started
 from minirun.engine.reconcile import reconcile
 from minirun.engine.startup_log import StartupLog
@@ -148,6 +147,8 @@ class ReadinessCheck:
             self._answers[request] = f"it does not listen on {port}/tcp; it listens on {self._listening_on()}"
             return False
         where = self.container.name if self.container.sandbox else ""
+        from minirun.engine.http_request import answer_of  # http.client takes 5 ms, which each first command would pay
+
         self._answers[request] = answer_of(where, str(self._address(listeners)), port, request.path, request.status)
         return not self._answers[request]
 

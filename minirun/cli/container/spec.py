@@ -7,7 +7,6 @@ from dataclasses import fields, replace
 from typing import Any
 
 from minirun.cli.container.options import CreateOptions, HealthOptions, LimitOptions
-from minirun.cli.image.pull import pull_image
 from minirun.cli.output.format import template_of
 from minirun.cli.session import session, warn
 from minirun.engine.id_ranges import refuse_hosts_namespaces
@@ -126,6 +125,8 @@ def _pulled(instance: Instance, name: str, options: CreateOptions, platform: Pla
         raise NotFoundError(f"No such image: {reference.familiar}", "--pull=never forbids to pull it", FAILED)
     if options.pull == "missing":
         warn(f"Unable to find image '{reference.familiar}' locally")
+    from minirun.cli.image.pull import pull_image  # rich takes 15 ms, which each first command would pay
+
     pulled = pull_image(instance, reference, platform, sys.stderr, options.quiet)
     return find_image(instance, f"sha256:{pulled.id}")
 
