@@ -7,7 +7,6 @@ from dataclasses import fields, replace
 from typing import Any
 
 from minirun.cli.container.options import CreateOptions, HealthOptions, LimitOptions
-from minirun.cli.output.format import template_of
 from minirun.cli.session import session, warn
 from minirun.engine.id_ranges import refuse_hosts_namespaces
 from minirun.errors import FAILED, MinirunError, NotFoundError
@@ -259,6 +258,8 @@ def _health(options: HealthOptions, image: Health | None) -> Health | None:
 def _logging(options: CreateOptions) -> Logging:
     if not options.log_driver and not options.log_opt:
         return Logging()
+    from minirun.cli.output.format import template_of  # Go templates: 4 ms, which each first command would pay
+
     logging = parse_logging(options.log_driver, options.log_opt)
     template_of(dict(logging.options).get("tag", ""))  # an error of its template is the caller's
     return logging
