@@ -4,6 +4,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -86,6 +87,11 @@ def test_where_the_command_moves_it_ends(served: ServedHost) -> None:
     eventually(lambda: not served.state(ahead))
 
 
+def has_reaped_its_helper(served: ServedHost, shim: int) -> bool:
+    links = (served.proc / str(shim) / "fd").iterdir()
+    return sum(os.readlink(link) == "anon_inode:[pidfd]" for link in links) == 1
+
+
 @pytest.mark.parametrize(
     "before",
     [
@@ -114,6 +120,7 @@ def test_it_is_like_a_shim_that_a_command_has_forked(served: ServedHost, before:
         assert done.code == 0, done.errors
         shim = shim_of(served, "web")
         assert (shim == ahead) == (way == "")
+        eventually(partial(has_reaped_its_helper, served, shim))
         found.append(described(served, shim))
         served.run("rm", "-f", "web")
     keys = found[0].keys() | found[1].keys()

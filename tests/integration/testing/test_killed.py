@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Host
+from tests.harness import Host, eventually
 from tests.harness.host import _child_of
 from tests.harness.snapshot import Snapshot, assert_same
 from tests.integration.testing.test_suites import ENV, suite
@@ -41,6 +41,7 @@ def test_all(shared, container, network, number, worker_id):
 def machine() -> Iterator[Host]:
     with Host() as host:
         host.minirun("run", "--rm", "busybox", "true")
+        eventually(lambda: "veth" not in host.sh("ip -br link"))  # the kernel is a moment later
         yield host
 
 

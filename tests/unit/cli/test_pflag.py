@@ -9,7 +9,7 @@ from typer import Argument, Option
 from typer.main import get_command
 
 from minirun.cli.app import load_command
-from minirun.cli.help import help_text
+from minirun.cli.help_page import help_text
 from minirun.cli.parameters import NONE
 from minirun.cli.pflag import FlagError, PflagCommand, UsageError, check_count
 from minirun.cli.session import commands
