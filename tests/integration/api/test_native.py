@@ -15,7 +15,7 @@ def web(api: ApiClient) -> str:
 
 def test_ports_change_while_the_container_runs(api: ApiClient, web: str) -> None:
     def fetch() -> str:
-        return str(api.host.sh("wget -qO- http://127.0.0.1:8081 || echo refused"))
+        return str(api.host.sh("busybox wget -qO- http://127.0.0.1:8081 || echo refused"))
 
     assert fetch().strip() == "refused"
     made = api.post("/minirun/containers/web/ports", {"Add": ["8081:80"]})

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness import Host
+from tests.harness.debian_packages import IPTABLES, overlay_packages
 
 SLEEP = ("busybox", "sleep", "1000")
 
@@ -14,6 +15,7 @@ SLEEP = ("busybox", "sleep", "1000")
 def town() -> Iterator[Host]:
     """A host with an uplink, another firewall, and containers whose addresses differ from those of a fresh start."""
     with Host() as host:
+        overlay_packages(host, IPTABLES)
         host.sh(
             "ip netns add lan; ip link add eth9 mtu 1400 type veth peer name eth9p netns lan;"
             "ip -n lan link set eth9p up; ip addr add 192.0.2.7/24 dev eth9;"
