@@ -255,7 +255,7 @@ def _connections(containers: Iterable[Container]) -> Iterator[str]:
     for container, port in ports[:_MOST_TRACED]:
         try:
             yield explain_connection(container, port)
-        except HostError as error:
+        except (HostError, OSError) as error:
             yield f"the host to {container.alias}:{port}: {error}"
 
 

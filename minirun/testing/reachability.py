@@ -19,7 +19,7 @@ class Journey:
 
 def journey(source: Container, target: Container, port: int) -> Journey:
     """Send a packet from one container to a TCP port of another, and follow it."""
-    return _traced(target, source.name, f"{target.name}:{port}")
+    return _traced(source, source.name, f"{target.name}:{port}")
 
 
 def explain_connection(target: Container, port: int) -> str:

@@ -112,6 +112,16 @@ def test_the_next_command_mends_it(plain: Street, how: str) -> None:
     assert plain.is_running_on()
 
 
+@pytest.mark.parametrize("how", ["all rules flushed", "the bridge deleted", "a veth deleted"])
+@pytest.mark.parametrize("network", ["bridge", "none", "host"])
+def test_a_start_mends_it_while_its_container_is_made(plain: Street, how: str, network: str) -> None:
+    plain.damage(DAMAGES[how])
+    assert not plain.is_whole()
+    assert plain.host.minirun("run", "--rm", "--net", network, "busybox", "true").stderr == ""
+    assert plain.is_whole()
+    assert plain.is_running_on()
+
+
 def test_the_bridges_own_table_is_mended_too(plain: Street) -> None:
     """What keeps containers from speaking as others: its loss disturbs no packet."""
     for how in ("nft delete table bridge minirun", "nft flush table bridge minirun"):
