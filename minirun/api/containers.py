@@ -24,7 +24,7 @@ from minirun.engine.copy import container_tree
 from minirun.engine.diff import changes
 from minirun.engine.lifecycle import tell
 from minirun.engine.liveness import member_pids, require_running
-from minirun.engine.start import StartOptions, WaitingShim
+from minirun.engine.start import AlreadyStartedError, StartOptions, WaitingShim
 from minirun.engine.start import start as start_container
 from minirun.engine.top import choose_columns
 from minirun.errors import MinirunError
@@ -130,7 +130,10 @@ def start(request: Request) -> Response:
     if container.status in ACTIVE:
         launch.channel.close()
         return NOT_MODIFIED
-    start_and_confirm(request.instance, container, launch)
+    try:
+        start_and_confirm(request.instance, container, launch)
+    except AlreadyStartedError:
+        return NOT_MODIFIED
     return NO_CONTENT
 
 

@@ -14,7 +14,7 @@ from minirun.engine.protocol import CHUNK, Kind, Parser, frame, send_sockets
 from minirun.engine.start_plan import make_plan, resolve_references
 from minirun.engine.stop import after_ends, stop_timeout, wait_for_cleanup
 from minirun.engine.waiting_clients import pass_to_shim
-from minirun.errors import FAILED, MinirunError, NotFoundError, describe
+from minirun.errors import FAILED, ConflictError, MinirunError, NotFoundError, describe
 from minirun.image.layers import images_of
 from minirun.image.records import is_there
 from minirun.image.resolve import lower_of
@@ -23,10 +23,15 @@ from minirun.instance import Instance, lock_container
 from minirun.kernel import cgroups, processes
 from minirun.kernel.scopes import scope_add
 from minirun.kernel.sockets import send_with_fds
-from minirun.model import Container, Process, Spec, Status
+from minirun.model import ACTIVE, Container, Process, Spec, Status
 from minirun.network import operations
+from minirun.store import Store
 from minirun.volume.mount_plan import prepare
 from minirun.volume.volumes import add_mount_events, record_volumes
+
+
+class AlreadyStartedError(ConflictError):
+    """Another command has begun to start the container."""
 
 
 class WaitingShim:
@@ -204,13 +209,13 @@ def _record(
     """
     store = instance.store
     if not fresh and not store.is_startable(container.id):
-        raise _taken(container)
+        raise _taken(store, container)
 
     def write() -> Container:
         with store.write():
             starting = _add(instance, container, terms.owner) if fresh else container
             if not store.set_starting(container.id, launch.command, launch.process, processes.boot_id()):
-                raise _taken(container)
+                raise _taken(store, container)
             if terms.flags:
                 record_event(store, container.id, "attach")
             starting = network.allocate(starting)
@@ -222,8 +227,10 @@ def _record(
     return replace(after_ends(instance, write, container.id), shim=launch.process)
 
 
-def _taken(container: Container) -> MinirunError:
-    return MinirunError(f"container {container.name} is being started or removed by another command")
+def _taken(store: Store, container: Container) -> MinirunError:
+    current = store.container(container.id)
+    kind = AlreadyStartedError if current is not None and current.status in ACTIVE else MinirunError
+    return kind(f"container {container.name} is being started or removed by another command")
 
 
 def _add(instance: Instance, container: Container, owner: Process | None) -> Container:

@@ -12,7 +12,7 @@ from minirun.cli.each import for_each_at_once
 from minirun.cli.parameters import AnyContainers, DetachKeys, StoppedContainers, with_option_groups
 from minirun.cli.session import commands, open_instance, require_root, session, warn_of
 from minirun.engine.lifecycle import tell
-from minirun.engine.start import StartOptions, WaitingShim
+from minirun.engine.start import AlreadyStartedError, StartOptions, WaitingShim
 from minirun.engine.start import start as start_container
 from minirun.engine.stop import begin_stop_for_restart, restore_auto_remove
 from minirun.errors import MinirunError
@@ -82,6 +82,8 @@ def start_all(instance: Instance, references: list[str], launch: WaitingShim, ev
                 failed = 1
             elif event:
                 tell(instance, container.id, event)
+        except AlreadyStartedError:
+            print(reference)
         except MinirunError as error:
             warn_of(error)
             failed = 1

@@ -7,7 +7,7 @@ from typer import Option
 from minirun.cli.container.launch import confirm
 from minirun.cli.session import commands, open_instance, require_root, warn_of
 from minirun.engine.restart import is_lost
-from minirun.engine.start import StartOptions, WaitingShim
+from minirun.engine.start import AlreadyStartedError, StartOptions, WaitingShim
 from minirun.engine.start import start as start_container
 from minirun.errors import MinirunError
 from minirun.instance import Instance
@@ -56,6 +56,8 @@ def _start(instance: Instance, container: Container, launch: WaitingShim) -> int
     try:
         start_container(instance, container, launch, StartOptions())
         return confirm(instance, container, launch, container.name) and 1
+    except AlreadyStartedError:
+        return 0
     except MinirunError as error:
         warn_of(error)
         return 1

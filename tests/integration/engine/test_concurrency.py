@@ -46,6 +46,16 @@ def test_fifty_runs_leave_nothing_and_tell_of_all(primed: Host) -> None:
     assert {tuple(story) for story in stories.values()} == {("create", "attach", "start", "die", "destroy")}
 
 
+def test_several_starts_of_one_container_start_it_once(primed: Host) -> None:
+    """The others find it started, as with Docker."""
+    for _ in range(4):
+        began = time.time()
+        primed.minirun("create", "--rm", "--name", "one", "--net=none", "busybox", "sleep", "1000")
+        assert _together(primed, [["start", "one"]] * 4) == [(0, "one\n", "")] * 4
+        assert [event["Action"] for event in _events(primed, began)] == ["create", "start"]
+        primed.minirun("rm", "-f", "one")
+
+
 def test_forty_execs_in_one(primed: Host) -> None:
     primed.minirun("run", "-d", "--name", "web", "--net=none", "busybox", "sleep", "1000")
     before = Snapshot.of(primed)

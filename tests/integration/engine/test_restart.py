@@ -155,5 +155,24 @@ def test_after_a_crash_system_start_brings_back_what_should_run(primed: Host) ->
     assert "ExecStart=/usr/local/bin/minirun system start" in unit.read_text()
 
 
+def test_several_system_starts_at_once_share_the_work(primed: Host) -> None:
+    """As when a boot's unit runs while a command starts again what was lost."""
+    names = [f"c{number}" for number in range(6)]
+    for number, name in enumerate(names):
+        primed.minirun(
+            "run", "-d", "--name", name, "-p", f"808{number}:80", "--restart=always", "busybox", "sleep", "1000"
+        )
+    shims = primed.minirun("inspect", "-f", "{{.State.MonitorPid}}", *names).stdout.split()
+    primed.sh(f"kill -9 {' '.join(shims)}")
+    eventually(lambda: not primed.sh("pgrep -f '[s]leep 1000'", check=False))
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    starts = [primed.popen([MINIRUN, "system", "start"], **piped) for _ in range(4)]
+    said = [start.communicate(timeout=30) for start in starts]
+    assert [start.returncode for start in starts] == [0] * 4, said
+    assert sorted("".join(output for output, _ in said).split()) == names
+    running = primed.minirun("ps", "--format", "{{.Names}}").stdout.split()
+    assert sorted(running) == names
+
+
 def _address(host: Host, name: str) -> str:
     return str(json.loads(host.minirun("inspect", name).stdout)[0]["NetworkSettings"]["IPAddress"])
