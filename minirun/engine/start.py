@@ -102,14 +102,12 @@ class StartOptions:
 
     owner: the process with which a new container ends
     secrets: environment variables that nobody records
-    repairs: whether damage to the networks in use has not been looked for yet, which takes 2 ms
     """
 
     flags: int = 0
     size: tuple[int, int] = (0, 0)
     owner: Process | None = None
     secrets: tuple[tuple[str, str], ...] = ()
-    repairs: bool = False
 
 
 def create(instance: Instance, name: str, spec: Spec, owner: Process | None = None) -> Container:
@@ -175,8 +173,6 @@ def _launch(
             if not fresh:
                 pass_to_shim(instance.container_dir(container.id), launch.channel)
             launch.send(plan, kept.sockets, terms.flags)
-            if terms.repairs and instance.store.settled_endpoints():  # now, while the shim makes the first process
-                operations.repair(instance)
             for note in network.attach(container):
                 print(note, file=sys.stderr)
             launch.go()

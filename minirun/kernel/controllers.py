@@ -22,6 +22,7 @@ from minirun.kernel import cgroups
 from minirun.kernel.seam import shell
 
 _V1_NAMES = {name: name for name in ("memory", "cpu", "cpuacct", "cpuset", "pids", "freezer")} | {"blkio": "io"}
+_USUAL = Path("/sys/fs/cgroup")  # where systemd, Docker and podman look for them
 _TURNS, _PAUSE = 200, 0.005  # a second in all: how long a killed member may take to leave its group
 
 
@@ -35,14 +36,36 @@ class Home:
 
 @cache
 def homes() -> dict[str, Home]:
-    """The hierarchy of each controller that this host has."""
-    return find_homes(Path("/proc/self/mountinfo").read_text(), cgroups.unified())
+    """The hierarchy of each controller that this host has.
+
+    mountinfo is read only where v1 hierarchies are not at their usual places: the kernel writes a line for each mount,
+    and each container's network namespace is one, 2 ms for a thousand.
+    """
+    usual = find_usual(Path("/proc/self/cgroup").read_text())
+    if usual is None:
+        return find_homes(Path("/proc/self/mountinfo").read_text(), cgroups.unified())
+    return _with_v2(usual, cgroups.unified())
 
 
 def acts(controller: str) -> bool:
     """Return whether groups can be made in which a controller acts."""
     home = homes().get(controller)
     return home is not None and os.access(home.top, os.W_OK)
+
+
+def find_usual(memberships: str, top: Path = _USUAL) -> dict[str, Home] | None:
+    """The v1 hierarchies of /proc/PID/cgroup, each in a directory of `top` that is named after its controllers.
+
+    None when one of them is not there.
+    """
+    hierarchies: dict[str, Home] = {}
+    for line in memberships.splitlines():
+        controllers = line.split(":", 2)[1]
+        names = [_V1_NAMES[name] for name in controllers.split(",") if name in _V1_NAMES]
+        if names and not (top / controllers / "tasks").exists():
+            return None
+        hierarchies.update({name: Home(top / controllers, v2=False) for name in names})
+    return hierarchies
 
 
 def find_homes(mountinfo: str, unified: Path | None) -> dict[str, Home]:
@@ -57,6 +80,11 @@ def find_homes(mountinfo: str, unified: Path | None) -> dict[str, Home]:
             for option in options.split(","):
                 if option in _V1_NAMES:
                     hierarchies.setdefault(_V1_NAMES[option], Home(top, v2=False))
+    return _with_v2(hierarchies, unified)
+
+
+def _with_v2(v1: dict[str, Home], unified: Path | None) -> dict[str, Home]:
+    hierarchies = dict(v1)
     if unified is not None:
         for name in (unified / "cgroup.controllers").read_text().split():
             hierarchies.setdefault(name, Home(unified, v2=True))

@@ -21,7 +21,7 @@ from minirun.kernel.netlink_sockets import complete, os_errors
 INPUT, FORWARD, OUTPUT = 1, 2, 3  # NF_INET_*, and NF_BR_* of family bridge
 # Those that see IP packets.
 FAMILIES = {nf.NFPROTO_INET: "inet", nf.NFPROTO_IPV4: "ip", nf.NFPROTO_IPV6: "ip6", nf.NFPROTO_BRIDGE: "bridge"}
-ChainKey = tuple[int, str, str]  # family (NFPROTO_*), table, name
+ChainKey = tuple[str, str, str]  # family, table, name
 _NUMBERS = {name: number for number, name in FAMILIES.items()}
 _ALL_FAMILIES = 0  # NFPROTO_UNSPEC
 _DROP = 0  # NF_DROP
@@ -145,7 +145,12 @@ def rules(family: str, table: str, chain: str = "") -> list[Rule]:
 def chain_uses(chains: Sequence[ChainKey]) -> list[int]:
     """How many rules each chain has, and jumps to it; 0 when it does not exist. One request for all."""
     requests = [
-        _request(nf.nft_chain_msg, nf.NFT_MSG_GETCHAIN, family, {"NFTA_CHAIN_TABLE": table, "NFTA_CHAIN_NAME": name})
+        _request(
+            nf.nft_chain_msg,
+            nf.NFT_MSG_GETCHAIN,
+            _NUMBERS[family],
+            {"NFTA_CHAIN_TABLE": table, "NFTA_CHAIN_NAME": name},
+        )
         for family, table, name in chains
     ]
     for number, request in enumerate(requests):

@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass, replace
 from types import TracebackType
 
+from minirun.errors import describe
 from minirun.instance import DNS_SOCKET, Instance
 from minirun.model import DEFAULT_NETWORK, Container, Mode, Spec
 from minirun.network import etc_files, sysctls
@@ -210,11 +211,15 @@ def reconcile(instance: Instance, repairs: bool) -> None:
         foreign.remove_leftovers(instance)
     if (instance.root / DNS_SOCKET).exists():
         server_control.remove_leftovers(instance)
-    if repairs and store.has_endpoints():
+    if repairs:
         repair(instance)
 
 
 def repair(instance: Instance) -> None:
     """Repair damage to the networks in use, and tell on standard error of what cannot be repaired."""
-    for line in repair_damage(instance):
+    try:
+        failed = repair_damage(instance)
+    except OSError as error:
+        failed = [f"cannot look for damage to networks: {describe(error)}"]
+    for line in failed:
         print(f"minirun: {line}", file=sys.stderr)

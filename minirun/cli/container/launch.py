@@ -17,6 +17,7 @@ from minirun.engine.stop import clean_up_lost_run
 from minirun.errors import ConflictError, MinirunError
 from minirun.instance import Instance
 from minirun.model import Container
+from minirun.network.operations import repair
 from minirun.options.readiness import STARTED, Conditions, parse_conditions
 
 
@@ -79,8 +80,13 @@ def free_name(instance: Instance) -> str:
     raise ConflictError("no free random name was found", "give one with --name")
 
 
-def confirm(instance: Instance, container: Container, launch: WaitingShim, say: str) -> int:
-    """Wait until the program runs, and print `say`; otherwise report why it does not. Returns the exit code."""
+def confirm(instance: Instance, container: Container, launch: WaitingShim, say: str, repairs: bool = False) -> int:
+    """Wait until the program runs, and print `say`; otherwise report why it does not. Returns the exit code.
+
+    With `repairs`, look for damage to the networks meanwhile: no other part of the command has.
+    """
+    if repairs:
+        repair(instance)
     outcome = Attachment(launch.channel, Manner(output=False)).until_started()
     if outcome is None:
         print(say, flush=True)
@@ -88,14 +94,21 @@ def confirm(instance: Instance, container: Container, launch: WaitingShim, say: 
     return _report(instance, container, launch, outcome)
 
 
-def follow(instance: Instance, container: Container, launch: WaitingShim, manner: Manner) -> int:
-    """Carry the container's streams until it ends. Returns the exit code."""
+def follow(instance: Instance, container: Container, launch: WaitingShim, manner: Manner, repairs: bool = False) -> int:
+    """Carry the container's streams until it ends. Returns the exit code.
+
+    With `repairs`, look for damage to the networks when the program has begun.
+    """
+
+    def on_started() -> None:
+        if repairs:
+            repair(instance)
+        print_operations(current)
+
     sys.stdout.flush()
     current = session()
     manner = replace(manner, name=container.name)
-    return _report(
-        instance, container, launch, Attachment(launch.channel, manner, lambda: print_operations(current)).run()
-    )
+    return _report(instance, container, launch, Attachment(launch.channel, manner, on_started).run())
 
 
 def _report(instance: Instance, container: Container, launch: WaitingShim, outcome: Outcome) -> int:

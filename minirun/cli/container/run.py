@@ -62,17 +62,17 @@ def run(
     )
     size = terminal.size_of_caller() if options.tty else (0, 0)
     owner = guarded_owner(instance, options.owner_pid) if options.owner_pid else None
-    terms = StartOptions(0 if detach else manner.flags, size, owner, repairs=True)
+    terms = StartOptions(0 if detach else manner.flags, size, owner)
     container = start.run(instance, name, spec, launch, terms)
     write_cidfile(options.cidfile, container.id)
     if detach:
-        code = confirm(instance, container, launch, container.id)
+        code = confirm(instance, container, launch, container.id, repairs=True)
         if patience is not None and code == 0:
             patience.wait(instance, container)
         return code
     if not manner.output:
         print(container.id)
-    return follow(instance, container, launch, manner)
+    return follow(instance, container, launch, manner, repairs=True)
 
 
 @app.command("create", flags_end=True)

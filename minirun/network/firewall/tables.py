@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from minirun.kernel.nft import NftError, nft_apply
 from minirun.kernel.nft_elements import SetElement, elements_add, elements_del
+from minirun.kernel.rulesets import chain_uses
 from minirun.model import Endpoint, Fault, Network, Publication
 from minirun.network.firewall import antispoof, faults, rules
 from minirun.network.firewall.elements import (
@@ -27,6 +28,15 @@ from minirun.store import Store
 
 EndpointInNetwork = tuple[Endpoint, Network]
 PortWithPolicy = tuple[Publication, Policy]
+# Of each hook that matters, a chain that always has rules: a flushed table still has its chains, but they are empty.
+_CHAINS = (
+    ("inet", "guard"),
+    ("inet", "publish"),
+    ("inet", "forward"),
+    ("inet", "postrouting"),
+    ("bridge", "from_container"),
+    ("bridge", "postrouting"),
+)
 _SETS = {"inet": INET_SETS, "bridge": antispoof.BRIDGE_SETS}
 
 
@@ -62,12 +72,18 @@ def refresh(store: Store, table: str) -> None:
     nft_apply(render(table, store.networks(), store.ports(), store.endpoints(), store.faults_in_force()))
 
 
+def have_rules(table: str) -> bool:
+    """Return whether both tables exist and have their rules. One request; elements are not looked at."""
+    return all(chain_uses([(family, table, name) for family, name in _CHAINS]))
+
+
 def ensure(store: Store, table: str, networks: Iterable[Network], container: str = "") -> None:
     """Apply these networks, and the recorded endpoints and ports of the container with this id.
 
     It is one transaction of single elements. That fails when a table is missing, a network is new or something stale is
-    in the way; then everything is rendered. The store's write lock is held from reading the records until they are
-    applied, so a start that is undone meanwhile leaves nothing behind.
+    in the way; then everything is rendered, and also when a table was flushed, whose sets still take elements. The
+    store's write lock is held from reading the records until they are applied, so a start that is undone meanwhile
+    leaves nothing behind.
     """
     with store.write():
         pairs = _with_networks(store, store.endpoints(sandbox=container)) if container else []
@@ -75,7 +91,10 @@ def ensure(store: Store, table: str, networks: Iterable[Network], container: str
         ports = _with_policies(store.ports(container=container) if container else (), pairs)
         elements = [bridge_element(network) for network in bridged.values()]
         elements += [*_elements_of_endpoints(pairs), *_elements_of_ports(ports)]
-        _change(store, table, ports, elements, elements_add)
+        if elements and not have_rules(table):
+            refresh(store, table)
+        else:
+            _change(store, table, ports, elements, elements_add)
 
 
 def withdraw(store: Store, table: str, publications: Iterable[Publication], endpoints: Iterable[Endpoint] = ()) -> None:

@@ -12,23 +12,12 @@ from dataclasses import dataclass
 from minirun.instance import Instance
 from minirun.kernel.link_queries import Interfaces, bridge_ports
 from minirun.kernel.netns import netns_is_pinned
-from minirun.kernel.rulesets import ChainKey, chain_uses
 from minirun.kernel.sockets import interface_index
 from minirun.model import Container, Status, veth_name
 from minirun.network.dns.veth import dns_veth_name, endpoints_with_networks, has_names
 from minirun.network.drivers import driver_named
+from minirun.network.firewall import tables
 from minirun.store.activity import UsedNetwork
-
-_INET, _BRIDGE = 1, 7  # NFPROTO_* (linux/netfilter.h)
-# Of each hook that matters, a chain that always has rules: a flushed table still has its chains, but they are empty.
-_CHAINS = (
-    (_INET, "guard"),
-    (_INET, "publish"),
-    (_INET, "forward"),
-    (_INET, "postrouting"),
-    (_BRIDGE, "from_container"),
-    (_BRIDGE, "postrouting"),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +37,6 @@ def find_damage(instance: Instance) -> Damage:
     settled = instance.store.settled_endpoints()
     if not settled:
         return Damage()
-    chains: list[ChainKey] = [(family, instance.table, name) for family, name in _CHAINS]
     ports = bridge_ports()
     broken, bridge_indexes, bridgeless = set(), {}, set()
     has_dns = netns_is_pinned(instance.dns_netns)
@@ -70,7 +58,9 @@ def find_damage(instance: Instance) -> Damage:
     if bridgeless:
         candidates = {sandbox for sandbox, _, network_id in settled if network_id in bridgeless}
         incomplete |= set(_detached(instance, candidates))
-    return Damage(not all(chain_uses(chains)), frozenset(broken), frozenset(incomplete))
+    if incomplete:  # or ended since the first look
+        incomplete &= {sandbox for sandbox, _, _ in instance.store.settled_endpoints()}
+    return Damage(not tables.have_rules(instance.table), frozenset(broken), frozenset(incomplete))
 
 
 def occupant(instance: Instance, sandbox: str) -> Container | None:

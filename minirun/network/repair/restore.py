@@ -48,6 +48,8 @@ def repair_damage(instance: Instance) -> list[str]:
 
     Return a line for each thing that could not be repaired.
     """
+    if not instance.store.has_endpoints():
+        return []
     failed = repair(instance).failed if find_damage(instance) else []
     try:
         return [*failed, *foreign.ensure(instance)]

@@ -125,7 +125,7 @@ def test_sockets_are_closed_when_their_namespace_is_left_and_before_a_fork(other
     for _ in range(20):
         link_queries.interfaces()
         rulesets.nft_tables()
-        rulesets.chain_uses([(1, "absent", "absent")])
+        rulesets.chain_uses([("inet", "absent", "absent")])
         link_queries.bridge_ports()
         conntrack.flows("udp", socket.AF_INET)
     assert descriptors() == opened
@@ -194,7 +194,7 @@ def test_the_rules_of_others_are_understood(other: str) -> None:
     (marked,) = rulesets.rules("inet", "t", "marked")
     assert (marked.comment("mark: "), marked.is_plain_return) == ("mark: traced", False)
     assert rulesets.rules("inet", "t", "absent") == rulesets.rules("ip", "absent") == []
-    assert rulesets.chain_uses([(1, "t", "target"), (1, "t", "absent"), (1, "t", "fwd_all")]) == [1, 0, 2]
+    assert rulesets.chain_uses([("inet", "t", name) for name in ("target", "absent", "fwd_all")]) == [1, 0, 2]
 
 
 def test_events_are_read_without_waiting(other: str) -> None:

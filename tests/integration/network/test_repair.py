@@ -122,6 +122,14 @@ def test_a_start_mends_it_while_its_container_is_made(plain: Street, how: str, n
     assert plain.is_running_on()
 
 
+def test_no_program_begins_without_the_rules(plain: Street) -> None:
+    """A flushed table still takes the new container's elements."""
+    plain.damage("nft flush table inet minirun")
+    told = plain.host.minirun("--explain", "run", "--rm", "busybox", "echo", "begun").stderr
+    assert -1 < told.find("add rule inet minirun guard") < told.find("ip link add veth") < told.find("exec echo begun")
+    assert plain.is_whole()
+
+
 def test_the_bridges_own_table_is_mended_too(plain: Street) -> None:
     """What keeps containers from speaking as others: its loss disturbs no packet."""
     for how in ("nft delete table bridge minirun", "nft flush table bridge minirun"):

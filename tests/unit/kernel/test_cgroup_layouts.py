@@ -51,6 +51,21 @@ def test_homes_are_read_from_the_mounts(tmp_path: Path) -> None:
     assert controllers.find_homes("", None) == {}
 
 
+def test_homes_at_their_usual_places_are_found_without_the_mounts(tmp_path: Path) -> None:
+    both, memory = _files(tmp_path / "cpu,cpuacct", "tasks"), _files(tmp_path / "memory", "tasks")
+    memberships = "7:devices:/\n4:memory:/a:b\n2:cpu,cpuacct:/\n1:name=systemd:/\n0::/\n"
+    found = {"cpu": Home(both, v2=False), "cpuacct": Home(both, v2=False), "memory": Home(memory, v2=False)}
+    assert controllers.find_usual(memberships, tmp_path) == found
+    assert controllers.find_usual("0::/user.slice\n", tmp_path) == {}
+    _files(tmp_path / "pids")  # hidden by another mount, or somewhere else
+    assert controllers.find_usual(memberships + "8:pids:/\n", tmp_path) is None
+
+
+def test_this_hosts_homes_are_the_same_either_way() -> None:
+    mounts = Path("/proc/self/mountinfo").read_text()
+    assert controllers.homes() == controllers.find_homes(mounts, cgroups.unified())
+
+
 @pytest.fixture
 def pure_v2(tmp_path: Path, pretend: Callable[..., None]) -> Path:
     """A group as a v2 kernel would show it, on a host that has all controllers there."""
