@@ -50,7 +50,7 @@ class _Reset:
         self._place = place
         self._report = ResetReport()
         self._mounted = mount_points(place.root)
-        self._is_state_root = any((place.root / name).exists() for name in _MARKS)
+        self._is_state_root = self._has_marks()
 
     def run(self) -> ResetReport:
         """Do all steps."""
@@ -182,7 +182,8 @@ class _Reset:
     def _remove_files(self) -> None:
         """Remove the files that minirun knows. Others stay, and so does what is mounted below."""
         root = self._place.root
-        if not self._is_state_root:
+        # A DNS server that was just beginning may have made a database, before it was killed.
+        if not self._is_state_root and not self._has_marks():
             if names := [name for name in _TREES if (root / name).exists()]:
                 self._report.kept.append(
                     f"{root} has no {DATABASE}, so {', '.join(names)} there may be another program's"
@@ -212,6 +213,9 @@ class _Reset:
                 remove_tree(tree / name) if (tree / name).is_dir() else remove_file(tree / name)
         if tree not in self._mounted and not _names(tree):
             remove_directory(tree)
+
+    def _has_marks(self) -> bool:
+        return any((self._place.root / name).exists() for name in _MARKS)
 
     def _is_mounted_in(self, path: Path) -> bool:
         return any(mounted.is_relative_to(path) for mounted in self._mounted)

@@ -91,9 +91,9 @@ class ContainerProcess:
     def interests(self) -> Iterator[Interest]:
         """What the event loop is to wait for now."""
         yield self.pidfd, READ, _nothing  # the loop checks has_ended
-        yield from self.streams.interests()
-        if not self.started and self._error >= 0:
+        if not self.started and self._error >= 0:  # before its output: who sees that finds it running, on record
             yield self._error, READ, self._read_exec_result
+        yield from self.streams.interests()
         if not self.ready:
             yield self._line.fileno(), READ, self._read_line
         if self._maker >= 0:
