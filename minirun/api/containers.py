@@ -1,5 +1,6 @@
 """Containers: list, inspect, and what is done to one, except streams (streams.py) and files (archives.py)."""
 
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -175,8 +176,9 @@ def restart(request: Request) -> Response:
     try:
         stop.begin_stop_for_restart(instance, container, number, stop.stop_timeout(container, seconds))()
         stopped = find_container(instance.store, container.id)
-        start_and_confirm(instance, stopped, launch)
-        tell(instance, container.id, "restart")
+        with suppress(AlreadyStartedError):
+            start_and_confirm(instance, stopped, launch)
+            tell(instance, container.id, "restart")
     finally:
         stop.restore_auto_remove(instance, container)
     return NO_CONTENT

@@ -14,7 +14,7 @@ from minirun.engine.protocol import CHUNK, Kind, Parser, frame, send_sockets
 from minirun.engine.start_plan import make_plan, resolve_references
 from minirun.engine.stop import after_ends, stop_timeout, wait_for_cleanup
 from minirun.engine.waiting_clients import pass_to_shim
-from minirun.errors import FAILED, ConflictError, MinirunError, NotFoundError, describe
+from minirun.errors import FAILED, MinirunError, NotFoundError, describe
 from minirun.image.layers import images_of
 from minirun.image.records import is_there
 from minirun.image.resolve import lower_of
@@ -30,7 +30,7 @@ from minirun.volume.mount_plan import prepare
 from minirun.volume.volumes import add_mount_events, record_volumes
 
 
-class AlreadyStartedError(ConflictError):
+class AlreadyStartedError(MinirunError):
     """Another command has begun to start the container."""
 
 
@@ -139,6 +139,8 @@ def start(instance: Instance, container: Container, launch: WaitingShim, terms: 
         wait_for_cleanup(instance, container)  # its last run has only just ended
     try:
         return _launch(instance, container, launch, terms, fresh=False)
+    except AlreadyStartedError:
+        raise
     except BaseException:
         if container.spec.auto_remove:  # whoever has started it waits for that
             delete(instance, container, volumes=True)

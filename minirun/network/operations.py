@@ -7,11 +7,12 @@ an existing container use `connect`, `disconnect`, `publish` and `unpublish`; th
 
 import json
 import socket
+import sqlite3
 import sys
 from dataclasses import dataclass, replace
 from types import TracebackType
 
-from minirun.errors import describe
+from minirun.errors import MinirunError, describe
 from minirun.instance import DNS_SOCKET, Instance
 from minirun.model import DEFAULT_NETWORK, Container, Mode, Spec
 from minirun.network import etc_files, sysctls
@@ -219,7 +220,7 @@ def repair(instance: Instance) -> None:
     """Repair damage to the networks in use, and tell on standard error of what cannot be repaired."""
     try:
         failed = repair_damage(instance)
-    except OSError as error:
+    except (OSError, MinirunError, sqlite3.Error) as error:  # what the command itself is for may work all the same
         failed = [f"cannot look for damage to networks: {describe(error)}"]
     for line in failed:
         print(f"minirun: {line}", file=sys.stderr)

@@ -4,7 +4,7 @@ rules.py holds the table of family inet, antispoof.py the one of family bridge, 
 adds chains to both while there are faults.
 
 A published port is one map element, looked up once however many there are, and so is a range. Its key is host address,
-protocol and port, so a stale duplicate cannot exist. Nothing is read back to decide.
+protocol and port, so a stale duplicate cannot exist. Nothing is read back to decide, but whether the rules are there.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

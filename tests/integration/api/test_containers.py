@@ -4,6 +4,7 @@ import json
 import os
 import tarfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from io import BytesIO
 from typing import Any
@@ -532,3 +533,12 @@ def test_a_stream_waits_until_its_head_is_read(api: ApiClient) -> None:
     head = sock.recv(65536)
     assert head.endswith(b"\r\n\r\n")
     assert demultiplexed(sock.recv(65536)) == (b"hello\n", b"")
+
+
+def test_several_starts_of_one_container_start_it_once(api: ApiClient) -> None:
+    for _ in range(3):
+        container = api.create("sleep", "1000")
+        with ThreadPoolExecutor(4) as clients:
+            answers = list(clients.map(lambda _, it=container: api.post(f"/containers/{it}/start").status, range(4)))
+        assert sorted(answers) == [204, 304, 304, 304]
+        api.delete(f"/containers/{container}", force=1)

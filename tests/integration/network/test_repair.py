@@ -114,12 +114,13 @@ def test_the_next_command_mends_it(plain: Street, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["all rules flushed", "the bridge deleted", "a veth deleted"])
 @pytest.mark.parametrize("network", ["bridge", "none", "host"])
-def test_a_start_mends_it_while_its_container_is_made(plain: Street, how: str, network: str) -> None:
-    plain.damage(DAMAGES[how])
-    assert not plain.is_whole()
-    assert plain.host.minirun("run", "--rm", "--net", network, "busybox", "true").stderr == ""
-    assert plain.is_whole()
-    assert plain.is_running_on()
+def test_a_start_mends_it_when_its_program_begins(plain: Street, how: str, network: str) -> None:
+    for detach in ([], ["-d"]):
+        plain.damage(DAMAGES[how])
+        assert not plain.is_whole()
+        assert plain.host.minirun("run", "--rm", *detach, "--net", network, "busybox", "true").stderr == ""
+        assert plain.is_whole()
+        assert plain.is_running_on()
 
 
 def test_no_program_begins_without_the_rules(plain: Street) -> None:

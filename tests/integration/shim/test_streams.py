@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.harness import Host, eventually
 from tests.harness.host import MINIRUN
+from tests.integration.forkserver.served import SERVER, ServedHost
 
 # One MiB of noise over and over, each time preceded by its number; says the hash of all of it on standard error.
 _NOISE = """
@@ -141,3 +142,28 @@ def test_logs_f_across_rotation(crowded: Host) -> None:
     assert follower.stdout.read() == b""
     assert follower.wait(5) == 0
     crowded.minirun("rm", "spin")
+
+
+def test_who_sees_its_output_finds_it_running() -> None:
+    """With a shim that is slow to read and slow to write to the database (strace delays it)."""
+    slow = ("inject=poll:delay_exit=50000", "inject=pwrite64:delay_enter=100000")  # us
+    with Host(own_server=True) as host:
+        served = ServedHost(host)
+        assert served.run("run", "--rm", "--net=none", "busybox", "true").way == SERVER  # what is made once is there
+        eventually(lambda: len(served.waiting()) == 2)
+        shim = max(served.waiting())  # the worker has forked it
+        options = [word for one in slow for word in ("-e", one)]
+        tracer = host.popen(
+            ["strace", "-qq", "-o", "/run/trace", "-e", "trace=poll,pwrite64", *options, "-p", str(shim)]
+        )
+        eventually(lambda: "TracerPid:\t0\n" not in (served.proc / str(shim) / "status").read_text())
+        words = ["--name", "told", "--net=none", "busybox", "sh", "-c", "echo told; exec sleep 1000"]
+        run = served.start("run", *words)
+        assert run.stdout is not None
+        assert run.stdout.readline() == b"told\n"
+        state = host.minirun("inspect", "-f", "{{.State.Status}} {{.State.MonitorPid}}", "told").stdout.split()
+        assert state == ["running", str(shim)]
+        tracer.terminate()
+        tracer.wait(10)
+        host.minirun("rm", "-f", "told")
+        run.wait(10)
