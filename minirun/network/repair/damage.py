@@ -1,8 +1,8 @@
 """Finding damage to networks in use: rules flushed, bridges deleted, emptied or set down, veths deleted.
 
 Every command looks for damage (engine/reconcile.py; `run` when the program begins, cli/container/launch.py), and so
-does the DNS server's process after the kernel's events (watch.py). A look is a few queries to the kernel, and one to the
-records. Containers that are being started are left to the command that starts them; those that are ending have no
+does the DNS server's process after the kernel's events (watch.py). A look is a few queries to the kernel, and one to
+the records. Containers that are being started are left to the command that starts them; those that are ending have no
 endpoints to look for.
 """
 

@@ -341,7 +341,8 @@ def test_nothing_of_an_exec_stays_open_in_its_worker(api: ApiClient) -> None:
 
     first = run_one()
     assert max(run_one() for _ in range(40)) <= first + 5
-    assert not api.host.sh(f"ls /var/lib/minirun/containers/{container} | grep '^exec[.]' || true")
+    # The end of the last one may still be under way.
+    eventually(lambda: not api.host.sh(f"ls /var/lib/minirun/containers/{container} | grep '^exec[.]' || true"))
 
 
 def test_attached_by_websocket(api: ApiClient) -> None:

@@ -3,6 +3,7 @@
 import os
 import sys
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,10 @@ def holds(served: ServedHost, pid: int, secret: bytes) -> list[str]:
 def _holds(served: ServedHost, pid: int, secret: bytes) -> list[str]:
     directory = served.proc / str(pid)
     found = [name for name in ("environ", "cmdline", "maps") if secret in (directory / name).read_bytes()]
-    found += [f"fd/{link.name}" for link in (directory / "fd").iterdir() if secret in os.fsencode(os.readlink(link))]
+    for link in (directory / "fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since
+            if secret in os.fsencode(os.readlink(link)):
+                found.append(f"fd/{link.name}")
     with (directory / "mem").open("rb", buffering=0) as memory:
         for line in (directory / "maps").read_text().splitlines():
             span, rights = line.split()[:2]

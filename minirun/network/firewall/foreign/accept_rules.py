@@ -133,6 +133,8 @@ def _new_warnings(instance: Instance, warnings: dict[Place, str]) -> list[str]:
     if reported == set(warnings):
         return []
     with store.write():
+        if not store.has_endpoints():  # the last container has just left: the rules went with it, no cause did
+            return []
         for place in reported - set(warnings):
             store.delete_place(place)
         return [text for place, text in warnings.items() if store.add_place(place)]
