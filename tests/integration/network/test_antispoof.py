@@ -265,8 +265,8 @@ def test_neighbour_tables_stay_true(scenes: dict[str, Scene], what: str) -> None
 
 
 def test_the_bridge_does_not_learn_where_somebody_else_is(scenes: dict[str, Scene]) -> None:
-    for name, scene in scenes.items():
-        assert _learns(scene, EVERYBODY) == (name == "loose")
+    assert not _learns(scenes["strict"], EVERYBODY)
+    eventually(lambda: _learns(scenes["loose"], EVERYBODY))  # unless the victim says something of its own in between
 
 
 @pytest.mark.parametrize("group", ["01:80:c2:00:00:0e", "01:80:c2:00:00:02"])
@@ -275,7 +275,7 @@ def test_nor_from_frames_that_never_leave_a_link(scenes: dict[str, Scene], group
     for scene in scenes.values():
         assert not _learns(scene, group)
     scene.host.sh(f"ip link set {scene.bridge} type bridge no_linklocal_learn 0")
-    assert _learns(scene, group)
+    eventually(lambda: _learns(scene, group))
     scene.host.sh(f"ip link set {scene.bridge} type bridge no_linklocal_learn 1")
 
 
